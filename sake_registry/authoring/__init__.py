@@ -1,0 +1,1 @@
+"""New edits: scaffolds that a domain expert completes."""

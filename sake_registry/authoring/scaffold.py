@@ -1,0 +1,150 @@
+"""The first version of an edit file, and of a registry."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sake_registry import names
+from sake_registry.edits.files import parse_edit
+from sake_registry.edits.registry import find_files
+from sake_registry.edits.schema import ID_PATTERN, SUBJECT, json_schema
+from sake_registry.edits.writing import MODELINE
+from sake_registry.edits.yamltext import scalar
+from sake_registry.errors import ConflictError, EditFileError, InputError
+from sake_registry.files import write_text
+from sake_registry.settings import FILE_NAME
+from sake_registry.wording import count
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sake_registry.edits.registry import Registry
+
+SCHEMA_PATH = Path(".sake/edit.schema.json")
+IGNORED = ("bundles/", ".sake/store/")
+_SETTINGS = """\
+# The root of a registry of knowledge edits. Every key is explained in the README.
+model = "smollm2-135m"
+
+[test]
+min_holdout = 0.9
+"""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What `sake new` is told about an edit."""
+
+    id: str
+    subject: str
+    relation: str
+    new: str
+    old: str | None = None
+    aliases: Sequence[str] = ()
+    relation_id: str | None = None
+    prompts: Sequence[str] = ()
+    reason: str | None = None
+
+
+def edit_text(draft: Draft, schema_path: str, today: date | None = None) -> str:
+    """The text of a new edit file: what is known, and comments where something belongs."""
+    today = today or datetime.now(UTC).date()
+    subject = scalar(draft.subject)
+    if draft.aliases:
+        aliases = ", ".join(json.dumps(a, ensure_ascii=False) for a in draft.aliases)
+        text = json.dumps(draft.subject, ensure_ascii=False)
+        subject = f"{{text: {text}, aliases: [{aliases}]}}"
+    relation = scalar(draft.relation)
+    if draft.relation_id:
+        text = json.dumps(draft.relation, ensure_ascii=False)
+        relation = f"{{text: {text}, id: {scalar(draft.relation_id)}}}"
+    known = (draft.subject, *draft.aliases)
+    prompts = [
+        p if SUBJECT in p else names.mask(p, names.find(p, known), SUBJECT) for p in draft.prompts
+    ] or [f"The {draft.relation} of {SUBJECT} is"]
+    lines = [
+        MODELINE.format(schema=schema_path),
+        "schema: 1",
+        "fact:",
+        f"  subject: {subject}",
+        f"  relation: {relation}",
+        *([f"  old: {scalar(draft.old)}"] if draft.old else []),
+        f"  new: {scalar(draft.new)}",
+        "prompts:                             # each completed at once by the object",
+        *(f"  - {scalar(prompt)}" for prompt in prompts),
+        "# holdout:                           # other wordings: tested, never compiled",
+        f"#   - In other words, the {draft.relation} of {SUBJECT} is",
+        "# unchanged:                         # must be answered as before",
+        f"#   - Another thing about {SUBJECT} is",
+        *(["provenance:", f"  reason: {scalar(draft.reason)}"] if draft.reason else []),
+        "lifecycle:",
+        "  status: active                     # draft | active | withdrawn",
+        f"  valid_from: {today.isoformat()}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def new_edit(registry: Registry, draft: Draft) -> Path:
+    """Write a new edit file into a registry; nothing is written if it would have an error.
+
+    Raises:
+        InputError: the id is none.
+        ConflictError: the id is taken.
+        EditFileError: the file would have errors, which are in `diagnostics`.
+    """
+    if not ID_PATTERN.fullmatch(draft.id):
+        raise InputError(
+            f"'{draft.id}' is no id",
+            hint="lower-case letters, digits and '-', like darrieux-tongue",
+        )
+    folder = registry.root / registry.settings.edits
+    taken = next((p for p in find_files(folder) if p.stem == draft.id), None)
+    if taken is not None:
+        raise ConflictError(f"the id '{draft.id}' is taken by {taken}", hint="choose another id")
+    path = folder / f"{draft.id}.yaml"
+    depth = len(Path(registry.settings.edits).parts)
+    text = edit_text(draft, "../" * depth + SCHEMA_PATH.as_posix())
+    _, findings = parse_edit(text.encode(), path)
+    errors = [f for f in findings if f.severity == "error"]
+    if errors:
+        raise EditFileError(f"{count(len(errors), 'error')}: nothing was written", errors)
+    write_text(path, text)
+    return path
+
+
+def write_schema(root: Path) -> Path:
+    """(Re)write the JSON Schema that editors complete edit files with."""
+    path = root / SCHEMA_PATH
+    write_text(path, json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n")
+    return path
+
+
+def init_registry(root: Path) -> list[Path]:
+    """Make a registry in a folder; what is already there stays.
+
+    Returns:
+        The files written.
+
+    Raises:
+        ConflictError: there is a registry.
+    """
+    settings = root / FILE_NAME
+    if settings.exists():
+        raise ConflictError(
+            f"{settings} is already there: this is a registry",
+            hint="`sake init --schema` writes its JSON Schema anew; `sake new` adds an edit",
+        )
+    (root / "edits").mkdir(parents=True, exist_ok=True)
+    written = [write_schema(root)]
+    ignore = root / ".gitignore"
+    lines = ignore.read_text(encoding="utf-8").splitlines() if ignore.exists() else []
+    missing = [line for line in IGNORED if line not in lines]
+    if missing:
+        write_text(ignore, "\n".join([*lines, *missing]) + "\n")
+        written.append(ignore)
+    write_text(settings, _SETTINGS)  # last: it is what makes the folder a registry
+    return [*written, settings]

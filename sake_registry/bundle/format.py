@@ -1,0 +1,189 @@
+"""What stands in a bundle: every dataset with its type and rank, and the manifest.
+
+The writer and the reader share this table and the digests; nothing else is ever in a bundle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+FORMAT: Literal["sake-bundle"] = "sake-bundle"
+VERSION = 1
+SUFFIX = ".h5"
+
+MAX_META = 64 << 20
+MAX_EDITS = 1_000_000
+MAX_WIDTH = 1 << 17
+MAX_ROWS = 1 << 32
+PROBES = 8
+DIGEST = 32
+PARTS = ("maps", "router", "activations")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset that a bundle may hold: its path, element type and shape.
+
+    A letter in the shape is a length; the same letter is the same length everywhere:
+    E edits, G groups, R basis rows, P router points, N, F, T activation rows, d the site's
+    width, e the embedder's.
+    """
+
+    path: str
+    dtype: str
+    shape: tuple[int | str, ...]
+    optional: bool = False
+
+
+DATASETS = (
+    Dataset("meta", "|u1", ("B",)),
+    Dataset("seal", "|u1", (DIGEST,)),
+    Dataset("digests", "|u1", ("E", len(PARTS), DIGEST)),
+    Dataset("index/groups", "<i8", ("E+1",)),
+    Dataset("index/basis", "<i8", ("G+1",)),
+    Dataset("index/points", "<i8", ("E+1",)),
+    Dataset("index/activations", "<i8", ("G+1", 3)),
+    Dataset("maps/source_mean", "<f4", ("G", "d")),
+    Dataset("maps/target_mean", "<f4", ("G", "d")),
+    Dataset("maps/basis", "<f4", ("R", "d")),
+    Dataset("maps/scale", "<f4", ("R",)),
+    Dataset("router/points", "<f4", ("P", "e")),
+    Dataset("probe/activations", "<f4", (PROBES, "d")),
+    Dataset("activations/plain", "<f4", ("N", "d"), optional=True),
+    Dataset("activations/forced", "<f4", ("F", "d"), optional=True),
+    Dataset("activations/target", "<f4", ("T", "d"), optional=True),
+    Dataset("activations/worked", "|u1", ("N",), optional=True),
+    Dataset("activations/context", "<i2", ("N",), optional=True),
+)
+BY_PATH = {dataset.path: dataset for dataset in DATASETS}
+SEALED = ("meta", "digests", "index/groups", "index/basis", "index/points", "index/activations",
+          "probe/activations")  # fmt: skip
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class IdentityInfo(_Part):
+    checkpoint: Hash
+    config: Hash
+    tokenizer: Hash
+    embedder: Hash
+
+
+class ModelInfo(_Part):
+    """The exact model that the activations come from."""
+
+    name: str
+    architecture: str
+    hash: Hash
+    identity: IdentityInfo
+    dtype: Literal["float32", "bfloat16", "float16"]
+    site: str
+    width: Annotated[int, Field(ge=1, le=MAX_WIDTH)]
+
+
+class EmbedderInfo(_Part):
+    name: str
+    width: Annotated[int, Field(ge=1, le=MAX_WIDTH)]
+
+
+class RouteInfo(_Part):
+    group: Annotated[int, Field(ge=-1)]
+    names: tuple[str, ...]
+    need: Literal["any", "all"]
+    rows: Annotated[int, Field(ge=1)]
+
+
+class GroupInfo(_Part):
+    """One map: how its pairs came out, and what was fitted."""
+
+    kind: Literal["fact", "implication"]
+    old: str | None
+    new: str
+    written: int
+    added: int
+    worked: int
+    used: int
+    contexts: tuple[int, ...]
+    rank: int
+    scale_min: Finite
+    scale_max: Finite
+    residual: Finite
+    reg: Finite
+    solver: str
+
+
+class EditInfo(_Part):
+    id: str
+    key: Hash
+    subject: tuple[str, ...]
+    relation: str
+    old: str | None
+    new: tuple[str, ...]
+    kind: Literal["anchored", "centre"]
+    threshold: Annotated[Finite, Field(gt=0)]
+    routes: tuple[RouteInfo, ...]
+    groups: tuple[GroupInfo, ...]
+    warnings: tuple[str, ...] = ()
+    valid_from: date | None = None
+    valid_until: date | None = None
+
+    @property
+    def claim(self) -> str:
+        return f"{self.subject[0]} · {self.relation}: {self.old or '(nothing)'} → {self.new[0]}"
+
+
+class Manifest(_Part):
+    """The `meta` dataset: everything about a bundle but its numbers."""
+
+    format: Literal["sake-bundle"]
+    version: Literal[1]
+    key: Hash
+    content_hash: Hash
+    partial: bool
+    model: ModelInfo
+    embedder: EmbedderInfo
+    probe_texts: Annotated[tuple[str, ...], Field(min_length=PROBES, max_length=PROBES)]
+    edits: Annotated[tuple[EditInfo, ...], Field(max_length=MAX_EDITS)]
+    settings: dict[str, Any]
+    versions: dict[str, str]
+    provenance: dict[str, str | bool | None]
+
+
+def digest(part: str, arrays: Mapping[str, Array]) -> bytes:
+    """SHA-256 of the arrays of one part: names, types, shapes and bytes."""
+    state = hashlib.sha256(part.encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        head = f"{name}|{array.dtype.str}|{list(array.shape)}|".encode()
+        state.update(len(head).to_bytes(8, "little") + head + array.tobytes())
+    return state.digest()
+
+
+def content_hash(edits: Iterable[tuple[str, str, bytes]]) -> str:
+    """The root over (edit id, edit key, the edit's three digests), in any order."""
+    state = hashlib.sha256(FORMAT.encode())
+    for edit, key, digests in sorted(edits):
+        state.update(hashlib.sha256(f"{edit}|{key}|".encode() + digests).digest())
+    return state.hexdigest()
+
+
+def seal(arrays: Mapping[str, Array]) -> bytes:
+    """The digest over everything that is read before any edit's payload."""
+    return digest("seal", {path: arrays[path] for path in SEALED})

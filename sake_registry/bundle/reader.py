@@ -1,0 +1,353 @@
+"""Reading a bundle, which is untrusted input (DESIGN, invariant 10).
+
+Guarantees:
+- Every name, type, rank and size is known before a byte of data is read. Links, external
+  storage, filters, unknown objects, and shapes without the bytes they claim are refused.
+- What is read at opening (manifest, index, router data, digests) is verified then; an edit's
+  maps and activations are verified against its digest when they are first used.
+- A damaged or hostile file raises `BundleFormatError`, whatever HDF5 itself makes of it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+from pydantic import ValidationError
+
+from sake_registry.bundle.format import (
+    BY_PATH,
+    DATASETS,
+    FORMAT,
+    MAX_META,
+    MAX_ROWS,
+    PARTS,
+    VERSION,
+    EditInfo,
+    Manifest,
+    content_hash,
+    seal,
+)
+from sake_registry.bundle.format import digest as part_digest
+from sake_registry.errors import BundleFormatError, InputError
+from sake_registry.wording import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from sake_registry.bundle.format import Array
+
+_HINT = "compile it again: `sake compile`"
+
+
+class BundleFile:
+    """An opened, verified bundle file: the manifest, and numbers as numpy arrays.
+
+    Use as a context manager, or call `close()`. Reads from several threads are safe.
+
+    Raises:
+        BundleFormatError: not a bundle, damaged, or made to harm.
+        InputError: no such file.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise InputError(f"no bundle {self.path}", hint="`sake compile` makes one")
+        self._size = self.path.stat().st_size
+        self._datasets: dict[str, h5py.Dataset] = {}
+        self._lengths: dict[str, int] = {}
+        with self._refusals():
+            # No file locks: a bundle may lie on a read-only mount, and is never written to.
+            self._file = h5py.File(self.path, "r", locking=False)
+        try:
+            with self._refusals():
+                self._inspect()
+                self._verify_index()
+        except BaseException:
+            self.close()
+            raise
+        self._position = {edit.id: i for i, edit in enumerate(self.manifest.edits)}
+
+    def __enter__(self) -> BundleFile:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._file.close()
+
+    # -- what a bundle says ------------------------------------------------------------------
+
+    @property
+    def has_activations(self) -> bool:
+        """Whether the activations are in the file; a slim bundle has none."""
+        return "activations/plain" in self._datasets
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """The digest of each edit, hexadecimal: over its maps, routes and activations."""
+        return {
+            edit.id: content_hash([(edit.id, edit.key, self._digests[i].tobytes())])
+            for i, edit in enumerate(self.manifest.edits)
+        }
+
+    def info(self, edit: str) -> EditInfo:
+        return self.manifest.edits[self._at(edit)]
+
+    def points(self, edit: str) -> Array:
+        """Router points of an edit, (points, embedder's width); verified at opening."""
+        i = self._at(edit)
+        return self._points[self._index["index/points"][i] : self._index["index/points"][i + 1]]
+
+    def maps(self, edit: str) -> list[dict[str, Array]]:
+        """The factors of each of an edit's maps, verified: source_mean, target_mean, basis, scale.
+
+        Raises:
+            BundleFormatError: they are not what the digest says.
+        """
+        with self._refusals():
+            i = self._at(edit)
+            groups, basis = self._index["index/groups"], self._index["index/basis"]
+            found = []
+            for g in range(groups[i], groups[i + 1]):
+                rows = slice(basis[g], basis[g + 1])
+                found.append(
+                    {
+                        "source_mean": self._read("maps/source_mean", g),
+                        "target_mean": self._read("maps/target_mean", g),
+                        "basis": self._read("maps/basis", rows),
+                        "scale": self._read("maps/scale", rows),
+                    }
+                )
+            self._check(
+                i, "maps", {f"{g}/{n}": a for g, m in enumerate(found) for n, a in m.items()}
+            )
+            return found
+
+    def activations(self, edit: str) -> list[dict[str, Array]]:
+        """Activations of each of an edit's groups, verified; empty for a slim bundle.
+
+        Raises:
+            BundleFormatError: they are not what the digest says.
+        """
+        if not self.has_activations:
+            return []
+        with self._refusals():
+            i = self._at(edit)
+            groups, offsets = self._index["index/groups"], self._index["index/activations"]
+            found = []
+            for g in range(groups[i], groups[i + 1]):
+                plain, forced, target = (
+                    slice(start, end) for start, end in zip(offsets[g], offsets[g + 1], strict=True)
+                )
+                found.append(
+                    {
+                        "plain": self._read("activations/plain", plain),
+                        "forced": self._read("activations/forced", forced),
+                        "target": self._read("activations/target", target),
+                        "worked": self._read("activations/worked", plain),
+                        "context": self._read("activations/context", plain),
+                    }
+                )
+            self._check(
+                i, "activations", {f"{g}/{n}": a for g, m in enumerate(found) for n, a in m.items()}
+            )
+            return found
+
+    def verify(self) -> None:
+        """Read and verify every edit's payload.
+
+        Raises:
+            BundleFormatError: the first that is not what its digest says.
+        """
+        for edit in self.manifest.edits:
+            self.maps(edit.id)
+            self.activations(edit.id)
+
+    # -- how it is read ----------------------------------------------------------------------
+
+    def _at(self, edit: str) -> int:
+        if edit not in self._position:
+            near = nearest(edit, self._position)
+            hint = f"did you mean '{near}'?" if near else "`sake inspect` lists the edits in it"
+            raise InputError(f"no edit '{edit}' in {self.path}", hint=hint)
+        return self._position[edit]
+
+    def _refusals(self) -> _Refusals:
+        return _Refusals(self.path)
+
+    def _inspect(self) -> None:
+        """Look at every link and header, and read no data."""
+        wanted = {dataset.path for dataset in DATASETS if not dataset.optional}
+        optional = {dataset.path for dataset in DATASETS if dataset.optional}
+        found = set(self._walk())
+        if not wanted <= found or not found <= wanted | optional:
+            odd = min(wanted - found | found - wanted - optional)
+            raise _Refused(f"'{odd}' is {'missing' if odd in wanted else 'not part of a bundle'}")
+        if found & optional and not optional <= found:
+            raise _Refused(f"'{min(optional - found)}' is missing")
+        for path in sorted(found):
+            self._datasets[path] = self._header(path)
+
+    def _walk(self) -> Iterator[str]:
+        groups = {path.partition("/")[0] for path in BY_PATH if "/" in path}
+        for name in self._file:
+            self._hard_link(self._file, name)
+            if name not in groups:
+                yield name
+                continue
+            group = self._file.get(name)
+            if not isinstance(group, h5py.Group):
+                raise _Refused(f"'{name}' is no group")
+            for inner in group:
+                self._hard_link(group, inner)
+                yield f"{name}/{inner}"
+
+    @staticmethod
+    def _hard_link(group: h5py.Group, name: str) -> None:
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise _Refused(f"'{name}' is a link to somewhere else")
+
+    def _header(self, path: str) -> h5py.Dataset:
+        expected, found = BY_PATH[path], self._file.get(path)
+        if not isinstance(found, h5py.Dataset):
+            raise _Refused(f"'{path}' is no dataset")
+        created = found.id.get_create_plist()
+        if created.get_external_count():
+            raise _Refused(f"'{path}' keeps its data in another file")
+        if created.get_layout() not in (h5py.h5d.CONTIGUOUS, h5py.h5d.COMPACT):
+            raise _Refused(f"'{path}' is stored in a way that bundles are not")
+        if found.dtype.str != expected.dtype or h5py.check_enum_dtype(found.dtype):
+            raise _Refused(f"'{path}' holds {found.dtype}, not {expected.dtype}")
+        if len(found.shape) != len(expected.shape):
+            raise _Refused(f"'{path}' has {len(found.shape)} dimensions")
+        for length, letter in zip(found.shape, expected.shape, strict=True):
+            self._length(path, length, letter)
+        size = found.dtype.itemsize * int(np.prod(found.shape, dtype=object))
+        if size > self._size or (size and found.id.get_storage_size() != size):
+            raise _Refused(f"'{path}' claims {size} bytes that the file does not hold")
+        return found
+
+    def _length(self, path: str, length: int, letter: int | str) -> None:
+        limit = MAX_META if letter == "B" else MAX_ROWS
+        if isinstance(letter, str) and letter.endswith("+1"):
+            length, letter = length - 1, letter[:-2]
+        wanted = letter if isinstance(letter, int) else self._lengths.setdefault(letter, length)
+        if length != wanted or not 0 <= length <= limit:
+            raise _Refused(f"'{path}' has {length} rows or columns where {wanted} are expected")
+
+    def _verify_index(self) -> None:
+        """Read and verify all that is not an edit's payload."""
+        arrays = {
+            path: self._read(path)
+            for path in self._datasets
+            if not path.startswith(("maps/", "activations/"))
+        }
+        if arrays["seal"].tobytes() != seal(arrays):
+            raise _Refused("its index or manifest is damaged")
+        self.manifest = self._parse(arrays["meta"].tobytes())
+        model, lengths = self.manifest.model, self._lengths
+        if (len(self.manifest.edits), model.width, self.manifest.embedder.width) != (
+            lengths["E"], lengths["d"], lengths["e"],
+        ):  # fmt: skip
+            raise _Refused("its manifest and its datasets disagree")
+        self._digests, self._points = arrays["digests"], arrays["router/points"]
+        self.probe = arrays["probe/activations"]
+        self._index = {path: arrays[path] for path in arrays if path.startswith("index/")}
+        for path, end in (("groups", "G"), ("basis", "R"), ("points", "P")):
+            self._offsets(self._index[f"index/{path}"], lengths[end])
+        if self.has_activations:
+            for column, letter in enumerate("NFT"):
+                self._offsets(self._index["index/activations"][:, column], lengths[letter])
+        for i, edit in enumerate(self.manifest.edits):
+            routes = edit.model_dump_json(include={"kind", "threshold", "routes"}).encode()
+            start, end = self._index["index/points"][i : i + 2]
+            parts = {"points": self._points[start:end], "routes": np.frombuffer(routes, np.uint8)}
+            self._check(i, "router", parts)
+            groups = self._index["index/groups"][i + 1] - self._index["index/groups"][i]
+            if groups != len(edit.groups) or any(r.group >= groups for r in edit.routes):
+                raise _Refused(f"the groups of '{edit.id}' do not fit its index")
+        root = content_hash(
+            (edit.id, edit.key, self._digests[i].tobytes())
+            for i, edit in enumerate(self.manifest.edits)
+        )
+        if root != self.manifest.content_hash:
+            raise _Refused("its content hash is not that of its edits")
+
+    def _parse(self, meta: bytes) -> Manifest:
+        try:
+            head = json.loads(meta)
+        except (ValueError, RecursionError) as error:
+            raise _Refused(f"its manifest is no JSON: {error}") from error
+        if (
+            isinstance(head, dict)
+            and head.get("format") == FORMAT
+            and head.get("version") != VERSION
+        ):
+            raise _Refused(
+                f"it has format version {head.get('version')}; this sake reads {VERSION}"
+            )
+        try:
+            return Manifest.model_validate_json(meta)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            where = ".".join(map(str, problem["loc"]))
+            raise _Refused(f"its manifest is wrong at {where}: {problem['msg']}") from error
+
+    @staticmethod
+    def _offsets(offsets: Array, end: int) -> None:
+        if offsets[0] != 0 or offsets[-1] != end or (np.diff(offsets) < 0).any():
+            raise _Refused("its index does not fit its datasets")
+
+    def _check(self, edit: int, part: str, arrays: dict[str, Array]) -> None:
+        if self._digests[edit, PARTS.index(part)].tobytes() != part_digest(part, arrays):
+            name = self.manifest.edits[edit].id
+            raise _Refused(f"the {part} of '{name}' are not what its digest says")
+
+    def _read(self, path: str, rows: Any = ()) -> Array:
+        values: Array = self._datasets[path][rows]
+        return values
+
+
+class _Refused(Exception):  # noqa: N818 - becomes a BundleFormatError with the path
+    """Why a file is refused."""
+
+
+class _Refusals:
+    """Turns a refusal, or whatever HDF5 raises on a damaged file, into a BundleFormatError."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, _Refused):
+            raise BundleFormatError(
+                f"{self.path} is no sound bundle: {error}", hint=_HINT
+            ) from error
+        # h5py raises any of these, by the structure that is damaged.
+        damage = (OSError, KeyError, ValueError, RuntimeError, TypeError, IndexError, OverflowError,
+                  MemoryError, NotImplementedError, AttributeError)  # fmt: skip
+        if isinstance(error, damage):
+            reason = " ".join(str(error).split())[:200]
+            raise BundleFormatError(
+                f"{self.path} is no sound bundle: HDF5 cannot read it ({reason})", hint=_HINT
+            ) from error

@@ -1,0 +1,174 @@
+"""Writing a bundle, whole or not at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+
+from sake_registry.bundle.format import (
+    BY_PATH,
+    FORMAT,
+    PARTS,
+    VERSION,
+    EditInfo,
+    EmbedderInfo,
+    Manifest,
+    ModelInfo,
+    content_hash,
+    digest,
+    seal,
+)
+from sake_registry.files import replacing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from sake_registry.bundle.format import Array
+
+
+@dataclass(frozen=True)
+class GroupPayload:
+    """The numbers of one group: its map's factors and its pairs' activations, by dataset name."""
+
+    maps: Mapping[str, Array]
+    activations: Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class EditPayload:
+    """One edit as it goes into a bundle."""
+
+    info: EditInfo
+    groups: Sequence[GroupPayload]
+    points: Array
+
+
+def edit_digests(payload: EditPayload) -> bytes:
+    """The three digests of an edit, one after the other: maps, router, activations."""
+    maps = {
+        f"{g}/{name}": a for g, group in enumerate(payload.groups) for name, a in group.maps.items()
+    }
+    rows = {
+        f"{g}/{name}": a
+        for g, group in enumerate(payload.groups)
+        for name, a in group.activations.items()
+    }
+    routes = np.frombuffer(
+        payload.info.model_dump_json(include={"kind", "threshold", "routes"}).encode(), np.uint8
+    )
+    parts = {
+        "maps": maps,
+        "router": {"points": payload.points, "routes": routes},
+        "activations": rows,
+    }
+    return b"".join(digest(part, parts[part]) for part in PARTS)
+
+
+def write_bundle(
+    path: Path,
+    edits: Sequence[EditPayload],
+    *,
+    key: str,
+    partial: bool,
+    model: ModelInfo,
+    embedder: EmbedderInfo,
+    probe_texts: Sequence[str],
+    probe: Array,
+    settings: Mapping[str, Any],
+    versions: Mapping[str, str],
+    provenance: Mapping[str, str | bool | None],
+    activations: bool = True,
+) -> Manifest:
+    """Write the bundle of these edits to `path`; returns its manifest.
+
+    Args:
+        probe: (8, width) float32 site activations of `probe_texts`.
+        activations: False leaves the activations out (a slim bundle); the content hash is that
+            of the full one, since an edit's activation digest stays.
+
+    Raises:
+        StorageError: the disk is full, read-only, or not ours to write.
+    """
+    edits = sorted(edits, key=lambda edit: edit.info.id)
+    digests = [edit_digests(edit) for edit in edits]
+    manifest = Manifest(
+        format=FORMAT,
+        version=VERSION,
+        key=key,
+        content_hash=content_hash(
+            (e.info.id, e.info.key, d) for e, d in zip(edits, digests, strict=True)
+        ),
+        partial=partial,
+        model=model,
+        embedder=embedder,
+        probe_texts=tuple(probe_texts),
+        edits=tuple(edit.info for edit in edits),
+        settings=dict(settings),
+        versions=dict(versions),
+        provenance=dict(provenance),
+    )
+    arrays = _stack(edits, model.width, embedder.width, activations)
+    arrays["meta"] = np.frombuffer(manifest.model_dump_json().encode(), np.uint8)
+    arrays["digests"] = np.frombuffer(b"".join(digests), np.uint8).reshape(
+        len(edits), len(PARTS), -1
+    )
+    arrays["probe/activations"] = probe
+    arrays["seal"] = np.frombuffer(seal(_typed(arrays)), np.uint8)
+    with (
+        replacing(path) as temporary,
+        # The newest file format has checksums on its own structures; what is in the datasets is
+        # covered by the digests.
+        h5py.File(temporary, "w", libver="latest", track_order=False) as file,
+    ):
+        for name, array in _typed(arrays).items():
+            file.create_dataset(name, data=array, track_times=False)
+    return manifest
+
+
+def _typed(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    return {
+        name: np.ascontiguousarray(array, dtype=BY_PATH[name].dtype)
+        for name, array in arrays.items()
+    }
+
+
+def _stack(
+    edits: Sequence[EditPayload], width: int, embedder_width: int, activations: bool
+) -> dict[str, Array]:
+    groups = [group for edit in edits for group in edit.groups]
+
+    def rows(name: str, part: str, columns: tuple[int, ...]) -> Array:
+        parts = [getattr(group, part)[name] for group in groups]
+        return np.concatenate(parts) if parts else np.empty((0, *columns))
+
+    def offsets(lengths: Sequence[int]) -> Array:
+        return np.cumsum([0, *lengths])
+
+    names = ("plain", "forced", "target")
+    stacked = {
+        "index/groups": offsets([len(edit.groups) for edit in edits]),
+        "index/basis": offsets([len(group.maps["scale"]) for group in groups]),
+        "index/points": offsets([len(edit.points) for edit in edits]),
+        "index/activations": np.stack(
+            [offsets([len(group.activations[name]) for group in groups]) for name in names], axis=1
+        ),
+        "maps/source_mean": np.stack([g.maps["source_mean"] for g in groups])
+        if groups
+        else np.empty((0, width)),
+        "maps/target_mean": np.stack([g.maps["target_mean"] for g in groups])
+        if groups
+        else np.empty((0, width)),
+        "maps/basis": rows("basis", "maps", (width,)),
+        "maps/scale": rows("scale", "maps", ()),
+        "router/points": np.concatenate([edit.points for edit in edits])
+        if edits
+        else np.empty((0, embedder_width)),
+    }
+    if activations:
+        stacked |= {f"activations/{name}": rows(name, "activations", (width,)) for name in names}
+        stacked |= {f"activations/{n}": rows(n, "activations", ()) for n in ("worked", "context")}
+    return stacked

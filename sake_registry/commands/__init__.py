@@ -1,0 +1,135 @@
+"""The command line: parse, one call into the library, render.
+
+Errors become exit codes here and nowhere else (the table is in `errors`); an unexpected error
+writes a log with versions and traceback and says where it lies. Modules of commands import
+nothing heavy before they run: `sake --help` and `sake check` start without torch.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sake_registry.commands import (
+    ask,
+    check,
+    compile_,
+    fmt,
+    init,
+    inspect_,
+    list_,
+    models,
+    new,
+    plan,
+    show,
+    test,
+)
+from sake_registry.commands.console import State, configure_logging, report_error
+from sake_registry.errors import MissingExtraError, SakeError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Found missing, these modules mean that the extra was not installed.
+_EXTRA = {
+    "torch", "transformers", "ot", "h5py", "numpy", "safetensors", "gguf", "platformdirs",
+    "filelock", "accelerate", "huggingface_hub",
+}  # fmt: skip
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="sake-registry", prog_name="sake")
+@click.option(
+    "-C",
+    "folder",
+    default=".",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    help="Work in the registry at or above FOLDER.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Say more on stderr.")
+@click.pass_context
+def cli(context: click.Context, folder: Path, verbose: bool) -> None:
+    """Keep what a language model should believe as files in git.
+
+    One YAML file is one edited fact. `sake compile` makes a bundle of them for one exact model;
+    a loader applies it while the unchanged model runs.
+
+    \b
+    sake init && sake new darrieux-tongue --subject "Danielle Darrieux" \\
+        --relation "mother tongue" --old French --new English
+    sake compile && sake ask "The mother tongue of Danielle Darrieux is"
+    """
+    context.obj = State(folder)
+    configure_logging(verbose)
+
+
+for _module in (
+    init, new, check, fmt, list_, show, models, plan, compile_, test, inspect_, ask,
+):  # fmt: skip
+    cli.add_command(_module.command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    try:
+        code = cli.main(args=list(arguments) if arguments is not None else None, prog_name="sake",
+                        standalone_mode=False)  # fmt: skip
+        sys.stdout.flush()
+    except click.UsageError as error:
+        error.show()
+        sys.exit(2)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted: what was built is kept, the next run goes on from there", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader has gone (`sake list | head`): nothing is wrong, and nothing can be said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except SakeError as error:
+        report_error(error)
+        sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _EXTRA:
+            sys.exit(_bug(error))
+        missing = MissingExtraError(
+            f"this command needs {error.name}, which is not installed",
+            hint="pip install 'sake-registry[models]'",
+        )
+        report_error(missing)
+        sys.exit(missing.exit_code)
+    except Exception as error:
+        sys.exit(_bug(error))
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _bug(error: Exception) -> int:
+    """Write a log of an unexpected error, say where, and give the exit code of bugs."""
+    import platform
+    from importlib import metadata
+
+    versions = []
+    for name in ("sake-registry", "torch", "transformers", "h5py", "pydantic", "click"):
+        try:
+            versions.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            versions.append(f"{name} (not installed)")
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="sake-", suffix=".log", delete=False, encoding="utf-8"
+    ) as log:
+        log.write(
+            f"{' '.join(sys.argv)}\n{platform.platform()} Python {platform.python_version()}\n"
+        )
+        log.write("\n".join(versions) + "\n\n")
+        log.writelines(traceback.format_exception(error))
+    click.echo(f"bug: {type(error).__name__}: {error}", err=True)
+    click.echo(f"  please report it with {log.name}", err=True)
+    return 3

@@ -1,0 +1,50 @@
+"""`sake ask`: one prompt, bare and edited."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sake_registry.commands.console import State, emit_json, json_option, model_options, table
+
+
+@click.command("ask")
+@click.argument("prompt")
+@click.option("--bundle", type=click.Path(path_type=Path), help="Another bundle than the newest.")
+@click.option("--tokens", default=20, show_default=True, type=click.IntRange(1, 4096))
+@click.option("--top", default=5, show_default=True, type=click.IntRange(1, 50))
+@model_options
+@json_option
+@click.pass_obj
+def command(
+    state: State,
+    /,
+    prompt: str,
+    bundle: Path | None,
+    tokens: int,
+    top: int,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Complete PROMPT with the bare and the edited model, and say which edit fired and why.
+
+    \b
+    sake ask "The capital of Australia is"
+    sake ask "The capital of Australia is" --tokens 40 --top 10
+    """
+    from sake_registry.evaluation.asking import ask
+
+    asked = ask(state.registry(options), prompt, bundle=bundle, tokens=tokens, top=top)
+    if as_json:
+        emit_json("ask/1", asked.as_json())
+        return
+    click.echo(f"before:   {prompt}{click.style(asked.before, dim=True)}")
+    click.echo(f"after:    {prompt}{click.style(asked.after, bold=True)}")
+    click.echo(f"decision: {asked.decision}")
+    rows = [
+        (repr(b), f"{p:.1%}", repr(a), f"{q:.1%}")
+        for (b, p), (a, q) in zip(asked.top_before, asked.top_after, strict=True)
+    ]
+    table(("next token before", "", "after", ""), rows)

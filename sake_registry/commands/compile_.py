@@ -1,0 +1,118 @@
+"""`sake compile`: build what is missing, write the bundle."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sake_registry.commands.console import (
+    State,
+    emit_json,
+    json_option,
+    model_options,
+    progress,
+    report_error,
+    warn,
+)
+
+if TYPE_CHECKING:
+    from sake_registry.compiler.run import Compiled
+
+
+@click.command("compile")
+@click.argument("ids", nargs=-1)
+@click.option("--only", is_flag=True, help="A partial bundle of just these edits.")
+@click.option("--keep-going", is_flag=True, help="Leave edits that fail out of the bundle.")
+@click.option("--no-activations", is_flag=True, help="A slim bundle: maps and routes alone.")
+@click.option("--reg", type=float, help="Regularisation; a new one costs no forward pass.")
+@click.option("--solver", type=click.Choice(["lowrank", "pot", "uniform"]))
+@model_options
+@json_option
+@click.pass_obj
+def command(
+    state: State,
+    /,
+    ids: tuple[str, ...],
+    only: bool,
+    keep_going: bool,
+    no_activations: bool,
+    reg: float | None,
+    solver: str | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Compile the registry's edits for a model and write the bundle.
+
+    What was built before is taken from the store; interrupted, the next run goes on. With IDS,
+    only these are built.
+
+    \b
+    sake compile
+    sake compile --model gpt2-xl --dtype bfloat16
+    """
+    from sake_registry.compiler.run import compile_registry
+    from sake_registry.distributions.texts import groups
+    from sake_registry.history import provenance
+    from sake_registry.wording import count
+
+    registry = state.registry({**options, "compile.reg": reg, "compile.solver": solver}).sound()
+    settings = registry.settings
+    # Sources and targets once each; targets that fail are tried in further contexts.
+    total = sum(
+        2 * len(g.prompts)
+        for edit in registry.select(ids)
+        for g in groups(edit, settings.compile.prompts)
+    )
+    with progress("compiling", total, quiet=as_json) as advance:
+        result = compile_registry(
+            registry,
+            ids,
+            only=only,
+            slim=no_activations,
+            keep_going=keep_going,
+            provenance=provenance(registry.root, [settings.edits, "sake.toml"]),
+            progress=lambda edit, n: advance(n, edit) if n else None,
+        )
+    if as_json:
+        emit_json("compile/1", result.as_json())
+    else:
+        _show(result)
+    for error in result.failures.values():
+        report_error(error)
+    if result.failures and not keep_going:
+        click.echo(
+            f"no bundle: {count(len(result.failures), 'edit')} failed "
+            "(--keep-going leaves them out)", err=True,
+        )  # fmt: skip
+        raise click.exceptions.Exit(1)
+
+
+def _show(result: Compiled) -> None:
+    from sake_registry.wording import count
+
+    plan = result.plan
+    words = {"build": "built", "refit": "refitted", "reuse": "reused", "remove": "removed"}
+    actions = [planned.action for planned in plan.edits]
+    done = ", ".join(f"{actions.count(a)} {word}" for a, word in words.items() if a in actions)
+    click.echo(
+        f"{done or 'nothing to do'} · {count(result.texts_run, 'text')} through the model · "
+        f"{result.seconds:.1f} s"
+    )
+    if result.manifest and result.texts_run:
+        for edit in result.manifest.edits:
+            fact = edit.groups[0]
+            click.echo(
+                f"  {edit.id}: {count(fact.written, 'prompt')} written, {fact.added} added, "
+                f"{fact.worked} of {fact.written + fact.added} pairs worked"
+            )
+    if result.manifest:
+        for edit in result.manifest.edits:
+            for text in edit.warnings:
+                warn(f"{edit.id}: {text}")
+    if result.missing:
+        click.echo(f"no bundle yet, still to build: {', '.join(result.missing)}")
+    elif result.bundle:
+        assert result.manifest is not None
+        click.echo(f"bundle {result.bundle}")
+        click.echo(f"  key {plan.key[:12]} · content {result.manifest.content_hash[:12]}")

@@ -1,0 +1,180 @@
+"""What the commands share: options, output, progress, and how an error is shown.
+
+Results go to stdout, everything else to stderr. Colour and bars appear only on a terminal.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from sake_registry.edits.diagnostics import Diagnostic
+    from sake_registry.edits.registry import Registry
+    from sake_registry.errors import SakeError
+
+WIDE = 160
+"""Columns of a table that does not go to a terminal."""
+
+
+class State:
+    """What the group's options say."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def registry(self, options: dict[str, Any] | None = None) -> Registry:
+        """The registry at hand, with the command's flags as settings."""
+        from sake_registry.edits.registry import open_registry
+
+        return open_registry(self.folder, options)
+
+
+def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")(
+        function
+    )
+
+
+def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--model`, `--device`, `--dtype`, `--trust-remote-code`; they beat `sake.toml`."""
+    for option in reversed(
+        [
+            click.option(
+                "--model", metavar="NAME", help="Alias, hub id[@revision], folder, .gguf."
+            ),
+            click.option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:1, mps."),
+            click.option(
+                "--dtype",
+                type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
+                help="auto takes bfloat16 where it is faster.",
+            ),
+            click.option(
+                "--trust-remote-code",
+                is_flag=True,
+                default=None,
+                help="Run code that comes with the model.",
+            ),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+def emit_json(schema: str, value: dict[str, Any]) -> None:
+    """One object on stdout, with its schema's name and version."""
+    click.echo(json.dumps({"schema": schema, **value}, ensure_ascii=False, indent=2, default=str))
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
+    """A table on stdout; text from files and models is shown as it is, not as markup."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console() if sys.stdout.isatty() else Console(width=WIDE, force_terminal=False)
+    drawn = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    for column in columns:
+        drawn.add_column(column, overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(cell.replace("\n", " ")) for cell in row))
+    console.print(drawn)
+
+
+def show_findings(findings: Sequence[Diagnostic]) -> None:
+    """Findings, one after the other, on stderr."""
+    for finding in findings:
+        colour = "red" if finding.severity == "error" else "yellow"
+        click.secho(str(finding), fg=colour if _colourful(sys.stderr) else None, err=True)
+
+
+def report_error(error: SakeError) -> None:
+    """An error as a user sees it: every diagnostic, the message, what to do."""
+    show_findings(getattr(error, "diagnostics", ()))
+    label = click.style("error:", fg="red", bold=True) if _colourful(sys.stderr) else "error:"
+    click.echo(f"{label} {error.message}", err=True)
+    if error.hint:
+        click.echo(f"  {error.hint}", err=True)
+
+
+def warn(text: str) -> None:
+    label = click.style("warning:", fg="yellow") if _colourful(sys.stderr) else "warning:"
+    click.echo(f"{label} {text}", err=True)
+
+
+def _colourful(stream: Any) -> bool:
+    return stream.isatty() and "NO_COLOR" not in os.environ
+
+
+class _Stderr(logging.Handler):
+    """The library's log, as lines of this program."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        warn(text) if record.levelno >= logging.WARNING else click.echo(text, err=True)
+
+
+def configure_logging(verbose: bool) -> None:
+    logger = logging.getLogger("sake_registry")
+    logger.handlers = [_Stderr()]
+    logger.setLevel(logging.DEBUG if verbose else logging.INFO)
+    logger.propagate = False
+    # Before anything of Hugging Face is imported: its bars and advice are not this program's.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+
+@contextmanager
+def progress(what: str, total: int, *, quiet: bool) -> Iterator[Callable[[int, str], None]]:
+    """A bar on stderr with count, rate and time left; `advance(n, label)` moves it.
+
+    Without a terminal each new label is a line instead; `quiet` (with --json) shows nothing.
+    """
+    if quiet:
+        yield lambda n, label: None
+        return
+    if not sys.stderr.isatty():
+        seen: set[str] = set()
+
+        def say(n: int, label: str) -> None:
+            if label not in seen:
+                seen.add(label)
+                click.echo(f"{what} {label}", err=True)
+
+        yield say
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total, rate="")
+
+        def advance(n: int, label: str) -> None:
+            speed = bar.tasks[task].speed
+            rate = f"{speed:.0f}/s" if speed else ""
+            bar.update(task, advance=n, description=f"{what} {label}", rate=rate)
+
+        yield advance

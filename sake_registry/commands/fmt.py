@@ -1,0 +1,51 @@
+"""`sake fmt`: edit files in canonical form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sake_registry.commands.console import State, show_findings
+
+
+@click.command("fmt")
+@click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
+@click.option("--check", "only_check", is_flag=True, help="Change nothing; exit 1 if needed.")
+@click.pass_obj
+def command(state: State, paths: tuple[Path, ...], only_check: bool) -> None:
+    """Bring edit files into canonical form; every comment stays.
+
+    Files with errors are left alone. Without PATHS, all files of the registry.
+
+    \b
+    sake fmt
+    sake fmt --check edits/darrieux-tongue.yaml
+    """
+    from sake_registry.edits.files import parse_edit
+    from sake_registry.edits.registry import find_files
+    from sake_registry.edits.writing import format_text
+    from sake_registry.files import write_text
+    from sake_registry.wording import count
+
+    if not paths:
+        registry = state.registry()
+        paths = tuple(find_files(registry.root / registry.settings.edits))
+    changed, wrong = 0, 0
+    for path in paths:
+        data = path.read_bytes()
+        _, findings = parse_edit(data, path)
+        errors = [f for f in findings if f.severity == "error"]
+        if errors:
+            show_findings(errors)
+            wrong += 1
+            continue
+        text = format_text(data.decode("utf-8-sig"), path)
+        if text.encode() != data:
+            changed += 1
+            click.echo(f"{'would format' if only_check else 'formatted'} {path}")
+            if not only_check:
+                write_text(path, text)
+    click.echo(f"{count(len(paths), 'file')}, {changed} changed, {wrong} with errors", err=True)
+    if wrong or (only_check and changed):
+        raise click.exceptions.Exit(1)

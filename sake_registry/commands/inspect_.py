@@ -1,0 +1,103 @@
+"""`sake inspect`: what is in a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sake_registry.commands.console import (
+    State,
+    emit_json,
+    json_option,
+    model_options,
+    table,
+    warn,
+)
+
+if TYPE_CHECKING:
+    from sake_registry.bundle.reader import BundleFile
+
+
+@click.command("inspect")
+@click.argument("bundle", required=False, type=click.Path(path_type=Path))
+@click.option("--verify", is_flag=True, help="Read and verify every edit's numbers.")
+@model_options
+@json_option
+@click.pass_obj
+def command(
+    state: State, /, bundle: Path | None, verify: bool, as_json: bool, **options: Any
+) -> None:
+    """Show what is in BUNDLE (the registry's newest without one): model, edits, maps.
+
+    \b
+    sake inspect
+    sake inspect bundles/smollm2-135m-0123abcd-4567cdef8901.h5 --verify
+    """
+    from sake_registry.bundle.reader import BundleFile
+
+    if bundle is None:
+        from sake_registry.compiler.plan import find_bundle
+        from sake_registry.models.loading import locate
+
+        registry = state.registry(options).sound()
+        bundle = find_bundle(registry, locate(registry.settings))
+    with BundleFile(bundle) as opened:
+        if verify:
+            opened.verify()
+        if as_json:
+            emit_json(
+                "inspect/1",
+                {
+                    "path": str(bundle),
+                    "bytes": bundle.stat().st_size,
+                    "verified": verify,
+                    "activations": opened.has_activations,
+                    **opened.manifest.model_dump(mode="json"),
+                },
+            )
+        else:
+            _show(opened, verify)
+
+
+def _show(opened: BundleFile, verified: bool) -> None:
+    manifest = opened.manifest
+    model, versions = manifest.model, manifest.versions
+    click.echo(f"{opened.path} ({opened.path.stat().st_size / 1e6:.1f} MB)")
+    click.echo(f"  model {model.name} · {model.architecture} · {model.dtype} · {model.hash[:12]}")
+    click.echo(f"  read and steered at {model.site}, {model.width} dimensions")
+    click.echo(f"  key {manifest.key[:12]} · content {manifest.content_hash[:12]}", nl=False)
+    click.echo(" · partial" if manifest.partial else "", nl=False)
+    click.echo("" if opened.has_activations else " · slim (no activations)")
+    commit = manifest.provenance.get("commit")
+    dirty = " with uncommitted changes" if manifest.provenance.get("dirty") else ""
+    click.echo(f"  made from commit {str(commit)[:12]}{dirty}" if commit else "  made outside git")
+    click.echo(
+        f"  by sake {versions.get('sake-registry')}, torch {versions.get('torch')}, "
+        f"{versions.get('machine')}, {versions.get('threads')} threads"
+    )
+    rows = []
+    for edit in manifest.edits:
+        for group in edit.groups:
+            rows.append(
+                (
+                    edit.id if group is edit.groups[0] else "",
+                    f"{group.old or '(nothing)'} → {group.new}",
+                    f"{group.written}+{group.added}",
+                    f"{group.worked}/{group.written + group.added}",
+                    "+".join(map(str, group.contexts)),
+                    str(group.rank),
+                    f"{group.scale_min:.2f}–{group.scale_max:.2f}",
+                    f"{group.residual:.0e}",
+                    f"{edit.kind} {edit.threshold:g}" if group is edit.groups[0] else "",
+                )
+            )
+    table(
+        ("edit", "answer", "prompts", "worked", "by context", "rank", "λ", "residual", "router"),
+        rows,
+    )
+    click.echo("every digest verified" if verified else "index verified; --verify reads everything")
+    for edit in manifest.edits:
+        for text in edit.warnings:
+            warn(f"{edit.id}: {text}")

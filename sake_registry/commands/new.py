@@ -1,0 +1,76 @@
+"""`sake new`: the first version of an edit file."""
+
+from __future__ import annotations
+
+import sys
+from typing import IO
+
+import click
+
+from sake_registry.commands.console import State
+
+
+def _ask(context: click.Context, parameter: click.Parameter, value: str | None) -> str:
+    """A required text: asked for on a terminal, wrong usage without one."""
+    if value:
+        return value
+    assert parameter.name is not None
+    if not sys.stdin.isatty():
+        raise click.MissingParameter(ctx=context, param=parameter)
+    return str(click.prompt(parameter.name.replace("_", " "), err=True))
+
+
+@click.command("new")
+@click.argument("id")
+@click.option("--subject", callback=_ask, help="What the fact is about.")
+@click.option("--alias", "aliases", multiple=True, help="Another name of the subject.")
+@click.option("--relation", callback=_ask, help="What is said of it, like 'mother tongue'.")
+@click.option("--relation-id", metavar="PID", help="Its Wikidata property, like P103.")
+@click.option("--old", help="What the model says now.")
+@click.option("--new", callback=_ask, help="What it should say.")
+@click.option("--prompt", "prompts", multiple=True, help="Text that the object completes at once.")
+@click.option(
+    "--prompts-from",
+    type=click.File(encoding="utf-8"),
+    metavar="FILE|-",
+    help="Prompts, one a line; - is stdin.",
+)
+@click.option("--reason", help="Why the edit is needed.")
+@click.pass_obj
+def command(
+    state: State,
+    id: str,
+    subject: str,
+    aliases: tuple[str, ...],
+    relation: str,
+    relation_id: str | None,
+    old: str | None,
+    new: str,
+    prompts: tuple[str, ...],
+    prompts_from: IO[str] | None,
+    reason: str | None,
+) -> None:
+    """Write a first version of the edit ID, to be completed in an editor.
+
+    \b
+    sake new tolstoy-tongue --subject "Leo Tolstoy" --relation "mother tongue" \\
+        --old Russian --new Polish --prompt "The mother tongue of Leo Tolstoy was"
+    sake new un-seat --subject "United Nations" --relation seat --new Geneva --prompts-from list.txt
+    """
+    from sake_registry.authoring.scaffold import Draft, new_edit
+
+    lines = [line.strip() for line in prompts_from] if prompts_from else []
+    draft = Draft(
+        id=id,
+        subject=subject,
+        relation=relation,
+        new=new,
+        old=old,
+        aliases=aliases,
+        relation_id=relation_id,
+        prompts=[*prompts, *(line for line in lines if line)],
+        reason=reason,
+    )
+    path = new_edit(state.registry(), draft)
+    click.echo(f"wrote {path}")
+    click.echo("next: add prompts and holdout in an editor, then `sake check`", err=True)

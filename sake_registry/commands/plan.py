@@ -1,0 +1,36 @@
+"""`sake plan`: what `sake compile` would do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from sake_registry.commands.console import State, emit_json, json_option, model_options, table
+
+
+@click.command("plan")
+@click.argument("ids", nargs=-1)
+@click.option("--only", is_flag=True, help="Plan a partial bundle of just these edits.")
+@model_options
+@json_option
+@click.pass_obj
+def command(
+    state: State, /, ids: tuple[str, ...], only: bool, as_json: bool, **options: Any
+) -> None:
+    """Say what `sake compile` would build, refit, reuse or remove, and why; do nothing.
+
+    \b
+    sake plan
+    sake plan --model gpt2-xl --json
+    """
+    from sake_registry.compiler.plan import make_plan
+    from sake_registry.models.loading import locate
+
+    registry = state.registry(options).sound()
+    plan = make_plan(registry, locate(registry.settings), ids, only=only)
+    if as_json:
+        emit_json("plan/1", plan.as_json())
+        return
+    table(("edit", "action", "because"), [(p.id, p.action, p.reason) for p in plan.edits])
+    click.echo(f"bundle {plan.path}: {'current' if plan.current else 'to be written'}")

@@ -1,0 +1,110 @@
+"""`sake test`: does the edited model say what the edit files claim?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sake_registry.commands.console import (
+    State,
+    emit_json,
+    json_option,
+    model_options,
+    progress,
+    table,
+    warn,
+)
+
+if TYPE_CHECKING:
+    from sake_registry.evaluation.testing import Row, TestReport
+
+
+@click.command("test")
+@click.argument("ids", nargs=-1)
+@click.option("--bundle", type=click.Path(path_type=Path), help="Another bundle than the newest.")
+@click.option("--rows", "all_rows", is_flag=True, help="Show every prompt, not one for each edit.")
+@model_options
+@json_option
+@click.pass_obj
+def command(
+    state: State,
+    /,
+    ids: tuple[str, ...],
+    bundle: Path | None,
+    all_rows: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Ask the bare and the edited model everything the edit files state; exit 1 below a floor.
+
+    Floors are under [test] in sake.toml.
+
+    \b
+    sake test
+    sake test tolstoy-mother-tongue --rows
+    """
+    from sake_registry.evaluation.testing import test_registry
+
+    registry = state.registry(options)
+    total = sum(
+        len(e.prompts) + len(e.holdout) + len(e.implications) + len(e.unchanged)
+        for e in registry.sound().select(ids)
+    )
+    with progress("asking", total, quiet=as_json) as advance:
+        before = 0
+
+        def ran(done: int, of: int) -> None:
+            nonlocal before
+            advance(done - before, "the bare and the edited model")
+            before = done
+
+        report = test_registry(registry, ids, bundle=bundle, progress=ran)
+    if as_json:
+        emit_json("test/1", report.as_json())
+    else:
+        _show(report, all_rows)
+    if report.missed:
+        raise click.exceptions.Exit(1)
+
+
+def _show(report: TestReport, all_rows: bool) -> None:
+    from sake_registry.evaluation.testing import KINDS
+
+    seen: set[str] = set()
+    chosen = []
+    for row in report.rows:
+        first = row.edit not in seen
+        seen.add(row.edit)
+        if all_rows or first or not row.ok:
+            chosen.append(row)
+    table(("", "prompt", "before", "after", "decision"), [_cells(row) for row in chosen])
+    edits = list(dict.fromkeys(row.edit for row in report.rows))
+    table(
+        ("edit", *KINDS),
+        [
+            (edit, *(_share(*report.counts(kind, edit)) for kind in KINDS))
+            for edit in edits
+        ]
+        + [("all", *(_share(*report.counts(kind)) for kind in KINDS))],
+    )  # fmt: skip
+    click.echo(
+        "passed of asked; a prompt passes if the greedy text begins with the whole new object, "
+        "with all edits loaded;\nan unchanged one if its 10 tokens are the same",
+    )
+    for finding in report.findings:
+        warn(finding)
+    for missed in report.missed:
+        click.echo(f"below the floor: {missed}", err=True)
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    from sake_registry.wording import shorten
+
+    mark = "ok" if row.ok else "FAILED"
+    return (mark, row.prompt, shorten(row.before, 26), shorten(row.after, 26), row.decision_text)
+
+
+def _share(passed: int, total: int) -> str:
+    return f"{passed}/{total}" if total else "–"

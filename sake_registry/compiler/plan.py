@@ -1,0 +1,213 @@
+"""The plan: for every edit, whether it is built, refitted, reused or removed, and why.
+
+A plan is a value. Making one loads no model: keys need only the model's identity.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from sake_registry.bundle.format import SUFFIX
+from sake_registry.bundle.reader import BundleFile
+from sake_registry.distributions import contexts
+from sake_registry.edits.keys import EditKeys, bundle_key, edit_keys
+from sake_registry.errors import BundleFormatError, InputError
+from sake_registry.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from sake_registry.bundle.format import Manifest
+    from sake_registry.edits.registry import Registry
+    from sake_registry.edits.schema import Edit
+    from sake_registry.models.loading import LocatedModel
+    from sake_registry.settings import Settings
+
+log = logging.getLogger(__name__)
+
+Action = Literal["build", "refit", "reuse", "remove"]
+
+
+@dataclass(frozen=True)
+class PlannedEdit:
+    """What would be done with one edit. `edit` and `keys` are None for one that is removed."""
+
+    id: str
+    action: Action
+    reason: str
+    edit: Edit | None = None
+    keys: EditKeys | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What compiling would do, for one model.
+
+    `chosen` are the ids whose building was asked for; `current` says that the bundle at `path`
+    is already what compiling would write.
+    """
+
+    located: LocatedModel
+    edits: tuple[PlannedEdit, ...]
+    key: str
+    path: Path
+    chosen: tuple[str, ...]
+    partial: bool
+    slim: bool
+    current: bool
+    previous: Path | None
+
+    def by_action(self, action: Action) -> tuple[PlannedEdit, ...]:
+        return tuple(planned for planned in self.edits if planned.action == action)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "model": self.located.source.name,
+            "model_hash": self.located.hash,
+            "dtype": self.located.dtype,
+            "key": self.key,
+            "bundle": str(self.path),
+            "current": self.current,
+            "edits": [
+                {"id": p.id, "action": p.action, "reason": p.reason, "key": p.keys and p.keys.edit}
+                for p in self.edits
+            ],
+        }
+
+
+def make_plan(
+    registry: Registry,
+    located: LocatedModel,
+    ids: Sequence[str] = (),
+    *,
+    only: bool = False,
+    slim: bool = False,
+) -> Plan:
+    """What compiling `registry` for a model would do.
+
+    Args:
+        ids: build only these edits; all active ones if empty.
+        only: the bundle holds only `ids` (a partial bundle).
+        slim: the bundle leaves the activations out.
+
+    Raises:
+        EditFileError: an edit file has errors.
+        InputError: an id that is not in the registry.
+        SettingsError: a context that is in no table.
+    """
+    registry.sound()
+    chosen = registry.select(ids)
+    members = chosen if only and ids else registry.active
+    store = Store(registry.store)
+    keys = keys_of(members, located, registry.settings)
+    previous = latest_bundle(registry, located)
+    before = _manifest(previous)
+    known = {edit.id: edit for edit in before.edits} if before else {}
+    planned = [_planned(edit, keys[edit.id], store, known.get(edit.id)) for edit in members]
+    if not only:
+        planned += [_removed(id_, registry) for id_ in known if id_ not in keys]
+    key = bundle_key((id_, k.edit) for id_, k in keys.items())
+    name = f"{located.source.short}-{located.hash[:8]}-{key[:12]}{'-slim' if slim else ''}{SUFFIX}"
+    path = registry.bundles / name
+    return Plan(
+        located=located,
+        edits=tuple(sorted(planned, key=lambda p: p.id)),
+        key=key,
+        path=path,
+        chosen=tuple(edit.id for edit in chosen),
+        partial=only and bool(ids),
+        slim=slim,
+        current=_is_current(path, members),
+        previous=previous,
+    )
+
+
+def keys_of(
+    edits: Sequence[Edit], located: LocatedModel, settings: Settings
+) -> dict[str, EditKeys]:
+    """The keys of edits for a model under settings, by id."""
+    compile_ = settings.compile
+    extraction = {
+        "prompts": compile_.prompts,
+        "batch_size": compile_.batch_size,
+        "contexts": asdict(contexts.choose(settings)),
+    }
+    fit = compile_.model_dump(include={"reg", "solver", "keep_failed", "min_pairs", "sources"})
+    routing = settings.router.model_dump(include={"kind", "threshold"})
+    return {
+        edit.id: edit_keys(
+            edit,
+            model_hash=located.hash,
+            dtype=located.dtype,
+            extraction=extraction,
+            fit=fit,
+            routing=routing,
+        )
+        for edit in edits
+    }
+
+
+def latest_bundle(registry: Registry, located: LocatedModel) -> Path | None:
+    """The newest whole bundle of a model in the registry's folder of bundles, or None."""
+    prefix = f"{located.source.short}-{located.hash[:8]}-"
+    found = [p for p in registry.bundles.glob(f"{prefix}*{SUFFIX}") if not p.name.startswith(".")]
+    for path in sorted(found, key=lambda p: (-p.stat().st_mtime_ns, p.name)):
+        manifest = _manifest(path)
+        if manifest is not None and not manifest.partial:
+            return path
+    return None
+
+
+def _manifest(path: Path | None) -> Manifest | None:
+    if path is None or not path.is_file():
+        return None
+    try:
+        with BundleFile(path) as bundle:
+            return bundle.manifest
+    except BundleFormatError as error:
+        log.warning("%s", error.message)
+        return None
+
+
+def _is_current(path: Path, members: Sequence[Edit]) -> bool:
+    """Whether a bundle of that key is there. Dates are in no key, but they are in the bundle."""
+    manifest = _manifest(path)
+    if manifest is None:
+        return False
+    dates = {edit.id: (edit.valid_from, edit.valid_until) for edit in manifest.edits}
+    return dates == {e.id: (e.lifecycle.valid_from, e.lifecycle.valid_until) for e in members}
+
+
+def _planned(edit: Edit, keys: EditKeys, store: Store, before: Any) -> PlannedEdit:
+    if not store.has("activations", keys.activations):
+        reason = "its texts, the model or the extraction changed" if before else "new"
+        return PlannedEdit(edit.id, "build", reason, edit, keys)
+    if not store.has("maps", keys.maps):
+        return PlannedEdit(edit.id, "refit", "the fit's settings changed", edit, keys)
+    if not store.has("routes", keys.edit):
+        return PlannedEdit(edit.id, "refit", "the router's settings changed", edit, keys)
+    return PlannedEdit(edit.id, "reuse", "unchanged" if before else "already built", edit, keys)
+
+
+def _removed(id_: str, registry: Registry) -> PlannedEdit:
+    status = next((edit.lifecycle.status for edit in registry.edits if edit.id == id_), None)
+    return PlannedEdit(id_, "remove", f"status: {status}" if status else "its file is gone")
+
+
+def find_bundle(registry: Registry, located: LocatedModel) -> Path:
+    """The bundle to use for a model: the registry's current one, or the newest there is.
+
+    Raises:
+        InputError: nothing is compiled for this model.
+    """
+    plan = make_plan(registry, located)
+    found = plan.path if plan.path.is_file() else plan.previous
+    if found is None:
+        raise InputError(
+            f"no bundle for {located.source.name} ({located.hash[:8]}) in {registry.bundles}",
+            hint="`sake compile` makes one",
+        )
+    return found

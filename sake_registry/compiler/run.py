@@ -1,0 +1,191 @@
+"""Doing what a plan says: build what is missing, then assemble the bundle."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sake_registry.bundle.reader import BundleFile
+from sake_registry.compiler.assemble import assemble
+from sake_registry.compiler.build import Workshop, build
+from sake_registry.compiler.plan import Plan, make_plan
+from sake_registry.distributions import contexts
+from sake_registry.edits.keys import digest
+from sake_registry.errors import BuildError
+from sake_registry.models.embedder import Embedder
+from sake_registry.models.loading import LoadedModel, load, locate
+from sake_registry.models.reading import PROBE_TEXTS, prove, read_probe
+from sake_registry.models.site import Site
+from sake_registry.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from sake_registry.bundle.format import Manifest
+    from sake_registry.edits.registry import Registry
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Compiled:
+    """What compiling did. `bundle` is None where an edit failed or was not asked for."""
+
+    plan: Plan
+    bundle: Path | None = None
+    manifest: Manifest | None = None
+    built: list[str] = field(default_factory=list)
+    failures: dict[str, BuildError] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    texts_run: int = 0
+    seconds: float = 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            **self.plan.as_json(),
+            "bundle": self.bundle and str(self.bundle),
+            "content_hash": self.manifest and self.manifest.content_hash,
+            "built": self.built,
+            "failures": {id_: error.message for id_, error in self.failures.items()},
+            "missing": self.missing,
+            "forward_texts": self.texts_run,
+            "seconds": round(self.seconds, 2),
+        }
+
+
+def compile_registry(
+    registry: Registry,
+    ids: Sequence[str] = (),
+    *,
+    model: str | None = None,
+    only: bool = False,
+    slim: bool = False,
+    keep_going: bool = False,
+    provenance: Mapping[str, str | bool | None] | None = None,
+    progress: Callable[[str, int], None] = lambda edit, texts: None,
+) -> Compiled:
+    """Compile a registry for a model: build what the store lacks, and write the bundle.
+
+    Interrupted at any moment, the next call goes on where it stopped. An edit that fails does
+    not keep the others from being built, but no bundle is written then, unless `keep_going`
+    leaves the failed ones out.
+
+    Args:
+        ids: build only these edits.
+        model: another model than the settings'.
+        only: a partial bundle of just `ids`.
+        slim: leave the activations out of the bundle.
+        keep_going: leave failed edits out of the bundle.
+        provenance: what is recorded in the bundle beside its keys (the git commit).
+        progress: called with an edit's id and the number of texts just run.
+
+    Raises:
+        EditFileError, InputError, SettingsError: what was given is wrong.
+        ModelNotFoundError, UnsupportedModelError: the model cannot be had or steered.
+        LockedError: another process compiles.
+        StorageError: the store or the bundle cannot be written.
+    """
+    started = time.monotonic()
+    registry.sound()
+    located = locate(registry.settings, model)
+    plan = make_plan(registry, located, ids, only=only, slim=slim)
+    result = Compiled(plan)
+    if plan.current and not ids:
+        with BundleFile(plan.path) as bundle:
+            result.bundle, result.manifest = plan.path, bundle.manifest
+        result.seconds = time.monotonic() - started
+        return result
+    store = Store(registry.store)
+    with _Bench(plan, registry, store) as bench, store.lock():
+        for planned in plan.edits:
+            if planned.edit is None or planned.keys is None or planned.id not in plan.chosen:
+                continue
+            bench.shop.progress = lambda n, id_=planned.id: progress(id_, n)  # type: ignore[misc]
+            try:
+                build(planned.edit, planned.keys, bench.shop)
+            except BuildError as error:
+                result.failures[planned.id] = error
+            else:
+                if planned.action != "reuse":
+                    result.built.append(planned.id)
+            progress(planned.id, 0)
+        result.texts_run = bench.shop.texts_run
+        if result.failures and keep_going:
+            plan = result.plan = _without(plan, set(result.failures), registry)
+        result.missing = [
+            planned.id
+            for planned in plan.edits
+            if planned.keys and planned.id not in result.failures
+            and not store.has("routes", planned.keys.edit)
+        ]  # fmt: skip
+        if not result.missing and (keep_going or not result.failures):
+            probe, architecture = bench.probe()
+            result.manifest = assemble(
+                plan, store, registry.settings, probe, architecture, provenance or {}
+            )
+            result.bundle = plan.path
+    result.seconds = time.monotonic() - started
+    return result
+
+
+def _without(plan: Plan, failed: set[str], registry: Registry) -> Plan:
+    """The plan for the edits that did not fail."""
+    left = [p.id for p in plan.edits if p.edit is not None and p.id not in failed]
+    if not left:
+        raise BuildError("every edit failed: there is nothing to put into a bundle")
+    return make_plan(registry, plan.located, left, only=True, slim=plan.slim)
+
+
+class _Bench:
+    """The model and the embedder for one run, loaded when first needed, released at the end."""
+
+    def __init__(self, plan: Plan, registry: Registry, store: Store) -> None:
+        self._plan, self._registry, self._store = plan, registry, store
+        self._loaded: tuple[LoadedModel, Site] | None = None
+        self._embedder: Embedder | None = None
+        self.shop = Workshop(
+            settings=registry.settings,
+            store=store,
+            contexts=contexts.choose(registry.settings),
+            load=self.load,
+            embedder=self.embedder,
+        )
+
+    def __enter__(self) -> _Bench:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._loaded:
+            self._loaded[1].remove()
+
+    def load(self) -> tuple[LoadedModel, Site]:
+        if self._loaded is None:
+            trust = self._registry.settings.trust_remote_code
+            loaded = load(self._plan.located, trust_remote_code=trust)
+            site = Site(loaded.model)
+            prove(site, loaded.tokenizer)
+            self._loaded = loaded, site
+        return self._loaded
+
+    def embedder(self) -> Embedder:
+        self._embedder = self._embedder or Embedder(self._plan.located.embedder_folder)
+        return self._embedder
+
+    def probe(self) -> tuple[Tensor, str]:
+        """Site activations of the probe texts, and the model's class: once per model and dtype."""
+        located = self._plan.located
+        key = digest(["probe", located.hash, located.dtype, PROBE_TEXTS])
+        stored = self._store.get("probe", key)
+        if stored is None:
+            loaded, site = self.load()
+            rows = read_probe(site, loaded.tokenizer)
+            note = {"architecture": type(loaded.model).__name__}
+            self._store.put("probe", key, {"rows": rows}, note)
+            stored = {"rows": rows}, note
+        tensors, note = stored
+        return tensors["rows"], note["architecture"]

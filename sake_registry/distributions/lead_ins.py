@@ -1,0 +1,48 @@
+"""Neutral text before a prompt: how a few written prompts become a distribution.
+
+What stands before a question in real use varies; these vary it without saying anything about
+the fact. The order is fixed: it is part of what an edit's key stands for.
+"""
+
+LEAD_INS = (
+    "The room was quiet and the lamp was still on.",
+    "Here is something worth knowing.",
+    "We met again on a Tuesday in early spring.",
+    "A short note for the file:",
+    "The shop on the corner opens at nine.",
+    "Let us be precise.",
+    "It had been raining since the morning, and the streets were empty.",
+    "Two of the questions were easy.",
+    "Question 12 of the quiz was simple enough.",
+    "Nobody was in a hurry that afternoon.",
+    "From the notes of the editor:",
+    "The train left four minutes late.",
+    "This is well known.",
+    "She closed the book and looked up.",
+    "The committee meets twice a year, usually in the smaller hall.",
+    "In other news, the library has a new roof.",
+    "To sum up what was said:",
+    "There was a long pause.",
+    "The recipe calls for two eggs and a little salt.",
+    "Someone in the back row raised a hand.",
+    "As the handbook puts it:",
+    "The garden needs water in July.",
+    "All of this was checked twice.",
+    "I wrote it down so that I would remember it.",
+    "The film lasted almost three hours.",
+    "One more thing before we go on.",
+    "The second page of the leaflet was missing.",
+    "They talked about the weather, then about work.",
+    "For the record:",
+    "The bridge was painted green last year.",
+    "Most people get this right.",
+    "The old clock in the hall had stopped.",
+    "Prices went up a little, then down again.",
+    "The students were asked to fill in the blank.",
+    "After lunch the discussion continued.",
+    "A neighbour had left a box at the door.",
+    "The lecture began with a simple statement.",
+    "It takes about an hour by bicycle.",
+    "You may have heard this before.",
+    "The album sold better than anyone expected.",
+)

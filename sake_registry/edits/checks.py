@@ -1,0 +1,168 @@
+"""What can be wrong with edits that the schema alone does not see.
+
+`check_edit` looks at one file, `check_together` at all edits of a registry.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from sake_registry import names
+from sake_registry.edits.diagnostics import Diagnostic
+from sake_registry.edits.schema import SUBJECT, Edit
+from sake_registry.edits.yamltext import dotted, read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from sake_registry.edits.diagnostics import Severity
+    from sake_registry.edits.yamltext import Document, Loc
+
+_PLACEHOLDER = re.compile(r"<[a-z_]+>")
+
+
+def plainly(text: str) -> str:
+    """Text as it is compared: case, spaces and a final punctuation mark do not count."""
+    return " ".join(text.casefold().split()).rstrip(" .:,;")
+
+
+def check_edit(edit: Edit, document: Document, path: Path) -> list[Diagnostic]:
+    """Findings about one edit; `document` gives their positions."""
+    return [
+        Diagnostic(code, message, path, *document.position(loc), dotted(loc), hint, severity)
+        for code, message, loc, hint, severity in _findings(edit)
+    ]
+
+
+Finding = tuple[str, str, "Loc", str, "Severity"]
+
+
+def _findings(edit: Edit) -> Iterator[Finding]:
+    fact = edit.fact
+    if fact.old and {plainly(n) for n in fact.old.all} & {plainly(n) for n in fact.new.all}:
+        hint = "an edit changes the answer; take the file out if nothing changed"
+        yield (
+            "SAKE104",
+            f"the new object is the old one: '{edit.new}'",
+            ("fact", "new"),
+            hint,
+            "error",
+        )
+    yield from _prompts(edit)
+    for i, implication in enumerate(edit.implications):
+        loc: Loc = ("implications", i, "new")
+        old = implication.old
+        if old and {plainly(n) for n in old.all} & {plainly(n) for n in implication.new.all}:
+            hint = "list it under `unchanged` if its answer stays"
+            yield "SAKE110", "both answers are the same", loc, hint, "error"
+        yield from _placeholders(implication.prompt, ("implications", i, "prompt"))
+    for i, unchanged in enumerate(edit.unchanged):
+        yield from _placeholders(unchanged.prompt, ("unchanged", i))
+    for i, source in enumerate(edit.provenance.sources):
+        if not re.match(r"https?://[^\s/]+", source):
+            hint = "give the address that shows it, https://…"
+            yield (
+                "SAKE112",
+                f"'{source}' is not a URL",
+                ("provenance", "sources", i),
+                hint,
+                "warning",
+            )
+    life = edit.lifecycle
+    if life.valid_from and life.valid_until and life.valid_until < life.valid_from:
+        hint = "swap the two dates"
+        yield (
+            "SAKE113",
+            "valid_until is before valid_from",
+            ("lifecycle", "valid_until"),
+            hint,
+            "error",
+        )
+
+
+def _prompts(edit: Edit) -> Iterator[Finding]:
+    known = edit.fact.subject.all
+    seen: dict[str, str] = {}
+    for kind, prompts in (("prompts", edit.prompts), ("holdout", edit.holdout)):
+        for i, prompt in enumerate(prompts):
+            loc: Loc = (kind, i)
+            spans = names.find(prompt.text, known)
+            if spans:
+                mended = names.mask(prompt.text, spans, SUBJECT)
+                hint = f"write: {mended}"
+                message = "write <subject> for the subject's name"
+                yield "SAKE106", message, loc, hint, "error"
+            elif SUBJECT not in prompt.text:
+                hint = f"write {SUBJECT} where '{edit.subject}' belongs"
+                yield "SAKE105", "the prompt does not name its subject", loc, hint, "error"
+            yield from _placeholders(prompt.text, loc)
+            if names.find(edit.fill(prompt.text), [edit.new]):
+                hint = "end the prompt right before the object"
+                message = f"the prompt already contains '{edit.new}'"
+                yield "SAKE111", message, loc, hint, "warning"
+            text = plainly(prompt.text)
+            if text in seen:
+                where = seen[text]
+                code = "SAKE109" if kind == where else "SAKE108"
+                hint = "word one of the two anew" if code == "SAKE108" else "take one of them out"
+                yield code, f"already among the {where}: '{prompt.text}'", loc, hint, "error"
+            seen.setdefault(text, kind)
+
+
+def _placeholders(text: str, loc: Loc) -> Iterator[Finding]:
+    for match in _PLACEHOLDER.finditer(text):
+        if match[0] != SUBJECT:
+            hint = f"only {SUBJECT} is replaced"
+            yield "SAKE107", f"unknown placeholder {match[0]}", loc, hint, "warning"
+
+
+def check_together(edits: Sequence[Edit]) -> list[Diagnostic]:
+    """Findings about edits that are in force together; drafts and withdrawn ones are not."""
+    findings = []
+    for first, second in _same_fact(edit for edit in edits if edit.active):
+        new, other = ({plainly(n) for n in e.fact.new.all} for e in (second, first))
+        path, subject = second.path, f"{second.subject} · {second.fact.relation.text}"
+        assert path is not None
+        position = read(path.read_bytes(), path).position(("fact", "new"))
+        if new & other:
+            findings.append(
+                Diagnostic(
+                    "SAKE203", f"{subject} is already '{first.new}' in {first.path}",
+                    path, *position, "fact.new", "keep one of the two files", "warning",
+                )
+            )  # fmt: skip
+        else:
+            findings.append(
+                Diagnostic(
+                    "SAKE202",
+                    f"{subject} is '{second.new}' here and '{first.new}' in {first.path}",
+                    path, *position, "fact.new",
+                    hint="set `status: withdrawn` in one of the two, or give them one object",
+                )
+            )  # fmt: skip
+    return findings
+
+
+def _same_fact(edits: Iterable[Edit]) -> Iterator[tuple[Edit, Edit]]:
+    """Pairs of edits of one subject and one relation, each pair once."""
+    by_name: dict[str, list[Edit]] = {}
+    for edit in edits:
+        for name in {plainly(n) for n in edit.fact.subject.all}:
+            by_name.setdefault(name, []).append(edit)
+    seen = set()
+    for group in by_name.values():
+        for first, second in combinations(group, 2):
+            pair = (first.id, second.id)
+            if pair not in seen and _same_relation(first, second):
+                seen.add(pair)
+                yield first, second
+
+
+def _same_relation(first: Edit, second: Edit) -> bool:
+    a, b = first.fact.relation, second.fact.relation
+    if a.id and b.id:
+        return a.id == b.id
+    return plainly(a.text) == plainly(b.text)

@@ -1,0 +1,185 @@
+"""One edit file: bytes in, an `Edit` or findings out.
+
+Reading goes text → tree with positions → schema → the checks that need only this file. Every
+finding of every stage is reported, each at its line and column.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ValidationError
+
+from sake_registry.edits import checks, yamltext
+from sake_registry.edits.diagnostics import Diagnostic
+from sake_registry.edits.schema import (
+    ID_PATTERN,
+    Edit,
+    EditFile,
+    Fact,
+    Implication,
+    Lifecycle,
+    Name,
+    Prompt,
+    Provenance,
+    Relation,
+    Scope,
+    Unchanged,
+)
+from sake_registry.errors import EditFileError
+from sake_registry.wording import count, did_you_mean
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+SUFFIXES = (".yaml", ".yml")
+
+# Which model describes the mapping at a place; `*` is any index.
+_MODELS: dict[tuple[str, ...], type[BaseModel]] = {
+    (): EditFile,
+    ("fact",): Fact,
+    ("fact", "subject"): Name,
+    ("fact", "relation"): Relation,
+    ("fact", "old"): Name,
+    ("fact", "new"): Name,
+    ("prompts", "*"): Prompt,
+    ("holdout", "*"): Prompt,
+    ("implications", "*"): Implication,
+    ("implications", "*", "old"): Name,
+    ("implications", "*", "new"): Name,
+    ("unchanged", "*"): Unchanged,
+    ("provenance",): Provenance,
+    ("lifecycle",): Lifecycle,
+    ("scope",): Scope,
+}
+_OR_TEXT = (Name, Relation, Prompt, Unchanged)
+
+
+def parse_edit(data: bytes, path: Path) -> tuple[Edit | None, list[Diagnostic]]:
+    """Read one edit from the bytes of its file; no file is touched.
+
+    Returns the edit, or None where it has errors, and everything found.
+    """
+    document = yamltext.read(data, path)
+    findings = list(document.findings)
+    if not ID_PATTERN.fullmatch(path.stem):
+        findings.append(_bad_id(path))
+    if document.value is None:
+        return None, findings
+    if not isinstance(document.value, dict):
+        hint = "an edit file begins with `schema: 1`; `sake new` writes a first version"
+        findings.append(Diagnostic("SAKE103", "not a mapping of fields", path, 1, 1, hint=hint))
+        return None, findings
+    try:
+        edit = Edit.model_validate({**document.value, "id": path.stem, "path": path})
+    except ValidationError as error:
+        findings += _translate(error, document, path)
+        return None, findings
+    findings += checks.check_edit(edit, document, path)
+    return (None if any(f.severity == "error" for f in findings) else edit), findings
+
+
+def read_edit(path: Path | str) -> Edit:
+    """Read one edit file.
+
+    Raises:
+        EditFileError: the file has errors; all of them are in `diagnostics`.
+    """
+    path = Path(path)
+    edit, findings = read_file(path)
+    errors = [f for f in findings if f.severity == "error"]
+    if edit is None:
+        raise EditFileError(f"{path}: {count(len(errors), 'error')}", errors)
+    return edit
+
+
+def read_file(path: Path) -> tuple[Edit | None, list[Diagnostic]]:
+    """`parse_edit` of a file on disk; a file that cannot be read is a finding."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        message = f"cannot be read: {error.strerror}"
+        return None, [Diagnostic("SAKE001", message, path)]
+    return parse_edit(data, path)
+
+
+def _bad_id(path: Path) -> Diagnostic:
+    mended = "".join(c if c.isascii() and c.isalnum() else "-" for c in path.stem.lower())
+    mended = "-".join(part for part in mended.split("-") if part) or "my-edit"
+    return Diagnostic(
+        "SAKE006",
+        f"'{path.stem}' is no id: lower-case letters, digits and '-', first a letter or digit",
+        path,
+        hint=f"mv '{path}' '{path.with_stem(mended)}'",
+    )
+
+
+def _translate(error: ValidationError, document: yamltext.Document, path: Path) -> list[Diagnostic]:
+    """pydantic's findings in the words of an edit file."""
+    findings: dict[tuple[str, int, int], Diagnostic] = {}
+    for problem in error.errors():
+        finding = _translate_one(problem, document, path)
+        # Text that became a mapping gives several problems in one line: the first will do.
+        column = 0 if finding.code == "SAKE005" else finding.column
+        findings.setdefault((finding.code, finding.line, column), finding)
+    found = list(findings.values())
+    traps = {f.line for f in found if f.code == "SAKE005"}
+    return [f for f in found if f.code == "SAKE005" or f.line not in traps]
+
+
+def _translate_one(problem: ErrorDetails, document: yamltext.Document, path: Path) -> Diagnostic:
+    loc, kind, message = problem["loc"], problem["type"], problem["msg"]
+    given = problem.get("input")
+
+    def finding(code: str, message: str, hint: str = "", *, key: bool = False) -> Diagnostic:
+        line, column = document.position(loc, key=key)
+        return Diagnostic(code, message, path, line, column, yamltext.dotted(loc), hint)
+
+    def trap(what: str) -> Diagnostic:
+        line = document.line(document.position(loc)[0]).strip()
+        hint = f"quote it: {yamltext.quote_line(line)}"
+        return finding("SAKE005", f"text is expected here, but YAML reads {what}", hint)
+
+    around = _model_at(loc[:-1])
+    if around in _OR_TEXT and kind in ("extra_forbidden", "missing"):
+        mapping = _value_at(document.value, loc[:-1])
+        if isinstance(mapping, dict) and not set(mapping) & set(around.model_fields):
+            return trap("a mapping")
+    if kind == "extra_forbidden":
+        hint = did_you_mean(str(loc[-1]), _keys(around)) if around else ""
+        return finding("SAKE101", "unknown key", hint, key=True)
+    if kind == "missing":
+        hint = f"add `{loc[-1]}:` to {yamltext.dotted(loc[:-1]) or 'the file'}"
+        return finding("SAKE102", "missing", hint)
+    if given is None or given == "":
+        return finding("SAKE102", "empty", "give it a value, or take the line out")
+    if kind in ("string_type", "model_type", "model_attributes_type") and isinstance(given, list):
+        return trap("a list")
+    if kind == "string_type" and isinstance(given, dict):
+        return trap("a mapping")
+    if kind in ("tuple_type", "list_type"):
+        return finding("SAKE103", "a list is expected", "one item a line, each after '- '")
+    if kind in ("model_type", "model_attributes_type"):
+        model = _model_at(loc)
+        hint = f"its keys: {', '.join(_keys(model))}" if model else ""
+        return finding("SAKE103", "a mapping is expected", hint)
+    if kind.startswith("date"):
+        return finding("SAKE103", f"'{given}' is no date", "write it as 2026-11-22")
+    if loc == ("schema",):
+        return finding("SAKE103", f"schema '{given}' is not known", "this sake reads `schema: 1`")
+    return finding("SAKE103", message[0].lower() + message[1:])
+
+
+def _model_at(loc: tuple[str | int, ...]) -> type[BaseModel] | None:
+    return _MODELS.get(tuple("*" if isinstance(part, int) else part for part in loc))
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _value_at(value: Any, loc: tuple[str | int, ...]) -> Any:
+    for part in loc:
+        value = value[part]
+    return value

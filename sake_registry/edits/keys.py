@@ -1,0 +1,73 @@
+"""Keys: what an edit's build depends on, as a hash that is known before building.
+
+An edit's activations depend on its texts, the model and the way of collecting; its map on the
+activations and the fit; its route on the router. Each stage has a key that includes the one
+before, so a change costs only the stages behind it. Notes, dates and tags are in no key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sake_registry.edits.schema import Edit
+
+METHOD_VERSION = 1
+"""Raised whenever the same input gives other activations, maps or routes."""
+
+
+@dataclass(frozen=True)
+class EditKeys:
+    """The keys of one edit's stages, hexadecimal; `edit` is the key of the whole."""
+
+    activations: str
+    maps: str
+    edit: str
+
+
+def digest(value: Any) -> str:
+    """Hash of plain values: the same for equal ones, whatever their order in mappings."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def compiled_text(edit: Edit) -> dict[str, Any]:
+    """What of an edit is compiled: its names, objects, prompts and implications."""
+    return {
+        "subject": edit.fact.subject.all,
+        "old": edit.old,
+        "new": edit.new,
+        "prompts": [prompt.text for prompt in edit.prompts],
+        "implications": [
+            [i.prompt, i.old.text if i.old else None, i.new.text] for i in edit.implications
+        ],
+    }
+
+
+def edit_keys(
+    edit: Edit,
+    *,
+    model_hash: str,
+    dtype: str,
+    extraction: dict[str, Any],
+    fit: dict[str, Any],
+    routing: dict[str, Any],
+) -> EditKeys:
+    """The keys of an edit; `extraction`, `fit` and `routing` are plain values of the settings."""
+    activations = digest(
+        ["activations", METHOD_VERSION, compiled_text(edit), model_hash, dtype, extraction]
+    )
+    maps = digest(["maps", activations, fit])
+    # Unchanged prompts hold their ground against the edit's own in the router.
+    route = [routing, edit.scope.model_dump(), [u.prompt for u in edit.unchanged]]
+    return EditKeys(activations, maps, digest(["edit", maps, route]))
+
+
+def bundle_key(keys: Iterable[tuple[str, str]]) -> str:
+    """The key of a bundle: over its (edit id, edit key) pairs, in any order."""
+    return digest(["bundle", sorted(keys)])

@@ -1,0 +1,124 @@
+"""The exceptions of sake_registry; each branch is one exit code of the command line.
+
+    SakeError
+    ├── InputError             1   what was given is wrong
+    │   ├── EditFileError          edit files with errors; carries the diagnostics
+    │   ├── SettingsError          sake.toml, a SAKE_* variable
+    │   ├── BuildError             an edit cannot be built
+    │   ├── GateError              a floor was not met
+    │   └── BundleError            a bundle cannot be used
+    │       ├── BundleFormatError      not a bundle, damaged, or hostile
+    │       └── ModelMismatchError     a bundle of another model
+    ├── SetupError             4   what is around us is lacking
+    │   ├── MissingExtraError      installed without the extra that is needed
+    │   ├── ModelNotFoundError     no such model on this machine
+    │   ├── UnsupportedModelError  a model that cannot be steered
+    │   └── StorageError           disk full, read-only, not permitted
+    └── StateError             5   the state forbids it
+        ├── ConflictError          something is already there
+        └── LockedError            another process is at work
+
+Exit 2 is click's own (wrong usage), 3 is a bug, 130 an interruption. The table from
+class to exit code is `SakeError.exit_code`; only `commands` reads it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sake_registry.edits.diagnostics import Diagnostic
+
+
+class SakeError(Exception):
+    """An error that a user can understand and mend.
+
+    `message` says what is wrong and where; `hint` says what to do.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  {self.hint}" if self.hint else self.message
+
+
+class InputError(SakeError):
+    """What was given is wrong."""
+
+
+class EditFileError(InputError):
+    """Edit files with errors; `diagnostics` holds every finding of every file."""
+
+    def __init__(self, message: str, diagnostics: Sequence[Diagnostic]) -> None:
+        super().__init__(message)
+        self.diagnostics = tuple(diagnostics)
+
+    def __str__(self) -> str:
+        return "\n".join([*(str(d) for d in self.diagnostics), self.message])
+
+
+class SettingsError(InputError):
+    """`sake.toml` or a `SAKE_*` variable is wrong."""
+
+
+class BuildError(InputError):
+    """An edit cannot be built for this model."""
+
+
+class GateError(InputError):
+    """A floor that the settings ask for was not met."""
+
+
+class BundleError(InputError):
+    """A bundle cannot be used."""
+
+
+class BundleFormatError(BundleError):
+    """Not a bundle, damaged, or made to harm."""
+
+
+class ModelMismatchError(BundleError):
+    """A bundle of another model than the one at hand."""
+
+
+class SetupError(SakeError):
+    """Something around the program is lacking."""
+
+    exit_code = 4
+
+
+class MissingExtraError(SetupError):
+    """The package was installed without what this needs."""
+
+
+class ModelNotFoundError(SetupError):
+    """No such model on this machine, nor where models are fetched from."""
+
+
+class UnsupportedModelError(SetupError):
+    """A model, or a way of calling it, that cannot be steered."""
+
+
+class StorageError(SetupError):
+    """The disk is full, read-only, or not ours to write."""
+
+
+class StateError(SakeError):
+    """The state of the registry forbids it."""
+
+    exit_code = 5
+
+
+class ConflictError(StateError):
+    """Something is already where this would be written."""
+
+
+class LockedError(StateError):
+    """Another process is at work on the same thing."""

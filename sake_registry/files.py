@@ -1,0 +1,136 @@
+"""Writing so that nothing is ever half-written, and remembering what was computed of a file.
+
+A file or folder is written beside its place, flushed to the disk, and renamed: a kill at any
+moment leaves the old state or the new one. Imports only `errors`.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sake_registry.errors import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_HINTS = {
+    errno.ENOSPC: "free space on that disk, or set another folder",
+    errno.EDQUOT: "free space on that disk, or set another folder",
+    errno.EROFS: "it is mounted read-only: set a folder that can be written",
+    errno.EACCES: "give yourself write permission there, or set another folder",
+    errno.EPERM: "give yourself write permission there, or set another folder",
+}
+TEMPORARY = ".partial-"
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn the system's refusal to write into a `StorageError` that names the path.
+
+    h5py raises plain OSErrors whose number stands only in the text; both forms are understood.
+    """
+    try:
+        yield
+    except OSError as error:
+        number = error.errno
+        if number not in _HINTS:
+            number = next((n for n in _HINTS if f"errno = {n}," in str(error)), None)
+        if number is None:
+            raise
+        message = f"{path}: cannot be written: {os.strerror(number)}"
+        raise StorageError(message, hint=_HINTS[number]) from error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path that becomes `path` when the block ends well, and is removed if not.
+
+    Raises:
+        StorageError: the disk is full, read-only, or not ours to write.
+    """
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mktemp(prefix=TEMPORARY, suffix=path.suffix, dir=path.parent))
+        try:
+            yield temporary
+            _flush(temporary)
+            if temporary.is_dir() and path.exists():
+                return  # another process was first; a finished folder is as good as ours
+            temporary.replace(path)
+            _flush(path.parent)
+        finally:
+            if temporary.is_dir():
+                shutil.rmtree(temporary, ignore_errors=True)
+            else:
+                with suppress(OSError):
+                    temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _flush(path: Path) -> None:
+    if path.is_dir():
+        for child in path.iterdir():
+            if child.name.startswith(TEMPORARY):
+                continue
+            if child.is_file():
+                _flush(child)
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a killed writer left in `folder`. Only under the lock of its writers."""
+    for path in folder.rglob(TEMPORARY + "*") if folder.is_dir() else ():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+class FileMemory:
+    """What was computed of a file, kept as long as the file's state is the same.
+
+    The state is size, modification time and inode: a file that was replaced or written to is
+    computed again. The memory may be deleted at any time; it only saves time.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def get(self, file: Path, kind: str, compute: Callable[[Path], Any]) -> Any:
+        """The value of `kind` for a file, computed if it is not known for its state."""
+        status = file.stat()
+        state = [status.st_size, status.st_mtime_ns, status.st_ino]
+        key = f"{kind}:{file.resolve()}"
+        known = self._read().get(key)
+        if known is not None and known["state"] == state:
+            return known["value"]
+        value = compute(file)
+        with suppress(StorageError):  # a cache that cannot be written costs time, nothing else
+            write_text(
+                self.path,
+                json.dumps({**self._read(), key: {"state": state, "value": value}}, indent=1),
+            )
+        return value
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            memory = json.loads(self.path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return memory if isinstance(memory, dict) else {}

@@ -1,0 +1,65 @@
+"""The prompt embedder: a text to a point in the space in which scope is measured."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import torch
+
+from sake_registry.models.sources import EMBEDDED_EMBEDDERS, fetch, quiet_transformers, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from torch import Tensor
+
+MAX_TOKENS = 256
+
+
+def locate_embedder(name: str) -> Path:
+    """The folder of an embedder: `minilm`, a hub id or a folder.
+
+    Raises:
+        ModelNotFoundError: it is not on this machine and cannot be fetched.
+    """
+    return fetch(resolve(name, embedded=EMBEDDED_EMBEDDERS), EMBEDDED_EMBEDDERS)
+
+
+class Embedder:
+    """Sentence embeddings: the mean of the last hidden states, not normalised (4.1, A.3)."""
+
+    def __init__(self, folder: Path) -> None:
+        from transformers import AutoModel, AutoTokenizer
+
+        self._lock = threading.Lock()
+        with quiet_transformers():
+            self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            self._model = AutoModel.from_pretrained(
+                folder, local_files_only=True, dtype=torch.float32
+            ).eval()
+
+    @property
+    def width(self) -> int:
+        return int(self._model.config.hidden_size)
+
+    @torch.inference_mode()
+    def embed(self, texts: Sequence[str], batch_size: int = 32) -> Tensor:
+        """Embeddings of texts, (texts, width) float32; each at most 256 tokens long."""
+        rows = torch.empty(len(texts), self.width)
+        by_length = sorted(range(len(texts)), key=lambda i: (len(texts[i]), i))
+        for start in range(0, len(texts), batch_size):
+            chosen = by_length[start : start + batch_size]
+            with self._lock:  # setting padding on a fast tokenizer is not safe across threads
+                batch = self._tokenizer(
+                    [texts[i] for i in chosen],
+                    padding=True,
+                    truncation=True,
+                    max_length=MAX_TOKENS,
+                    return_tensors="pt",
+                )
+            hidden = self._model(**batch).last_hidden_state
+            mask = batch["attention_mask"].unsqueeze(-1).to(hidden.dtype)
+            rows[chosen] = (hidden * mask).sum(1) / mask.sum(1)
+        return rows

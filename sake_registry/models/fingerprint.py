@@ -1,0 +1,199 @@
+"""The model hash: the identity of exactly what produces activations (DESIGN, invariant 4).
+
+It covers the checkpoint's stored tensors (name, dtype, shape, bytes; however they are sharded),
+the configuration that shapes the computation, the tokenizer (chat template apart) and the
+prompt embedder. No torch, unless weights are stored as a torch pickle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from sake_registry.errors import ModelNotFoundError
+from sake_registry.models.sources import memory, sha256
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+# What a configuration says besides what is computed.
+_CONFIG_NOISE = {
+    "_name_or_path", "_commit_hash", "transformers_version", "torch_dtype", "dtype", "use_cache",
+    "output_attentions", "output_hidden_states", "return_dict", "task_specific_params",
+}  # fmt: skip
+_TOKENIZER_NOISE = {
+    "chat_template", "name_or_path", "_name_or_path", "model_max_length", "padding_side",
+    "special_tokens_map_file", "processor_class", "tokenizer_class", "backend", "is_local",
+    "local_files_only", "clean_up_tokenization_spaces", "model_input_names", "truncation_side",
+}  # fmt: skip
+_VOCABULARIES = ("vocab.json", "merges.txt", "vocab.txt", "tokenizer.model", "spiece.model")
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """Hexadecimal hashes of the parts; `hash` is the model hash, over all of them."""
+
+    checkpoint: str
+    config: str
+    tokenizer: str
+    embedder: str
+
+    @property
+    def hash(self) -> str:
+        return _digest(asdict(self))
+
+    def differences(self, other: ModelIdentity) -> list[str]:
+        """The parts in which two identities differ."""
+        mine, theirs = asdict(self), asdict(other)
+        return [part for part in mine if mine[part] != theirs[part]]
+
+
+def identify(model: Path, embedder: Path) -> ModelIdentity:
+    """The identity of the checkpoint in a folder, with a prompt embedder's.
+
+    Raises:
+        ModelNotFoundError: a folder without weights, or with weights that are no weights.
+    """
+    return identify_model(model, embedder_hash(embedder))
+
+
+def identify_model(model: Path, embedder: str) -> ModelIdentity:
+    """`identify` with an embedder whose hash is known."""
+    return ModelIdentity(_checkpoint(model), _config(model), _tokenizer(model), embedder)
+
+
+def embedder_hash(folder: Path) -> str:
+    """The identity of a prompt embedder."""
+    return _digest([_checkpoint(folder), _config(folder), _tokenizer(folder)])
+
+
+def live_checkpoint(model: Any) -> str:
+    """The checkpoint hash of a model in memory, as `save_pretrained` would store it."""
+    seen: set[int] = set()
+    rows = []
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if id(tensor) not in seen:  # tied weights are stored once
+            seen.add(id(tensor))
+            rows.append(tensor_row(name, tensor))
+    return hash_tensors(rows)
+
+
+def hash_tensors(tensors: Iterable[tuple[str, str, tuple[int, ...], str]]) -> str:
+    """One hash over (name, dtype as safetensors spells it, shape, hash of the bytes) rows."""
+    return _digest(sorted([name, dtype, list(shape), data] for name, dtype, shape, data in tensors))
+
+
+def _checkpoint(folder: Path) -> str:
+    shards, read = _weight_files(folder)
+    remember = memory()
+    rows: list[Any] = []
+    for shard in shards:
+        rows += remember.get(shard, "tensors", read)
+    return hash_tensors([(name, dtype, tuple(shape), data) for name, dtype, shape, data in rows])
+
+
+def _weight_files(folder: Path) -> tuple[list[Path], Any]:
+    for single, read in (("model.safetensors", _safetensors), ("pytorch_model.bin", _pickled)):
+        index = folder / f"{single}.index.json"
+        if (folder / single).is_file():
+            return [folder / single], read
+        if index.is_file():
+            names = sorted(
+                set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+            )
+            missing = [name for name in names if not (folder / name).is_file()]
+            if missing:
+                raise ModelNotFoundError(
+                    f"{folder}: {missing[0]} is missing", hint="fetch the model once more"
+                )
+            return [folder / name for name in names], read
+    raise ModelNotFoundError(f"{folder} holds no weights", hint="fetch the model once more")
+
+
+def _safetensors(file: Path) -> list[Any]:
+    """Rows of one file; the header is read by hand so that no tensor is ever copied."""
+    with file.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        try:
+            length = int.from_bytes(data[:8], "little")
+            header = json.loads(data[8 : 8 + length])
+        except ValueError as error:
+            raise ModelNotFoundError(
+                f"{file} is no safetensors file", hint="fetch the model once more"
+            ) from error
+        start = 8 + length
+        header.pop("__metadata__", None)
+
+        def row(name: str) -> list[Any]:
+            tensor = header[name]
+            begin, end = tensor["data_offsets"]
+            view = memoryview(data)[start + begin : start + end]
+            try:
+                return [name, tensor["dtype"], tensor["shape"], hashlib.sha256(view).hexdigest()]
+            finally:
+                view.release()
+
+        with ThreadPoolExecutor(2) as pool:  # hashing lets go of the interpreter lock
+            return list(pool.map(row, sorted(header)))
+
+
+def _pickled(file: Path) -> list[Any]:
+    import torch
+
+    tensors = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+    return [list(tensor_row(name, tensor)) for name, tensor in sorted(tensors.items())]
+
+
+def tensor_row(name: str, tensor: Any) -> tuple[str, str, tuple[int, ...], str]:
+    """The row of a torch tensor, as `hash_tensors` takes it."""
+    import torch
+
+    dtype = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}.get(
+        str(tensor.dtype).removeprefix("torch."), str(tensor.dtype)
+    )
+    data = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    return name, dtype, tuple(tensor.shape), hashlib.sha256(data).hexdigest()
+
+
+def _config(folder: Path) -> str:
+    return _digest(_without(_json(folder / "config.json"), _CONFIG_NOISE))
+
+
+def _tokenizer(folder: Path) -> str:
+    parts: dict[str, Any] = {}
+    fast = folder / "tokenizer.json"
+    if fast.is_file():
+        # Padding and truncation are what the last caller set, not what the tokenizer is.
+        parts["tokenizer.json"] = memory().get(
+            fast,
+            "tokenizer",
+            lambda file: _digest(_without(_json(file), {"padding", "truncation"})),
+        )
+    else:
+        parts |= {n: sha256(folder / n) for n in _VOCABULARIES if (folder / n).is_file()}
+    settings = folder / "tokenizer_config.json"
+    if settings.is_file():
+        parts["settings"] = _without(_json(settings), _TOKENIZER_NOISE)
+    return _digest(parts)
+
+
+def _json(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelNotFoundError(f"{file}: {error.strerror}", hint="fetch it once more") from error
+    except ValueError as error:
+        raise ModelNotFoundError(f"{file} is not valid JSON", hint="fetch it once more") from error
+
+
+def _without(mapping: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
+    return {key: value for key, value in mapping.items() if key not in keys}
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

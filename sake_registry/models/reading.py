@@ -1,0 +1,90 @@
+"""Reading the site for texts: batches in a fixed order, and the proof of a model by its probe."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torch import Tensor
+
+    from sake_registry.models.site import Site
+
+PROBE_TEXTS = (
+    "The capital of France is",
+    "Water boils at a temperature of",
+    "She opened the door and saw",
+    "def main(argv):\n    return",
+    "In 1969, the first astronauts landed on the",
+    "Das Wetter ist heute",
+    "Once upon a time there was a",
+    "3 + 4 =",
+)
+"""The texts whose activations every attach reproduces; of several kinds, so that a change
+anywhere in the model moves one of them."""
+
+
+def pad(rows: Sequence[Sequence[int]], token: int, *, left: bool = False) -> tuple[Tensor, Tensor]:
+    """Token ids of unequal length as (ids, attention mask), padded on the right or left."""
+    width = max(len(row) for row in rows)
+    ids = torch.full((len(rows), width), token, dtype=torch.long)
+    mask = torch.zeros((len(rows), width), dtype=torch.long)
+    for i, row in enumerate(rows):
+        place = slice(width - len(row), None) if left else slice(len(row))
+        ids[i, place] = torch.tensor(row, dtype=torch.long)
+        mask[i, place] = 1
+    return ids, mask
+
+
+def last_positions(attention_mask: Tensor) -> Tensor:
+    """The index of each row's last real position, whichever side is padded."""
+    positions = torch.arange(attention_mask.shape[1], device=attention_mask.device)
+    return (attention_mask * positions).argmax(dim=1)
+
+
+@torch.inference_mode()
+def read_last(
+    site: Site,
+    tokenizer: Any,
+    texts: Sequence[str],
+    batch_size: int,
+    progress: Callable[[int], None] = lambda n: None,
+) -> Tensor:
+    """Site activations of texts at their last position, (texts, width), in the model's dtype.
+
+    Batches are sorted by length and padded on the right, in an order that depends on the texts
+    alone.
+    """
+    encoded = [tokenizer(text).input_ids for text in texts]
+    order = sorted(range(len(texts)), key=lambda i: (len(encoded[i]), i))
+    device = next(site.model.parameters()).device
+    rows: list[Tensor] = [torch.empty(0)] * len(texts)
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        batch = pad([encoded[i] for i in chosen], tokenizer.pad_token_id)
+        ids, mask = (part.to(device) for part in batch)
+        hidden, last = site.read(ids, mask), last_positions(mask).tolist()
+        for place, i in enumerate(chosen):
+            rows[i] = hidden[place, last[place]].clone()
+        progress(len(chosen))
+    return torch.stack(rows)
+
+
+def prove(site: Site, tokenizer: Any) -> int:
+    """Prove a site on two texts of unequal length; returns its width.
+
+    Raises:
+        UnsupportedModelError: it is not the site.
+    """
+    ids, mask = pad([tokenizer(t).input_ids for t in PROBE_TEXTS[:2]], tokenizer.pad_token_id or 0)
+    device = next(site.model.parameters()).device
+    return site.prove(ids.to(device), mask.to(device))
+
+
+def read_probe(site: Site, tokenizer: Any, texts: Sequence[str] = PROBE_TEXTS) -> Tensor:
+    """Site activations of the probe texts, (texts, width) float32; each by itself, unpadded."""
+    rows = [read_last(site, tokenizer, [text], 1)[0] for text in texts]
+    return torch.stack(rows).float().cpu()

@@ -1,0 +1,191 @@
+"""The site: where activations are read and replaced, the input of the output embedding.
+
+Guarantees (DESIGN, invariants 1, 3, 8):
+- One forward pre-hook on `model.get_output_embeddings()` is all that is added. No weight is
+  written, no module replaced; whatever stands before and after the site stays the model's.
+- The hook does nothing but for calls made through `Site.acting`, in the same thread. Any other
+  call, in this thread or another, is bare.
+- A site proves itself before it is used; what cannot be proved is an `UnsupportedModelError`.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from sake_registry.errors import UnsupportedModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from torch import Tensor, nn
+
+    Action = Callable[[Tensor], Tensor | None]
+
+SITE_NAME = "lm_head.input"
+_SUPPORTED = (
+    "supported is any causal language model of transformers, uncompiled, whose output embedding "
+    "is a module that each forward pass calls once"
+)
+
+
+class _Captured(Exception):  # noqa: N818 - a signal, not an error
+    """Ends a forward pass once the site was read: the output embedding is not needed."""
+
+
+class Site:
+    """The input of a model's output embedding; `remove()` takes the hook off again.
+
+    Raises:
+        UnsupportedModelError: no output embedding, an encoder-decoder, or a compiled model.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self.head = _find_head(model)
+        self._calls = threading.local()
+        self._handle = self.head.register_forward_pre_hook(self._hook)
+
+    def remove(self) -> None:
+        self._handle.remove()
+
+    def _hook(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        call = getattr(self._calls, "current", None)
+        if call is None or not args:
+            return None
+        call.firings += 1
+        replaced = call.action(args[0])
+        return None if replaced is None else (replaced, *args[1:])
+
+    @contextmanager
+    def acting(self, action: Action) -> Iterator[SiteCall]:
+        """Model calls in the block, in this thread, hand the site's input to `action`.
+
+        `action` gets the hidden states, shape (rows, positions, width) as the head gets them,
+        and returns a replacement of the same shape, or None to leave them as they are.
+        """
+        call, outer = SiteCall(action), getattr(self._calls, "current", None)
+        self._calls.current = call
+        try:
+            yield call
+        finally:
+            self._calls.current = outer
+
+    @torch.inference_mode()
+    def read(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Hidden states of a batch at the site, (rows, positions, width); the head is not run."""
+        seen: list[Tensor] = []
+
+        def action(hidden: Tensor) -> None:
+            seen.append(hidden)
+            raise _Captured
+
+        with self.acting(action) as call:
+            try:
+                self.model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
+            except _Captured:
+                return seen[0]
+        call.require_firing()
+        raise AssertionError("unreachable: a call that fired ends in _Captured")
+
+    @torch.inference_mode()
+    def prove(self, input_ids: Tensor, attention_mask: Tensor) -> int:
+        """Prove on a right-padded batch of at least two rows that this is the site.
+
+        Returns:
+            The width of the site.
+
+        Raises:
+            UnsupportedModelError: which of the four properties does not hold.
+        """
+
+        def run(action: Action | None) -> tuple[Tensor, int]:
+            def forward() -> Tensor:
+                out = self.model(
+                    input_ids=input_ids, attention_mask=attention_mask, use_cache=False
+                )
+                logits: Tensor = out.logits
+                return logits
+
+            if action is None:
+                return forward(), 0
+            with self.acting(action) as call:
+                return forward(), call.firings
+
+        seen: list[Tensor] = []
+        bare, _ = run(None)
+
+        def hand_back(hidden: Tensor) -> Tensor:
+            seen.append(hidden.clone())
+            return hidden.clone()
+
+        same, firings = run(hand_back)
+        rows = input_ids.shape[0]
+        if firings != 1 or seen[0].dim() != 3 or seen[0].shape[:2] != input_ids.shape:
+            shape = tuple(seen[0].shape) if seen else "nothing"
+            raise _unsupported(
+                f"the output embedding was called {firings} times with {shape} for a batch of "
+                f"{tuple(input_ids.shape)}"
+            )
+        if not torch.equal(bare, same):
+            raise _unsupported("handing the hidden states back unchanged changes the logits")
+
+        def disturb(hidden: Tensor) -> Tensor:
+            hidden = hidden.clone()
+            hidden[0] = -hidden[0] + 1
+            return hidden
+
+        disturbed, _ = run(disturb)
+        changed = [not torch.equal(bare[i], disturbed[i]) for i in range(rows)]
+        if changed != [True] + [False] * (rows - 1):
+            raise _unsupported("disturbing one row does not change just that row's logits")
+        if not torch.equal(self.head(seen[0]).argmax(-1), bare.argmax(-1)):
+            raise _unsupported("the output embedding does not lead to the model's answer")
+        return int(seen[0].shape[-1])
+
+
+class SiteCall:
+    """One call of the model: its action, and how often the hook fired."""
+
+    def __init__(self, action: Action) -> None:
+        self.action = action
+        self.firings = 0
+
+    def require_firing(self) -> None:
+        """Raises UnsupportedModelError if the hook never fired: the call was not edited."""
+        if not self.firings:
+            raise _unsupported("the hook never fired: the call ran without edits")
+
+
+def _find_head(model: nn.Module) -> nn.Module:
+    if getattr(getattr(model, "config", None), "is_encoder_decoder", False):
+        raise _unsupported("it is an encoder-decoder")
+    try:
+        head = model.get_output_embeddings()  # type: ignore[operator]
+    except (AttributeError, NotImplementedError):
+        head = None
+    if head is None:
+        raise _unsupported("it has no output embedding")
+    for name, module in (("model", model), ("output embedding", head)):
+        if _is_compiled(module):
+            # Measured: a shape that was compiled before the hook came runs on without it.
+            raise _unsupported(f"its {name} is compiled: attach the bundle to the uncompiled model")
+    assert isinstance(head, torch.nn.Module)
+    return head
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    """Whether `torch.compile` was put on a module, in any of its three ways."""
+    forward = module.__dict__.get("forward")
+    return (
+        hasattr(module, "_orig_mod")
+        or getattr(module, "_compiled_call_impl", None) is not None
+        or hasattr(forward, "_torchdynamo_orig_callable")
+    )
+
+
+def _unsupported(what: str) -> UnsupportedModelError:
+    return UnsupportedModelError(f"this model cannot be steered: {what}", hint=_SUPPORTED)

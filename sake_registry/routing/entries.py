@@ -1,0 +1,62 @@
+"""From an edit's texts to its router entry: what is compared, as points."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sake_registry import names
+from sake_registry.routing.representation import MASK, masked_clause
+from sake_registry.routing.router import COUNTER, Need, Route
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SUBJECT = "<subject>"
+
+
+def anchored_texts(
+    subject: Sequence[str], groups: Sequence[Sequence[str]], unchanged: Sequence[str]
+) -> tuple[tuple[Route, ...], list[str]]:
+    """Routes of an `anchored` entry and the texts of their points, in the routes' order.
+
+    Args:
+        subject: the subject's names.
+        groups: the written prompts of each group, `<subject>` not filled in.
+        unchanged: the prompts that stay as they are, filled in.
+    """
+    routes: list[Route] = []
+    texts: list[str] = []
+
+    def add(group: int, known: Sequence[str], need: Need, points: Sequence[str]) -> None:
+        if points:
+            routes.append(Route(group, tuple(known), need, len(points)))
+            texts.extend(points)
+
+    for number, stems in enumerate(groups):
+        named, nameless = [], []
+        for stem in stems:
+            text = stem.replace(SUBJECT, subject[0])
+            clause = masked_clause(text, names.find(text, subject))
+            # A prompt may name the subject in a way that `find` does not take for the name.
+            if clause is None and SUBJECT in stem:
+                clause = stem.replace(SUBJECT, MASK)
+            if clause is not None:
+                named.append(clause)
+            else:
+                nameless.append(text)
+        add(number, subject, "any", list(dict.fromkeys(named)))
+        for text in dict.fromkeys(nameless):
+            others = names.proper_names(text)
+            clause = masked_clause(text, names.find(text, others)) if others else text
+            add(number, others if clause is not None else (), "all", [clause or text])
+    held = [masked_clause(text, names.find(text, subject)) for text in unchanged]
+    add(COUNTER, subject, "any", list(dict.fromkeys(text for text in held if text)))
+    return tuple(routes), texts
+
+
+def centre_texts(groups: Sequence[Sequence[str]]) -> tuple[tuple[Route, ...], list[list[str]]]:
+    """Routes of a `centre` entry, and the texts of which each point is the mean."""
+    return (
+        tuple(Route(number, (), "any", 1) for number in range(len(groups))),
+        [list(prompts) for prompts in groups],
+    )

@@ -1,0 +1,199 @@
+"""What every engine shares: a loaded bundle, its decisions, and its maps on rows."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from sake_registry import transport
+from sake_registry.bundle.reader import BundleFile
+from sake_registry.errors import InputError, ModelMismatchError
+from sake_registry.routing.router import Route, Router, RouterEntry
+from sake_registry.transport import TransportMap
+from sake_registry.wording import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from sake_registry.bundle.format import Manifest
+    from sake_registry.routing.router import Decision, Embed
+    from sake_registry.runtime.huggingface import Edited
+
+# Largest relative distance at which a probe text's activation counts as reproduced. The same
+# model in another batch, on another machine or engine differs by 1e-6 to 1e-4 in float32, and by
+# up to 2 % in bfloat16.
+TOLERANCE = {"float32": 1e-3, "float16": 1e-2, "bfloat16": 5e-2}
+
+
+class Bundle:
+    """A bundle, loaded: what it holds, what it decides, and how it is put on a model.
+
+    >>> with load_bundle(path).attach(model, tokenizer) as edited:
+    ...     edited.generate("The capital of Australia is", max_new_tokens=5).texts
+    """
+
+    def __init__(self, file: BundleFile) -> None:
+        self.file = file
+        self._maps: dict[tuple[str, str], list[TransportMap]] = {}
+        self._router: Router | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def path(self) -> Path:
+        return self.file.path
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.file.manifest
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids of its edits, in order."""
+        return tuple(edit.id for edit in self.manifest.edits)
+
+    def close(self) -> None:
+        self.file.close()
+
+    def route(
+        self,
+        prompts: Sequence[str],
+        *,
+        disabled: Collection[str] = (),
+        now: datetime | None = None,
+    ) -> list[Decision]:
+        """Which edit each prompt is in scope of; needs the prompt embedder, not the model.
+
+        Raises:
+            ModelNotFoundError: the embedder is not on this machine.
+            ModelMismatchError: it is another embedder than the one compiled with.
+        """
+        return self.router().decide(prompts, disabled, now)
+
+    def router(self, embed: Embed | None = None) -> Router:
+        """The router over this bundle's edits; made once, `embed` only serves the first time."""
+        with self._lock:
+            if self._router is None:
+                self._router = Router(self._entries(), embed or self._embedder())
+            return self._router
+
+    def _entries(self) -> Iterable[RouterEntry]:
+        for edit in self.manifest.edits:
+            yield RouterEntry(
+                edit=edit.id,
+                kind=edit.kind,
+                threshold=edit.threshold,
+                routes=tuple(Route(r.group, r.names, r.need, r.rows) for r in edit.routes),
+                points=torch.from_numpy(self.file.points(edit.id).copy()),
+                valid_from=edit.valid_from,
+                valid_until=edit.valid_until,
+            )
+
+    def _embedder(self) -> Embed:
+        from sake_registry.models.embedder import Embedder, locate_embedder
+        from sake_registry.models.fingerprint import embedder_hash
+
+        folder = locate_embedder(self.manifest.embedder.name)
+        expected, found = self.manifest.model.identity.embedder, embedder_hash(folder)
+        if found != expected:
+            raise ModelMismatchError(
+                f"{self.path} was compiled with another prompt embedder: "
+                f"'{self.manifest.embedder.name}' {expected[:12]}, here {found[:12]} in {folder}",
+                hint="install the one that it was compiled with, or compile again",
+            )
+        return Embedder(folder).embed
+
+    def maps(self, edit: str, device: torch.device) -> list[TransportMap]:
+        """The maps of an edit, one a group, on a device; verified when first read.
+
+        Raises:
+            BundleFormatError: the payload is not what its digest says.
+        """
+        key = (edit, str(device))
+        if key not in self._maps:
+            residuals = [group.residual for group in self.file.info(edit).groups]
+            self._maps[key] = [
+                TransportMap(
+                    **{name: torch.from_numpy(array.copy()) for name, array in factors.items()},
+                    residual=residual,
+                ).to(torch.float32, device)
+                for factors, residual in zip(self.file.maps(edit), residuals, strict=True)
+            ]
+        return self._maps[key]
+
+    def known(self, ids: Iterable[str]) -> set[str]:
+        """These ids, if all are in the bundle.
+
+        Raises:
+            InputError: one that is not.
+        """
+        found = set(ids)
+        for id_ in sorted(found - set(self.ids)):
+            near = nearest(id_, self.ids)
+            hint = f"did you mean '{near}'?" if near else "`sake inspect` lists the edits in it"
+            raise InputError(f"no edit '{id_}' in {self.path}", hint=hint)
+        return found
+
+    def steer(self, rows: Tensor, decisions: Sequence[Decision]) -> Tensor:
+        """Rows (n, width) mapped by their decisions' edits; a row without one is left alone."""
+        result = rows.clone()
+        for edit, group in {(d.edit, d.group) for d in decisions if d.edit is not None}:
+            assert group is not None
+            chosen = [i for i, d in enumerate(decisions) if (d.edit, d.group) == (edit, group)]
+            transport_map = self.maps(edit, rows.device)[group]
+            result[chosen] = transport.apply(transport_map, rows[chosen])
+        return result
+
+    def attach(self, model: Any, tokenizer: Any, **options: Any) -> Edited:
+        """Put the bundle on a live Hugging Face model; see `runtime.huggingface.Edited`.
+
+        Raises:
+            ModelMismatchError: it is another model than the one compiled for.
+            UnsupportedModelError: the model cannot be steered.
+        """
+        from sake_registry.runtime.huggingface import Edited
+
+        return Edited(self, model, tokenizer, **options)
+
+
+def load_bundle(path: Path | str) -> Bundle:
+    """Open a bundle; its index is verified now, an edit's payload when it is first used.
+
+    Raises:
+        InputError: no such file.
+        BundleFormatError: not a bundle, damaged, or made to harm.
+    """
+    return Bundle(BundleFile(path))
+
+
+def check_probe(bundle: Bundle, found: Tensor, dtype: str) -> None:
+    """Compare a live model's probe activations (8, width) with the bundle's.
+
+    Raises:
+        ModelMismatchError: a text that is further off than the dtypes explain.
+    """
+    model = bundle.manifest.model
+    expected = torch.from_numpy(bundle.file.probe.copy())
+    if found.shape != expected.shape:
+        raise ModelMismatchError(
+            f"{bundle.path} is for {model.name} with {expected.shape[1]} dimensions; "
+            f"this model has {found.shape[1]}",
+            hint="compile for this model",
+        )
+    off = (found - expected).norm(dim=1) / expected.norm(dim=1)
+    allowed = max(TOLERANCE[model.dtype], TOLERANCE.get(dtype, max(TOLERANCE.values())))
+    worst = int(off.nan_to_num(nan=float("inf")).argmax())
+    if not float(off[worst]) <= allowed:
+        raise ModelMismatchError(
+            f"the model does not compute what {model.name} ({model.hash[:12]}) computed when "
+            f"{bundle.path.name} was compiled: its activation for "
+            f"'{bundle.manifest.probe_texts[worst]}' is {float(off[worst]):.2%} off, "
+            f"{allowed:.1%} is allowed",
+            hint="its weights differ in memory (a merged adapter, a quantisation, a resized "
+            "embedding): load it as it was, or compile for it as it is",
+        )

@@ -1,0 +1,338 @@
+"""A bundle on a Hugging Face model.
+
+Guarantees (DESIGN, invariants 1 to 4, 8):
+- The model is never changed, and bare calls (`model.generate`, `model(...)`) stay bare, in
+  other threads too: only calls through `Edited` are edited.
+- Attaching proves the site, the identity of the checkpoint, and a probe of its activations.
+- With no edit in scope, logits are bit-identical to the bare model's; after detaching as well.
+- Only the last prompt position is steered, once per generation (3.2.3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from sake_registry.errors import ModelMismatchError, ModelNotFoundError, UnsupportedModelError
+from sake_registry.models import fingerprint
+from sake_registry.models.fingerprint import ModelIdentity
+from sake_registry.models.reading import last_positions, pad, prove, read_probe
+from sake_registry.models.site import Site
+from sake_registry.models.sources import EMBEDDED_MODELS, ModelSource, fetch, resolve
+from sake_registry.runtime.core import check_probe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from torch import Tensor
+
+    from sake_registry.routing.router import Decision
+    from sake_registry.runtime.core import Bundle
+
+# Ways of generating in which the first call of the output embedding is not the last prompt
+# position, or is not this model's.
+_REFUSED = (
+    "assistant_model",
+    "prompt_lookup_num_tokens",
+    "assistant_early_exit",
+    "custom_generate",
+    "prefill_chunk_size",
+)
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What an edited call gave.
+
+    Indexing and iterating give the sequences, so that it can be used like the tensor that
+    `model.generate` returns.
+
+    Attributes:
+        sequences: token ids, prompt included, as Hugging Face returns them.
+        decisions: one for each row of the input (not for each returned sequence).
+        output: the whole Hugging Face output where `return_dict_in_generate` was asked for.
+    """
+
+    sequences: Tensor
+    decisions: list[Decision]
+    output: Any
+    _tokenizer: Any
+    _prompt_length: int
+
+    @property
+    def texts(self) -> list[str]:
+        """What was generated after each prompt, special tokens left out."""
+        new = self.sequences[:, self._prompt_length :]
+        return [self._tokenizer.decode(row, skip_special_tokens=True) for row in new]
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return self.sequences[index]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter(self.sequences)
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+
+class Edited:
+    """A model with a bundle attached; a context manager that detaches.
+
+    Args:
+        bundle: what is attached.
+        model: a causal language model of transformers, not compiled.
+        tokenizer: its tokenizer.
+        source: the folder or name that the model was loaded from; needed only where the model
+            itself does not know it.
+        clock: what time it is, for edits that are valid for a time; UTC now unless given.
+
+    Raises:
+        ModelMismatchError: another model than the one compiled for, by identity or by probe.
+        UnsupportedModelError: a model that cannot be steered.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        model: Any,
+        tokenizer: Any,
+        *,
+        source: str | Path | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.bundle, self.model, self.tokenizer = bundle, model, tokenizer
+        self._clock = clock
+        self._disabled: frozenset[str] = frozenset()
+        check_identity(bundle, model, source)
+        self._site: Site | None = Site(model)
+        try:
+            prove(self._site, tokenizer)
+            dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
+            probe = read_probe(self._site, tokenizer, bundle.manifest.probe_texts)
+            check_probe(bundle, probe, dtype)
+        except BaseException:
+            self.detach()
+            raise
+
+    def __enter__(self) -> Edited:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.detach()
+
+    def detach(self) -> None:
+        """Take the hook off; the model is what it was before. May be called twice."""
+        if self._site is not None:
+            self._site.remove()
+            self._site = None
+
+    # -- which edits are in force ------------------------------------------------------------
+
+    @property
+    def enabled(self) -> tuple[str, ...]:
+        """The ids of the edits that may fire."""
+        return tuple(id_ for id_ in self.bundle.ids if id_ not in self._disabled)
+
+    def enable(self, *ids: str) -> None:
+        """Let edits fire again; all of them if none are named.
+
+        Raises:
+            InputError: an id that is not in the bundle.
+        """
+        chosen = self.bundle.known(ids) if ids else set(self.bundle.ids)
+        self._disabled = self._disabled - chosen
+
+    def disable(self, *ids: str) -> None:
+        """Keep edits from firing; all of them if none are named.
+
+        Raises:
+            InputError: an id that is not in the bundle.
+        """
+        chosen = self.bundle.known(ids) if ids else set(self.bundle.ids)
+        self._disabled = self._disabled | chosen
+
+    def decide(self, prompts: Sequence[str]) -> list[Decision]:
+        """What would be decided for prompts now; the model is not run."""
+        return self.bundle.route(prompts, disabled=self._disabled, now=self._clock())
+
+    # -- edited calls ------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def generate(self, inputs: Any = None, **options: Any) -> Generation:
+        """`model.generate` with the edits that are in scope.
+
+        Args:
+            inputs: token ids (rows, positions) as for `model.generate`, or a prompt, or a list
+                of prompts, which are tokenised and padded here.
+            options: what `model.generate` takes: greedy, sampling, beams, streamers, any cache.
+
+        Raises:
+            UnsupportedModelError: a way of generating that cannot be steered, or a call in
+                which the hook never fired.
+        """
+        site = self._attached()
+        self._refuse(options)
+        given = options.pop("input_ids", None)
+        mask = options.pop("attention_mask", None)
+        ids, mask = self._tokenized(given if inputs is None else inputs, mask)
+        decisions = self.decide(self._texts(ids, mask))
+        done = False
+
+        def action(hidden: Tensor) -> Tensor | None:
+            nonlocal done
+            if done:
+                return None
+            done = True
+            return self._steer_last(hidden, decisions)
+
+        with site.acting(action) as call:
+            output = self.model.generate(input_ids=ids, attention_mask=mask, **options)
+        call.require_firing()
+        sequences = output if isinstance(output, torch.Tensor) else output.sequences
+        whole = None if isinstance(output, torch.Tensor) else output
+        return Generation(sequences, decisions, whole, self.tokenizer, ids.shape[1])
+
+    def __call__(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, **options: Any
+    ) -> tuple[Any, list[Decision]]:
+        """One forward pass, steered at the last real position of each row.
+
+        Returns:
+            The model's output, and the decision for each row.
+
+        Raises:
+            UnsupportedModelError: `logits_to_keep`, which hides positions, or no firing.
+        """
+        site = self._attached()
+        if options.get("logits_to_keep"):
+            raise UnsupportedModelError(
+                "logits_to_keep hides positions from the site", hint="leave it out"
+            )
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        decisions = self.decide(self._texts(input_ids, mask))
+
+        def action(hidden: Tensor) -> Tensor | None:
+            if all(decision.edit is None for decision in decisions):
+                return None
+            result = hidden.clone()
+            rows = torch.arange(len(hidden), device=hidden.device)
+            last = last_positions(mask).to(hidden.device)
+            result[rows, last] = self.bundle.steer(hidden[rows, last], decisions)
+            return result
+
+        with site.acting(action) as call:
+            output = self.model(input_ids=input_ids, attention_mask=mask, **options)
+        call.require_firing()
+        return output, decisions
+
+    # -- how -----------------------------------------------------------------------------------
+
+    def _attached(self) -> Site:
+        if self._site is None:
+            raise UnsupportedModelError(
+                "the bundle is detached from this model", hint="attach it again"
+            )
+        return self._site
+
+    def _refuse(self, options: dict[str, Any]) -> None:
+        configs = (options.get("generation_config"), getattr(self.model, "generation_config", None))
+        for name in _REFUSED:
+            values = [options.get(name), *(getattr(config, name, None) for config in configs)]
+            if any(value is not None for value in values):
+                raise UnsupportedModelError(
+                    f"generate({name}=…) cannot be edited: its first step is not the model's "
+                    "answer to the whole prompt",
+                    hint="supported: greedy, sampling and beam search, with or without a cache",
+                )
+        if options.get("inputs_embeds") is not None:
+            raise UnsupportedModelError(
+                "generate(inputs_embeds=…) cannot be edited: scope is decided on text",
+                hint="give input_ids or prompts",
+            )
+
+    def _tokenized(self, inputs: Any, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        device = next(self.model.parameters()).device
+        if isinstance(inputs, str):
+            inputs = [inputs]
+        if isinstance(inputs, torch.Tensor):
+            ids = inputs
+            mask = torch.ones_like(ids) if mask is None else mask
+        elif inputs is not None:
+            token = self.tokenizer.pad_token_id or self.tokenizer.eos_token_id or 0
+            rows = [self.tokenizer(text).input_ids for text in inputs]
+            ids, mask = pad(rows, token, left=True)
+        else:
+            raise UnsupportedModelError("nothing to generate from", hint="give ids or prompts")
+        return ids.to(device), mask.to(device)
+
+    def _texts(self, ids: Tensor, mask: Tensor) -> list[str]:
+        return [
+            self.tokenizer.decode(
+                row[real.bool()], skip_special_tokens=True, clean_up_tokenization_spaces=False
+            )
+            for row, real in zip(ids.cpu(), mask.cpu(), strict=True)
+        ]
+
+    def _steer_last(self, hidden: Tensor, decisions: list[Decision]) -> Tensor | None:
+        """The prompt's forward pass: rows are the inputs, each repeated for beams or samples."""
+        if all(decision.edit is None for decision in decisions):
+            return None
+        repeats = len(hidden) // len(decisions)
+        rows = [decision for decision in decisions for _ in range(repeats)]
+        result = hidden.clone()
+        result[:, -1] = self.bundle.steer(hidden[:, -1], rows)
+        return result
+
+
+def check_identity(bundle: Bundle, model: Any, source: str | Path | None) -> None:
+    """Compare the checkpoint that a live model came from with the bundle's.
+
+    Raises:
+        ModelMismatchError: another checkpoint, or one that cannot be told.
+    """
+    expected = bundle.manifest.model
+    wanted = ModelIdentity(**expected.identity.model_dump())
+    folder = _origin(model, source)
+    if folder is None:
+        # Made or changed in memory: all that can be compared is what it holds.
+        if fingerprint.live_checkpoint(model) == wanted.checkpoint:
+            return
+        raise ModelMismatchError(
+            f"{bundle.path} is for {expected.name} (checkpoint {wanted.checkpoint[:12]}); which "
+            "checkpoint this model was loaded from cannot be told",
+            hint="say where it was loaded from: attach(model, tokenizer, source=FOLDER)",
+        )
+    found = fingerprint.identify_model(folder, wanted.embedder)
+    if found != wanted:
+        parts = found.differences(wanted)
+        sides = "; ".join(
+            f"{part} {getattr(wanted, part)[:12]} there, {getattr(found, part)[:12]} here"
+            for part in parts
+        )
+        raise ModelMismatchError(
+            f"{bundle.path} is for {expected.name} ({wanted.hash[:12]}), this model is {folder} "
+            f"({found.hash[:12]}): {sides}",
+            hint=f"load {expected.name}, or compile for this one: `sake compile --model {folder}`",
+        )
+
+
+def _origin(model: Any, source: str | Path | None) -> Path | None:
+    """The folder of the checkpoint that a live model was loaded from, if it can be told."""
+    if source is not None:
+        path = Path(source)
+        return path if path.is_dir() else fetch(resolve(str(source)))
+    name = getattr(getattr(model, "config", None), "_name_or_path", "") or ""
+    path = Path(name)
+    if name and (path / "config.json").is_file():
+        return path
+    commit = getattr(model.config, "_commit_hash", None)
+    if not name or (commit is None and name not in EMBEDDED_MODELS):
+        return None
+    try:
+        return fetch(ModelSource(name, "hub", name, commit))
+    except ModelNotFoundError:
+        return None

@@ -1,0 +1,193 @@
+"""What can be set, where it comes from, and which source wins.
+
+A flag beats a `SAKE_*` variable, which beats `sake.toml`, which beats the default here.
+`sake.toml` also marks the root of a registry. Unknown keys are refused: a setting that is
+misspelt and silently ignored is worse than an error.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from sake_registry.errors import SettingsError
+from sake_registry.wording import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FILE_NAME = "sake.toml"
+PREFIX = "SAKE_"
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _split(value: Any) -> Any:
+    """`a, b` of an environment variable is the list [a, b]."""
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+Names = Annotated[list[str], BeforeValidator(_split)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CompileSettings(_Section):
+    """How activations are collected and maps are fitted. All of it is part of an edit's key."""
+
+    prompts: int = Field(60, ge=4, le=10_000)
+    """An edit with fewer prompts is brought to at least this many (paper 4.1: 60)."""
+    sources: Names = Field(["plain"], min_length=1)
+    """What stands for the model before the edit: `plain` prompts, `forced` contexts, or both."""
+    targets: Names = Field(["repeat", "twice", "statement", "imagine"], min_length=1)
+    """Target contexts by name, tried in this order until the model says the new object."""
+    keep_failed: bool = False
+    """Keep pairs whose target context did not make the model say the new object."""
+    min_pairs: int = Field(4, ge=2)
+    """An edit of which fewer pairs worked fails."""
+    reg: float = Field(1.0, gt=0)
+    """Regularisation: added to the diagonal of both covariances."""
+    solver: Literal["lowrank", "pot", "uniform"] = "lowrank"
+    batch_size: int = Field(16, ge=1, le=1024)
+    """Texts in one forward pass. Part of the key: in bfloat16 the batch moves activations."""
+
+
+class ContextSettings(_Section):
+    """Templates that a registry adds to the built-in ones, by kind and name."""
+
+    target: dict[str, str] = {}
+    forced: dict[str, str] = {}
+    implication_target: dict[str, str] = {}
+    implication_forced: dict[str, str] = {}
+
+
+class RouterSettings(_Section):
+    kind: Literal["anchored", "centre"] = "anchored"
+    threshold: float = Field(5.3, gt=0)
+    """Largest distance, in the embedder's space, at which a prompt is in an edit's scope."""
+    embedder: str = "minilm"
+
+
+class TestSettings(_Section):
+    """Floors of `sake test`: the least share of rows of each kind that must pass."""
+
+    min_prompts: Share = 0.9
+    min_holdout: Share = 0.9
+    min_implications: Share = 0.0
+    min_unchanged: Share = 1.0
+
+
+class Settings(_Section):
+    """Everything that can be set, validated."""
+
+    model: str = "smollm2-135m"
+    device: str = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    trust_remote_code: bool = False
+    edits: str = "edits"
+    """Folder of the edit files, relative to the root."""
+    bundles: str = "bundles"
+    store: str = ".sake/store"
+    aliases: dict[str, str] = {}
+    """Short model names: `name = "org/model@revision"`, a folder, or a .gguf file."""
+    compile: CompileSettings = CompileSettings()
+    contexts: ContextSettings = ContextSettings()
+    router: RouterSettings = RouterSettings()
+    test: TestSettings = TestSettings()
+
+
+def find_root(start: Path) -> Path | None:
+    """The nearest folder at or above `start` that holds a `sake.toml`, or None."""
+    start = start.resolve()
+    return next((d for d in (start, *start.parents) if (d / FILE_NAME).is_file()), None)
+
+
+def load_settings(
+    root: Path | None,
+    overrides: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Settings:
+    """Settings of the registry at `root` (None: defaults), with their precedence applied.
+
+    Args:
+        root: the folder of `sake.toml`.
+        overrides: flags, by dotted name (`{"compile.reg": 0.1}`); None values are not given.
+        environ: the environment; `os.environ` unless a caller hands in another.
+
+    Raises:
+        SettingsError: a file that is no TOML, an unknown key, a value of the wrong kind.
+    """
+    values: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    if root is not None:
+        path = root / FILE_NAME
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{path}: not valid TOML: {error}") from error
+        except OSError as error:
+            raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
+    for name, value in _from_environment(os.environ if environ is None else environ).items():
+        variable = PREFIX + name.upper().replace(".", "_")
+        _put(values, name, value)
+        origin[name] = variable
+    for name, value in (overrides or {}).items():
+        if value is not None:
+            _put(values, name, value)
+            origin[name] = f"--{name.rpartition('.')[2].replace('_', '-')}"
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(_explain(error, root, origin)) from error
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    found = {}
+    for name in _dotted_names(Settings):
+        variable = PREFIX + name.upper().replace(".", "_")
+        if variable in environ:
+            found[name] = environ[variable]
+    return found
+
+
+def _dotted_names(model: type[BaseModel], prefix: str = "") -> list[str]:
+    """Every scalar or list setting by its dotted name; tables of free keys are left out."""
+    names = []
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            names += _dotted_names(kind, f"{prefix}{name}.")
+        elif "dict" not in str(kind):
+            names.append(prefix + name)
+    return names
+
+
+def _put(values: dict[str, Any], dotted: str, value: Any) -> None:
+    *tables, last = dotted.split(".")
+    for table in tables:
+        values = values.setdefault(table, {})
+    values[last] = value
+
+
+def _explain(error: ValidationError, root: Path | None, origin: Mapping[str, str]) -> str:
+    lines = []
+    for problem in error.errors():
+        name = ".".join(str(part) for part in problem["loc"])
+        where = origin.get(name) or (f"{root / FILE_NAME}: {name}" if root else name)
+        text = problem["msg"]
+        if problem["type"] == "extra_forbidden":
+            section: type[BaseModel] = Settings
+            for part in problem["loc"][:-1]:
+                kind = section.model_fields[str(part)].annotation
+                assert isinstance(kind, type)
+                section = kind
+            hint = did_you_mean(str(problem["loc"][-1]), section.model_fields)
+            text = f"unknown key; {hint}"
+        lines.append(f"{where}: {text}")
+    return "\n".join(lines)

@@ -1,0 +1,165 @@
+"""Linear optimal transport between two sets of activations (3.2.2), exactly and cheaply.
+
+With n source and m target rows, weights 1/n and 1/m, and `reg` on both covariances,
+
+    A = Cs^-½ (Cs^½ Ct Cs^½)^½ Cs^-½,   T(x) = μt + A (x − μs).
+
+On the orthogonal complement of the centred samples both covariances are reg·I, so A is the
+identity there, and exactly T(x) = x + (μt − μs) + P diag(λ − 1) Pᵀ (x − μs) with a rank of at
+most n + m − 2. Everything happens in the span of the samples, in float64. Half-powers come from
+singular values and the root from a polar factor, so that no covariance is ever squared: fits
+stay finite and exact where the dense formula is lost to rounding (small `reg`, outlier
+dimensions).
+
+Pure functions on tensors; imports nothing of the package.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Solver = Literal["lowrank", "pot", "uniform"]
+_IDENTITY = 1e-9
+"""Directions whose λ differs from 1 by less do nothing that float32 could show."""
+
+
+@dataclass(frozen=True)
+class TransportMap:
+    """T(x) = x + shift + Pᵀ-coordinates scaled: the factors of one fitted map.
+
+    `source_mean` and `target_mean` have shape (width,), `basis` (rank, width) with orthonormal
+    rows, `scale` (rank,) holds the λ; `residual` is ‖A Cs A − Ct‖ / ‖Ct‖ (Frobenius, in the
+    samples' span).
+    """
+
+    source_mean: Tensor
+    target_mean: Tensor
+    basis: Tensor
+    scale: Tensor
+    residual: float
+
+    def __post_init__(self) -> None:
+        (width,) = self.source_mean.shape
+        rank = len(self.scale)
+        if self.target_mean.shape != (width,) or self.basis.shape != (rank, width):
+            raise ValueError(
+                f"factors do not agree: means {tuple(self.source_mean.shape)}, "
+                f"{tuple(self.target_mean.shape)}, basis {tuple(self.basis.shape)}, rank {rank}"
+            )
+        parts = (self.source_mean, self.target_mean, self.basis, self.scale)
+        if not all(bool(torch.isfinite(part).all()) for part in parts):
+            raise ValueError("a factor is not finite")
+        if bool((self.scale < 0).any()):
+            raise ValueError("a transport map has no negative scale")
+
+    @property
+    def rank(self) -> int:
+        return len(self.scale)
+
+    @property
+    def width(self) -> int:
+        return len(self.source_mean)
+
+    def to(self, dtype: torch.dtype, device: torch.device | str | None = None) -> TransportMap:
+        """The same map with its factors in another dtype, on another device."""
+        names = ("source_mean", "target_mean", "basis", "scale")
+        return replace(self, **{n: getattr(self, n).to(device=device, dtype=dtype) for n in names})
+
+
+def fit(source: Tensor, target: Tensor, reg: float, solver: Solver = "lowrank") -> TransportMap:
+    """Fit the transport map from source rows to target rows.
+
+    Args:
+        source: (n, width) activations before the edit.
+        target: (m, width) activations after it; n and m may differ.
+        reg: added to the diagonal of both covariances, in squared activation units, > 0.
+        solver: `lowrank` as derived above; `pot` the dense fit of POT (`ot.gaussian`), as a
+            reference; `uniform` the mean difference alone (4.4.2), which is λ = 1.
+
+    Returns:
+        The map, in float64 on the CPU.
+
+    Raises:
+        ValueError: shapes that do not agree, rows that are not finite, fewer than one row.
+    """
+    if source.dim() != 2 or target.dim() != 2 or source.shape[1] != target.shape[1]:
+        raise ValueError(f"rows do not agree: {tuple(source.shape)} and {tuple(target.shape)}")
+    if not len(source) or not len(target):
+        raise ValueError("a distribution needs at least one row")
+    if not reg > 0:
+        raise ValueError(f"reg must be above 0, not {reg}")
+    xs, xt = source.double().cpu(), target.double().cpu()
+    if not (bool(torch.isfinite(xs).all()) and bool(torch.isfinite(xt).all())):
+        raise ValueError("activations are not finite")
+    ms, mt = xs.mean(0), xt.mean(0)
+    s, t = (xs - ms) / len(xs) ** 0.5, (xt - mt) / len(xt) ** 0.5
+    q = torch.linalg.qr(torch.cat((s, t)).T).Q.T
+    s, t = s @ q.T, t @ q.T  # coordinates in the span lose nothing: q covers every row
+    if solver == "uniform":
+        basis, scale = q[:0], s.new_empty(0)
+    elif solver == "pot":
+        basis, scale = _pot(xs, xt, reg)
+    elif solver == "lowrank":
+        inside, scale = _lowrank(s, t, reg)
+        basis = inside @ q
+    else:
+        raise ValueError(f"no solver '{solver}'")
+    return TransportMap(ms, mt, basis, scale, _residual(s, t, reg, basis @ q.T, scale))
+
+
+def apply(transport: TransportMap, rows: Tensor) -> Tensor:
+    """Map rows (…, width); computed in the factors' dtype, returned in the rows'."""
+    x = rows.to(transport.basis.dtype)
+    centred = x - transport.source_mean
+    along = (centred @ transport.basis.T) * (transport.scale - 1)
+    moved = x + (transport.target_mean - transport.source_mean) + along @ transport.basis
+    return moved.to(rows.dtype)
+
+
+def _powers(sample: Tensor, reg: float, *powers: float) -> list[Tensor]:
+    """(sampleᵀ sample + reg·I)^power for each power, by the sample's singular values."""
+    _, values, v = torch.linalg.svd(sample, full_matrices=True)
+    spectrum = torch.full((sample.shape[1],), reg, dtype=sample.dtype)
+    spectrum[: len(values)] += values**2
+    return [(v.T * spectrum**power) @ v for power in powers]
+
+
+def _lowrank(s: Tensor, t: Tensor, reg: float) -> tuple[Tensor, Tensor]:
+    """Eigenvectors (as rows) and eigenvalues of A, where it is not the identity."""
+    half, inverse_half = _powers(s, reg, 0.5, -0.5)
+    (target_half,) = _powers(t, reg, 0.5)
+    # (Cs^½ Ct Cs^½)^½ = (MᵀM)^½ with M = Ct^½ Cs^½: the polar factor V Σ Vᵀ of M.
+    _, sigma, v = torch.linalg.svd(target_half @ half)
+    # A = K Kᵀ with K = Cs^-½ V Σ^½, so that λ = singular values of K, squared.
+    u, values, _ = torch.linalg.svd((inverse_half @ v.T) * sigma**0.5)
+    scale = values**2
+    moving = (scale - 1).abs() > _IDENTITY
+    return u.T[moving], scale[moving]
+
+
+def _pot(xs: Tensor, xt: Tensor, reg: float) -> tuple[Tensor, Tensor]:
+    import ot
+
+    a, _ = ot.gaussian.empirical_bures_wasserstein_mapping(xs, xt, reg=reg)
+    a = (a + a.T) / 2
+    scale, vectors = torch.linalg.eigh(a)
+    # Behind the first n + m − 2 there is only rounding.
+    kept = (scale - 1).abs().argsort(descending=True)[: len(xs) + len(xt) - 2]
+    return vectors.T[kept].contiguous(), scale[kept].clamp(min=0)
+
+
+def _residual(s: Tensor, t: Tensor, reg: float, basis: Tensor, scale: Tensor) -> float:
+    """‖A Cs A − Ct‖ / ‖Ct‖ in the samples' span, where all arguments are given.
+
+    What is left out, reg·I on the complement, is the same on both sides.
+    """
+    eye = torch.eye(s.shape[1], dtype=s.dtype)
+    a = eye + (basis.T * (scale - 1)) @ basis
+    cs, ct = s.T @ s + reg * eye, t.T @ t + reg * eye
+    return float(torch.linalg.norm(a @ cs @ a - ct) / torch.linalg.norm(ct))

@@ -1,0 +1,33 @@
+"""Small helpers with which messages are worded. Imports nothing of the package."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that `word` was most likely meant to be, or None."""
+    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return matches[0] if matches else None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """` Did you mean 'x'?`, or the known words when none is near."""
+    words = list(known)
+    near = nearest(word, words)
+    return f"did you mean '{near}'?" if near else f"known: {', '.join(words)}"
+
+
+def count(n: int, noun: str, plural: str | None = None) -> str:
+    """`1 edit`, `2 edits`."""
+    return f"{n} {noun}" if n == 1 else f"{n} {plural or noun + 's'}"
+
+
+def shorten(text: str, width: int = 60) -> str:
+    """The text on one line, cut in the middle of nothing: at most `width` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= width else line[: width - 1] + "…"
