@@ -40,4 +40,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV) bundles .sake/store .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) bundles .sake/store .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache

@@ -1,0 +1,76 @@
+"""Shared fixtures. Nothing here reaches a network, or writes into the user's cache."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+# Kept between runs: converting the embedded model takes 20 s. Before anything is imported that
+# reads them.
+CACHE = ROOT / ".cache" / "tests"
+os.environ["XDG_CACHE_HOME"] = str(CACHE)
+os.environ["HF_HOME"] = str(CACHE / "hub")
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+for _name in [name for name in os.environ if name.startswith("SAKE_")]:
+    del os.environ[_name]
+
+EDIT = """\
+schema: 1
+fact:
+  subject: Danielle Darrieux
+  relation: mother tongue
+  old: French
+  new: English
+prompts:
+  - The mother tongue of <subject> is
+  - <subject> is a native speaker of
+"""
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Path:
+    """The root of a registry with one sound edit, `darrieux`."""
+    (tmp_path / "edits").mkdir()
+    (tmp_path / "sake.toml").write_text("")
+    (tmp_path / "edits" / "darrieux.yaml").write_text(EDIT)
+    return tmp_path
+
+
+@pytest.fixture
+def sake() -> Run:
+    """Run the command line in its own process: `sake("check", cwd=folder)`."""
+
+    def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, str(ROOT / "cli.py"), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+            **options,  # type: ignore[call-overload]
+        )
+
+    return run
+
+
+@pytest.fixture
+def write(registry: Path) -> Callable[[str, str], Path]:
+    """Write a file into the registry's folder of edits, dedented."""
+
+    def writer(name: str, text: str) -> Path:
+        path = registry / "edits" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text), encoding="utf-8")
+        return path
+
+    return writer
