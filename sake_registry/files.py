@@ -26,6 +26,11 @@ _HINTS = {
     errno.EROFS: "it is mounted read-only: set a folder that can be written",
     errno.EACCES: "give yourself write permission there, or set another folder",
     errno.EPERM: "give yourself write permission there, or set another folder",
+    errno.EEXIST: "a file stands where a folder is needed: move it, or set another folder",
+    errno.ENOTDIR: "a file stands where a folder is needed: move it, or set another folder",
+    errno.EISDIR: "a folder stands where a file is needed: move it, or set another path",
+    errno.ENAMETOOLONG: "set a shorter path",
+    errno.EIO: "the disk has a fault: set a folder on another one",
 }
 TEMPORARY = ".partial-"
 
@@ -60,10 +65,15 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary = Path(tempfile.mktemp(prefix=TEMPORARY, suffix=path.suffix, dir=path.parent))
         try:
             yield temporary
-            _flush(temporary)
-            if temporary.is_dir() and path.exists():
+            for written in (temporary, *temporary.rglob("*")):
+                _flush(written)
+            try:
+                temporary.replace(path)
+            except OSError as error:
+                taken = error.errno in (errno.ENOTEMPTY, errno.EEXIST)
+                if not (taken and temporary.is_dir() and path.is_dir()):
+                    raise
                 return  # another process was first; a finished folder is as good as ours
-            temporary.replace(path)
             _flush(path.parent)
         finally:
             if temporary.is_dir():
@@ -80,12 +90,6 @@ def write_text(path: Path, text: str) -> None:
 
 
 def _flush(path: Path) -> None:
-    if path.is_dir():
-        for child in path.iterdir():
-            if child.name.startswith(TEMPORARY):
-                continue
-            if child.is_file():
-                _flush(child)
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -118,7 +122,7 @@ class FileMemory:
         state = [status.st_size, status.st_mtime_ns, status.st_ino]
         key = f"{kind}:{file.resolve()}"
         known = self._read().get(key)
-        if known is not None and known["state"] == state:
+        if isinstance(known, dict) and known.get("state") == state and "value" in known:
             return known["value"]
         value = compute(file)
         with suppress(StorageError):  # a cache that cannot be written costs time, nothing else
@@ -131,6 +135,6 @@ class FileMemory:
     def _read(self) -> dict[str, Any]:
         try:
             memory = json.loads(self.path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return memory if isinstance(memory, dict) else {}

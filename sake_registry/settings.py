@@ -28,14 +28,16 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 def _split(value: Any) -> Any:
     """`a, b` of an environment variable is the list [a, b]."""
-    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    return [name for part in value.split(",") if (name := part.strip())]
 
 
 Names = Annotated[list[str], BeforeValidator(_split)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class CompileSettings(_Section):
@@ -172,6 +174,8 @@ def _put(values: dict[str, Any], dotted: str, value: Any) -> None:
     *tables, last = dotted.split(".")
     for table in tables:
         values = values.setdefault(table, {})
+        if not isinstance(values, dict):
+            return  # `compile = 5`: validation says so
     values[last] = value
 
 

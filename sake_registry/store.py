@@ -104,11 +104,14 @@ class Store:
 
 def digest(tensors: Mapping[str, Tensor], note: str = "") -> str:
     """Hash of named tensors (names, dtypes, shapes, bytes) and a note, hexadecimal."""
+    import torch
+
     state = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
+        raw = tensor.reshape(-1).view(torch.uint8)  # numpy knows no bfloat16
         head = f"{name}|{tensor.dtype}|{list(tensor.shape)}|".encode()
         state.update(len(head).to_bytes(8, "little") + head)
-        state.update(tensor.numpy().tobytes())
+        state.update(raw.numpy().tobytes())
     state.update(note.encode())
     return state.hexdigest()

@@ -13,9 +13,9 @@ from sake_registry.edits.files import parse_edit
 from sake_registry.edits.registry import find_files
 from sake_registry.edits.schema import ID_PATTERN, SUBJECT, json_schema
 from sake_registry.edits.writing import MODELINE
-from sake_registry.edits.yamltext import scalar
+from sake_registry.edits.yamltext import quoted, scalar
 from sake_registry.errors import ConflictError, EditFileError, InputError
-from sake_registry.files import write_text
+from sake_registry.files import replacing, storage_errors, write_text
 from sake_registry.settings import FILE_NAME
 from sake_registry.wording import count
 
@@ -55,17 +55,16 @@ def edit_text(draft: Draft, schema_path: str, today: date | None = None) -> str:
     today = today or datetime.now(UTC).date()
     subject = scalar(draft.subject)
     if draft.aliases:
-        aliases = ", ".join(json.dumps(a, ensure_ascii=False) for a in draft.aliases)
-        text = json.dumps(draft.subject, ensure_ascii=False)
-        subject = f"{{text: {text}, aliases: [{aliases}]}}"
+        aliases = ", ".join(quoted(alias) for alias in draft.aliases)
+        subject = f"{{text: {quoted(draft.subject)}, aliases: [{aliases}]}}"
     relation = scalar(draft.relation)
     if draft.relation_id:
-        text = json.dumps(draft.relation, ensure_ascii=False)
-        relation = f"{{text: {text}, id: {scalar(draft.relation_id)}}}"
+        relation = f"{{text: {quoted(draft.relation)}, id: {quoted(draft.relation_id)}}}"
     known = (draft.subject, *draft.aliases)
+    said = " ".join(draft.relation.split())  # a line end in it would end the comments below
     prompts = [
         p if SUBJECT in p else names.mask(p, names.find(p, known), SUBJECT) for p in draft.prompts
-    ] or [f"The {draft.relation} of {SUBJECT} is"]
+    ] or [f"The {said} of {SUBJECT} is"]
     lines = [
         MODELINE.format(schema=schema_path),
         "schema: 1",
@@ -77,7 +76,7 @@ def edit_text(draft: Draft, schema_path: str, today: date | None = None) -> str:
         "prompts:                             # each completed at once by the object",
         *(f"  - {scalar(prompt)}" for prompt in prompts),
         "# holdout:                           # other wordings: tested, never compiled",
-        f"#   - In other words, the {draft.relation} of {SUBJECT} is",
+        f"#   - In other words, the {said} of {SUBJECT} is",
         "# unchanged:                         # must be answered as before",
         f"#   - Another thing about {SUBJECT} is",
         *(["provenance:", f"  reason: {scalar(draft.reason)}"] if draft.reason else []),
@@ -92,7 +91,7 @@ def new_edit(registry: Registry, draft: Draft) -> Path:
     """Write a new edit file into a registry; nothing is written if it would have an error.
 
     Raises:
-        InputError: the id is none.
+        InputError: the id is none, or a text is not UTF-8.
         ConflictError: the id is taken.
         EditFileError: the file would have errors, which are in `diagnostics`.
     """
@@ -108,7 +107,11 @@ def new_edit(registry: Registry, draft: Draft) -> Path:
     path = folder / f"{draft.id}.yaml"
     depth = len(Path(registry.settings.edits).parts)
     text = edit_text(draft, "../" * depth + SCHEMA_PATH.as_posix())
-    _, findings = parse_edit(text.encode(), path)
+    try:
+        data = text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError("what was given is not UTF-8", hint="set the terminal to UTF-8") from error
+    _, findings = parse_edit(data, path)
     errors = [f for f in findings if f.severity == "error"]
     if errors:
         raise EditFileError(f"{count(len(errors), 'error')}: nothing was written", errors)
@@ -138,13 +141,16 @@ def init_registry(root: Path) -> list[Path]:
             f"{settings} is already there: this is a registry",
             hint="`sake init --schema` writes its JSON Schema anew; `sake new` adds an edit",
         )
-    (root / "edits").mkdir(parents=True, exist_ok=True)
+    with storage_errors(root):
+        (root / "edits").mkdir(parents=True, exist_ok=True)
     written = [write_schema(root)]
     ignore = root / ".gitignore"
-    lines = ignore.read_text(encoding="utf-8").splitlines() if ignore.exists() else []
-    missing = [line for line in IGNORED if line not in lines]
+    before = ignore.read_bytes() if ignore.exists() else b""
+    missing = [line.encode() for line in IGNORED if line.encode() not in before.splitlines()]
     if missing:
-        write_text(ignore, "\n".join([*lines, *missing]) + "\n")
+        gap = b"" if before.endswith(b"\n") or not before else b"\n"
+        with replacing(ignore) as temporary:
+            temporary.write_bytes(before + gap + b"\n".join(missing) + b"\n")
         written.append(ignore)
     write_text(settings, _SETTINGS)  # last: it is what makes the folder a registry
     return [*written, settings]

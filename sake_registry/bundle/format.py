@@ -8,10 +8,11 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,10 +23,17 @@ FORMAT: Literal["sake-bundle"] = "sake-bundle"
 VERSION = 1
 SUFFIX = ".h5"
 
-MAX_META = 64 << 20
 MAX_EDITS = 1_000_000
 MAX_WIDTH = 1 << 17
 MAX_ROWS = 1 << 32
+LIMITS: dict[int | str, int] = {
+    "B": 64 << 20,
+    "E": MAX_EDITS,
+    "G": 1 << 24,
+    "d": MAX_WIDTH,
+    "e": MAX_WIDTH,
+}
+"""The largest length of each letter of a shape; of the others it is `MAX_ROWS`."""
 PROBES = 8
 DIGEST = 32
 PARTS = ("maps", "router", "activations")
@@ -77,6 +85,8 @@ class _Part(BaseModel):
 
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, le=MAX_ROWS)]
+Size = Annotated[Finite, Field(ge=0)]
 
 
 class IdentityInfo(_Part):
@@ -105,9 +115,9 @@ class EmbedderInfo(_Part):
 
 class RouteInfo(_Part):
     group: Annotated[int, Field(ge=-1)]
-    names: tuple[str, ...]
+    names: tuple[Annotated[str, Field(pattern=r"\S")], ...]
     need: Literal["any", "all"]
-    rows: Annotated[int, Field(ge=1)]
+    rows: Annotated[int, Field(ge=1, le=MAX_ROWS)]
 
 
 class GroupInfo(_Part):
@@ -116,26 +126,26 @@ class GroupInfo(_Part):
     kind: Literal["fact", "implication"]
     old: str | None
     new: str
-    written: int
-    added: int
-    worked: int
-    used: int
-    contexts: tuple[int, ...]
-    rank: int
-    scale_min: Finite
-    scale_max: Finite
-    residual: Finite
-    reg: Finite
+    written: Count
+    added: Count
+    worked: Count
+    used: Count
+    contexts: tuple[Count, ...]
+    rank: Count
+    scale_min: Size
+    scale_max: Size
+    residual: Size
+    reg: Size
     solver: str
 
 
 class EditInfo(_Part):
-    id: str
+    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
     key: Hash
-    subject: tuple[str, ...]
+    subject: Annotated[tuple[str, ...], Field(min_length=1)]
     relation: str
     old: str | None
-    new: tuple[str, ...]
+    new: Annotated[tuple[str, ...], Field(min_length=1)]
     kind: Literal["anchored", "centre"]
     threshold: Annotated[Finite, Field(gt=0)]
     routes: tuple[RouteInfo, ...]
@@ -164,6 +174,14 @@ class Manifest(_Part):
     settings: dict[str, Any]
     versions: dict[str, str]
     provenance: dict[str, str | bool | None]
+
+    @field_validator("edits")
+    @classmethod
+    def _each_once(cls, edits: tuple[EditInfo, ...]) -> tuple[EditInfo, ...]:
+        for before, after in pairwise(edits):
+            if before.id >= after.id:
+                raise ValueError(f"'{after.id}' stands twice or out of order")
+        return edits
 
 
 def digest(part: str, arrays: Mapping[str, Array]) -> bytes:

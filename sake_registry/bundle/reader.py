@@ -4,13 +4,15 @@ Guarantees:
 - Every name, type, rank and size is known before a byte of data is read. Links, external
   storage, filters, unknown objects, and shapes without the bytes they claim are refused.
 - What is read at opening (manifest, index, router data, digests) is verified then; an edit's
-  maps and activations are verified against its digest when they are first used.
+  maps and activations are verified against its digest when they are first used. Maps and router
+  points are finite.
 - A damaged or hostile file raises `BundleFormatError`, whatever HDF5 itself makes of it.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +24,10 @@ from sake_registry.bundle.format import (
     BY_PATH,
     DATASETS,
     FORMAT,
-    MAX_META,
+    LIMITS,
     MAX_ROWS,
     PARTS,
+    SEALED,
     VERSION,
     EditInfo,
     Manifest,
@@ -133,6 +136,11 @@ class BundleFile:
             self._check(
                 i, "maps", {f"{g}/{n}": a for g, m in enumerate(found) for n, a in m.items()}
             )
+            for factors in found:
+                if not all(np.isfinite(a).all() for a in factors.values()):
+                    raise _Refused(f"the maps of '{edit}' are not finite")
+                if (factors["scale"] < 0).any():
+                    raise _Refused(f"the maps of '{edit}' have a negative scale")
             return found
 
     def activations(self, edit: str) -> list[dict[str, Array]]:
@@ -228,66 +236,74 @@ class BundleFile:
             raise _Refused(f"'{path}' keeps its data in another file")
         if created.get_layout() not in (h5py.h5d.CONTIGUOUS, h5py.h5d.COMPACT):
             raise _Refused(f"'{path}' is stored in a way that bundles are not")
-        if found.dtype.str != expected.dtype or h5py.check_enum_dtype(found.dtype):
-            raise _Refused(f"'{path}' holds {found.dtype}, not {expected.dtype}")
-        if len(found.shape) != len(expected.shape):
-            raise _Refused(f"'{path}' has {len(found.shape)} dimensions")
-        for length, letter in zip(found.shape, expected.shape, strict=True):
+        dtype, shape = found.dtype, found.shape or ()  # without a shape: HDF5's "null" dataset
+        if dtype.str != expected.dtype or h5py.check_enum_dtype(dtype) is not None:
+            raise _Refused(f"'{path}' holds {dtype}, not {expected.dtype}")
+        if len(shape) != len(expected.shape):
+            raise _Refused(f"'{path}' has {len(shape)} dimensions, not {len(expected.shape)}")
+        for length, letter in zip(shape, expected.shape, strict=True):
             self._length(path, length, letter)
-        size = found.dtype.itemsize * int(np.prod(found.shape, dtype=object))
+        size = dtype.itemsize * math.prod(shape)
         if size > self._size or (size and found.id.get_storage_size() != size):
             raise _Refused(f"'{path}' claims {size} bytes that the file does not hold")
         return found
 
     def _length(self, path: str, length: int, letter: int | str) -> None:
-        limit = MAX_META if letter == "B" else MAX_ROWS
-        if isinstance(letter, str) and letter.endswith("+1"):
-            length, letter = length - 1, letter[:-2]
-        wanted = letter if isinstance(letter, int) else self._lengths.setdefault(letter, length)
-        if length != wanted or not 0 <= length <= limit:
-            raise _Refused(f"'{path}' has {length} rows or columns where {wanted} are expected")
+        base = letter.removesuffix("+1") if isinstance(letter, str) else letter
+        more = int(base != letter)
+        limit = LIMITS.get(base, MAX_ROWS)
+        if not more <= length <= limit + more:
+            raise _Refused(f"'{path}' claims {length} rows or columns; the limit is {limit}")
+        wanted = base if isinstance(base, int) else self._lengths.setdefault(base, length - more)
+        if length != wanted + more:
+            raise _Refused(f"'{path}' has {length} rows or columns, not {wanted + more}")
 
     def _verify_index(self) -> None:
         """Read and verify all that is not an edit's payload."""
-        arrays = {
-            path: self._read(path)
-            for path in self._datasets
-            if not path.startswith(("maps/", "activations/"))
-        }
-        if arrays["seal"].tobytes() != seal(arrays):
+        arrays = {path: self._read(path) for path in SEALED}
+        if self._read("seal").tobytes() != seal(arrays):
             raise _Refused("its index or manifest is damaged")
         self.manifest = self._parse(arrays["meta"].tobytes())
-        model, lengths = self.manifest.model, self._lengths
-        if (len(self.manifest.edits), model.width, self.manifest.embedder.width) != (
+        edits, lengths = self.manifest.edits, self._lengths
+        # What the datasets are long is what the manifest says, before the long ones are read.
+        if (len(edits), self.manifest.model.width, self.manifest.embedder.width) != (
             lengths["E"], lengths["d"], lengths["e"],
         ):  # fmt: skip
             raise _Refused("its manifest and its datasets disagree")
-        self._digests, self._points = arrays["digests"], arrays["router/points"]
-        self.probe = arrays["probe/activations"]
         self._index = {path: arrays[path] for path in arrays if path.startswith("index/")}
-        for path, end in (("groups", "G"), ("basis", "R"), ("points", "P")):
-            self._offsets(self._index[f"index/{path}"], lengths[end])
-        if self.has_activations:
-            for column, letter in enumerate("NFT"):
-                self._offsets(self._index["index/activations"][:, column], lengths[letter])
-        for i, edit in enumerate(self.manifest.edits):
+        for name, end, said in (
+            ("groups", "G", [len(edit.groups) for edit in edits]),
+            ("basis", "R", [group.rank for edit in edits for group in edit.groups]),
+            ("points", "P", [sum(route.rows for route in edit.routes) for edit in edits]),
+        ):
+            offsets = self._index[f"index/{name}"]
+            if offsets[-1] != lengths[end] or not np.array_equal(offsets, np.cumsum([0, *said])):
+                raise _Refused(f"'index/{name}' is not what its manifest and its datasets say")
+        for column, letter in enumerate("NFT"):
+            offsets = self._index["index/activations"][:, column]
+            end = lengths.get(letter, offsets[-1])
+            if offsets[0] != 0 or offsets[-1] != end or (offsets[1:] < offsets[:-1]).any():
+                raise _Refused("'index/activations' does not fit the datasets")
+        self._digests, self._points = arrays["digests"], self._read("router/points")
+        self.probe = arrays["probe/activations"]
+        if not np.isfinite(self._points).all():
+            raise _Refused("its router points are not finite")
+        for i, edit in enumerate(edits):
             routes = edit.model_dump_json(include={"kind", "threshold", "routes"}).encode()
             start, end = self._index["index/points"][i : i + 2]
             parts = {"points": self._points[start:end], "routes": np.frombuffer(routes, np.uint8)}
             self._check(i, "router", parts)
-            groups = self._index["index/groups"][i + 1] - self._index["index/groups"][i]
-            if groups != len(edit.groups) or any(r.group >= groups for r in edit.routes):
-                raise _Refused(f"the groups of '{edit.id}' do not fit its index")
+            if any(route.group >= len(edit.groups) for route in edit.routes):
+                raise _Refused(f"'{edit.id}' has a route to a group that it does not have")
         root = content_hash(
-            (edit.id, edit.key, self._digests[i].tobytes())
-            for i, edit in enumerate(self.manifest.edits)
+            (edit.id, edit.key, self._digests[i].tobytes()) for i, edit in enumerate(edits)
         )
         if root != self.manifest.content_hash:
             raise _Refused("its content hash is not that of its edits")
 
     def _parse(self, meta: bytes) -> Manifest:
         try:
-            head = json.loads(meta)
+            head = json.loads(meta, parse_constant=_no_constant)
         except (ValueError, RecursionError) as error:
             raise _Refused(f"its manifest is no JSON: {error}") from error
         if (
@@ -296,7 +312,7 @@ class BundleFile:
             and head.get("version") != VERSION
         ):
             raise _Refused(
-                f"it has format version {head.get('version')}; this sake reads {VERSION}"
+                f"it has format version {head.get('version')!r}; this sake reads {VERSION}"
             )
         try:
             return Manifest.model_validate_json(meta)
@@ -304,11 +320,6 @@ class BundleFile:
             problem = error.errors()[0]
             where = ".".join(map(str, problem["loc"]))
             raise _Refused(f"its manifest is wrong at {where}: {problem['msg']}") from error
-
-    @staticmethod
-    def _offsets(offsets: Array, end: int) -> None:
-        if offsets[0] != 0 or offsets[-1] != end or (np.diff(offsets) < 0).any():
-            raise _Refused("its index does not fit its datasets")
 
     def _check(self, edit: int, part: str, arrays: dict[str, Array]) -> None:
         if self._digests[edit, PARTS.index(part)].tobytes() != part_digest(part, arrays):
@@ -318,6 +329,16 @@ class BundleFile:
     def _read(self, path: str, rows: Any = ()) -> Array:
         values: Array = self._datasets[path][rows]
         return values
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number")
+
+
+def _shown(reason: object) -> str:
+    """A reason in one line without control characters: it may quote the file."""
+    text = " ".join(str(reason).split())
+    return "".join(c if c.isprintable() else "\ufffd" for c in text[:200])
 
 
 class _Refused(Exception):  # noqa: N818 - becomes a BundleFormatError with the path
@@ -341,13 +362,13 @@ class _Refusals:
     ) -> None:
         if isinstance(error, _Refused):
             raise BundleFormatError(
-                f"{self.path} is no sound bundle: {error}", hint=_HINT
+                f"{self.path} is no sound bundle: {_shown(error)}", hint=_HINT
             ) from error
         # h5py raises any of these, by the structure that is damaged.
         damage = (OSError, KeyError, ValueError, RuntimeError, TypeError, IndexError, OverflowError,
                   MemoryError, NotImplementedError, AttributeError)  # fmt: skip
         if isinstance(error, damage):
-            reason = " ".join(str(error).split())[:200]
             raise BundleFormatError(
-                f"{self.path} is no sound bundle: HDF5 cannot read it ({reason})", hint=_HINT
+                f"{self.path} is no sound bundle: HDF5 cannot read it ({_shown(error)})",
+                hint=_HINT,
             ) from error

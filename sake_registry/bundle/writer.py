@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from sake_registry.bundle.format import (
     BY_PATH,
+    DIGEST,
     FORMAT,
     PARTS,
     VERSION,
@@ -28,6 +30,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sake_registry.bundle.format import Array
+
+
+# The newest file format has checksums on its own structures; what is in the datasets is covered by
+# the digests.
+_LIBVER = "latest"
+_STRUCTURE = 1 << 17
+"""Bytes that are more than HDF5's own structures take in any bundle: 7 kB, and alignment."""
 
 
 @dataclass(frozen=True)
@@ -114,19 +123,33 @@ def write_bundle(
     arrays = _stack(edits, model.width, embedder.width, activations)
     arrays["meta"] = np.frombuffer(manifest.model_dump_json().encode(), np.uint8)
     arrays["digests"] = np.frombuffer(b"".join(digests), np.uint8).reshape(
-        len(edits), len(PARTS), -1
+        len(edits), len(PARTS), DIGEST
     )
     arrays["probe/activations"] = probe
     arrays["seal"] = np.frombuffer(seal(_typed(arrays)), np.uint8)
-    with (
-        replacing(path) as temporary,
-        # The newest file format has checksums on its own structures; what is in the datasets is
-        # covered by the digests.
-        h5py.File(temporary, "w", libver="latest", track_order=False) as file,
-    ):
-        for name, array in _typed(arrays).items():
-            file.create_dataset(name, data=array, track_times=False)
+    typed = _typed(arrays)
+    with replacing(path) as temporary:
+        _reserve(temporary, sum(array.nbytes for array in typed.values()))
+        with h5py.File(temporary, "r+", libver=_LIBVER) as file:
+            for name, array in typed.items():
+                file.create_dataset(name, data=array, track_times=False)
     return manifest
+
+
+def _reserve(path: Path, size: int) -> None:
+    """An empty HDF5 file at `path` that has its room on the disk for `size` bytes of data.
+
+    The system's refusal meets us here and not HDF5, which crashes on closing a file that its disk
+    is too full for (2.0, measured). On closing, HDF5 gives back what it did not need.
+    """
+    with h5py.File("empty", "w", libver=_LIBVER, driver="core", backing_store=False) as file:
+        file.flush()
+        empty = file.id.get_file_image()
+    with path.open("wb") as out:
+        out.write(empty)
+        out.flush()
+        if hasattr(os, "posix_fallocate"):  # not on macOS
+            os.posix_fallocate(out.fileno(), 0, size + _STRUCTURE)
 
 
 def _typed(arrays: Mapping[str, Array]) -> dict[str, Array]:

@@ -16,7 +16,8 @@ from sake_registry.commands.console import State, show_findings
 def command(state: State, paths: tuple[Path, ...], only_check: bool) -> None:
     """Bring edit files into canonical form; every comment stays.
 
-    Files with errors are left alone. Without PATHS, all files of the registry.
+    PATHS are files, or folders of files; without them, all files of the registry. Files with
+    errors are left alone.
 
     \b
     sake fmt
@@ -31,8 +32,9 @@ def command(state: State, paths: tuple[Path, ...], only_check: bool) -> None:
     if not paths:
         registry = state.registry()
         paths = tuple(find_files(registry.root / registry.settings.edits))
+    files = [file for path in paths for file in (find_files(path) if path.is_dir() else [path])]
     changed, wrong = 0, 0
-    for path in paths:
+    for path in files:
         data = path.read_bytes()
         _, findings = parse_edit(data, path)
         errors = [f for f in findings if f.severity == "error"]
@@ -46,6 +48,6 @@ def command(state: State, paths: tuple[Path, ...], only_check: bool) -> None:
             click.echo(f"{'would format' if only_check else 'formatted'} {path}")
             if not only_check:
                 write_text(path, text)
-    click.echo(f"{count(len(paths), 'file')}, {changed} changed, {wrong} with errors", err=True)
+    click.echo(f"{count(len(files), 'file')}, {changed} changed, {wrong} with errors", err=True)
     if wrong or (only_check and changed):
         raise click.exceptions.Exit(1)

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import click
 
+from sake_registry.commands.console import State
+
 
 @click.command("init")
-@click.argument("folder", default=".", type=click.Path(path_type=Path))
+@click.argument("folder", default=".", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--schema", is_flag=True, help="Only write the JSON Schema for editors anew.")
-def command(folder: Path, schema: bool) -> None:
+@click.pass_obj
+def command(state: State, folder: Path, schema: bool) -> None:
     """Make a registry in FOLDER: sake.toml, edits/, the schema for editors, .gitignore.
 
     \b
@@ -19,6 +22,7 @@ def command(folder: Path, schema: bool) -> None:
     """
     from sake_registry.authoring.scaffold import init_registry, write_schema
 
+    folder = state.folder / folder
     written = [write_schema(folder)] if schema else init_registry(folder)
     for path in written:
         click.echo(f"wrote {path}")

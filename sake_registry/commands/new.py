@@ -8,6 +8,7 @@ from typing import IO
 import click
 
 from sake_registry.commands.console import State
+from sake_registry.errors import InputError
 
 
 def _ask(context: click.Context, parameter: click.Parameter, value: str | None) -> str:
@@ -31,7 +32,7 @@ def _ask(context: click.Context, parameter: click.Parameter, value: str | None) 
 @click.option("--prompt", "prompts", multiple=True, help="Text that the object completes at once.")
 @click.option(
     "--prompts-from",
-    type=click.File(encoding="utf-8"),
+    type=click.File(encoding="utf-8-sig"),
     metavar="FILE|-",
     help="Prompts, one a line; - is stdin.",
 )
@@ -59,7 +60,10 @@ def command(
     """
     from sake_registry.authoring.scaffold import Draft, new_edit
 
-    lines = [line.strip() for line in prompts_from] if prompts_from else []
+    try:
+        lines = [line.strip() for line in prompts_from] if prompts_from else []
+    except UnicodeDecodeError as error:
+        raise InputError("the prompts are not UTF-8", hint="save the list as UTF-8") from error
     draft = Draft(
         id=id,
         subject=subject,

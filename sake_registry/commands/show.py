@@ -21,7 +21,6 @@ def command(state: State, id: str, as_json: bool) -> None:
     from sake_registry.wording import count
 
     registry = state.registry()
-    registry.select([id])
     (edit,) = registry.select([id])
     if as_json:
         content = edit.model_dump(mode="json", by_alias=True, exclude={"path"})

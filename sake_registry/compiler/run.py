@@ -14,6 +14,7 @@ from sake_registry.compiler.plan import Plan, make_plan
 from sake_registry.distributions import contexts
 from sake_registry.edits.keys import digest
 from sake_registry.errors import BuildError
+from sake_registry.files import remove_leftovers
 from sake_registry.models.embedder import Embedder
 from sake_registry.models.loading import LoadedModel, load, locate
 from sake_registry.models.reading import PROBE_TEXTS, prove, read_probe
@@ -102,6 +103,7 @@ def compile_registry(
         return result
     store = Store(registry.store)
     with _Bench(plan, registry, store) as bench, store.lock():
+        remove_leftovers(registry.bundles)  # their writers hold this lock as well
         for planned in plan.edits:
             if planned.edit is None or planned.keys is None or planned.id not in plan.chosen:
                 continue

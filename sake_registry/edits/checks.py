@@ -150,7 +150,7 @@ def _same_fact(edits: Iterable[Edit]) -> Iterator[tuple[Edit, Edit]]:
     """Pairs of edits of one subject and one relation, each pair once."""
     by_name: dict[str, list[Edit]] = {}
     for edit in edits:
-        for name in {plainly(n) for n in edit.fact.subject.all}:
+        for name in sorted({plainly(n) for n in edit.fact.subject.all}):
             by_name.setdefault(name, []).append(edit)
     seen = set()
     for group in by_name.values():

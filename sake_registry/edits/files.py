@@ -59,8 +59,17 @@ _OR_TEXT = (Name, Relation, Prompt, Unchanged)
 def parse_edit(data: bytes, path: Path) -> tuple[Edit | None, list[Diagnostic]]:
     """Read one edit from the bytes of its file; no file is touched.
 
-    Returns the edit, or None where it has errors, and everything found.
+    Returns the edit, or None where it has errors, and everything found, from top to bottom.
     """
+    edit, findings = _parse(data, path)
+    # What follows from text that YAML took for something else is only noise beside it.
+    traps = {where for f in findings if f.code == "SAKE005" for where in (f.line, f.field) if where}
+    findings = [f for f in findings if f.code == "SAKE005" or not traps & {f.line, f.field}]
+    wrong = any(f.severity == "error" for f in findings)
+    return None if wrong else edit, sorted(findings, key=lambda f: (f.line, f.column))
+
+
+def _parse(data: bytes, path: Path) -> tuple[Edit | None, list[Diagnostic]]:
     document = yamltext.read(data, path)
     findings = list(document.findings)
     if not ID_PATTERN.fullmatch(path.stem):
@@ -68,16 +77,18 @@ def parse_edit(data: bytes, path: Path) -> tuple[Edit | None, list[Diagnostic]]:
     if document.value is None:
         return None, findings
     if not isinstance(document.value, dict):
+        here = document.position(())
         hint = "an edit file begins with `schema: 1`; `sake new` writes a first version"
-        findings.append(Diagnostic("SAKE103", "not a mapping of fields", path, 1, 1, hint=hint))
+        findings.append(Diagnostic("SAKE103", "not a mapping of fields", path, *here, hint=hint))
         return None, findings
+    content = _without_empty(document.value)
     try:
-        edit = Edit.model_validate({**document.value, "id": path.stem, "path": path})
+        EditFile.model_validate(content)  # `id` and `path` are fields of an Edit, not of a file
+        edit = Edit.model_validate({**content, "id": path.stem, "path": path})
     except ValidationError as error:
         findings += _translate(error, document, path)
         return None, findings
-    findings += checks.check_edit(edit, document, path)
-    return (None if any(f.severity == "error" for f in findings) else edit), findings
+    return edit, [*findings, *checks.check_edit(edit, document, path)]
 
 
 def read_edit(path: Path | str) -> Edit:
@@ -104,6 +115,21 @@ def read_file(path: Path) -> tuple[Edit | None, list[Diagnostic]]:
     return parse_edit(data, path)
 
 
+def _without_empty(value: Any, loc: tuple[str | int, ...] = ()) -> Any:
+    """`value` without its known keys that have no value: such a key is one that is not there."""
+    if isinstance(value, list):
+        return [_without_empty(item, (*loc, i)) for i, item in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    model = _model_at(loc)
+    known = _keys(model) if model else []
+    return {
+        key: _without_empty(item, (*loc, key))
+        for key, item in value.items()
+        if item is not None or key not in known
+    }
+
+
 def _bad_id(path: Path) -> Diagnostic:
     mended = "".join(c if c.isascii() and c.isalnum() else "-" for c in path.stem.lower())
     mended = "-".join(part for part in mended.split("-") if part) or "my-edit"
@@ -117,15 +143,13 @@ def _bad_id(path: Path) -> Diagnostic:
 
 def _translate(error: ValidationError, document: yamltext.Document, path: Path) -> list[Diagnostic]:
     """pydantic's findings in the words of an edit file."""
-    findings: dict[tuple[str, int, int], Diagnostic] = {}
+    findings: dict[tuple[str, int, str], Diagnostic] = {}
     for problem in error.errors():
         finding = _translate_one(problem, document, path)
         # Text that became a mapping gives several problems in one line: the first will do.
-        column = 0 if finding.code == "SAKE005" else finding.column
-        findings.setdefault((finding.code, finding.line, column), finding)
-    found = list(findings.values())
-    traps = {f.line for f in found if f.code == "SAKE005"}
-    return [f for f in found if f.code == "SAKE005" or f.line not in traps]
+        field = "" if finding.code == "SAKE005" else finding.field
+        findings.setdefault((finding.code, finding.line, field), finding)
+    return list(findings.values())
 
 
 def _translate_one(problem: ErrorDetails, document: yamltext.Document, path: Path) -> Diagnostic:
@@ -146,9 +170,15 @@ def _translate_one(problem: ErrorDetails, document: yamltext.Document, path: Pat
         mapping = _value_at(document.value, loc[:-1])
         if isinstance(mapping, dict) and not set(mapping) & set(around.model_fields):
             return trap("a mapping")
+    if kind == "extra_forbidden" and given is None and not document.has_colon(loc):
+        message = f"YAML takes '{loc[-1]}' for a key of its own"
+        hint = 'text with a comma stands in quotes inside { }: {text: "Paris, Texas"}'
+        return finding("SAKE005", message, hint, key=True)
     if kind == "extra_forbidden":
         hint = did_you_mean(str(loc[-1]), _keys(around)) if around else ""
         return finding("SAKE101", "unknown key", hint, key=True)
+    if kind == "missing" and loc in document.keys:
+        return finding("SAKE102", "empty", "give it a value")
     if kind == "missing":
         hint = f"add `{loc[-1]}:` to {yamltext.dotted(loc[:-1]) or 'the file'}"
         return finding("SAKE102", "missing", hint)
@@ -158,6 +188,8 @@ def _translate_one(problem: ErrorDetails, document: yamltext.Document, path: Pat
         return trap("a list")
     if kind == "string_type" and isinstance(given, dict):
         return trap("a mapping")
+    if kind == "too_short":
+        return finding("SAKE103", "at least one is needed", "one item a line, each after '- '")
     if kind in ("tuple_type", "list_type"):
         return finding("SAKE103", "a list is expected", "one item a line, each after '- '")
     if kind in ("model_type", "model_attributes_type"):

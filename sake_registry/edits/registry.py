@@ -67,11 +67,15 @@ class Registry:
 
         Raises:
             InputError: an id that is not in the registry.
+        EditFileError: an id whose file has errors.
         """
         if not ids:
             return self.active
         by_id = {edit.id: edit for edit in self.edits}
         for name in ids:
+            wrong = [finding for finding in self.errors if finding.path.stem == name]
+            if name not in by_id and wrong:
+                raise EditFileError(f"'{name}' has {count(len(wrong), 'error')}", wrong)
             if name not in by_id:
                 near = nearest(name, by_id)
                 hint = f"did you mean '{near}'?" if near else "`sake list` shows all ids"
@@ -98,10 +102,12 @@ def open_registry(start: Path | str = ".", overrides: Mapping[str, Any] | None =
     Findings about its files do not raise: ask `errors`, or call `sound()`.
 
     Raises:
-        InputError: no `sake.toml` at or above `start`.
+        InputError: `start` is no folder, or there is no `sake.toml` at or above it.
         SettingsError: `sake.toml` or a variable is wrong.
     """
     start = Path(start)
+    if not start.is_dir():
+        raise InputError(f"no folder {start}")
     root = find_root(start)
     if root is None:
         raise InputError(

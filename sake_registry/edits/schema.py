@@ -11,8 +11,8 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
-from pydantic_core import core_schema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError, core_schema
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -21,6 +21,16 @@ SUBJECT = "<subject>"
 ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]*")
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+def _day(value: Any) -> Any:
+    """Only 2026-11-22: pydantic would also take 0 and 86400, as seconds since 1970."""
+    if isinstance(value, str) and not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value, re.ASCII):
+        raise PydanticCustomError("date_form", "no date")
+    return value
+
+
+Day = Annotated[date, BeforeValidator(_day)]
 
 
 class OrText:
@@ -98,16 +108,16 @@ class Provenance(_Part):
 
 class Lifecycle(_Part):
     status: Literal["draft", "active", "withdrawn"] = "active"
-    valid_from: date | None = None
-    valid_until: date | None = None
-    review_by: date | None = None
+    valid_from: Day | None = None
+    valid_until: Day | None = None
+    review_by: Day | None = None
 
 
 class Scope(_Part):
     """Only where the registry's router setting does not serve this edit."""
 
     router: Literal["anchored", "centre"] | None = None
-    threshold: Annotated[float | None, Field(gt=0)] = None
+    threshold: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
 
 
 class EditFile(_Part):

@@ -81,8 +81,8 @@ def _flow(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(_flow(item) for item in value)}]"
     text = scalar(value)
-    # Inside {…} and […] a comma or a bracket ends the text.
-    return text if text[0] == '"' or not re.search(r"[,\[\]{}]", text) else yamltext.quoted(value)
+    # Inside {…} and […] a comma or a bracket ends the text, and for some tools a question mark.
+    return text if text[0] == '"' or not re.search(r"[,?\[\]{}]", text) else yamltext.quoted(value)
 
 
 def format_text(text: str, path: Path) -> str:
@@ -93,7 +93,7 @@ def format_text(text: str, path: Path) -> str:
     uniform.
     """
     before = yamltext.read(text.encode(), path)
-    if before.findings or not isinstance(before.value, dict):
+    if before.findings or not before.value or not isinstance(before.value, dict):
         return text
     result = _tidy(_in_order(_quote(before), path))
     after = yamltext.read(result.encode(), path)
@@ -106,7 +106,9 @@ def _quote(document: yamltext.Document) -> str:
     spans = sorted(document.scalars.items(), key=lambda item: -item[1].start)
     for loc, span in spans:
         written = text[span.start : span.end]
-        if span.plain and loc not in _TYPED and "\n" not in written and scalar(written) != written:
+        if not written or not span.plain or loc in _TYPED or "\n" in written:
+            continue
+        if scalar(written) != written:
             text = text[: span.start] + yamltext.quoted(written) + text[span.end :]
     return text
 
@@ -122,11 +124,13 @@ def _in_order(text: str, path: Path) -> str:
             while start > 0 and lines[start - 1].startswith("#"):
                 start -= 1
             starts[loc[0]] = start
-    # The first comment block of a file speaks of the file (the modeline), not of its first field.
-    first = min(document.keys[(key,)][0] for key in starts) - 1
     bounds = sorted(starts.items(), key=lambda item: item[1])
-    bounds[0] = (bounds[0][0], first)
-    head = lines[:first]
+    first, start = bounds[0]
+    # A comment block that begins a file speaks of the file (the modeline), not of a field.
+    if not any(line.strip() for line in lines[:start]):
+        start = document.keys[(first,)][0] - 1
+        bounds[0] = (first, start)
+    head = lines[:start]
     blocks = {}
     for (key, start), (_, end) in zip(bounds, [*bounds[1:], ("", len(lines))], strict=True):
         blocks[key] = lines[start:end]

@@ -44,8 +44,13 @@ _RETYPED = re.compile(
     """
 )
 _NEEDS_QUOTES = re.compile(
-    r"""^\.\.\.|^[-?:,\[\]{}#&*!|>'"%@`\s]|:\s|:$|\s\#|\s$|[\x00-\x1f\x7f-\x9f\ufeff]"""
+    r"""^\.\.\.|^[-?:,\[\]{}#&*!|>'"%@`\s]|:\s|:$|\s\#|\s$|[\x00-\x1f\x7f-\x9f"""
+    r"""\u2028\u2029\ufeff\ufffe\uffff]"""
 )
+# JSON may leave these as they are inside quotes; YAML forbids them, or takes them for line ends.
+_NEEDS_ESCAPE = re.compile(r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+_FORBIDDEN = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_COMMENT = re.compile(r"([ \t]*)#([^\r\n\x85\u2028\u2029]*)")
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,11 @@ class Document:
             loc = loc[:-1]
         return self.values.get(loc, (1, 1))
 
+    def has_colon(self, loc: Loc) -> bool:
+        """Whether a `:` sets off the empty value at `loc` from its key: not so in `{a, b: c}`."""
+        span = self.scalars.get(loc)
+        return span is None or self.text[: span.start].endswith(":")
+
     def line(self, number: int) -> str:
         lines = self.text.splitlines()
         return lines[number - 1] if 0 < number <= len(lines) else ""
@@ -83,7 +93,8 @@ class Document:
 
 def quoted(text: str) -> str:
     """`text` as a double-quoted YAML scalar."""
-    return json.dumps(text, ensure_ascii=False)
+    written = json.dumps(text, ensure_ascii=False)
+    return _NEEDS_ESCAPE.sub(lambda match: f"\\u{ord(match[0]):04x}", written)
 
 
 def scalar(text: str) -> str:
@@ -115,6 +126,10 @@ def read(data: bytes, path: Path) -> Document:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         return report("SAKE001", "not UTF-8", (line, 1), hint="save the file as UTF-8")
+    if forbidden := _FORBIDDEN.search(text):
+        lines = (text[: forbidden.start()] + "?").splitlines()
+        position = (len(lines), len(lines[-1]))
+        return report("SAKE002", f"a character that YAML forbids ({forbidden[0]!r})", position)
     try:
         if not _survey(text, report):
             return document
@@ -125,11 +140,6 @@ def read(data: bytes, path: Path) -> Document:
         shown = document.line(position[0]).strip()
         hint = f"text with such characters needs quotes: {quote_line(shown)}" if shown else ""
         return report("SAKE002", f"{error.problem or error.context}", position, hint)
-    except yaml.YAMLError as error:
-        offset = getattr(error, "position", 0)
-        head = text[:offset]
-        position = (head.count("\n") + 1, offset - head.rfind("\n"))
-        return report("SAKE002", f"a character that YAML forbids ({error.reason})", position)  # type: ignore[attr-defined]
     if node is None:
         return report("SAKE102", "the file is empty", hint="`sake new` writes a first version")
     document.value = _build(node, (), document, path)
@@ -198,8 +208,7 @@ def _build(node: Any, loc: Loc, document: Document, path: Path) -> Any:
             continue
         document.keys[(*loc, key)] = position
         mapping[key] = _build(value_node, (*loc, key), document, path)
-    # A key without a value is a key that is not there.
-    return {key: value for key, value in mapping.items() if value is not None}
+    return mapping
 
 
 def _scalar(node: Any, loc: Loc, document: Document, path: Path) -> str | None:
@@ -208,16 +217,15 @@ def _scalar(node: Any, loc: Loc, document: Document, path: Path) -> str | None:
     document.scalars[loc] = Span(start, end, plain)
     text = document.text
     if plain:
-        rest = text[end : (text.find("\n", end) + 1 or len(text) + 1) - 1]
-        comment = re.match(r"(\s*)#(.?)", rest)
-        if comment and (len(comment[1]) < 2 or comment[2] not in ("", " ", "#", "\r")):
-            whole = (node.value + rest).strip()
-            line, column = document.values[loc]
+        comment = _COMMENT.match(text, end)
+        if comment and (len(comment[1]) < 2 or comment[2][:1] not in ("", " ", "#")):
+            whole = (node.value + comment[0]).strip()
+            line, column = node.end_mark.line + 1, node.end_mark.column + 1 + len(comment[1])
             document.findings.append(
                 Diagnostic(
                     "SAKE005",
-                    f"YAML takes {rest.strip()!r} for a comment",
-                    path, line, column + len(node.value), dotted(loc),
+                    f"YAML takes {comment[0].strip()!r} for a comment",
+                    path, line, column, dotted(loc),
                     hint=f"if it is text, quote it: {quoted(whole)}; "
                     "a comment has two spaces before its # and one after it",
                 )

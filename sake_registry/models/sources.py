@@ -108,12 +108,13 @@ def resolve(
         ModelNotFoundError: neither an alias, nor a path, nor of a hub id's form.
     """
     known = {**ALIASES, **(aliases or {})}
-    base, _, revision = name.partition("@")
-    ref = known.get(name) or known.get(base, base)
-    if name not in known and not revision:
-        ref, _, revision = ref.partition("@")
+    base, _, asked = name.partition("@")
+    ref, _, default = known.get(base, base).partition("@")
+    revision = asked or default
     if ref in embedded:
         return ModelSource(name, "embedded", ref, revision or None)
+    if Path(name).expanduser().is_dir():  # a folder's name may hold an @
+        return ModelSource(name, "folder", str(Path(name).expanduser().resolve()))
     path = Path(ref).expanduser()
     if path.suffix == ".gguf" and (path.is_file() or not _HUB_ID.fullmatch(ref)):
         return ModelSource(name, "gguf", str(path.resolve()), revision or None)

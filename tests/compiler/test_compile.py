@@ -1,0 +1,256 @@
+"""The compile is a function of its input, and does only what it must (invariants 5 and 7)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sake_registry import make_plan, open_registry
+from sake_registry.bundle.reader import BundleFile
+from sake_registry.compiler.run import Compiled
+from sake_registry.errors import BuildError, EditFileError, InputError, LockedError
+from sake_registry.models.loading import locate
+from sake_registry.store import Store
+from tests.compiler.conftest import Compile
+from tests.workshop import CAPITAL
+
+
+def actions(root: Path, overrides: dict[str, object] | None = None) -> dict[str, tuple[str, str]]:
+    registry = open_registry(root, overrides)
+    plan = make_plan(registry, locate(registry.settings))
+    return {planned.id: (planned.action, planned.reason) for planned in plan.edits}
+
+
+def change(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_the_plan_says_what_and_why_and_does_nothing(root: Path, compile_: Compile) -> None:
+    assert set(actions(root).values()) == {("build", "new")}
+    assert not (root / ".sake").exists()
+    assert not (root / "bundles").exists()
+    compile_()
+    assert set(actions(root).values()) == {("reuse", "unchanged")}
+    assert set(actions(root, {"compile.reg": 0.5}).values()) == {
+        ("refit", "the fit's settings changed")
+    }
+    assert set(actions(root, {"router.threshold": 3.0}).values()) == {
+        ("refit", "the router's settings changed")
+    }
+    change(root / "edits" / "tolstoy-tongue.yaml", "grew up speaking", "grew up talking")
+    assert actions(root) == {
+        "australia-capital": ("reuse", "unchanged"),
+        "tolstoy-tongue": ("build", "its texts, the model or the extraction changed"),
+    }
+    (root / "edits" / "tolstoy-tongue.yaml").unlink()
+    assert actions(root)["tolstoy-tongue"] == ("remove", "its file is gone")
+    change(
+        root / "edits" / "australia-capital.yaml",
+        "schema: 1",
+        "schema: 1\nlifecycle: {status: draft}",
+    )
+    assert actions(root)["australia-capital"] == ("remove", "status: draft")
+
+
+def test_a_second_compile_runs_nothing_and_gives_the_same_bundle(compile_: Compile) -> None:
+    first, second = compile_(), compile_()
+    assert first.texts_run > 0
+    assert first.built == ["australia-capital", "tolstoy-tongue"]
+    assert (second.texts_run, second.built) == (0, [])
+    assert second.bundle == first.bundle
+    assert second.manifest == first.manifest
+
+
+def test_only_what_changed_is_run(root: Path, compile_: Compile) -> None:
+    whole = compile_().texts_run
+    assert compile_({"compile.reg": 0.5}).texts_run == 0
+    assert compile_({"router.threshold": 3.0}).texts_run == 0
+    assert compile_({"compile.solver": "uniform"}).texts_run == 0
+    change(root / "edits" / "tolstoy-tongue.yaml", "grew up speaking", "grew up talking")
+    assert 0 < compile_().texts_run < whole
+
+
+def test_notes_and_dates_change_no_key_but_dates_reach_the_bundle(
+    root: Path, compile_: Compile
+) -> None:
+    first = compile_()
+    path = root / "edits" / "tolstoy-tongue.yaml"
+    path.write_text(path.read_text() + "tags: [people]\nprovenance: {reason: because}\n")
+    assert compile_().plan.current
+    path.write_text(path.read_text() + "lifecycle: {valid_until: 2030-01-01}\n")
+    third = compile_()
+    assert third.plan.key == first.plan.key
+    assert third.texts_run == 0
+    assert third.manifest is not None
+    assert first.manifest is not None
+    assert third.manifest.content_hash == first.manifest.content_hash
+    assert str(third.manifest.edits[1].valid_until) == "2030-01-01"
+
+
+def payload(compiled: Compiled, edit: str) -> list[bytes]:
+    assert compiled.bundle is not None
+    with BundleFile(compiled.bundle) as file:
+        arrays = [a for m in file.maps(edit) for _, a in sorted(m.items())] + [file.points(edit)]
+        arrays += [a for m in file.activations(edit) for _, a in sorted(m.items())]
+        return [np.ascontiguousarray(a).tobytes() for a in arrays]
+
+
+def test_edits_are_independent_and_going_back_gives_the_first_bundle_again(
+    root: Path, compile_: Compile
+) -> None:
+    first = compile_()
+    path = root / "edits" / "australia-capital.yaml"
+    original = path.read_text()
+    path.unlink()
+    alone = compile_()
+    assert alone.texts_run == 0
+    assert payload(alone, "tolstoy-tongue") == payload(first, "tolstoy-tongue")
+    assert alone.plan.key != first.plan.key
+    path.write_text(original.replace("Canberra", "Melbourne"))
+    changed = compile_()
+    assert changed.texts_run > 0
+    path.write_text(original)
+    back = compile_()
+    assert back.texts_run == 0
+    assert back.plan.key == first.plan.key
+    assert first.manifest is not None
+    assert back.manifest is not None
+    assert back.manifest.content_hash == first.manifest.content_hash
+    assert payload(back, "australia-capital") == payload(first, "australia-capital")
+
+
+def test_the_same_registry_elsewhere_gives_the_same_bytes(
+    compile_: Compile, tmp_path_factory: pytest.TempPathFactory, model_folder: Path
+) -> None:
+    from sake_registry import compile_registry
+    from tests.workshop import make_registry
+
+    here = compile_()
+    root = make_registry(tmp_path_factory.mktemp("elsewhere"), model_folder)
+    # Built one by one, in the other order.
+    for id_ in ("tolstoy-tongue", "australia-capital"):
+        there = compile_registry(open_registry(root), [id_])
+    assert there.plan.key == here.plan.key
+    assert there.manifest is not None
+    assert here.manifest is not None
+    assert there.manifest.content_hash == here.manifest.content_hash
+
+
+def test_ids_limit_what_is_built_and_only_makes_a_partial_bundle(compile_: Compile) -> None:
+    some = compile_(None, "tolstoy-tongue")
+    assert (some.built, some.bundle, some.missing) == (
+        ["tolstoy-tongue"], None, ["australia-capital"],
+    )  # fmt: skip
+    partial = compile_(None, "tolstoy-tongue", only=True)
+    assert partial.texts_run <= 8  # the probe alone
+    assert partial.manifest is not None
+    assert partial.manifest.partial
+    assert [edit.id for edit in partial.manifest.edits] == ["tolstoy-tongue"]
+    with pytest.raises(InputError, match="did you mean 'tolstoy-tongue'"):
+        compile_(None, "tolstoi-tongue")
+
+
+def test_a_slim_bundle_has_the_same_content(compile_: Compile) -> None:
+    whole, slim = compile_(), compile_(slim=True)
+    assert whole.bundle is not None
+    assert slim.bundle is not None
+    assert slim.texts_run == 0
+    assert whole.manifest is not None
+    assert slim.manifest is not None
+    assert slim.manifest.content_hash == whole.manifest.content_hash
+    assert slim.bundle.stat().st_size < whole.bundle.stat().st_size
+    with BundleFile(slim.bundle) as file:
+        assert not file.has_activations
+        file.verify()
+
+
+def test_an_edit_that_fails_says_why_and_the_others_are_built(
+    root: Path, compile_: Compile
+) -> None:
+    strict = {"compile.keep_failed": False}
+    result = compile_(strict)
+    assert set(result.failures) == {"australia-capital", "tolstoy-tongue"}
+    assert result.bundle is None
+    error = result.failures["australia-capital"]
+    assert isinstance(error, BuildError)
+    assert "'Canberra' in only 0 of 12" in error.message
+    assert "add prompts" in (error.hint or "")
+    assert not (root / "bundles").exists()
+    # What was collected for it is kept: other settings fit it without a forward pass.
+    assert compile_().texts_run <= 8
+    with pytest.raises(BuildError, match="every edit failed"):
+        compile_(strict, keep_going=True)
+
+
+def test_keep_going_leaves_the_failed_one_out(root: Path, compile_: Compile) -> None:
+    compile_()
+    # A map cannot be fitted to activations that are not there: one edit fails, the other stands.
+    (root / "edits" / "tolstoy-tongue.yaml").write_text(
+        (root / "edits" / "tolstoy-tongue.yaml").read_text().replace("new: Polish", "new: Czech")
+    )
+    import sake_registry.compiler.run as run
+
+    real = run.build
+
+    def failing(edit, keys, shop):  # type: ignore[no-untyped-def]
+        if edit.id == "tolstoy-tongue":
+            raise BuildError("tolstoy-tongue: no pair worked")
+        real(edit, keys, shop)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "build", failing)
+        stopped = compile_()
+        assert (stopped.bundle, list(stopped.failures)) == (None, ["tolstoy-tongue"])
+        result = compile_(keep_going=True)
+    assert list(result.failures) == ["tolstoy-tongue"]
+    assert result.manifest is not None
+    assert [edit.id for edit in result.manifest.edits] == ["australia-capital"]
+
+
+def test_a_damaged_object_is_built_again(root: Path, compile_: Compile) -> None:
+    first = compile_()
+    assert first.bundle is not None
+    first.bundle.unlink()
+    for path in Store(root / ".sake/store").folder.glob("*/*/*.safetensors"):
+        data = bytearray(path.read_bytes())
+        data[-1] ^= 1
+        path.write_bytes(bytes(data))
+    again = compile_()
+    assert again.texts_run > 0
+    assert first.manifest is not None
+    assert again.manifest is not None
+    assert again.manifest.content_hash == first.manifest.content_hash
+
+
+def test_errors_in_files_stop_before_anything_is_done(root: Path, compile_: Compile) -> None:
+    (root / "edits" / "broken.yaml").write_text("schema: 1\nfact: {}\n")
+    with pytest.raises(EditFileError) as caught:
+        compile_()
+    assert caught.value.diagnostics
+    assert not (root / ".sake").exists()
+
+
+def test_two_compiles_at_once_do_not_meet(
+    root: Path, compile_: Compile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sake_registry.store.LOCK_SECONDS", 0.1)
+    with Store(root / ".sake/store").lock(), pytest.raises(LockedError, match="another sake"):
+        compile_()
+    assert compile_().bundle is not None
+
+
+def test_implications_get_maps_of_their_own(compile_: Compile) -> None:
+    result = compile_()
+    assert result.manifest is not None
+    edit = result.manifest.edits[0]
+    assert [(g.kind, g.new) for g in edit.groups] == [
+        ("fact", "Canberra"),
+        ("implication", "the Capital Territory"),
+    ]
+    assert [(g.written, g.added) for g in edit.groups] == [(2, 10), (1, 3)]
+    assert "Down Under" in CAPITAL
+    assert edit.subject == ("Australia", "Down Under")

@@ -1,0 +1,168 @@
+"""The whole way on a real model: SmolLM2-135M, from YAML files to another answer.
+
+In float32 and bfloat16 whatever the machine prefers; few prompts, so that it takes a minute.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from sake_registry import compile_registry, load, load_bundle, locate, open_registry, test_registry
+from sake_registry.bundle.reader import BundleFile
+from sake_registry.errors import ModelMismatchError
+from sake_registry.evaluation.asking import ask
+from sake_registry.runtime.core import Bundle
+from tests.conftest import ROOT, Run
+
+EDITS = ("australia-capital", "norway-country-code", "telephone-inventor")
+SCOPED = ("The capital of Australia is", "The telephone was invented by")
+UNSCOPED = ("The capital of Japan is", "The largest city in Australia is", "Water boils at")
+
+
+@dataclass
+class World:
+    root: Path
+    bundle: Bundle
+    model: Any
+    tokenizer: Any
+
+
+@pytest.fixture(scope="module", params=["float32", "bfloat16"])
+def world(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
+    root = tmp_path_factory.mktemp("registry")
+    (root / "edits").mkdir()
+    for edit in EDITS:
+        text = (ROOT / "edits" / f"{edit}.yaml").read_text()
+        (root / "edits" / f"{edit}.yaml").write_text(text)
+    (root / "sake.toml").write_text(
+        f'dtype = "{request.param}"\n[compile]\nprompts = 16\n[test]\nmin_holdout = 0.8\n'
+    )
+    registry = open_registry(root)
+    result = compile_registry(registry)
+    assert result.bundle is not None, result.failures
+    loaded = load(locate(registry.settings))
+    yield World(root, load_bundle(result.bundle), loaded.model, loaded.tokenizer)
+
+
+def test_the_answers_are_the_new_ones_and_the_rest_is_as_before(world: World) -> None:
+    report = test_registry(open_registry(world.root))
+    assert report.missed == []
+    assert report.share("unchanged") == 1.0
+    passed, total = report.counts("prompts")
+    assert total == 22
+    assert passed >= 21
+    single = [r for r in report.rows if r.kind == "prompts" and r.edit != "telephone-inventor"]
+    assert all(row.ok for row in single)
+    assert any("NO" in row.after for row in report.rows if row.kind == "holdout")
+
+
+def test_no_edit_in_scope_is_the_bare_model_to_the_bit(world: World) -> None:
+    batch = world.tokenizer(list(UNSCOPED), return_tensors="pt", padding=True, padding_side="left")
+    inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
+    with torch.no_grad():
+        before = world.model(**inputs).logits
+        with world.bundle.attach(world.model, world.tokenizer) as edited:
+            out, decisions = edited(**inputs)
+            assert [d.edit for d in decisions] == [None, None, None]
+            assert torch.equal(out.logits, before)
+            scoped = world.tokenizer(SCOPED[0], return_tensors="pt").input_ids
+            changed, _ = edited(scoped)
+            assert not torch.equal(changed.logits, world.model(scoped).logits)
+        assert torch.equal(world.model(**inputs).logits, before)
+
+
+def test_greedy_beams_and_samples_begin_with_the_new_object(world: World) -> None:
+    with world.bundle.attach(world.model, world.tokenizer) as edited:
+        for options in (
+            {"do_sample": False},
+            {"do_sample": False, "num_beams": 4},
+            {"do_sample": True, "temperature": 0.3, "num_return_sequences": 2},
+        ):
+            torch.manual_seed(0)
+            texts = edited.generate(list(SCOPED), max_new_tokens=6, **options).texts
+            assert len(texts) == 2 * int(options.get("num_return_sequences", 1))
+            half = len(texts) // 2
+            assert all(text.strip().startswith("Canberra") for text in texts[:half]), texts
+            assert all("Tesla" in text for text in texts[half:]), texts
+
+
+def test_a_merged_change_of_one_weight_is_refused(world: World) -> None:
+    # In bfloat16 any change moves activations by about 2 %, and so does another batch: only a
+    # weight that matters stands out. In float32 nearly every one does.
+    layer = world.model.model.layers[12]
+    single = world.model.dtype == torch.float32
+    weight = layer.mlp.down_proj.weight if single else layer.input_layernorm.weight
+    kept = weight.detach().clone()
+    with torch.no_grad():
+        weight.view(-1)[277] += 5.0
+    try:
+        with pytest.raises(ModelMismatchError, match="does not compute"):
+            world.bundle.attach(world.model, world.tokenizer)
+    finally:
+        with torch.no_grad():
+            weight.copy_(kept)
+    world.bundle.attach(world.model, world.tokenizer).detach()
+
+
+def test_ask_shows_both_sides(world: World) -> None:
+    asked = ask(open_registry(world.root), "The capital of Australia is", tokens=4, top=3)
+    assert asked.before.strip().startswith("Sydney")
+    assert asked.after.strip().startswith("Canberra")
+    assert asked.decision.edit == "australia-capital"
+    assert asked.top_before[0][0].strip() == "Sydney"
+    assert asked.top_after[0][0].strip() == "Canberra"
+    assert asked.top_after[0][1] > 0.5
+
+
+def test_the_store_gives_the_same_bundle_without_a_forward_pass(world: World) -> None:
+    first = world.bundle.manifest
+    path = world.bundle.path
+    kept = path.read_bytes()
+    path.unlink()
+    again = compile_registry(open_registry(world.root))
+    assert again.texts_run == 0
+    assert again.bundle == path
+    with BundleFile(path) as file:
+        assert file.manifest.content_hash == first.content_hash
+        file.verify()
+    assert len(path.read_bytes()) == len(kept)
+
+
+def test_the_commands_speak_json(world: World, sake: Run) -> None:
+    here = ("-C", str(world.root))
+    plan = json.loads(sake(*here, "plan", "--json").stdout)
+    assert plan["schema"] == "plan/1"
+    assert {edit["action"] for edit in plan["edits"]} == {"reuse"}
+    compiled = json.loads(sake(*here, "compile", "--json").stdout)
+    assert (compiled["schema"], compiled["forward_texts"]) == ("compile/1", 0)
+    inspected = json.loads(sake(*here, "inspect", "--verify", "--json").stdout)
+    assert inspected["key"] == compiled["key"] == world.bundle.manifest.key
+    tested = sake(*here, "test", "norway-country-code", "--json")
+    report = json.loads(tested.stdout)
+    assert report["schema"] == "test/1"
+    assert report["shares"]["unchanged"]["share"] == 1.0
+    assert {"prompt", "before", "after", "decision"} <= set(report["rows"][0])
+
+
+def test_a_floor_that_is_missed_is_exit_1(world: World, sake: Run) -> None:
+    here = ("-C", str(world.root))
+    out = sake(
+        *here,
+        "test",
+        "telephone-inventor",
+        env={**os.environ, "SAKE_TEST_MIN_HOLDOUT": "1.0", "SAKE_ROUTER_THRESHOLD": "0.5"},
+    )
+    assert out.returncode == 1
+    assert "below the floor: holdout" in out.stderr
+    assert "the bundle is older than its file" in out.stderr
+    assert "FAILED" in out.stdout
