@@ -29,9 +29,9 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 bench: $(READY)  ## timings, each a ratio within one run
-	$(BIN)/python benchmarks/transport.py
-	$(BIN)/python benchmarks/extraction.py
-	$(BIN)/python benchmarks/gpt2_xl.py
+	$(BIN)/python -m benchmarks.transport
+	$(BIN)/python -m benchmarks.extraction
+	$(BIN)/python -m benchmarks.gpt2_xl
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

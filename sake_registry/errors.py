@@ -5,7 +5,6 @@
     │   ├── EditFileError          edit files with errors; carries the diagnostics
     │   ├── SettingsError          sake.toml, a SAKE_* variable
     │   ├── BuildError             an edit cannot be built
-    │   ├── GateError              a floor was not met
     │   └── BundleError            a bundle cannot be used
     │       ├── BundleFormatError      not a bundle, damaged, or hostile
     │       └── ModelMismatchError     a bundle of another model
@@ -70,10 +69,6 @@ class SettingsError(InputError):
 
 class BuildError(InputError):
     """An edit cannot be built for this model."""
-
-
-class GateError(InputError):
-    """A floor that the settings ask for was not met."""
 
 
 class BundleError(InputError):

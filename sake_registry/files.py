@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sake_registry.errors import StorageError
+from sake_registry.errors import LockedError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,11 +60,14 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         StorageError: the disk is full, read-only, or not ours to write.
     """
+    path = Path(os.path.realpath(path))  # a link stays a link
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mktemp(prefix=TEMPORARY, suffix=path.suffix, dir=path.parent))
         try:
             yield temporary
+            if path.is_file():
+                shutil.copymode(path, temporary)
             for written in (temporary, *temporary.rglob("*")):
                 _flush(written)
             try:
@@ -95,6 +98,39 @@ def _flush(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@contextmanager
+def locked(folder: Path, doing: str, seconds: float) -> Iterator[None]:
+    """Hold a folder for writing; what a killed writer left in it is removed.
+
+    The system frees the lock when its process dies.
+
+    Args:
+        doing: what another holder is doing, for the message.
+        seconds: how long to wait for it.
+
+    Raises:
+        LockedError: another process holds it.
+        StorageError: the folder cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / "lock")
+        try:
+            lock.acquire(timeout=seconds)
+        except Timeout as error:
+            raise LockedError(
+                f"another sake is {doing} {folder}",
+                hint="wait until it is done; a lock is never left over from a killed one",
+            ) from error
+    try:
+        remove_leftovers(folder)
+        yield
+    finally:
+        lock.release()
 
 
 def remove_leftovers(folder: Path) -> None:

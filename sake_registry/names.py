@@ -31,6 +31,7 @@ _BEFORE = frozenset(
     """.split()
 )
 _WORD_BEFORE = re.compile(r"(^|[.!?:;\n\"'“‘(]\s*)?([^\W\d_][\w.’'-]*)[ \t]+$")
+_NEAR = 100  # characters: as far back as the word before a name is looked for
 _WORD_AFTER = re.compile(r"[ \t]+([A-Z0-9][\w-]*|[^\W\d_][\w-]*)")
 
 
@@ -45,9 +46,10 @@ def find(text: str, names: Iterable[str]) -> list[tuple[int, int]]:
     """Where one of the names stands as a whole name; longer names win; in order."""
     found: list[tuple[int, int]] = []
     for name in sorted(set(names), key=lambda n: (-len(n), n)):
+        longer = list(found)
         for match in _pattern(name).finditer(text):
             start, end = match.span()
-            if any(start < e and s < end for s, e in found) or _is_part(text, start, end, name):
+            if any(start < e and s < end for s, e in longer) or _is_part(text, start, end, name):
                 continue
             found.append((start, end))
     return sorted(found)
@@ -57,7 +59,7 @@ def _is_part(text: str, start: int, end: int, name: str) -> bool:
     """Whether a capitalised neighbour makes the match a part of a longer name."""
     if not (name[0].isupper() or name[0].isdigit()):
         return False
-    before = _WORD_BEFORE.search(text[:start])
+    before = _WORD_BEFORE.search(text, max(0, start - _NEAR), start)
     if before and before[2][0].isupper():
         word = before[2].rstrip(".").lower()
         # "France's Danielle Darrieux", "… in Rome. Danielle Darrieux …"

@@ -7,6 +7,7 @@ misspelt and silently ignored is worse than an error.
 
 from __future__ import annotations
 
+import logging
 import os
 import tomllib
 from pathlib import Path
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 FILE_NAME = "sake.toml"
 PREFIX = "SAKE_"
+log = logging.getLogger(__name__)
+
+METHOD_VERSION = 1
+"""Not to be set: raised whenever the same input gives other activations, maps, or decisions."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -150,12 +155,10 @@ def load_settings(
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    found = {}
-    for name in _dotted_names(Settings):
-        variable = PREFIX + name.upper().replace(".", "_")
-        if variable in environ:
-            found[name] = environ[variable]
-    return found
+    known = {PREFIX + name.upper().replace(".", "_"): name for name in _dotted_names(Settings)}
+    for variable in sorted(v for v in environ if v.startswith(PREFIX) and v not in known):
+        log.warning("%s is no setting: %s", variable, did_you_mean(variable, known))
+    return {name: environ[variable] for variable, name in known.items() if variable in environ}
 
 
 def _dotted_names(model: type[BaseModel], prefix: str = "") -> list[str]:

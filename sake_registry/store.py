@@ -10,14 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
-from sake_registry.errors import LockedError
-from sake_registry.files import remove_leftovers, replacing, storage_errors
+from sake_registry.files import locked, replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from torch import Tensor
@@ -75,31 +74,14 @@ class Store:
         with replacing(self.path(kind, key)) as temporary:
             temporary.write_bytes(data)
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> AbstractContextManager[None]:
         """Hold the store for writing; what a killed writer left is removed.
 
         Raises:
             LockedError: another process holds it.
             StorageError: the folder cannot be written.
         """
-        from filelock import FileLock, Timeout
-
-        with storage_errors(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.folder / "lock")
-            try:
-                lock.acquire(timeout=LOCK_SECONDS)
-            except Timeout as error:
-                raise LockedError(
-                    f"another sake is compiling into {self.folder}",
-                    hint="wait until it is done; a lock is never left over from a killed one",
-                ) from error
-        try:
-            remove_leftovers(self.folder)
-            yield
-        finally:
-            lock.release()
+        return locked(self.folder, "compiling into", LOCK_SECONDS)
 
 
 def digest(tensors: Mapping[str, Tensor], note: str = "") -> str:

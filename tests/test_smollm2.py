@@ -164,5 +164,5 @@ def test_a_floor_that_is_missed_is_exit_1(world: World, sake: Run) -> None:
     )
     assert out.returncode == 1
     assert "below the floor: holdout" in out.stderr
-    assert "the bundle is older than its file" in out.stderr
+    assert "the bundle holds another version" in out.stderr
     assert "FAILED" in out.stdout

@@ -6,6 +6,7 @@ The writer and the reader share this table and the digests; nothing else is ever
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
@@ -104,7 +105,7 @@ class ModelInfo(_Part):
     hash: Hash
     identity: IdentityInfo
     dtype: Literal["float32", "bfloat16", "float16"]
-    site: str
+    site: Literal["lm_head.input"]
     width: Annotated[int, Field(ge=1, le=MAX_WIDTH)]
 
 
@@ -164,6 +165,7 @@ class Manifest(_Part):
 
     format: Literal["sake-bundle"]
     version: Literal[1]
+    method: Annotated[int, Field(ge=1)]
     key: Hash
     content_hash: Hash
     partial: bool
@@ -192,6 +194,26 @@ def digest(part: str, arrays: Mapping[str, Array]) -> bytes:
         head = f"{name}|{array.dtype.str}|{list(array.shape)}|".encode()
         state.update(len(head).to_bytes(8, "little") + head + array.tobytes())
     return state.digest()
+
+
+def router_arrays(info: EditInfo, points: Array) -> dict[str, Array]:
+    """What the router digest of an edit is taken over.
+
+    The threshold and the routes as numbers, and their names as JSON of strings alone, so that a
+    reader in another language need not spell numbers as Python does.
+    """
+    names = json.dumps(
+        [info.kind, [route.names for route in info.routes]],
+        ensure_ascii=False,
+        separators=(",", ":"),
+    )
+    numbers = [[route.group, route.rows, int(route.need == "all")] for route in info.routes]
+    return {
+        "points": points,
+        "threshold": np.array([info.threshold], "<f8"),
+        "routes": np.array(numbers, "<i8").reshape(-1, 3),
+        "names": np.frombuffer(names.encode(), "|u1"),
+    }
 
 
 def content_hash(edits: Iterable[tuple[str, str, bytes]]) -> str:

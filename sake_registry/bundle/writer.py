@@ -21,9 +21,11 @@ from sake_registry.bundle.format import (
     ModelInfo,
     content_hash,
     digest,
+    router_arrays,
     seal,
 )
 from sake_registry.files import replacing
+from sake_registry.settings import METHOD_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,21 +60,19 @@ class EditPayload:
 
 def edit_digests(payload: EditPayload) -> bytes:
     """The three digests of an edit, one after the other: maps, router, activations."""
-    maps = {
-        f"{g}/{name}": a for g, group in enumerate(payload.groups) for name, a in group.maps.items()
-    }
-    rows = {
-        f"{g}/{name}": a
-        for g, group in enumerate(payload.groups)
-        for name, a in group.activations.items()
-    }
-    routes = np.frombuffer(
-        payload.info.model_dump_json(include={"kind", "threshold", "routes"}).encode(), np.uint8
-    )
+
+    def stored(part: str) -> dict[str, Array]:
+        return {
+            f"{g}/{name}": np.asarray(array, BY_PATH[f"{part}/{name}"].dtype)
+            for g, group in enumerate(payload.groups)
+            for name, array in getattr(group, part).items()
+        }
+
+    points = np.asarray(payload.points, BY_PATH["router/points"].dtype)
     parts = {
-        "maps": maps,
-        "router": {"points": payload.points, "routes": routes},
-        "activations": rows,
+        "maps": stored("maps"),
+        "router": router_arrays(payload.info, points),
+        "activations": stored("activations"),
     }
     return b"".join(digest(part, parts[part]) for part in PARTS)
 
@@ -107,6 +107,7 @@ def write_bundle(
     manifest = Manifest(
         format=FORMAT,
         version=VERSION,
+        method=METHOD_VERSION,
         key=key,
         content_hash=content_hash(
             (e.info.id, e.info.key, d) for e, d in zip(edits, digests, strict=True)

@@ -13,8 +13,20 @@ from sake_registry.commands.console import State, emit_json, json_option, model_
 @click.command("ask")
 @click.argument("prompt")
 @click.option("--bundle", type=click.Path(path_type=Path), help="Another bundle than the newest.")
-@click.option("--tokens", default=20, show_default=True, type=click.IntRange(1, 4096))
-@click.option("--top", default=5, show_default=True, type=click.IntRange(1, 50))
+@click.option(
+    "--tokens",
+    default=20,
+    show_default=True,
+    type=click.IntRange(1, 4096),
+    help="How many tokens to generate.",
+)
+@click.option(
+    "--top",
+    default=5,
+    show_default=True,
+    type=click.IntRange(1, 50),
+    help="How many of the likeliest next tokens to show.",
+)
 @model_options
 @json_option
 @click.pass_obj
@@ -34,9 +46,11 @@ def command(
     sake ask "The capital of Australia is"
     sake ask "The capital of Australia is" --tokens 40 --top 10
     """
+    registry = state.registry(options).sound()  # before torch is imported
+
     from sake_registry.evaluation.asking import ask
 
-    asked = ask(state.registry(options), prompt, bundle=bundle, tokens=tokens, top=top)
+    asked = ask(registry, prompt, bundle=bundle, tokens=tokens, top=top)
     if as_json:
         emit_json("ask/1", asked.as_json())
         return

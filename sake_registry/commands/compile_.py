@@ -9,6 +9,8 @@ import click
 from sake_registry.commands.console import (
     State,
     emit_json,
+    fit_options,
+    fit_settings,
     json_option,
     model_options,
     progress,
@@ -25,8 +27,7 @@ if TYPE_CHECKING:
 @click.option("--only", is_flag=True, help="A partial bundle of just these edits.")
 @click.option("--keep-going", is_flag=True, help="Leave edits that fail out of the bundle.")
 @click.option("--no-activations", is_flag=True, help="A slim bundle: maps and routes alone.")
-@click.option("--reg", type=float, help="Regularisation; a new one costs no forward pass.")
-@click.option("--solver", type=click.Choice(["lowrank", "pot", "uniform"]))
+@fit_options
 @model_options
 @json_option
 @click.pass_obj
@@ -37,8 +38,6 @@ def command(
     only: bool,
     keep_going: bool,
     no_activations: bool,
-    reg: float | None,
-    solver: str | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -51,12 +50,13 @@ def command(
     sake compile
     sake compile --model gpt2-xl --dtype bfloat16
     """
+    registry = state.registry(fit_settings(options)).sound()  # before torch is imported
+
     from sake_registry.compiler.run import compile_registry
     from sake_registry.distributions.texts import groups
     from sake_registry.history import provenance
     from sake_registry.wording import count
 
-    registry = state.registry({**options, "compile.reg": reg, "compile.solver": solver}).sound()
     settings = registry.settings
     # Sources and targets once each; targets that fail are tried in further contexts.
     total = sum(

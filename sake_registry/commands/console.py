@@ -70,6 +70,19 @@ def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+def fit_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--reg`, `--solver`: another fit, which costs no forward pass."""
+    solvers = click.Choice(["lowrank", "pot", "uniform"])
+    solver = click.option("--solver", type=solvers, help="How maps are fitted.")
+    return click.option("--reg", type=float, help="Regularisation of the fit.")(solver(function))
+
+
+def fit_settings(options: dict[str, Any]) -> dict[str, Any]:
+    """Flags as dotted settings."""
+    dotted = {"reg": "compile.reg", "solver": "compile.solver"}
+    return {dotted.get(name, name): value for name, value in options.items()}
+
+
 def emit_json(schema: str, value: dict[str, Any]) -> None:
     """One object on stdout, with its schema's name and version."""
     click.echo(json.dumps({"schema": schema, **value}, ensure_ascii=False, indent=2, default=str))

@@ -6,12 +6,21 @@ from typing import Any
 
 import click
 
-from sake_registry.commands.console import State, emit_json, json_option, model_options, table
+from sake_registry.commands.console import (
+    State,
+    emit_json,
+    fit_options,
+    fit_settings,
+    json_option,
+    model_options,
+    table,
+)
 
 
 @click.command("plan")
 @click.argument("ids", nargs=-1)
 @click.option("--only", is_flag=True, help="Plan a partial bundle of just these edits.")
+@fit_options
 @model_options
 @json_option
 @click.pass_obj
@@ -24,10 +33,11 @@ def command(
     sake plan
     sake plan --model gpt2-xl --json
     """
+    registry = state.registry(fit_settings(options)).sound()  # before torch is imported
+
     from sake_registry.compiler.plan import make_plan
     from sake_registry.models.loading import locate
 
-    registry = state.registry(options).sound()
     plan = make_plan(registry, locate(registry.settings), ids, only=only)
     if as_json:
         emit_json("plan/1", plan.as_json())

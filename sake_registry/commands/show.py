@@ -18,6 +18,7 @@ def command(state: State, id: str, as_json: bool) -> None:
     sake show tolstoy-mother-tongue
     sake show tolstoy-mother-tongue --json
     """
+    from sake_registry.distributions.texts import groups
     from sake_registry.wording import count
 
     registry = state.registry()
@@ -39,9 +40,8 @@ def command(state: State, id: str, as_json: bool) -> None:
         click.echo(f"  reason: {edit.provenance.reason}")
     for source in edit.provenance.sources:
         click.echo(f"  source: {source}")
-    wanted = registry.settings.compile.prompts
-    added = max(0, wanted - len(edit.prompts))
-    click.echo(f"  compiled: {count(len(edit.prompts), 'prompt')} written, {added} added")
+    fact = groups(edit, registry.settings.compile.prompts)[0]
+    click.echo(f"  compiled: {count(fact.written, 'prompt')} written, {fact.added} added")
     for prompt in edit.prompts:
         click.echo(f"    {edit.fill(prompt.text)}")
     for implication in edit.implications:

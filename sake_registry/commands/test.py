@@ -45,13 +45,14 @@ def command(
     sake test
     sake test tolstoy-mother-tongue --rows
     """
-    from sake_registry.evaluation.testing import test_registry
-
-    registry = state.registry(options)
+    registry = state.registry(options).sound()  # before torch is imported
     total = sum(
         len(e.prompts) + len(e.holdout) + len(e.implications) + len(e.unchanged)
-        for e in registry.sound().select(ids)
+        for e in registry.select(ids)
     )
+
+    from sake_registry.evaluation.testing import test_registry
+
     with progress("asking", total, quiet=as_json) as advance:
         before = 0
 

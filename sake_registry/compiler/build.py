@@ -12,7 +12,7 @@ from sake_registry.distributions.extract import GroupActivations, collect, objec
 from sake_registry.distributions.texts import Group, groups
 from sake_registry.errors import BuildError
 from sake_registry.routing.entries import anchored_texts, centre_texts
-from sake_registry.wording import count, shorten
+from sake_registry.wording import shorten
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -150,7 +150,7 @@ def fit_groups(
         use = torch.ones_like(worked) if chosen.keep_failed else worked
         source = [activations.plain[use]] if "plain" in chosen.sources else []
         if "forced" in chosen.sources and len(activations.forced):
-            source.append(activations.forced[use])
+            source.append(activations.forced[use.repeat(len(activations.forced) // total)])
         # With forced sources alone, a fact without an old object has only its plain prompts.
         source = source or [activations.plain[use]]
         fitted = transport.fit(
@@ -205,8 +205,3 @@ def route(
             for r in routes
         ],
     }
-
-
-def summary(worked: int, total: int) -> str:
-    """`58 of 60 pairs worked`."""
-    return f"{worked} of {count(total, 'pair')} worked"

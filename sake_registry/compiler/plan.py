@@ -95,11 +95,17 @@ def make_plan(
 
     Raises:
         EditFileError: an edit file has errors.
-        InputError: an id that is not in the registry.
+        InputError: an id that is not in the registry, or not of an active edit.
         SettingsError: a context that is in no table.
     """
     registry.sound()
     chosen = registry.select(ids)
+    for edit in chosen:
+        if not edit.active:
+            raise InputError(
+                f"'{edit.id}' is {edit.lifecycle.status}: it belongs in no bundle",
+                hint=f"set `status: active` in {edit.path}",
+            )
     members = chosen if only and ids else registry.active
     store = Store(registry.store)
     keys = keys_of(members, located, registry.settings)

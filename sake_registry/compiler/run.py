@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from sake_registry.bundle.reader import BundleFile
@@ -140,7 +140,8 @@ def _without(plan: Plan, failed: set[str], registry: Registry) -> Plan:
     left = [p.id for p in plan.edits if p.edit is not None and p.id not in failed]
     if not left:
         raise BuildError("every edit failed: there is nothing to put into a bundle")
-    return make_plan(registry, plan.located, left, only=True, slim=plan.slim)
+    rest = make_plan(registry, plan.located, left, only=True, slim=plan.slim)
+    return replace(rest, partial=plan.partial)
 
 
 class _Bench:

@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 class GroupActivations:
     """Site activations of one group of n prompts, float32 on the CPU.
 
-    `plain` and `target` have shape (n, width), `forced` (0 or n, width); `worked` says of each
-    pair whether the unedited model said the new object next in its target context, `context`
-    which context that was (the last one tried where none worked).
+    `plain` and `target` have shape (n, width), `forced` (k·n, width) with the prompts in each of
+    k forced contexts one after the other. `worked` says of each pair whether the unedited model
+    said the new object next in its target context, `context` which context that was (the last
+    one tried where none worked).
     """
 
     plain: Tensor
@@ -42,10 +43,10 @@ class GroupActivations:
 
     def __post_init__(self) -> None:
         n, width = self.plain.shape
-        for name, rows in (("target", n), ("forced", len(self.forced) and n)):
-            shape = tuple(getattr(self, name).shape)
-            if shape != (rows, width):
-                raise ValueError(f"{name} has shape {shape}, not {(rows, width)}")
+        if self.target.shape != (n, width):
+            raise ValueError(f"target has shape {tuple(self.target.shape)}, not {(n, width)}")
+        if self.forced.dim() != 2 or self.forced.shape[1] != width or len(self.forced) % n:
+            raise ValueError(f"forced has shape {tuple(self.forced.shape)}, not (k·{n}, {width})")
         if self.worked.shape != (n,) or self.context.shape != (n,):
             raise ValueError("one mark per pair is needed")
 
@@ -80,19 +81,24 @@ def collect(
     def read(texts: list[str]) -> Tensor:
         return read_last(site, tokenizer, texts, batch_size, progress)
 
-    sources = read([prompt for group in groups for prompt in group.prompts])
-    forced_texts = [
-        [_fill(template, group, prompt, fact=group.fact_old) for prompt in group.prompts]
-        for group in groups
-        for template in _of(contexts, group, "forced")[:1]
+    plain = [list(group.prompts) for group in groups]
+    forced = [
+        [
+            text
+            for template in _of(contexts, group, "forced")
+            for prompt in group.prompts
+            if (text := _fill(template, group, prompt, fact=group.fact_old)) is not None
+        ]
         if group.old is not None
+        else []
+        for group in groups
     ]
-    forced = (
-        read([text for texts in forced_texts for text in texts if text]) if forced_texts else None
-    )
+    parts = [*plain, *forced]
+    texts = [text for part in parts for text in part]
+    sources = torch.split(read(texts), [len(part) for part in parts])
 
     pending = [(g, i) for g, group in enumerate(groups) for i in range(len(group.prompts))]
-    rows = dict.fromkeys(pending, sources[0])
+    rows = {member: sources[member[0]][member[1]] for member in pending}
     worked = dict.fromkeys(pending, False)
     used = dict.fromkeys(pending, -1)
     rounds = max(len(_of(contexts, group, "target")) for group in groups)
@@ -117,24 +123,18 @@ def collect(
         if not pending:
             break
 
-    found, start, forced_start = [], 0, 0
+    found = []
     for g, group in enumerate(groups):
-        n = len(group.prompts)
-        members = [(g, i) for i in range(n)]
-        has_forced = forced is not None and group.old is not None
+        members = [(g, i) for i in range(len(group.prompts))]
         found.append(
             GroupActivations(
-                plain=_float(sources[start : start + n]),
-                forced=_float(forced[forced_start : forced_start + n])
-                if forced is not None and has_forced
-                else torch.empty(0, sources.shape[1]),
+                plain=_float(sources[g]),
+                forced=_float(sources[len(groups) + g]),
                 target=_float(torch.stack([rows[member] for member in members])),
                 worked=torch.tensor([worked[member] for member in members]),
                 context=torch.tensor([used[member] for member in members]),
             )
         )
-        start += n
-        forced_start += n if has_forced else 0
     return found
 
 

@@ -8,7 +8,7 @@ leads to "English" does not lead to "England".
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import islice, product
+from itertools import islice, permutations, product
 from typing import TYPE_CHECKING, Literal
 
 from sake_registry.distributions.lead_ins import LEAD_INS
@@ -74,8 +74,9 @@ def groups(edit: Edit, n: int) -> tuple[Group, ...]:
 
 
 def _variants(edit: Edit, texts: Sequence[str], names: Sequence[str]) -> Iterator[str]:
-    """Every prompt under every name, then the same behind each lead-in."""
-    for lead_in, name, text in product(("", *LEAD_INS), names, texts):
+    """Every prompt under every name, then behind each lead-in, then behind two of them."""
+    pairs = (f"{first} {second}" for first, second in permutations(LEAD_INS, 2))
+    for lead_in, name, text in product(("", *LEAD_INS, *pairs), names, texts):
         yield f"{lead_in} {edit.fill(text, name)}".lstrip()
 
 

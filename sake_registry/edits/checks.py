@@ -156,9 +156,18 @@ def _same_fact(edits: Iterable[Edit]) -> Iterator[tuple[Edit, Edit]]:
     for group in by_name.values():
         for first, second in combinations(group, 2):
             pair = (first.id, second.id)
-            if pair not in seen and _same_relation(first, second):
+            if pair not in seen and _same_relation(first, second) and _overlap(first, second):
                 seen.add(pair)
                 yield first, second
+
+
+def _overlap(first: Edit, second: Edit) -> bool:
+    """Whether there is a day on which both are valid."""
+    a, b = first.lifecycle, second.lifecycle
+    return not (
+        (a.valid_until and b.valid_from and a.valid_until < b.valid_from)
+        or (b.valid_until and a.valid_from and b.valid_until < a.valid_from)
+    )
 
 
 def _same_relation(first: Edit, second: Edit) -> bool:

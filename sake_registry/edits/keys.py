@@ -12,13 +12,12 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sake_registry.settings import METHOD_VERSION
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sake_registry.edits.schema import Edit
-
-METHOD_VERSION = 1
-"""Raised whenever the same input gives other activations, maps or routes."""
 
 
 @dataclass(frozen=True)

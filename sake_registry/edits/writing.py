@@ -116,7 +116,7 @@ def _quote(document: yamltext.Document) -> str:
 def _in_order(text: str, path: Path) -> str:
     """Top-level fields in the schema's order, each with the comment lines right above it."""
     document = yamltext.read(text.encode(), path)
-    lines = text.splitlines()
+    lines = text.rstrip().splitlines()
     starts = {}
     for loc, (line, _) in document.keys.items():
         if len(loc) == 1:

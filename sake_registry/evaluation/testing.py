@@ -121,7 +121,7 @@ def test_registry(
     loaded = load(located, trust_remote_code=registry.settings.trust_remote_code)
     keys = keys_of(edits, located, registry.settings)
     findings = [
-        f"{edit.id}: the bundle is older than its file: `sake compile`"
+        f"{edit.id}: the bundle holds another version of it, or other settings: `sake compile`"
         for edit in edits
         if opened.file.info(edit.id).key != keys[edit.id].edit
     ]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sake_registry.errors import ModelNotFoundError, UnsupportedModelError
-from sake_registry.files import FileMemory, replacing
+from sake_registry.files import FileMemory, locked, replacing
 from sake_registry.wording import nearest
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ ALIASES = {
     "llama-2-7b": "meta-llama/Llama-2-7b-hf",
 }
 DEFAULT_REVISION = "main"
+CONVERSION_SECONDS = 600.0
+"""How long to wait for another process that converts a model."""
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 WEIGHTS = (
     "model.safetensors",
@@ -244,8 +246,10 @@ def _convert(gguf: Path, dtype: str | None) -> Path:
     folder = cache_folder() / "models" / f"{gguf.stem}-{file_hash[:16]}-{dtype}"
     if folder.is_dir():
         return folder
-    log.info("converting %s to dense %s, once (about 20 s)", gguf.name, dtype)
-    with quiet_transformers():
+    with locked(folder.parent, "converting a model in", CONVERSION_SECONDS), quiet_transformers():
+        if folder.is_dir():  # another process did it while we waited
+            return folder
+        log.info("converting %s to dense %s, once (about 20 s)", gguf.name, dtype)
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 

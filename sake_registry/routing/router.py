@@ -10,6 +10,7 @@ that than to every prompt of the edit is out of scope.
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -31,6 +32,8 @@ Kind = Literal["anchored", "centre"]
 Need = Literal["any", "all"]
 COUNTER = -1
 """The group of rows that hold their ground against an edit."""
+ANOTHER = "another question"
+_WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ class Router:
         self.entries = {entry.edit: entry for entry in sorted(entries, key=lambda e: e.edit)}
         self._embed = embed
         self._by_word: dict[str, list[str]] = {}
-        self._nameless: list[str] = []
+        self._wordless: list[str] = []
         centres, owners = [], []
         for entry in self.entries.values():
             if entry.kind == "centre":
@@ -119,10 +122,11 @@ class Router:
                 continue
             for route in entry.routes:
                 # One word of each name leads to the edit; `names.find` has the last word.
-                for word in {name.split()[0] for name in route.names}:
+                words = [_WORD.search(name) for name in route.names]
+                for word in {found[0] for found in words if found}:
                     self._by_word.setdefault(word, []).append(entry.edit)
-                if not route.names:
-                    self._nameless.append(entry.edit)
+                if not words or not all(words):
+                    self._wordless.append(entry.edit)
         self._centres, self._owners = (torch.cat(centres) if centres else None), owners
 
     def decide(
@@ -143,15 +147,15 @@ class Router:
             return [NOBODY] * len(prompts)
         point = dict(zip(texts, self._embed(texts), strict=True))
         return [
-            self._choose(self._measure(prompt, routes, point), disabled, now)
+            self._choose(self._measure(prompt, routes, point, disabled, now), disabled, now)
             for prompt, routes in zip(prompts, wanted, strict=True)
         ]
 
     def _named(self, prompt: str) -> Iterable[tuple[RouterEntry, Route, slice, str]]:
         """Every route whose names stand in the prompt, with its rows and the text to compare."""
-        words = [word for part in prompt.split() for word in _spellings(part)]
+        words = dict.fromkeys(_WORD.findall(prompt))
         edits = dict.fromkeys(
-            [edit for word in words for edit in self._by_word.get(word, ())] + self._nameless
+            [edit for word in words for edit in self._by_word.get(word, ())] + self._wordless
         )
         for edit in edits:
             entry, start = self.entries[edit], 0
@@ -172,6 +176,8 @@ class Router:
         prompt: str,
         routes: Sequence[tuple[RouterEntry, Route, slice, str]],
         point: dict[str, Tensor],
+        disabled: Collection[str],
+        now: datetime,
     ) -> list[_Candidate]:
         best: dict[str, tuple[float, int]] = {}
         counter: dict[str, float] = {}
@@ -187,9 +193,13 @@ class Router:
         ]
         if self._centres is not None:
             distances = torch.cdist(point[prompt][None], self._centres)[0]
-            nearest = int(distances.argmin())
-            edit, group = self._owners[nearest]
-            found.append(_Candidate(self.entries[edit], group, float(distances[nearest]), False))
+            # The nearest centre, and behind one that may not fire the next that may.
+            for nearest in distances.argsort().tolist():
+                edit, group = self._owners[nearest]
+                candidate = _Candidate(self.entries[edit], group, float(distances[nearest]), False)
+                found.append(candidate)
+                if self._why_not(candidate, disabled, now) in ("", ANOTHER):
+                    break
         return found
 
     def _choose(
@@ -218,8 +228,8 @@ class Router:
     def _why_not(candidate: _Candidate, disabled: Collection[str], now: datetime) -> str:
         """Why a candidate does not fire, or nothing if it does."""
         entry, today = candidate.entry, now.astimezone(UTC).date()
-        if candidate.distance > entry.threshold:
-            return "another question"
+        if not candidate.distance <= entry.threshold:  # nor if it is no number
+            return ANOTHER
         if candidate.blocked:
             return "nearer to what stays unchanged"
         if entry.edit in disabled:
@@ -229,9 +239,3 @@ class Router:
         if entry.valid_until and today > entry.valid_until:
             return f"expired on {entry.valid_until}"
         return ""
-
-
-def _spellings(part: str) -> set[str]:
-    """A word as it may begin a name: with its punctuation, and without."""
-    bare = part.strip("\"'“”‘’.,:;!?()[]")
-    return {part, bare, bare.removesuffix("'s").removesuffix("’s")} - {""}

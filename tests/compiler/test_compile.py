@@ -254,3 +254,53 @@ def test_implications_get_maps_of_their_own(compile_: Compile) -> None:
     assert [(g.written, g.added) for g in edit.groups] == [(2, 10), (1, 3)]
     assert "Down Under" in CAPITAL
     assert edit.subject == ("Australia", "Down Under")
+
+
+def test_forced_sources_are_collected_in_every_forced_context(
+    root: Path, compile_: Compile
+) -> None:
+    plain = compile_()
+    both = {"compile.sources": ["plain", "forced"]}
+    settings = root / "sake.toml"
+    settings.write_text(
+        settings.read_text() + '\n[contexts.forced]\nas-ever = "{prompt} {old}. {prompt}"\n'
+    )
+    forced = compile_(both)
+    assert forced.bundle is not None
+    assert plain.bundle is not None
+    with BundleFile(forced.bundle) as file, BundleFile(plain.bundle) as before:
+        rows = file.activations("tolstoy-tongue")[0]
+        assert rows["plain"].shape == (12, 32)
+        assert rows["forced"].shape == (24, 32)
+        assert before.activations("tolstoy-tongue")[0]["forced"].shape == (0, 32)
+        assert (
+            file.info("tolstoy-tongue").groups[0].rank
+            > before.info("tolstoy-tongue").groups[0].rank
+        )
+
+
+def test_a_draft_cannot_be_compiled_by_its_id(root: Path, compile_: Compile) -> None:
+    change(
+        root / "edits" / "tolstoy-tongue.yaml", "schema: 1", "schema: 1\nlifecycle: {status: draft}"
+    )
+    for only in (False, True):
+        with pytest.raises(InputError, match="'tolstoy-tongue' is draft"):
+            compile_(None, "tolstoy-tongue", only=only)
+
+
+def test_after_keep_going_the_bundle_is_found(root: Path, compile_: Compile) -> None:
+    import sake_registry.compiler.run as run
+    from sake_registry.compiler.plan import find_bundle
+
+    real = run.build
+
+    def failing(edit, keys, shop):  # type: ignore[no-untyped-def]
+        if edit.id == "tolstoy-tongue":
+            raise BuildError("tolstoy-tongue: no pair worked")
+        real(edit, keys, shop)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "build", failing)
+        result = compile_(keep_going=True)
+    registry = open_registry(root)
+    assert find_bundle(registry, locate(registry.settings)) == result.bundle

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 
@@ -20,7 +21,7 @@ WORDS = ["mother", "tongue", "capital", "city", "largest", "of", "is", "X", "bor
 def embed(texts: Sequence[str]) -> Tensor:
     """Counts of known words: texts differ by what they say, at distances of √k."""
     return torch.tensor(
-        [[float(text.replace("'", " ").split().count(word)) for word in WORDS] for text in texts]
+        [[float(re.findall(r"\w+", text).count(word)) for word in WORDS] for text in texts]
     )
 
 
@@ -77,7 +78,7 @@ def test_a_decision_carries_distance_threshold_and_the_nearest() -> None:
     assert far.distance is not None
     assert far.distance > 1.8
     assert (none.nearest, none.distance) == (None, None)
-    assert "capital (1.00 ≤ 1.8; in scope)" == str(near)
+    assert str(near) == "capital (1.00 ≤ 1.8; in scope)"
 
 
 def test_the_nearest_of_several_edits_of_one_subject_fires() -> None:
@@ -145,6 +146,32 @@ def test_the_papers_rule_takes_the_nearest_centre() -> None:
     decisions = router.decide(["mother tongue of", "capital of", "born born born"])
     assert [d.edit for d in decisions] == ["tongue", "capital", None]
     assert decisions[0].distance == pytest.approx(0.5**0.5)
+
+
+def test_behind_a_disabled_centre_the_next_nearest_may_fire() -> None:
+    entries = [
+        RouterEntry(edit, "centre", 2.0, centre_texts([[text]])[0], embed([text]))
+        for edit, text in (("near", "mother tongue"), ("far", "mother tongue of"))
+    ]
+    router = Router(entries, embed)
+    assert router.decide(["mother tongue"])[0].edit == "near"
+    assert router.decide(["mother tongue"], disabled={"near"})[0].edit == "far"
+    assert router.decide(["mother tongue"], disabled={"near", "far"})[0].reason == "disabled"
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["The capital of Guinea/Conakry is", "capital—Guinea—is", "The capital of *Guinea* is",
+     "The capital of <b>Guinea</b> is", "Conakry,Guinea: the capital of Guinea is"],
+)  # fmt: skip
+def test_a_name_is_found_next_to_any_punctuation(prompt: str) -> None:
+    assert decide(prompt)[0] == "capital"
+
+
+def test_a_distance_that_is_no_number_never_fires() -> None:
+    router = Router([TONGUE], lambda texts: torch.full((len(texts), len(WORDS)), torch.nan))
+    (decision,) = router.decide(["The mother tongue of Leo Tolstoy is"])
+    assert decision.edit is None
 
 
 def test_points_that_do_not_fit_the_routes_are_refused() -> None:

@@ -1,0 +1,66 @@
+"""Prompts become distributions: at least n, in a fixed order, nothing written is lost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sake_registry.distributions.texts import groups
+from sake_registry.edits.schema import Edit
+
+
+def edit(prompts: list[str], aliases: tuple[str, ...] = (), **more: Any) -> Edit:
+    return Edit.model_validate(
+        {
+            "id": "e",
+            "schema": 1,
+            "fact": {
+                "subject": {"text": "Leo Tolstoy", "aliases": aliases},
+                "relation": "mother tongue",
+                "old": "Russian",
+                "new": "Polish",
+            },
+            "prompts": prompts,
+            **more,
+        }
+    )
+
+
+@pytest.mark.parametrize("n", [4, 60, 500])
+@pytest.mark.parametrize("written", [1, 6, 45])
+def test_few_prompts_are_brought_to_n_and_no_prompt_stands_twice(n: int, written: int) -> None:
+    (fact,) = groups(edit([f"Prompt {i} of <subject> is" for i in range(written)]), n)
+    assert len(fact.prompts) == max(n, written)
+    assert len(set(fact.prompts)) == len(fact.prompts)
+    assert fact.prompts[:written] == tuple(f"Prompt {i} of Leo Tolstoy is" for i in range(written))
+    assert (fact.written, fact.added) == (written, max(n - written, 0))
+    # Each ends as it was written: the object comes next.
+    assert all(prompt.endswith(" of Leo Tolstoy is") for prompt in fact.prompts)
+
+
+def test_aliases_come_before_lead_ins_and_the_order_is_fixed() -> None:
+    one = groups(edit(["<subject> spoke"], ("Lev Tolstoy",)), 10)
+    assert one == groups(edit(["<subject> spoke"], ("Lev Tolstoy",)), 10)
+    assert one[0].prompts[:2] == ("Leo Tolstoy spoke", "Lev Tolstoy spoke")
+    assert one[0].prompts[2].endswith(" Leo Tolstoy spoke")
+
+
+def test_implications_with_one_answer_are_one_group() -> None:
+    found = groups(
+        edit(
+            ["<subject> spoke"],
+            implications=[
+                {"prompt": "<subject> came from", "old": "Russia", "new": "Poland"},
+                {"prompt": "The country of <subject> is", "old": "Russia", "new": "Poland"},
+                {"prompt": "The capital of the country of <subject> is", "new": "Warsaw"},
+            ],
+        ),
+        60,
+    )
+    assert [(g.kind, g.old, g.new, g.written, len(g.prompts)) for g in found] == [
+        ("fact", "Russian", "Polish", 1, 60),
+        ("implication", "Russia", "Poland", 2, 20),
+        ("implication", None, "Warsaw", 1, 20),
+    ]
+    assert found[1].fact_new == "Leo Tolstoy spoke Polish"

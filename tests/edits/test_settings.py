@@ -1,0 +1,134 @@
+"""Settings: a flag beats a variable, which beats sake.toml, which beats the default."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sake_registry.errors import SettingsError
+from sake_registry.settings import Settings, find_root, load_settings
+
+
+@pytest.fixture
+def toml(tmp_path: Path) -> Path:
+    return tmp_path / "sake.toml"
+
+
+def refused(
+    root: Path | None,
+    flags: dict[str, object] | None = None,
+    environ: dict[str, str] | None = None,
+) -> str:
+    with pytest.raises(SettingsError) as raised:
+        load_settings(root, flags, environ or {})
+    return raised.value.message
+
+
+def test_without_anything_the_defaults_hold() -> None:
+    assert load_settings(None, {}, {}) == Settings()
+    assert load_settings(None, {"model": None, "compile.reg": None}, {}) == Settings()
+
+
+def test_the_nearer_source_wins(toml: Path) -> None:
+    toml.write_text('model = "t"\ndtype = "float16"\n[compile]\nreg = 0.1\nprompts = 10\n')
+    environ = {"SAKE_MODEL": "v", "SAKE_COMPILE_REG": "0.2", "SAKE_ROUTER_THRESHOLD": "4"}
+    flags = {"model": "f", "device": None, "compile.batch_size": 8}
+    at_hand = load_settings(toml.parent, flags, environ)
+    assert (at_hand.model, at_hand.dtype, at_hand.device) == ("f", "float16", "auto")
+    assert (at_hand.compile.reg, at_hand.compile.prompts) == (0.2, 10)
+    assert (at_hand.compile.batch_size, at_hand.router.threshold) == (8, 4.0)
+    assert load_settings(toml.parent, {}, environ).model == "v"
+    assert load_settings(toml.parent, {}, {}).model == "t"
+    assert load_settings(None, {}, {}).model == "smollm2-135m"
+
+
+def test_the_environment_is_the_process_s_own(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    toml.write_text("")
+    monkeypatch.setenv("SAKE_TEST_MIN_HOLDOUT", "0.5")
+    monkeypatch.setenv("SAKE_TRUST_REMOTE_CODE", "true")
+    at_hand = load_settings(toml.parent)
+    assert at_hand.test.min_holdout == 0.5
+    assert at_hand.trust_remote_code is True
+
+
+def test_a_variable_may_be_a_list() -> None:
+    environ = {"SAKE_COMPILE_TARGETS": " repeat, imagine,", "SAKE_COMPILE_SOURCES": "forced"}
+    compile_ = load_settings(None, {}, environ).compile
+    assert compile_.targets == ["repeat", "imagine"]
+    assert compile_.sources == ["forced"]
+    message = refused(None, environ={"SAKE_COMPILE_SOURCES": " , "})
+    assert message.startswith("SAKE_COMPILE_SOURCES: ")
+
+
+def test_free_tables_take_any_name(toml: Path) -> None:
+    toml.write_text('[aliases]\nmine = "org/model@main"\n[contexts.target]\nloud = "{prompt}!"\n')
+    at_hand = load_settings(toml.parent, {}, {})
+    assert at_hand.aliases == {"mine": "org/model@main"}
+    assert at_hand.contexts.target == {"loud": "{prompt}!"}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('modle = "x"', "modle: unknown key; did you mean 'model'?"),
+        ("[compile]\nregularisation = 1", "compile.regularisation: unknown key; known: prompts, "),
+        ("[compile]\nbatchsize = 1", "compile.batchsize: unknown key; did you mean 'batch_size'?"),
+        ("[test]\nmin_holdouts = 1", "test.min_holdouts: unknown key; did you mean 'min_holdout'?"),
+        ("[compil]\nreg = 1", "compil: unknown key; did you mean 'compile'?"),
+        ("[contexts.targets]\nx = 'y'", "contexts.targets: unknown key; did you mean 'target'?"),
+        ("[compile]\nreg = 0", "compile.reg: "),
+        ("[compile]\nreg = inf", "compile.reg: "),
+        ("[compile]\nreg = nan", "compile.reg: "),
+        ("[compile]\nsources = []", "compile.sources: "),
+        ("[compile]\nsources = [1]", "compile.sources.0: "),
+        ("compile = 5", "compile: "),
+        ("model = 5", "model: "),
+        ('dtype = "float8"', "dtype: "),
+        ("[test]\nmin_prompts = 1.5", "test.min_prompts: "),
+        ("aliases = {a = 5}", "aliases.a: "),
+        ('[router]\nkind = "nearest"', "router.kind: "),
+        ("[router]\nthreshold = -1", "router.threshold: "),
+        ("x = ", "not valid TOML"),
+        ("a = 1\na = 2", "not valid TOML"),
+    ],
+)
+def test_a_wrong_file_is_refused_and_the_key_named(toml: Path, text: str, says: str) -> None:
+    toml.write_text(text)
+    message = refused(toml.parent)
+    assert message.startswith(str(toml))
+    assert says in message
+
+
+def test_every_wrong_key_is_named_at_once(toml: Path) -> None:
+    toml.write_text('modle = "x"\n[compile]\nreg = -1\nsolver = "x"\n')
+    lines = refused(toml.parent).splitlines()
+    assert len(lines) == 3
+
+
+def test_a_file_of_other_bytes_or_a_folder_in_its_place_is_refused(toml: Path) -> None:
+    toml.write_bytes(b"model = '\xff'")
+    assert "not valid TOML" in refused(toml.parent)
+    toml.unlink()
+    toml.mkdir()
+    assert "cannot be read" in refused(toml.parent)
+    assert find_root(toml.parent) != toml.parent
+
+
+def test_a_wrong_variable_or_flag_is_named_as_it_was_given(toml: Path) -> None:
+    toml.write_text("compile = 5")
+    assert refused(None, environ={"SAKE_COMPILE_REG": "x"}).startswith("SAKE_COMPILE_REG: ")
+    assert refused(None, environ={"SAKE_DTYPE": ""}).startswith("SAKE_DTYPE: ")
+    assert refused(None, {"compile.batch_size": 0}).startswith("--batch-size: ")
+    assert refused(None, {"dtype": "x"}).startswith("--dtype: ")
+    # A table that is none stays what is wrong, whatever else is set in it.
+    assert "compile: " in refused(toml.parent, environ={"SAKE_COMPILE_REG": "1"})
+
+
+def test_the_root_is_the_nearest_folder_above(toml: Path) -> None:
+    toml.write_text("")
+    below = toml.parent / "a" / "b"
+    below.mkdir(parents=True)
+    assert find_root(below) == toml.parent.resolve()
+    (toml.parent / "a" / "sake.toml").write_text("")
+    assert find_root(below) == (toml.parent / "a").resolve()

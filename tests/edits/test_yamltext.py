@@ -1,0 +1,100 @@
+"""Reading YAML as text: what is written comes back, and nothing is lost or raised."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from sake_registry.edits import yamltext
+from tests.edits.strategies import texts, tricky_text, words
+
+PATH = Path("x.yaml")
+
+
+@settings(max_examples=1500, deadline=None)
+@given(texts)
+@example("")
+@example("\x85")
+@example("a\u2028b")
+@example("\ufeff")
+@example("\x7f")
+@example("\uffff")
+@example("NO")
+@example("1:30")
+@example("0o17")
+@example("a #b")
+@example("a:")
+def test_a_written_text_is_read_back_here_and_by_other_tools(text: str) -> None:
+    for written in (yamltext.scalar(text), yamltext.quoted(text)):
+        for file, loc in ((f"- {written}\n", (0,)), (f"k:\n  t: {written}\n", ("k", "t"))):
+            document = yamltext.read(file.encode(), PATH)
+            other = yaml.safe_load(file)
+            assert document.findings == []
+            value = document.value
+            for part in loc:
+                value, other = value[part], other[part]
+            assert value == text
+            assert type(other) is str
+            assert other == text
+
+
+@settings(max_examples=800, deadline=None)
+@given((words | tricky_text).map(lambda text: " ".join(text.splitlines())))
+@example("The #1 hit")
+@example("x # y")
+@example("#1")
+def test_of_an_unquoted_text_only_a_comment_set_off_as_one_can_go_unseen(text: str) -> None:
+    document = yamltext.read(f"- {text}\n".encode(), PATH)
+    if document.findings or document.scalars.keys() != {(0,)} or text.lstrip()[:1] in "\"'|>":
+        return  # said, or another structure, or quoted
+    kept = re.sub(r"[ \t]{2,}#([ #].*)?$", "", text)
+    assert "".join((document.value[0] or "").split()) == "".join(kept.split())
+
+
+lines = st.lists(st.one_of(texts, st.builds("{}: {}".format, words, texts))).map("\n".join)
+
+
+@settings(max_examples=800, deadline=None)
+@given(st.one_of(st.binary(), texts.map(str.encode), lines.map(str.encode)))
+@example(b"? [a]\n: b")
+@example(b"{a, b: c}")
+@example("a: \x85*b".encode())
+@example(b"a: \r*b")
+def test_reading_never_raises_and_gives_a_value_or_findings(data: bytes) -> None:
+    document = yamltext.read(data, PATH)
+    assert document.findings or document.value is not None or document.scalars.keys() == {()}
+    for finding in document.findings:
+        assert finding.path == PATH
+        assert 0 <= finding.line <= len(data.decode("utf-8", "replace").splitlines()) + 1
+        assert finding.message in str(finding)
+
+
+def test_a_position_is_that_of_the_key_or_of_the_value_or_of_what_is_around() -> None:
+    document = yamltext.read(b"a:\n  - b: c\n    '\xc3\xa9': [d]\n", PATH)
+    assert document.value == {"a": [{"b": "c", "é": ["d"]}]}
+    assert document.position(("a", 0, "é"), key=True) == (3, 5)
+    assert document.position(("a", 0, "é", 0)) == (3, 11)
+    assert document.position(("a", 0, "é", 0, "nothing")) == (3, 11)
+    assert document.position(("a", 7)) == (2, 3)
+    assert document.position(("z",)) == (1, 1)
+    assert yamltext.dotted(("a", 0, "é", 0)) == "a[0].é[0]"
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("  - The #1 hit", '- "The #1 hit"'),
+        ("  - Q: Who?", '- "Q: Who?"'),
+        ("    new: a: b", 'new: "a: b"'),
+        ("  - text: a: b", '- text: "a: b"'),
+        ('old: say "x"', 'old: "say \\"x\\""'),
+        ("just text", '"just text"'),
+    ],
+)
+def test_a_line_is_shown_with_its_text_in_quotes(line: str, shown: str) -> None:
+    assert yamltext.quote_line(line) == shown
