@@ -19,7 +19,7 @@ from sake_registry.errors import SettingsError
 from sake_registry.wording import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
 FILE_NAME = "sake.toml"
 PREFIX = "SAKE_"
@@ -94,6 +94,7 @@ class Settings(_Section):
     """Everything that can be set, validated."""
 
     model: str = "smollm2-135m"
+    """An alias, a hub id, a folder or a .gguf file; in `sake.toml`, paths are relative to it."""
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     trust_remote_code: bool = False
@@ -140,6 +141,7 @@ def load_settings(
             raise SettingsError(f"{path}: not valid TOML: {error}") from error
         except OSError as error:
             raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
+        _anchor_models(values, root)
     for name, value in _from_environment(os.environ if environ is None else environ).items():
         variable = PREFIX + name.upper().replace(".", "_")
         _put(values, name, value)
@@ -152,6 +154,26 @@ def load_settings(
         return Settings.model_validate(values)
     except ValidationError as error:
         raise SettingsError(_explain(error, root, origin)) from error
+
+
+def _anchor_models(values: dict[str, Any], root: Path) -> None:
+    """Make the paths of models in `sake.toml` absolute: they are relative to the root."""
+    from sake_registry.models.sources import ALIASES, EMBEDDED_MODELS
+
+    def anchored(value: Any, names: Container[str]) -> Any:
+        if not isinstance(value, str) or value.partition("@")[0] in names:
+            return value
+        path = (root / value).absolute()
+        is_model = path.is_dir() or (path.suffix == ".gguf" and path.is_file())
+        return str(path) if value and is_model else value
+
+    aliases = values.get("aliases")
+    if not isinstance(aliases, dict):
+        aliases = {}
+    if "model" in values:
+        values["model"] = anchored(values["model"], {*EMBEDDED_MODELS, *ALIASES, *aliases})
+    for name, value in aliases.items():
+        aliases[name] = anchored(value, EMBEDDED_MODELS)
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:

@@ -88,7 +88,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted: what was built is kept, the next run goes on from there", err=True)
+        compiling = "compile" in (sys.argv if arguments is None else arguments)
+        kept = ": what was built is kept, the next run goes on from there" if compiling else ""
+        click.echo(f"interrupted{kept}", err=True)
         sys.exit(130)
     except BrokenPipeError:
         # The reader has gone (`sake list | head`): nothing is wrong, and nothing can be said.

@@ -7,7 +7,14 @@ from typing import Any
 
 import click
 
-from sake_registry.commands.console import State, emit_json, json_option, model_options, table
+from sake_registry.commands.console import (
+    State,
+    emit_json,
+    json_option,
+    model_options,
+    table,
+    warn,
+)
 
 
 @click.command("ask")
@@ -57,6 +64,9 @@ def command(
     click.echo(f"before:   {prompt}{click.style(asked.before, dim=True)}")
     click.echo(f"after:    {prompt}{click.style(asked.after, bold=True)}")
     click.echo(f"decision: {asked.decision}")
+    click.echo(f"bundle:   {asked.bundle}", err=True)
+    for finding in asked.findings:
+        warn(finding)
     rows = [
         (repr(b), f"{p:.1%}", repr(a), f"{q:.1%}")
         for (b, p), (a, q) in zip(asked.top_before, asked.top_after, strict=True)

@@ -50,19 +50,25 @@ def command(
     sake compile
     sake compile --model gpt2-xl --dtype bfloat16
     """
+    if only and not ids:
+        raise click.UsageError("--only needs edit ids")
     registry = state.registry(fit_settings(options)).sound()  # before torch is imported
 
+    from sake_registry.compiler.plan import make_plan
     from sake_registry.compiler.run import compile_registry
     from sake_registry.distributions.texts import groups
     from sake_registry.history import provenance
+    from sake_registry.models.loading import locate
     from sake_registry.wording import count
 
     settings = registry.settings
+    plan = make_plan(registry, locate(settings), ids, only=only, slim=no_activations)
     # Sources and targets once each; targets that fail are tried in further contexts.
     total = sum(
-        2 * len(g.prompts)
-        for edit in registry.select(ids)
-        for g in groups(edit, settings.compile.prompts)
+        2 * len(group.prompts)
+        for planned in plan.edits
+        if planned.edit and planned.action == "build" and planned.id in plan.chosen
+        for group in groups(planned.edit, settings.compile.prompts)
     )
     with progress("compiling", total, quiet=as_json) as advance:
         result = compile_registry(
@@ -72,7 +78,7 @@ def command(
             slim=no_activations,
             keep_going=keep_going,
             provenance=provenance(registry.root, [settings.edits, "sake.toml"]),
-            progress=lambda edit, n: advance(n, edit) if n else None,
+            progress=lambda edit, n: advance(n, edit),
         )
     if as_json:
         emit_json("compile/1", result.as_json())
@@ -80,21 +86,18 @@ def command(
         _show(result)
     for error in result.failures.values():
         report_error(error)
-    if result.failures and not keep_going:
-        click.echo(
-            f"no bundle: {count(len(result.failures), 'edit')} failed "
-            "(--keep-going leaves them out)", err=True,
-        )  # fmt: skip
+    if result.failures and result.bundle is None:
+        cure = "" if keep_going else " (--keep-going leaves them out)"
+        click.echo(f"no bundle: {count(len(result.failures), 'edit')} failed{cure}", err=True)
         raise click.exceptions.Exit(1)
 
 
 def _show(result: Compiled) -> None:
     from sake_registry.wording import count
 
-    plan = result.plan
-    words = {"build": "built", "refit": "refitted", "reuse": "reused", "remove": "removed"}
-    actions = [planned.action for planned in plan.edits]
-    done = ", ".join(f"{actions.count(a)} {word}" for a, word in words.items() if a in actions)
+    outcomes = list(result.outcomes.values())
+    words = ("built", "refitted", "reused", "removed", "failed", "still to build")
+    done = ", ".join(f"{outcomes.count(word)} {word}" for word in words if word in outcomes)
     click.echo(
         f"{done or 'nothing to do'} · {count(result.texts_run, 'text')} through the model · "
         f"{result.seconds:.1f} s"
@@ -115,4 +118,4 @@ def _show(result: Compiled) -> None:
     elif result.bundle:
         assert result.manifest is not None
         click.echo(f"bundle {result.bundle}")
-        click.echo(f"  key {plan.key[:12]} · content {result.manifest.content_hash[:12]}")
+        click.echo(f"  key {result.plan.key[:12]} · content {result.manifest.content_hash[:12]}")

@@ -23,7 +23,7 @@ def command(state: State, paths: tuple[Path, ...], only_check: bool) -> None:
     sake fmt
     sake fmt --check edits/darrieux-tongue.yaml
     """
-    from sake_registry.edits.files import parse_edit
+    from sake_registry.edits.files import read_file
     from sake_registry.edits.registry import find_files
     from sake_registry.edits.writing import format_text
     from sake_registry.files import write_text
@@ -35,13 +35,13 @@ def command(state: State, paths: tuple[Path, ...], only_check: bool) -> None:
     files = [file for path in paths for file in (find_files(path) if path.is_dir() else [path])]
     changed, wrong = 0, 0
     for path in files:
-        data = path.read_bytes()
-        _, findings = parse_edit(data, path)
+        _, findings = read_file(path)
         errors = [f for f in findings if f.severity == "error"]
         if errors:
             show_findings(errors)
             wrong += 1
             continue
+        data = path.read_bytes()
         text = format_text(data.decode("utf-8-sig"), path)
         if text.encode() != data:
             changed += 1

@@ -33,6 +33,8 @@ def command(
     sake plan
     sake plan --model gpt2-xl --json
     """
+    if only and not ids:
+        raise click.UsageError("--only needs edit ids")
     registry = state.registry(fit_settings(options)).sound()  # before torch is imported
 
     from sake_registry.compiler.plan import make_plan

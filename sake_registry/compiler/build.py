@@ -52,7 +52,8 @@ def build(edit: Edit, keys: EditKeys, shop: Workshop) -> None:
     """Make sure that the store holds an edit's activations, maps and routes.
 
     Raises:
-        BuildError: too few pairs worked; the activations stay in the store.
+        BuildError: too few pairs worked, or they cannot be fitted; the activations stay in the
+            store.
         StorageError: the store cannot be written.
     """
     parts = groups(edit, shop.settings.compile.prompts)
@@ -122,7 +123,7 @@ def fit_groups(
     it is, with a warning.
 
     Raises:
-        BuildError: too few of the fact's pairs worked.
+        BuildError: too few of the fact's pairs worked, or no map can be fitted to them.
     """
     chosen = settings.compile
     tensors: dict[str, Tensor] = {}
@@ -153,10 +154,16 @@ def fit_groups(
             source.append(activations.forced[use.repeat(len(activations.forced) // total)])
         # With forced sources alone, a fact without an old object has only its plain prompts.
         source = source or [activations.plain[use]]
-        fitted = transport.fit(
-            torch.cat(source), activations.target[use], chosen.reg, chosen.solver
-        )
-        single = fitted.to(torch.float32)
+        try:
+            fitted = transport.fit(
+                torch.cat(source), activations.target[use], chosen.reg, chosen.solver
+            )
+            single = fitted.to(torch.float32)
+        except (ValueError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]
+            raise BuildError(
+                f"{edit.id}: no map to '{group.new}' can be fitted: {error}",
+                hint="another dtype: --dtype bfloat16 or float32 (float16 may overflow)",
+            ) from error
         g = len(kept)
         for name in ("source_mean", "target_mean", "basis", "scale"):
             tensors[f"{g}.{name}"] = getattr(single, name).contiguous()

@@ -6,7 +6,7 @@ A plan is a value. Making one loads no model: keys need only the model's identit
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from sake_registry.bundle.format import SUFFIX
@@ -17,7 +17,7 @@ from sake_registry.errors import BundleFormatError, InputError
 from sake_registry.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from sake_registry.bundle.format import Manifest
@@ -60,8 +60,14 @@ class Plan:
     current: bool
     previous: Path | None
 
-    def by_action(self, action: Action) -> tuple[PlannedEdit, ...]:
-        return tuple(planned for planned in self.edits if planned.action == action)
+    def without(self, ids: Collection[str]) -> Plan:
+        """The same plan for a bundle that leaves these edits out."""
+        edits = tuple(planned for planned in self.edits if planned.id not in ids)
+        key = bundle_key((p.id, p.keys.edit) for p in edits if p.keys)
+        path = self.path.parent / _file_name(self.located, key, slim=self.slim)
+        members = [p.edit for p in edits if p.edit]
+        current = _is_current(path, members, partial=self.partial)
+        return replace(self, edits=edits, key=key, path=path, current=current)
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -116,17 +122,17 @@ def make_plan(
     if not only:
         planned += [_removed(id_, registry) for id_ in known if id_ not in keys]
     key = bundle_key((id_, k.edit) for id_, k in keys.items())
-    name = f"{located.source.short}-{located.hash[:8]}-{key[:12]}{'-slim' if slim else ''}{SUFFIX}"
-    path = registry.bundles / name
+    path = registry.bundles / _file_name(located, key, slim=slim)
+    partial = only and bool(ids)
     return Plan(
         located=located,
         edits=tuple(sorted(planned, key=lambda p: p.id)),
         key=key,
         path=path,
         chosen=tuple(edit.id for edit in chosen),
-        partial=only and bool(ids),
+        partial=partial,
         slim=slim,
-        current=_is_current(path, members),
+        current=_is_current(path, members, partial=partial),
         previous=previous,
     )
 
@@ -178,10 +184,14 @@ def _manifest(path: Path | None) -> Manifest | None:
         return None
 
 
-def _is_current(path: Path, members: Sequence[Edit]) -> bool:
-    """Whether a bundle of that key is there. Dates are in no key, but they are in the bundle."""
+def _file_name(located: LocatedModel, key: str, *, slim: bool) -> str:
+    return f"{located.source.short}-{located.hash[:8]}-{key[:12]}{'-slim' if slim else ''}{SUFFIX}"
+
+
+def _is_current(path: Path, members: Sequence[Edit], *, partial: bool) -> bool:
+    """Whether the bundle is there. What is in it but in no key: dates, whether it is partial."""
     manifest = _manifest(path)
-    if manifest is None:
+    if manifest is None or manifest.partial != partial:
         return False
     dates = {edit.id: (edit.valid_from, edit.valid_until) for edit in manifest.edits}
     return dates == {e.id: (e.lifecycle.valid_from, e.lifecycle.valid_until) for e in members}
@@ -194,7 +204,8 @@ def _planned(edit: Edit, keys: EditKeys, store: Store, before: Any) -> PlannedEd
     if not store.has("maps", keys.maps):
         return PlannedEdit(edit.id, "refit", "the fit's settings changed", edit, keys)
     if not store.has("routes", keys.edit):
-        return PlannedEdit(edit.id, "refit", "the router's settings changed", edit, keys)
+        reason = "the router's settings or the edit's unchanged prompts changed"
+        return PlannedEdit(edit.id, "refit", reason, edit, keys)
     return PlannedEdit(edit.id, "reuse", "unchanged" if before else "already built", edit, keys)
 
 
@@ -216,4 +227,19 @@ def find_bundle(registry: Registry, located: LocatedModel) -> Path:
             f"no bundle for {located.source.name} ({located.hash[:8]}) in {registry.bundles}",
             hint="`sake compile` makes one",
         )
+    return found
+
+
+def stale(manifest: Manifest, registry: Registry, located: LocatedModel) -> dict[str, str]:
+    """Where a bundle is not what the registry says now: by edit id, in words."""
+    held = {edit.id: edit.key for edit in manifest.edits}
+    now = keys_of(registry.active, located, registry.settings)
+    found = {}
+    for id_ in sorted({*held, *now}):
+        if id_ not in held:
+            found[id_] = "not in the bundle: `sake compile`"
+        elif id_ not in now:
+            found[id_] = "in the bundle, but no longer active: `sake compile`"
+        elif held[id_] != now[id_].edit:
+            found[id_] = "the bundle holds another version of it, or other settings: `sake compile`"
     return found

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sake_registry.bundle.reader import BundleFile
@@ -13,7 +14,7 @@ from sake_registry.compiler.build import Workshop, build
 from sake_registry.compiler.plan import Plan, make_plan
 from sake_registry.distributions import contexts
 from sake_registry.edits.keys import digest
-from sake_registry.errors import BuildError
+from sake_registry.errors import BuildError, BundleFormatError
 from sake_registry.files import remove_leftovers
 from sake_registry.models.embedder import Embedder
 from sake_registry.models.loading import LoadedModel, load, locate
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_DONE = {"build": "built", "refit": "refitted", "reuse": "reused", "remove": "removed"}
+
 
 @dataclass
 class Compiled:
@@ -46,11 +49,19 @@ class Compiled:
     texts_run: int = 0
     seconds: float = 0.0
 
+    @property
+    def outcomes(self) -> dict[str, str]:
+        """What was done with each edit: built, refitted, reused, removed, failed, to build."""
+        found = {p.id: _DONE[p.action] for p in self.plan.edits if p.edit or self.bundle}
+        found |= dict.fromkeys(self.missing, "still to build")
+        return found | dict.fromkeys(self.failures, "failed")
+
     def as_json(self) -> dict[str, Any]:
         return {
             **self.plan.as_json(),
             "bundle": self.bundle and str(self.bundle),
             "content_hash": self.manifest and self.manifest.content_hash,
+            "outcomes": self.outcomes,
             "built": self.built,
             "failures": {id_: error.message for id_, error in self.failures.items()},
             "missing": self.missing,
@@ -97,10 +108,17 @@ def compile_registry(
     plan = make_plan(registry, located, ids, only=only, slim=slim)
     result = Compiled(plan)
     if plan.current and not ids:
-        with BundleFile(plan.path) as bundle:
-            result.bundle, result.manifest = plan.path, bundle.manifest
-        result.seconds = time.monotonic() - started
-        return result
+        try:
+            with BundleFile(plan.path) as bundle:
+                bundle.verify()
+                result.bundle, result.manifest = plan.path, bundle.manifest
+        except BundleFormatError as error:
+            log.warning("%s: it is written anew", error.message)
+        else:
+            with suppress(OSError):  # the newest bundle is the one last asked for
+                plan.path.touch()
+            result.seconds = time.monotonic() - started
+            return result
     store = Store(registry.store)
     with _Bench(plan, registry, store) as bench, store.lock():
         remove_leftovers(registry.bundles)  # their writers hold this lock as well
@@ -115,17 +133,18 @@ def compile_registry(
             else:
                 if planned.action != "reuse":
                     result.built.append(planned.id)
-            progress(planned.id, 0)
         result.texts_run = bench.shop.texts_run
         if result.failures and keep_going:
-            plan = result.plan = _without(plan, set(result.failures), registry)
+            plan = result.plan = plan.without(result.failures)
         result.missing = [
             planned.id
             for planned in plan.edits
             if planned.keys and planned.id not in result.failures
             and not store.has("routes", planned.keys.edit)
         ]  # fmt: skip
-        if not result.missing and (keep_going or not result.failures):
+        # Where every edit failed, there is nothing to put into a bundle.
+        sound = not result.failures or (keep_going and any(p.edit for p in plan.edits))
+        if sound and not result.missing:
             probe, architecture = bench.probe()
             result.manifest = assemble(
                 plan, store, registry.settings, probe, architecture, provenance or {}
@@ -133,15 +152,6 @@ def compile_registry(
             result.bundle = plan.path
     result.seconds = time.monotonic() - started
     return result
-
-
-def _without(plan: Plan, failed: set[str], registry: Registry) -> Plan:
-    """The plan for the edits that did not fail."""
-    left = [p.id for p in plan.edits if p.edit is not None and p.id not in failed]
-    if not left:
-        raise BuildError("every edit failed: there is nothing to put into a bundle")
-    rest = make_plan(registry, plan.located, left, only=True, slim=plan.slim)
-    return replace(rest, partial=plan.partial)
 
 
 class _Bench:

@@ -2,7 +2,8 @@
 
 One table for everything; `[contexts.…]` in `sake.toml` adds to it or replaces a template of
 the same name. `{prompt}` is the prompt, `{old}` and `{new}` its objects, `{fact}` the edit's
-first prompt with its new object (of a forced context: with its old one).
+first prompt with its new object (of a forced context: with its old one). A template ends in
+`{prompt}`: the activation is read at the last position, right before the object.
 """
 
 from __future__ import annotations
@@ -63,17 +64,17 @@ def choose(settings: Settings) -> Contexts:
     """The contexts that the settings name.
 
     Raises:
-        SettingsError: a name that is in no table, a template without `{prompt}`.
+        SettingsError: a name that is in no table, a template that does not end in `{prompt}`.
     """
     table = {kind: {**TEMPLATES[kind], **getattr(settings.contexts, kind)} for kind in TEMPLATES}
     for kind, templates in table.items():
         for name, template in templates.items():
             unknown = set(re.findall(r"\{\w*\}", template)) - _FIELDS
-            if "{prompt}" not in template or unknown:
-                wrong = f"unknown {min(unknown)}" if unknown else "{prompt} is missing"
+            if unknown or not template.endswith("{prompt}"):
+                wrong = f"unknown {min(unknown)}" if unknown else "it does not end in {prompt}"
                 raise SettingsError(
                     f"sake.toml: contexts.{kind}.{name}: {wrong}",
-                    hint=f"a template may use {', '.join(sorted(_FIELDS))}",
+                    hint=f"a template may use {', '.join(sorted(_FIELDS))}, and ends in {{prompt}}",
                 )
     targets = []
     for name in settings.compile.targets:

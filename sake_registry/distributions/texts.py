@@ -67,7 +67,7 @@ def groups(edit: Edit, n: int) -> tuple[Group, ...]:
             prompts=tuple(
                 complete([edit.fill(t) for t in texts], _variants(edit, texts, names), wanted)
             ),
-            written=len(texts),
+            written=len({edit.fill(text) for text in texts}),
         )
         for kind, (old, new), texts, wanted in found
     )

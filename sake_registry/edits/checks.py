@@ -98,6 +98,10 @@ def _prompts(edit: Edit) -> Iterator[Finding]:
             elif SUBJECT not in prompt.text:
                 hint = f"write {SUBJECT} where '{edit.subject}' belongs"
                 yield "SAKE105", "the prompt does not name its subject", loc, hint, "error"
+            elif not names.find(edit.fill(prompt.text), known):
+                hint = "the router takes it for a part of a longer name: word the prompt anew"
+                message = f"'{edit.subject}' is not found as a whole name in this prompt"
+                yield "SAKE114", message, loc, hint, "warning"
             yield from _placeholders(prompt.text, loc)
             if names.find(edit.fill(prompt.text), [edit.new]):
                 hint = "end the prompt right before the object"
@@ -110,6 +114,15 @@ def _prompts(edit: Edit) -> Iterator[Finding]:
                 hint = "word one of the two anew" if code == "SAKE108" else "take one of them out"
                 yield code, f"already among the {where}: '{prompt.text}'", loc, hint, "error"
             seen.setdefault(text, kind)
+            if prompt.text.endswith("?"):
+                hint = f"write it so that '{edit.new}' comes next: 'The … of {SUBJECT} is'"
+                yield "SAKE116", "a question is not completed by its answer", loc, hint, "warning"
+    for i, unchanged in enumerate(edit.unchanged):
+        texts = {plainly(unchanged.prompt), plainly(names.mask(
+            unchanged.prompt, names.find(unchanged.prompt, known), SUBJECT))}  # fmt: skip
+        if listed := next((seen[text] for text in texts if text in seen), None):
+            hint = "what must stay as it is cannot be changed: take one of the two out"
+            yield "SAKE115", f"already among the {listed}", ("unchanged", i), hint, "error"
 
 
 def _placeholders(text: str, loc: Loc) -> Iterator[Finding]:

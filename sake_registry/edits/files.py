@@ -137,7 +137,7 @@ def _bad_id(path: Path) -> Diagnostic:
         "SAKE006",
         f"'{path.stem}' is no id: lower-case letters, digits and '-', first a letter or digit",
         path,
-        hint=f"mv '{path}' '{path.with_stem(mended)}'",
+        hint=f"mv -n '{path}' '{path.with_stem(mended)}'",
     )
 
 

@@ -138,12 +138,27 @@ def read(data: bytes, path: Path) -> Document:
         mark = error.problem_mark or error.context_mark
         position = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         shown = document.line(position[0]).strip()
-        hint = f"text with such characters needs quotes: {quote_line(shown)}" if shown else ""
+        hint = _syntax_hint(f"{error.problem}", document.line(position[0]), shown)
         return report("SAKE002", f"{error.problem or error.context}", position, hint)
     if node is None:
         return report("SAKE102", "the file is empty", hint="`sake new` writes a first version")
     document.value = _build(node, (), document, path)
     return document
+
+
+def _syntax_hint(problem: str, line: str, shown: str) -> str:
+    """What most likely mends a line that the YAML parser stumbled over."""
+    if "\t" in line[: len(line) - len(line.lstrip())]:
+        return "a tab stands at the beginning of the line: YAML wants spaces"
+    trap = re.match(r"(- +)?([\w-]+: +)?[\[{@`%]", shown)
+    if trap or "mapping values" in problem or ("cannot start" in problem and shown[:1] == "-"):
+        return f"text with such characters needs quotes: {quote_line(shown)}"
+    if re.match(r"(- |[\w-]+: *)\"[^\"]*\"\s*[^\s#,}\]]", shown):
+        return "text stands behind the closing quotation mark: put all of it between the marks"
+    return (
+        "look at this line and the one above it: a missing ':', '- ' or space after it, other "
+        "indentation than its neighbours, a quotation mark or bracket that is not closed"
+    )
 
 
 def _survey(text: str, report: Any) -> bool:

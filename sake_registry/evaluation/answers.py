@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sake_registry.models.reading import pad
+from sake_registry.errors import InputError
+from sake_registry.models.reading import pad, pad_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -42,11 +43,13 @@ def answer(
     """
     tokenizer = edited.tokenizer
     encoded = [tokenizer(prompt).input_ids for prompt in prompts]
+    if not all(encoded):
+        raise InputError("an empty prompt has no answer", hint="write what the model completes")
     order = sorted(range(len(prompts)), key=lambda i: (len(encoded[i]), i))
     found: dict[int, Answer] = {}
     for start in range(0, len(order), BATCH):
         chosen = order[start : start + BATCH]
-        ids, mask = pad([encoded[i] for i in chosen], tokenizer.pad_token_id or 0, left=True)
+        ids, mask = pad([encoded[i] for i in chosen], pad_token(tokenizer), left=True)
         before = _generate(edited.model, ids, mask, tokens, tokenizer)
         generation = edited.generate(ids, attention_mask=mask, **_greedy(tokens, tokenizer))
         after = generation.sequences[:, ids.shape[1] :]
@@ -55,7 +58,7 @@ def answer(
                 prompt=prompts[i],
                 before=tokenizer.decode(before[row], skip_special_tokens=True),
                 after=tokenizer.decode(after[row], skip_special_tokens=True),
-                same=_equal(before[row], after[row]),
+                same=_equal(before[row], after[row], tokenizer.eos_token_id),
                 decision=generation.decisions[row],
             )
         progress(len(chosen))
@@ -63,11 +66,17 @@ def answer(
 
 
 def _greedy(tokens: int, tokenizer: Any) -> dict[str, Any]:
+    """The likeliest token at each step, whatever a model's own generation settings add."""
     return {
         "max_new_tokens": tokens,
         "do_sample": False,
         "num_beams": 1,
-        "pad_token_id": tokenizer.pad_token_id,
+        "repetition_penalty": 1.0,
+        "no_repeat_ngram_size": 0,
+        "suppress_tokens": None,
+        "begin_suppress_tokens": None,
+        "bad_words_ids": None,
+        "pad_token_id": pad_token(tokenizer),
     }
 
 
@@ -80,12 +89,14 @@ def _generate(model: Any, ids: Any, mask: Any, tokens: int, tokenizer: Any) -> A
     return out[:, ids.shape[1] :]
 
 
-def _equal(first: Any, second: Any) -> bool:
-    """Equal up to padding: a batch may end earlier when every row has ended."""
-    shared = min(len(first), len(second))
-    return bool(torch.equal(first[:shared], second[:shared])) and (
-        first.unique_consecutive().tolist()[-1:] == second.unique_consecutive().tolist()[-1:]
-    )
+def _equal(first: Any, second: Any, end: int) -> bool:
+    """Equal up to the end of the text: what a batch pads behind it does not count."""
+
+    def text(row: Any) -> list[int]:
+        tokens: list[int] = row.tolist()
+        return tokens[: tokens.index(end)] if end in tokens else tokens
+
+    return text(first) == text(second)
 
 
 def begins_with(text: str, names: Iterable[str]) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from sake_registry.compiler.plan import find_bundle, keys_of
+from sake_registry.compiler.plan import find_bundle, stale
 from sake_registry.evaluation.answers import answer, begins_with
 from sake_registry.models.loading import load, locate
 from sake_registry.runtime.core import load_bundle
@@ -116,49 +116,49 @@ def test_registry(
     edits = registry.select(ids)
     located = locate(registry.settings, model)
     path = bundle or find_bundle(registry, located)
-    opened = load_bundle(path)
-    opened.known(edit.id for edit in edits)
-    loaded = load(located, trust_remote_code=registry.settings.trust_remote_code)
-    keys = keys_of(edits, located, registry.settings)
-    findings = [
-        f"{edit.id}: the bundle holds another version of it, or other settings: `sake compile`"
-        for edit in edits
-        if opened.file.info(edit.id).key != keys[edit.id].edit
-    ]
-    wanted = [row for edit in edits for row in _wanted(edit)]
-    done, rows = 0, []
+    with load_bundle(path) as opened:
+        held = [edit for edit in edits if edit.id in opened.ids]
+        if ids or not held:
+            opened.known(edit.id for edit in edits)
+        loaded = load(located, trust_remote_code=registry.settings.trust_remote_code)
+        findings = [
+            f"{id_}: {text}"
+            for id_, text in stale(opened.manifest, registry, located).items()
+            if not ids or id_ in ids
+        ]
+        wanted = [row for edit in held for row in _wanted(edit)]
+        done, rows = 0, []
 
-    def ran(n: int) -> None:
-        nonlocal done
-        done += n
-        progress(done, len(wanted))
+        def ran(n: int) -> None:
+            nonlocal done
+            done += n
+            progress(done, len(wanted))
 
-    with opened.attach(loaded.model, loaded.tokenizer, source=located.folder) as edited:
-        for edit in edits:
-            mine = [row for row in wanted if row[0] is edit]
-            answers = answer(edited, [prompt for _, _, prompt, _ in mine], TOKENS, ran)
-            for (_, kind, prompt, expected), given in zip(mine, answers, strict=True):
-                ok = given.same if kind == "unchanged" else begins_with(given.after, expected)
-                rows.append(
-                    Row(
-                        edit=edit.id,
-                        kind=kind,
-                        prompt=prompt,
-                        before=given.before,
-                        after=given.after,
-                        expected=expected[0] if kind != "unchanged" else given.before.strip(),
-                        ok=ok,
-                        decision=given.decision.as_json(),
-                        decision_text=str(given.decision),
+        with opened.attach(loaded.model, loaded.tokenizer, source=located.folder) as edited:
+            for edit in held:
+                mine = [row for row in wanted if row[0] is edit]
+                answers = answer(edited, [prompt for _, _, prompt, _ in mine], TOKENS, ran)
+                for (_, kind, prompt, expected), given in zip(mine, answers, strict=True):
+                    ok = given.same if kind == "unchanged" else begins_with(given.after, expected)
+                    rows.append(
+                        Row(
+                            edit=edit.id,
+                            kind=kind,
+                            prompt=prompt,
+                            before=given.before,
+                            after=given.after,
+                            expected=expected[0] if kind != "unchanged" else given.before.strip(),
+                            ok=ok,
+                            decision=given.decision.as_json(),
+                            decision_text=str(given.decision),
+                        )
                     )
-                )
-                if kind == "unchanged" and expected and not begins_with(given.before, expected):
-                    findings.append(
-                        f"{edit.id}: the unedited model does not answer '{prompt}' with "
-                        f"'{expected[0]}' but with '{given.before.strip()[:30]}'"
-                    )
-    opened.close()
-    findings += _already_known(edits, rows)
+                    if kind == "unchanged" and expected and not begins_with(given.before, expected):
+                        findings.append(
+                            f"{edit.id}: the unedited model does not answer '{prompt}' with "
+                            f"'{expected[0]}' but with '{given.before.strip()[:30]}'"
+                        )
+    findings += _already_known(held, rows)
     return TestReport(path, tuple(rows), tuple(findings), registry.settings.test)
 
 

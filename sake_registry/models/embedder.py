@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 MAX_TOKENS = 256
 
 
-def locate_embedder(name: str) -> Path:
-    """The folder of an embedder: `minilm`, a hub id or a folder.
+def locate_embedder(name: str, *, local: bool = False) -> Path:
+    """The folder of an embedder: `minilm`, a hub id or a folder; `local` fetches nothing.
 
     Raises:
         ModelNotFoundError: it is not on this machine and cannot be fetched.
     """
-    return fetch(resolve(name, embedded=EMBEDDED_EMBEDDERS), EMBEDDED_EMBEDDERS)
+    return fetch(resolve(name, embedded=EMBEDDED_EMBEDDERS), EMBEDDED_EMBEDDERS, local=local)
 
 
 class Embedder:

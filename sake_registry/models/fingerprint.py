@@ -12,6 +12,7 @@ import json
 import mmap
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from sake_registry.errors import ModelNotFoundError
@@ -31,7 +32,16 @@ _TOKENIZER_NOISE = {
     "special_tokens_map_file", "processor_class", "tokenizer_class", "backend", "is_local",
     "local_files_only", "clean_up_tokenization_spaces", "model_input_names", "truncation_side",
 }  # fmt: skip
-_VOCABULARIES = ("vocab.json", "merges.txt", "vocab.txt", "tokenizer.model", "spiece.model")
+_VOCABULARIES = (
+    "vocab.json", "merges.txt", "vocab.txt", "tokenizer.model", "spiece.model",
+    "added_tokens.json", "special_tokens_map.json",
+)  # fmt: skip
+_DTYPES = {
+    "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16",
+    "float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2",
+    "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8", "uint8": "U8", "bool": "BOOL",
+}  # fmt: skip
+"""Dtypes of torch as safetensors spells them."""
 
 
 @dataclass(frozen=True)
@@ -103,9 +113,13 @@ def _weight_files(folder: Path) -> tuple[list[Path], Any]:
         if (folder / single).is_file():
             return [folder / single], read
         if index.is_file():
-            names = sorted(
-                set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-            )
+            weight_map = _json(index).get("weight_map")
+            if not (
+                isinstance(weight_map, dict)
+                and all(isinstance(name, str) for name in weight_map.values())
+            ):
+                raise _damaged(index, "index of weights")
+            names = sorted(set(weight_map.values()))
             missing = [name for name in names if not (folder / name).is_file()]
             if missing:
                 raise ModelNotFoundError(
@@ -117,50 +131,77 @@ def _weight_files(folder: Path) -> tuple[list[Path], Any]:
 
 def _safetensors(file: Path) -> list[Any]:
     """Rows of one file; the header is read by hand so that no tensor is ever copied."""
-    with file.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    try:
+        with (
+            file.open("rb") as handle,
+            mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as data,
+        ):
+            return _safetensors_rows(data)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _damaged(file, "safetensors file") from error
+
+
+def _safetensors_rows(data: mmap.mmap) -> list[Any]:
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:start])
+    header.pop("__metadata__", None)
+
+    def row(name: str) -> list[Any]:
+        tensor = header[name]
+        begin, end = tensor["data_offsets"]
+        if not 0 <= begin <= end <= len(data) - start:  # a slice would just be shorter
+            raise ValueError(f"the bytes of {name} are missing")
+        view = memoryview(data)[start + begin : start + end]
         try:
-            length = int.from_bytes(data[:8], "little")
-            header = json.loads(data[8 : 8 + length])
-        except ValueError as error:
-            raise ModelNotFoundError(
-                f"{file} is no safetensors file", hint="fetch the model once more"
-            ) from error
-        start = 8 + length
-        header.pop("__metadata__", None)
+            return [name, tensor["dtype"], tensor["shape"], hashlib.sha256(view).hexdigest()]
+        finally:
+            view.release()
 
-        def row(name: str) -> list[Any]:
-            tensor = header[name]
-            begin, end = tensor["data_offsets"]
-            view = memoryview(data)[start + begin : start + end]
-            try:
-                return [name, tensor["dtype"], tensor["shape"], hashlib.sha256(view).hexdigest()]
-            finally:
-                view.release()
-
-        with ThreadPoolExecutor(2) as pool:  # hashing lets go of the interpreter lock
-            return list(pool.map(row, sorted(header)))
+    with ThreadPoolExecutor(2) as pool:  # hashing lets go of the interpreter lock
+        return list(pool.map(row, sorted(header)))
 
 
 def _pickled(file: Path) -> list[Any]:
     import torch
 
-    tensors = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    return [list(tensor_row(name, tensor)) for name, tensor in sorted(tensors.items())]
+    def read(*, mapped: bool) -> Any:
+        return torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
+
+    try:
+        try:
+            tensors = read(mapped=True)
+        except RuntimeError:  # the format before torch 1.6 cannot be mapped
+            tensors = read(mapped=False)
+        return [list(tensor_row(name, tensor)) for name, tensor in sorted(tensors.items())]
+    except (
+        RuntimeError, ValueError, KeyError, TypeError, AttributeError, EOFError, UnpicklingError,
+    ) as error:  # fmt: skip
+        raise _damaged(file, "torch file of weights") from error
+
+
+def _damaged(file: Path, kind: str) -> ModelNotFoundError:
+    return ModelNotFoundError(
+        f"{file} is no {kind}, or a damaged one", hint="fetch the model once more"
+    )
 
 
 def tensor_row(name: str, tensor: Any) -> tuple[str, str, tuple[int, ...], str]:
     """The row of a torch tensor, as `hash_tensors` takes it."""
     import torch
 
-    dtype = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}.get(
-        str(tensor.dtype).removeprefix("torch."), str(tensor.dtype)
-    )
+    dtype = _DTYPES.get(str(tensor.dtype).removeprefix("torch."), str(tensor.dtype))
     data = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
     return name, dtype, tuple(tensor.shape), hashlib.sha256(data).hexdigest()
 
 
 def _config(folder: Path) -> str:
-    return _digest(_without(_json(folder / "config.json"), _CONFIG_NOISE))
+    config = _json(folder / "config.json")
+    digest = _digest(_without(config, _CONFIG_NOISE))
+    if "auto_map" not in config:
+        return digest
+    # The model comes with code, which computes as much as the configuration does.
+    code = {str(file.relative_to(folder)): sha256(file) for file in folder.rglob("*.py")}
+    return _digest([digest, code])
 
 
 def _tokenizer(folder: Path) -> str:
@@ -181,13 +222,16 @@ def _tokenizer(folder: Path) -> str:
     return _digest(parts)
 
 
-def _json(file: Path) -> Any:
+def _json(file: Path) -> dict[str, Any]:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        value = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise ModelNotFoundError(f"{file}: {error.strerror}", hint="fetch it once more") from error
     except ValueError as error:
         raise ModelNotFoundError(f"{file} is not valid JSON", hint="fetch it once more") from error
+    if not isinstance(value, dict):
+        raise ModelNotFoundError(f"{file} is no JSON object", hint="fetch it once more")
+    return value
 
 
 def _without(mapping: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:

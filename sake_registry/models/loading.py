@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sake_registry.errors import InputError, SetupError, UnsupportedModelError
 from sake_registry.models.fingerprint import ModelIdentity, identify
-from sake_registry.models.sources import ModelSource, fetch, quiet_transformers, resolve
+from sake_registry.models.sources import ModelSource, fetch, quiet_transformers, reason, resolve
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from sake_registry.settings import Settings
 
 log = logging.getLogger(__name__)
+
+_BAD_FILES = (
+    ValueError, OSError, KeyError, RuntimeError, ImportError, AttributeError, TypeError,
+)  # fmt: skip
+"""What transformers raises for files that it cannot make a model of."""
 
 
 @dataclass(frozen=True)
@@ -80,27 +85,32 @@ def load(located: LocatedModel, *, trust_remote_code: bool = False) -> LoadedMod
     """Load a located model in its dtype on its device, in evaluation mode.
 
     Raises:
-        UnsupportedModelError: no causal language model that transformers can load.
+        UnsupportedModelError: no causal language model that transformers can load, whole.
     """
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     tokenizer = load_tokenizer(located.folder, trust_remote_code=trust_remote_code)
     try:
         with quiet_transformers():
-            model: Any = AutoModelForCausalLM.from_pretrained(
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
                 located.folder,
                 dtype=getattr(torch, located.dtype),
                 local_files_only=True,
                 trust_remote_code=trust_remote_code,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # refused below, by name
             )
+        model, found = loaded
+        _refuse_gaps(located.folder, found)
         model = model.to(located.device).eval()
     except torch.OutOfMemoryError as error:
         raise SetupError(
             f"{located.source.name} does not fit into the memory of {located.device}",
             hint="--dtype bfloat16 halves it; --device cpu uses the main memory",
         ) from error
-    except (ValueError, OSError, KeyError) as error:
+    except (*_BAD_FILES, SafetensorError) as error:
         raise _cannot_load(located.folder, error) from error
     return LoadedModel(located, model, tokenizer)
 
@@ -113,7 +123,7 @@ def load_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=trust_remote_code
         )
-    except (ValueError, OSError, KeyError) as error:
+    except _BAD_FILES as error:
         raise _cannot_load(folder, error) from error
     if tokenizer.pad_token is None:
         # Padding is masked: any token will do.
@@ -121,12 +131,24 @@ def load_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:
     return tokenizer
 
 
+def _refuse_gaps(folder: Path, found: dict[str, Any]) -> None:
+    """Refuse a checkpoint of which weights are missing: transformers draws them at random."""
+    for problem, keys in (
+        ("is missing", found["missing_keys"]),
+        ("has another shape than the model's", (key for key, *_ in found["mismatched_keys"])),
+    ):
+        for key in sorted(keys):
+            raise UnsupportedModelError(
+                f"{folder} cannot be loaded: the weight {key} {problem}",
+                hint="fetch the model once more; its weights and its config.json do not agree",
+            )
+
+
 def _cannot_load(folder: Path, error: Exception) -> UnsupportedModelError:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     hint = "a causal language model of transformers is needed"
     if "trust_remote_code" in str(error):
         hint = "its code comes with the model: --trust-remote-code runs it, if you trust it"
-    return UnsupportedModelError(f"{folder} cannot be loaded: {reason}", hint=hint)
+    return UnsupportedModelError(f"{folder} cannot be loaded: {reason(error)}", hint=hint)
 
 
 def resolve_device(device: str) -> str:
@@ -145,8 +167,9 @@ def resolve_device(device: str) -> str:
         torch.empty(0, device=device)
     # torch raises RuntimeError, AssertionError or NotImplementedError, by build and device.
     except Exception as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"device '{device}': {reason}", hint="cpu, cuda, cuda:1, mps") from error
+        raise InputError(
+            f"device '{device}': {reason(error)}", hint="cpu, cuda, cuda:1, mps"
+        ) from error
     return device
 
 

@@ -27,6 +27,14 @@ PROBE_TEXTS = (
 anywhere in the model moves one of them."""
 
 
+def pad_token(tokenizer: Any) -> int:
+    """The id to pad with. Padding is masked, so any will do where a tokenizer names none."""
+    for token in (tokenizer.pad_token_id, tokenizer.eos_token_id):
+        if token is not None:
+            return int(token)
+    return 0
+
+
 def pad(rows: Sequence[Sequence[int]], token: int, *, left: bool = False) -> tuple[Tensor, Tensor]:
     """Token ids of unequal length as (ids, attention mask), padded on the right or left."""
     width = max(len(row) for row in rows)
@@ -64,7 +72,7 @@ def read_last(
     rows: list[Tensor] = [torch.empty(0)] * len(texts)
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]
-        batch = pad([encoded[i] for i in chosen], tokenizer.pad_token_id)
+        batch = pad([encoded[i] for i in chosen], pad_token(tokenizer))
         ids, mask = (part.to(device) for part in batch)
         hidden, last = site.read(ids, mask), last_positions(mask).tolist()
         for place, i in enumerate(chosen):
@@ -79,7 +87,7 @@ def prove(site: Site, tokenizer: Any) -> int:
     Raises:
         UnsupportedModelError: it is not the site.
     """
-    ids, mask = pad([tokenizer(t).input_ids for t in PROBE_TEXTS[:2]], tokenizer.pad_token_id or 0)
+    ids, mask = pad([tokenizer(t).input_ids for t in PROBE_TEXTS[:2]], pad_token(tokenizer))
     device = next(site.model.parameters()).device
     return site.prove(ids.to(device), mask.to(device))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import logging
 import re
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sake_registry.errors import ModelNotFoundError, UnsupportedModelError
+from sake_registry.errors import MissingExtraError, ModelNotFoundError, UnsupportedModelError
 from sake_registry.files import FileMemory, locked, replacing
 from sake_registry.wording import nearest
 
@@ -42,7 +43,7 @@ WEIGHTS = (
 )
 
 
-_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py"]
 
 
 @dataclass(frozen=True)
@@ -115,8 +116,9 @@ def resolve(
     revision = asked or default
     if ref in embedded:
         return ModelSource(name, "embedded", ref, revision or None)
-    if Path(name).expanduser().is_dir():  # a folder's name may hold an @
-        return ModelSource(name, "folder", str(Path(name).expanduser().resolve()))
+    whole = Path(known.get(base, name)).expanduser()
+    if whole.is_dir():  # a folder's name may hold an @
+        return ModelSource(name, "folder", str(whole.resolve()))
     path = Path(ref).expanduser()
     if path.suffix == ".gguf" and (path.is_file() or not _HUB_ID.fullmatch(ref)):
         return ModelSource(name, "gguf", str(path.resolve()), revision or None)
@@ -145,12 +147,21 @@ def memory() -> FileMemory:
     return FileMemory(cache_folder() / "files.json")
 
 
-def fetch(source: ModelSource, embedded: Mapping[str, Embedded] = EMBEDDED_MODELS) -> Path:
+def fetch(
+    source: ModelSource,
+    embedded: Mapping[str, Embedded] = EMBEDDED_MODELS,
+    *,
+    local: bool = False,
+) -> Path:
     """The folder with the checkpoint of a source; converted or downloaded if need be.
 
+    Args:
+        local: download nothing.
+
     Raises:
-        ModelNotFoundError: it is not on this machine and cannot be fetched.
-        UnsupportedModelError: a conversion that is not known.
+        ModelNotFoundError: it is not on this machine and cannot (or may not) be fetched.
+        UnsupportedModelError: a conversion that is not known, or a file that is no model.
+        MissingExtraError: a conversion for which a package is lacking.
     """
     if source.kind == "embedded":
         model = embedded[source.ref]
@@ -171,7 +182,7 @@ def fetch(source: ModelSource, embedded: Mapping[str, Embedded] = EMBEDDED_MODEL
         if not path.is_dir():
             raise ModelNotFoundError(f"no folder {path}", hint="give the folder of a model")
         return _with_weights(path)
-    return _with_weights(_from_hub(source))
+    return _from_hub(source, local=local)
 
 
 def on_disk(source: ModelSource, embedded: Mapping[str, Embedded] = EMBEDDED_MODELS) -> bool:
@@ -189,14 +200,33 @@ def _with_weights(folder: Path) -> Path:
             f"{folder} holds no model: config.json is missing",
             hint="give a folder as `save_pretrained` writes it",
         )
-    if not any((folder / name).is_file() for name in WEIGHTS):
+    if not _has_weights(folder):
         raise ModelNotFoundError(
             f"{folder} holds no weights", hint=f"one of these files is needed: {', '.join(WEIGHTS)}"
         )
     return folder
 
 
+def _has_weights(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in WEIGHTS)
+
+
+def _is_complete(folder: Path) -> bool:
+    """Whether a snapshot has a configuration and weights, with all shards an index names."""
+    if not ((folder / "config.json").is_file() and _has_weights(folder)):
+        return False
+    first = next(folder / name for name in WEIGHTS if (folder / name).is_file())
+    if first.suffix != ".json":
+        return True
+    try:
+        shards = set(json.loads(first.read_text(encoding="utf-8"))["weight_map"].values())
+        return all((folder / shard).is_file() for shard in shards)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+
+
 def _hub_snapshot(source: ModelSource) -> Path | None:
+    """The snapshot of a hub id in the cache, if it is complete."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
@@ -204,35 +234,46 @@ def _hub_snapshot(source: ModelSource) -> Path | None:
         folder = snapshot_download(source.ref, revision=source.revision, local_files_only=True)
     except (LocalEntryNotFoundError, ValueError):
         return None
-    return Path(folder)
+    return Path(folder) if _is_complete(Path(folder)) else None
 
 
-def _from_hub(source: ModelSource) -> Path:
+def _from_hub(source: ModelSource, *, local: bool) -> Path:
     """The cached snapshot of a hub id, or a download of the files that are needed."""
     cached = _hub_snapshot(source)
     if cached is not None:
         return cached
+    shown = f"{source.ref}@{source.revision}"
+    if local:
+        raise ModelNotFoundError(
+            f"the model {shown} is not in the hub cache", hint=f"`hf download {source.ref}`"
+        )
     from huggingface_hub import snapshot_download
 
-    shown = f"{source.ref}@{source.revision}"
     log.info("downloading %s", shown)
     try:
         for patterns in (_FILES, ["pytorch_model*"]):  # pickled weights only for want of others
             folder = Path(
                 snapshot_download(source.ref, revision=source.revision, allow_patterns=patterns)
             )
-            if any((folder / name).is_file() for name in WEIGHTS):
-                break
-        return folder
+            if _is_complete(folder):
+                return folder
+        # Without a network the hub client answers with whatever part of it is cached.
+        raise FileNotFoundError("config.json or weights are missing from what there is of it")
     # The hub client raises its own, httpx's and the system's errors: whichever it is, the
     # model is not to be had, and its text says why.
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelNotFoundError(
-            f"the model {shown} is neither in the hub cache nor can it be downloaded: {reason}",
+            f"the model {shown} is neither in the hub cache nor can it be downloaded: "
+            f"{reason(error)}",
             hint=f"with a network: `hf download {source.ref}` (gated models: `hf auth login` "
             "first); without one: copy its folder here and use --model FOLDER",
         ) from error
+
+
+def reason(error: Exception) -> str:
+    """The first line of what an error says."""
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
 
 
 def _convert(gguf: Path, dtype: str | None) -> Path:
@@ -254,12 +295,24 @@ def _convert(gguf: Path, dtype: str | None) -> Path:
         from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
         where = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
-        model = AutoModelForCausalLM.from_pretrained(
-            **where,
-            quantization_config=GgufConfig(dequantize=True),
-            dtype=getattr(torch, dtype),
-        )
-        tokenizer = AutoTokenizer.from_pretrained(**where)
+        try:
+            model = AutoModelForCausalLM.from_pretrained(
+                **where,
+                quantization_config=GgufConfig(dequantize=True),
+                dtype=getattr(torch, dtype),
+            )
+            tokenizer = AutoTokenizer.from_pretrained(**where)
+        except ImportError as error:
+            raise MissingExtraError(
+                f"{gguf} cannot be converted: {reason(error)}",
+                hint="pip install 'sake-registry[models]'",
+            ) from error
+        # A damaged file makes its reader stumble anywhere, with whatever error that gives.
+        except Exception as error:
+            raise UnsupportedModelError(
+                f"{gguf} cannot be converted: {reason(error)}",
+                hint="fetch the file once more, or give the folder of a model",
+            ) from error
         with replacing(folder) as temporary:
             model.save_pretrained(temporary)
             tokenizer.save_pretrained(temporary)
@@ -291,12 +344,18 @@ def quiet_transformers() -> Iterator[None]:
 
 def known_models(aliases: Mapping[str, str] | None = None) -> Iterator[ModelSource]:
     """Every model that has a short name, and every one in the hub cache."""
+    named = set()
     for name in dict.fromkeys([*EMBEDDED_MODELS, *ALIASES, *(aliases or {})]):
-        yield resolve(name, aliases)
+        try:
+            source = resolve(name, aliases)
+        except (ModelNotFoundError, RuntimeError) as error:  # RuntimeError: ~nobody/model
+            log.warning("the alias '%s' is no model: %s", name, reason(error))
+            continue
+        named.add(source.ref)
+        yield source
     from huggingface_hub import constants
 
     cache = Path(constants.HF_HUB_CACHE)
-    named = {**ALIASES, **(aliases or {})}.values()
     for folder in sorted(cache.glob("models--*--*")) if cache.is_dir() else ():
         ref = folder.name.removeprefix("models--").replace("--", "/", 1)
         if ref not in named and any((folder / "snapshots").glob("*/config.json")):

@@ -61,6 +61,12 @@ class Bundle:
     def close(self) -> None:
         self.file.close()
 
+    def __enter__(self) -> Bundle:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
     def route(
         self,
         prompts: Sequence[str],
@@ -76,11 +82,11 @@ class Bundle:
         """
         return self.router().decide(prompts, disabled, now)
 
-    def router(self, embed: Embed | None = None) -> Router:
-        """The router over this bundle's edits; made once, `embed` only serves the first time."""
+    def router(self) -> Router:
+        """The router over this bundle's edits, with its embedder proved; made once."""
         with self._lock:
             if self._router is None:
-                self._router = Router(self._entries(), embed or self._embedder())
+                self._router = Router(self._entries(), self._embedder())
             return self._router
 
     def _entries(self) -> Iterable[RouterEntry]:
@@ -99,7 +105,8 @@ class Bundle:
         from sake_registry.models.embedder import Embedder, locate_embedder
         from sake_registry.models.fingerprint import embedder_hash
 
-        folder = locate_embedder(self.manifest.embedder.name)
+        # A bundle is untrusted: what it names is looked for here, and not fetched.
+        folder = locate_embedder(self.manifest.embedder.name, local=True)
         expected, found = self.manifest.model.identity.embedder, embedder_hash(folder)
         if found != expected:
             raise ModelMismatchError(

@@ -10,6 +10,7 @@ Guarantees (DESIGN, invariants 1 to 4, 8):
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,12 +18,16 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sake_registry.errors import ModelMismatchError, ModelNotFoundError, UnsupportedModelError
+from sake_registry.errors import (
+    InputError,
+    ModelMismatchError,
+    UnsupportedModelError,
+)
 from sake_registry.models import fingerprint
 from sake_registry.models.fingerprint import ModelIdentity
-from sake_registry.models.reading import last_positions, pad, prove, read_probe
+from sake_registry.models.reading import last_positions, pad, pad_token, prove, read_probe
 from sake_registry.models.site import Site
-from sake_registry.models.sources import EMBEDDED_MODELS, ModelSource, fetch, resolve
+from sake_registry.models.sources import ModelSource, fetch, on_disk, resolve
 from sake_registry.runtime.core import check_probe
 
 if TYPE_CHECKING:
@@ -41,6 +46,7 @@ _REFUSED = (
     "assistant_early_exit",
     "custom_generate",
     "prefill_chunk_size",
+    "use_mtp",
 )
 
 
@@ -108,6 +114,7 @@ class Edited:
         self._clock = clock
         self._disabled: frozenset[str] = frozenset()
         check_identity(bundle, model, source)
+        bundle.router()  # its embedder is part of the identity
         self._site: Site | None = Site(model)
         try:
             prove(self._site, tokenizer)
@@ -176,10 +183,19 @@ class Edited:
         """
         site = self._attached()
         self._refuse(options)
-        given = options.pop("input_ids", None)
-        mask = options.pop("attention_mask", None)
-        ids, mask = self._tokenized(given if inputs is None else inputs, mask)
-        decisions = self.decide(self._texts(ids, mask))
+        if isinstance(inputs, Mapping):  # what a tokenizer returns
+            inputs, options = None, {**inputs, **options}
+        given = options.pop("input_ids", None) if inputs is None else inputs
+        ids, mask = self._tokenized(given, options.pop("attention_mask", None))
+        real = self._real(ids, mask)
+        if not bool(real[:, -1].all()):
+            raise UnsupportedModelError(
+                "a row ends in padding: its last position is not the prompt's",
+                hint='pad on the left: tokenizer(…, padding=True, padding_side="left")',
+            )
+        decisions = self.decide(self._texts(ids, real))
+        # Only a mask that was given is handed on: without one the model has its own rule.
+        extra = {} if mask is None else {"attention_mask": mask}
         done = False
 
         def action(hidden: Tensor) -> Tensor | None:
@@ -190,7 +206,7 @@ class Edited:
             return self._steer_last(hidden, decisions)
 
         with site.acting(action) as call:
-            output = self.model.generate(input_ids=ids, attention_mask=mask, **options)
+            output = self.model.generate(input_ids=ids, **extra, **options)
         call.require_firing()
         sequences = output if isinstance(output, torch.Tensor) else output.sequences
         whole = None if isinstance(output, torch.Tensor) else output
@@ -208,12 +224,14 @@ class Edited:
             UnsupportedModelError: `logits_to_keep`, which hides positions, or no firing.
         """
         site = self._attached()
-        if options.get("logits_to_keep"):
+        kept = options.get("logits_to_keep", 0)
+        if isinstance(kept, torch.Tensor) or kept:
             raise UnsupportedModelError(
                 "logits_to_keep hides positions from the site", hint="leave it out"
             )
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        decisions = self.decide(self._texts(input_ids, mask))
+        decisions = self.decide(self._texts(input_ids, self._real(input_ids, mask)))
+        extra = {} if attention_mask is None else {"attention_mask": attention_mask}
 
         def action(hidden: Tensor) -> Tensor | None:
             if all(decision.edit is None for decision in decisions):
@@ -225,7 +243,7 @@ class Edited:
             return result
 
         with site.acting(action) as call:
-            output = self.model(input_ids=input_ids, attention_mask=mask, **options)
+            output = self.model(input_ids=input_ids, **extra, **options)
         call.require_firing()
         return output, decisions
 
@@ -242,7 +260,7 @@ class Edited:
         configs = (options.get("generation_config"), getattr(self.model, "generation_config", None))
         for name in _REFUSED:
             values = [options.get(name), *(getattr(config, name, None) for config in configs)]
-            if any(value is not None for value in values):
+            if any(value is not None and value is not False for value in values):
                 raise UnsupportedModelError(
                     f"generate({name}=…) cannot be edited: its first step is not the model's "
                     "answer to the whole prompt",
@@ -254,28 +272,53 @@ class Edited:
                 hint="give input_ids or prompts",
             )
 
-    def _tokenized(self, inputs: Any, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _tokenized(self, inputs: Any, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Token ids, and their attention mask if one was given or made here."""
         device = next(self.model.parameters()).device
-        if isinstance(inputs, str):
-            inputs = [inputs]
         if isinstance(inputs, torch.Tensor):
-            ids = inputs
-            mask = torch.ones_like(ids) if mask is None else mask
-        elif inputs is not None:
-            token = self.tokenizer.pad_token_id or self.tokenizer.eos_token_id or 0
-            rows = [self.tokenizer(text).input_ids for text in inputs]
-            ids, mask = pad(rows, token, left=True)
-        else:
-            raise UnsupportedModelError("nothing to generate from", hint="give ids or prompts")
+            return inputs.to(device), None if mask is None else mask.to(device)
+        texts = [inputs] if isinstance(inputs, str) else inputs
+        if not isinstance(texts, list | tuple) or not all(isinstance(t, str) for t in texts):
+            raise InputError("generate takes token ids, a prompt, or a list of prompts")
+        if mask is not None:
+            raise InputError("an attention_mask belongs to token ids, not to prompts as text")
+        rows = [self.tokenizer(text).input_ids for text in texts]
+        if not rows or not all(rows):
+            raise InputError("there is nothing to generate from: a prompt is empty")
+        ids, mask = pad(rows, pad_token(self.tokenizer), left=True)
         return ids.to(device), mask.to(device)
 
-    def _texts(self, ids: Tensor, mask: Tensor) -> list[str]:
-        return [
-            self.tokenizer.decode(
-                row[real.bool()], skip_special_tokens=True, clean_up_tokenization_spaces=False
+    def _real(self, ids: Tensor, mask: Tensor | None) -> Tensor:
+        """Which positions hold text: by the mask, or by Hugging Face's rule where there is none."""
+        if mask is None:
+            pad, end = self.tokenizer.pad_token_id, self.tokenizer.eos_token_id
+            found = pad is not None and pad != end and bool((ids == pad).any())
+            return ids != pad if found else torch.ones_like(ids, dtype=torch.bool)
+        if mask.shape != ids.shape:
+            raise UnsupportedModelError(
+                f"the attention mask is {tuple(mask.shape)}, the ids are {tuple(ids.shape)}",
+                hint="give the ids of the whole text: a cache skips what it already holds",
             )
-            for row, real in zip(ids.cpu(), mask.cpu(), strict=True)
-        ]
+        return mask.bool()
+
+    def _texts(self, ids: Tensor, real: Tensor) -> list[str]:
+        """Rows as text. Special tokens, as between the turns of a chat, end a line."""
+        special = set(self.tokenizer.all_special_ids)
+        texts = []
+        for row, keep in zip(ids.cpu(), real.cpu(), strict=True):
+            runs: list[list[int]] = [[]]
+            for token in row[keep].tolist():
+                if token in special:
+                    runs.append([])
+                else:
+                    runs[-1].append(token)
+            decoded = (
+                self.tokenizer.decode(run, clean_up_tokenization_spaces=False)
+                for run in runs
+                if run
+            )
+            texts.append("\n".join(decoded))
+        return texts
 
     def _steer_last(self, hidden: Tensor, decisions: list[Decision]) -> Tensor | None:
         """The prompt's forward pass: rows are the inputs, each repeated for beams or samples."""
@@ -330,9 +373,5 @@ def _origin(model: Any, source: str | Path | None) -> Path | None:
     if name and (path / "config.json").is_file():
         return path
     commit = getattr(model.config, "_commit_hash", None)
-    if not name or (commit is None and name not in EMBEDDED_MODELS):
-        return None
-    try:
-        return fetch(ModelSource(name, "hub", name, commit))
-    except ModelNotFoundError:
-        return None
+    source_of = ModelSource(name, "hub", name, commit)
+    return fetch(source_of) if name and commit and on_disk(source_of) else None

@@ -135,6 +135,38 @@ def test_an_interruption_exits_130_and_a_missing_extra_4(
         assert says in shown.err
 
 
+def test_only_an_interrupted_compile_says_that_what_was_built_is_kept(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(registries, "open_registry", raising(KeyboardInterrupt()))
+    kept = "interrupted: what was built is kept, the next run goes on from there\n"
+    for command, says in (("check", "interrupted\n"), ("compile", kept)):
+        with pytest.raises(SystemExit):
+            commands.main([command])
+        assert capsys.readouterr().err.lstrip() == says
+
+
+def test_fmt_says_which_file_it_cannot_read(
+    registry: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = registry / "edits" / "darrieux.yaml"
+    monkeypatch.setattr(Path, "read_bytes", raising(PermissionError(13, "Permission denied")))
+    with pytest.raises(SystemExit) as raised:
+        commands.main(["fmt", str(path)])
+    assert raised.value.code == 1
+    shown = capsys.readouterr().err
+    assert "error[SAKE001]" in shown
+    assert "cannot be read: Permission denied" in shown
+
+
+@pytest.mark.parametrize("command", ["plan", "compile"])
+def test_only_needs_ids(registry: Path, command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        commands.main(["-C", str(registry), command, "--only"])
+    assert raised.value.code == 2
+    assert "--only needs edit ids" in capsys.readouterr().err
+
+
 def test_the_reader_of_a_pipe_may_leave(registry: Path) -> None:
     for number in range(400):
         text = EDIT.replace("Danielle Darrieux", f"Person {'x' * 100} number {number}")

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 
-from sake_registry import make_plan, open_registry
+from sake_registry import make_plan, open_registry, test_registry
 from sake_registry.bundle.reader import BundleFile
+from sake_registry.commands import cli
+from sake_registry.commands import compile_ as compile_command
+from sake_registry.compiler import run
 from sake_registry.compiler.run import Compiled
 from sake_registry.errors import BuildError, EditFileError, InputError, LockedError
 from sake_registry.models.loading import locate
 from sake_registry.store import Store
 from tests.compiler.conftest import Compile
-from tests.workshop import CAPITAL
+from tests.workshop import CAPITAL, TONGUE
 
 
 def actions(root: Path, overrides: dict[str, object] | None = None) -> dict[str, tuple[str, str]]:
@@ -29,6 +37,20 @@ def change(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
+@contextmanager
+def tolstoy_failing() -> Iterator[None]:
+    real = run.build
+
+    def failing(edit, keys, shop):  # type: ignore[no-untyped-def]
+        if edit.id == "tolstoy-tongue":
+            raise BuildError("tolstoy-tongue: no pair worked")
+        real(edit, keys, shop)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "build", failing)
+        yield
+
+
 def test_the_plan_says_what_and_why_and_does_nothing(root: Path, compile_: Compile) -> None:
     assert set(actions(root).values()) == {("build", "new")}
     assert not (root / ".sake").exists()
@@ -39,7 +61,7 @@ def test_the_plan_says_what_and_why_and_does_nothing(root: Path, compile_: Compi
         ("refit", "the fit's settings changed")
     }
     assert set(actions(root, {"router.threshold": 3.0}).values()) == {
-        ("refit", "the router's settings changed")
+        ("refit", "the router's settings or the edit's unchanged prompts changed")
     }
     change(root / "edits" / "tolstoy-tongue.yaml", "grew up speaking", "grew up talking")
     assert actions(root) == {
@@ -182,33 +204,149 @@ def test_an_edit_that_fails_says_why_and_the_others_are_built(
     assert not (root / "bundles").exists()
     # What was collected for it is kept: other settings fit it without a forward pass.
     assert compile_().texts_run <= 8
-    with pytest.raises(BuildError, match="every edit failed"):
-        compile_(strict, keep_going=True)
+    going = compile_(strict, keep_going=True)
+    assert (going.bundle, list(going.failures)) == (None, list(result.failures))
+    assert set(going.outcomes.values()) == {"failed"}
 
 
 def test_keep_going_leaves_the_failed_one_out(root: Path, compile_: Compile) -> None:
     compile_()
-    # A map cannot be fitted to activations that are not there: one edit fails, the other stands.
-    (root / "edits" / "tolstoy-tongue.yaml").write_text(
-        (root / "edits" / "tolstoy-tongue.yaml").read_text().replace("new: Polish", "new: Czech")
-    )
-    import sake_registry.compiler.run as run
-
-    real = run.build
-
-    def failing(edit, keys, shop):  # type: ignore[no-untyped-def]
-        if edit.id == "tolstoy-tongue":
-            raise BuildError("tolstoy-tongue: no pair worked")
-        real(edit, keys, shop)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "build", failing)
+    change(root / "edits" / "tolstoy-tongue.yaml", "new: Polish", "new: Czech")
+    with tolstoy_failing():
         stopped = compile_()
         assert (stopped.bundle, list(stopped.failures)) == (None, ["tolstoy-tongue"])
         result = compile_(keep_going=True)
     assert list(result.failures) == ["tolstoy-tongue"]
     assert result.manifest is not None
     assert [edit.id for edit in result.manifest.edits] == ["australia-capital"]
+    assert result.outcomes == {"australia-capital": "reused", "tolstoy-tongue": "failed"}
+    assert result.plan.path == result.bundle
+    assert not result.manifest.partial
+
+
+def test_outcomes_are_what_was_done_not_what_was_planned(root: Path, compile_: Compile) -> None:
+    some = compile_(None, "tolstoy-tongue")
+    assert some.outcomes == {"australia-capital": "still to build", "tolstoy-tongue": "built"}
+    assert some.as_json()["outcomes"] == some.outcomes
+    assert set(compile_().outcomes.values()) == {"built", "reused"}
+    (root / "edits" / "australia-capital.yaml").unlink()
+    change(root / "edits" / "tolstoy-tongue.yaml", "new: Polish", "new: Czech")
+    with tolstoy_failing():
+        assert compile_().outcomes == {"tolstoy-tongue": "failed"}
+    assert compile_().outcomes == {"australia-capital": "removed", "tolstoy-tongue": "built"}
+
+
+def test_removals_are_kept_with_keep_going(root: Path, compile_: Compile) -> None:
+    third = root / "edits" / "gone.yaml"
+    third.write_text(TONGUE.replace("Leo Tolstoy", "Anton Chekhov"))
+    compile_()
+    third.unlink()
+    change(root / "edits" / "tolstoy-tongue.yaml", "new: Polish", "new: Czech")
+    with tolstoy_failing():
+        result = compile_(keep_going=True)
+    assert result.outcomes == {
+        "australia-capital": "reused", "gone": "removed", "tolstoy-tongue": "failed",
+    }  # fmt: skip
+
+
+def test_a_damaged_bundle_is_written_anew(compile_: Compile) -> None:
+    first = compile_()
+    assert first.bundle is not None
+    with BundleFile(first.bundle) as file:
+        data = file.activations("tolstoy-tongue")[0]["target"].tobytes()
+    sound = first.bundle.read_bytes()
+    place = sound.index(data)
+    damaged = bytearray(sound)
+    damaged[place] ^= 1
+    first.bundle.write_bytes(bytes(damaged))
+    again = compile_()
+    assert again.texts_run == 0
+    assert again.bundle == first.bundle
+    with BundleFile(first.bundle) as file:
+        file.verify()
+
+
+def test_a_partial_bundle_of_what_is_now_everything_is_written_as_whole(
+    root: Path, compile_: Compile
+) -> None:
+    partial = compile_(None, "tolstoy-tongue", only=True)
+    assert partial.manifest is not None
+    assert partial.manifest.partial
+    (root / "edits" / "australia-capital.yaml").unlink()
+    whole = compile_()
+    assert whole.bundle == partial.bundle
+    assert whole.manifest is not None
+    assert not whole.manifest.partial
+
+
+def test_activations_that_overflow_are_an_edit_that_fails(
+    compile_: Compile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from sake_registry.compiler import build
+
+    real = build.collect
+
+    def overflowing(*arguments: Any) -> Any:
+        rows = real(*arguments)
+        return [replace(group, target=group.target * float("inf")) for group in rows]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(build, "collect", overflowing)
+        error = compile_(None, "tolstoy-tongue").failures["tolstoy-tongue"]
+    assert "activations are not finite" in error.message
+    assert "--dtype" in (error.hint or "")
+
+    def failing(*arguments: Any) -> Any:
+        raise torch.linalg.LinAlgError("svd did not converge")  # type: ignore[attr-defined]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(build.transport, "fit", failing)
+        result = compile_(None, "australia-capital")
+    assert "did not converge" in result.failures["australia-capital"].message
+
+
+def test_after_keep_going_the_edits_in_the_bundle_are_tested(root: Path, compile_: Compile) -> None:
+    with tolstoy_failing():
+        compile_(keep_going=True)
+    report = test_registry(open_registry(root))
+    assert {row.edit for row in report.rows} == {"australia-capital"}
+    assert "tolstoy-tongue: not in the bundle: `sake compile`" in report.findings
+    with pytest.raises(InputError, match="no edit 'tolstoy-tongue' in"):
+        test_registry(open_registry(root), ["tolstoy-tongue"])
+
+
+def test_the_command_says_what_was_done_and_why_not(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(cli, ["-C", str(root), "compile", *arguments])
+
+    totals = []
+
+    @contextmanager
+    def counted(what: str, total: int, *, quiet: bool) -> Iterator[Any]:
+        totals.append(total)
+        yield lambda n, label: None
+
+    monkeypatch.setattr(compile_command, "progress", counted)
+    done = run("tolstoy-tongue")
+    assert done.exit_code == 0
+    assert done.stdout.startswith("1 built, 1 still to build · ")
+    assert run().stdout.startswith("1 built, 1 reused · ")
+    assert run().stdout.startswith("2 reused · 0 texts")
+    # Twelve sources and targets; of the implication, four.
+    assert totals == [24, 32, 0]
+    settings = root / "sake.toml"
+    settings.write_text(settings.read_text().replace("keep_failed = true", ""))
+    for arguments, cure in (((), True), (("--keep-going",), False)):
+        done = run(*arguments)
+        assert done.exit_code == 1
+        assert done.stdout.startswith("2 failed · ")
+        assert done.stderr.count("add prompts that end right before the object") == 2
+        assert "no bundle: 2 edits failed" in done.stderr
+        assert ("(--keep-going leaves them out)" in done.stderr) == cure
 
 
 def test_a_damaged_object_is_built_again(root: Path, compile_: Compile) -> None:
@@ -289,18 +427,9 @@ def test_a_draft_cannot_be_compiled_by_its_id(root: Path, compile_: Compile) -> 
 
 
 def test_after_keep_going_the_bundle_is_found(root: Path, compile_: Compile) -> None:
-    import sake_registry.compiler.run as run
     from sake_registry.compiler.plan import find_bundle
 
-    real = run.build
-
-    def failing(edit, keys, shop):  # type: ignore[no-untyped-def]
-        if edit.id == "tolstoy-tongue":
-            raise BuildError("tolstoy-tongue: no pair worked")
-        real(edit, keys, shop)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "build", failing)
+    with tolstoy_failing():
         result = compile_(keep_going=True)
     registry = open_registry(root)
     assert find_bundle(registry, locate(registry.settings)) == result.bundle

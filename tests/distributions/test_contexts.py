@@ -48,7 +48,9 @@ def test_a_registry_adds_and_replaces_templates() -> None:
     [
         ({"compile": {"targets": ["repeet"]}}, "no target context 'repeet'"),
         ({"compile": {"sources": ["plain", "fored"]}}, "'fored' is no kind of source"),
-        ({"contexts": {"target": {"bad": "{new}"}}}, "{prompt} is missing"),
+        ({"contexts": {"target": {"bad": "{new}"}}}, "bad: it does not end in {prompt}"),
+        ({"contexts": {"forced": {"bad": "{prompt} {new}"}}}, "bad: it does not end in {prompt}"),
+        ({"contexts": {"target": {"bad": "{prompt}\n"}}}, "bad: it does not end in {prompt}"),
         ({"contexts": {"target": {"bad": "{prompt} {nwe}"}}}, "unknown {nwe}"),
     ],
 )

@@ -64,3 +64,9 @@ def test_implications_with_one_answer_are_one_group() -> None:
         ("implication", None, "Warsaw", 1, 20),
     ]
     assert found[1].fact_new == "Leo Tolstoy spoke Polish"
+
+
+def test_an_implication_that_stands_twice_is_written_once() -> None:
+    same = {"prompt": "<subject> came from", "new": "Poland"}
+    _, found = groups(edit(["<subject> spoke"], implications=[same] * 5), 3)
+    assert (found.written, found.added, len(found.prompts)) == (1, 0, 1)

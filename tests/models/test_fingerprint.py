@@ -119,3 +119,82 @@ def test_damaged_weights_are_named(folder: Path) -> None:
     (folder / "model.safetensors").write_bytes(b"no weights at all")
     with pytest.raises(ModelNotFoundError, match=r"model\.safetensors is no safetensors file"):
         identify_model(folder, EMBEDDER)
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "header"])
+def test_incomplete_weights_are_named(folder: Path, damage: str) -> None:
+    path = folder / "model.safetensors"
+    header = b'{"a": {"dtype": "F32"}}'
+    path.write_bytes(
+        {
+            "empty": b"",
+            "cut": path.read_bytes()[:-4],
+            "header": len(header).to_bytes(8, "little") + header,
+        }[damage]
+    )
+    with pytest.raises(ModelNotFoundError, match=r"model\.safetensors is no") as caught:
+        identify_model(folder, EMBEDDER)
+    assert caught.value.hint == "fetch the model once more"
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "{}", '{"weight_map": []}', '{"weight_map": {"a": 1}}']
+)
+def test_a_malformed_index_is_named(folder: Path, text: str) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors.index.json").write_text(text)
+    with pytest.raises(ModelNotFoundError, match=r"model\.safetensors\.index\.json is n"):
+        identify_model(folder, EMBEDDER)
+
+
+def test_pickles_of_old_are_read_and_damaged_ones_named(folder: Path) -> None:
+    whole = identify_model(folder, EMBEDDER)
+    tensors = load_file(folder / "model.safetensors")
+    pickled = folder / "pytorch_model.bin"
+    torch.save(tensors, pickled, _use_new_zipfile_serialization=False)
+    (folder / "model.safetensors").unlink()
+    assert identify_model(folder, EMBEDDER) == whole
+    for data in (b"", b"no weights at all", pickled.read_bytes()[:-100]):
+        pickled.write_bytes(data)
+        with pytest.raises(ModelNotFoundError, match=r"pytorch_model\.bin is no"):
+            identify_model(folder, EMBEDDER)
+
+
+def test_code_of_a_model_counts_where_its_configuration_names_it(folder: Path) -> None:
+    plain = identify_model(folder, EMBEDDER)
+    (folder / "modeling.py").write_text("a = 1")
+    assert identify_model(folder, EMBEDDER) == plain
+    edit_json(folder / "config.json", auto_map={"AutoModelForCausalLM": "modeling.Model"})
+    before = identify_model(folder, EMBEDDER)
+    (folder / "modeling.py").write_text("a = 2")
+    assert identify_model(folder, EMBEDDER).differences(before) == ["config"]
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn,
+        torch.float8_e5m2, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8,
+        torch.bool,
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_tensor_has_the_row_of_its_safetensors_file(tmp_path: Path, dtype: torch.dtype) -> None:
+    tensor = torch.arange(6).reshape(2, 3).to(dtype)
+    save_file({"a": tensor}, tmp_path / "a.safetensors")
+    assert [list(fingerprint.tensor_row("a", tensor))] == [
+        [name, kind, tuple(shape), data]
+        for name, kind, shape, data in fingerprint._safetensors(tmp_path / "a.safetensors")
+    ]
+
+
+@pytest.mark.parametrize("name", ["added_tokens.json", "special_tokens_map.json"])
+def test_added_tokens_count_where_no_fast_tokenizer_holds_them(folder: Path, name: str) -> None:
+    (folder / name).write_text("{}")
+    fast = identify_model(folder, EMBEDDER)
+    (folder / name).write_text('{"<a>": 1}')
+    assert identify_model(folder, EMBEDDER) == fast
+    (folder / "tokenizer.json").unlink()
+    before = identify_model(folder, EMBEDDER)
+    (folder / name).write_text('{"<b>": 1}')
+    assert identify_model(folder, EMBEDDER).differences(before) == ["tokenizer"]

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from pathlib import Path
 
 import pytest
 
-from sake_registry.errors import ModelNotFoundError, UnsupportedModelError
+from sake_registry.errors import MissingExtraError, ModelNotFoundError, UnsupportedModelError
 from sake_registry.models import sources
 from sake_registry.models.loading import load, locate
 from sake_registry.models.sources import ModelSource, fetch, on_disk, resolve
-from sake_registry.settings import Settings
+from sake_registry.settings import Settings, load_settings
 from tests import tiny_models
 from tests.conftest import Run
 
@@ -151,3 +152,143 @@ def test_commands_exit_4_where_there_is_no_model(sake: Run, registry: Path) -> N
         assert out.stdout == ""
         assert "error:" in out.stderr
         assert not (registry / "bundles").exists()
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
+    """What is asked of the hub client, which answers with whatever it has cached."""
+    import huggingface_hub
+
+    real, asked = huggingface_hub.snapshot_download, []
+
+    def download(ref: str, **options: object) -> str:
+        if not options.get("local_files_only"):
+            asked.append(options)
+        return real(ref, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    return asked
+
+
+@pytest.mark.parametrize("lacking", ["config", "weights", "shard", "index"])
+def test_an_incomplete_snapshot_is_not_cached(
+    hub: Path, tmp_path: Path, no_network: list[dict[str, object]], lacking: str
+) -> None:
+    model = tiny_models.make("llama")
+    model.save_pretrained(tmp_path / "model", max_shard_size="20KB")
+    shards = sorted((tmp_path / "model").glob("*.safetensors"))
+    index = tmp_path / "model" / "model.safetensors.index.json"
+    source = resolve("some/model")
+    whole = hub_folder(hub, "some/model", tmp_path / "model")
+    assert on_disk(source)
+    assert fetch(source) == whole
+    assert no_network == []
+    if lacking == "config":
+        (whole / "config.json").unlink()
+    elif lacking == "index":
+        (whole / index.name).write_text("[]")
+    else:
+        for file in (*shards, index) if lacking == "weights" else shards[:1]:
+            (whole / file.name).unlink()
+    assert not on_disk(source)
+    with pytest.raises(ModelNotFoundError, match="neither in the hub cache nor can it be"):
+        fetch(source)
+    assert len(no_network) >= 1
+
+
+def test_nothing_is_downloaded_where_only_local_files_are_wanted(
+    hub: Path, no_network: list[dict[str, object]]
+) -> None:
+    with pytest.raises(ModelNotFoundError, match="some/model@main is not in the hub cache"):
+        fetch(resolve("some/model"), local=True)
+    assert no_network == []
+
+
+def test_code_that_comes_with_a_model_is_downloaded(
+    hub: Path, no_network: list[dict[str, object]]
+) -> None:
+    with pytest.raises(ModelNotFoundError):
+        fetch(resolve("some/model"))
+    patterns = no_network[0]["allow_patterns"]
+    assert isinstance(patterns, list)
+    assert "*.py" in patterns
+
+
+@pytest.mark.parametrize("damage", ["empty", "junk", "cut", "architecture"])
+def test_a_damaged_gguf_is_refused(tmp_path: Path, damage: str) -> None:
+    gguf = sources.EMBEDDED_MODELS["smollm2-135m"].find()
+    assert gguf is not None
+    with gguf.open("rb") as handle:
+        start = handle.read(2_500_000)
+    data = {
+        "empty": b"",
+        "junk": b"no model at all",
+        "cut": start[:2000],
+        "architecture": start.replace(b"llama", b"xlamx"),
+    }[damage]
+    (tmp_path / "a.gguf").write_bytes(data)
+    with pytest.raises(UnsupportedModelError, match=r"a\.gguf cannot be converted"):
+        fetch(resolve(str(tmp_path / "a.gguf")))
+
+
+def test_a_conversion_without_its_package_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import AutoModelForCausalLM
+
+    def lacking(*_: object, **__: object) -> None:
+        raise ImportError("gguf is not installed")
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", lacking)
+    (tmp_path / "a.gguf").write_bytes(b"lacking")
+    with pytest.raises(MissingExtraError, match="gguf is not installed"):
+        fetch(resolve(str(tmp_path / "a.gguf")))
+
+
+def test_an_alias_beats_a_folder_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("gpt2", "smollm2-135m", "mine", "other", "at@home"):
+        (tmp_path / name).mkdir()
+    assert resolve("gpt2").kind == "hub"
+    assert resolve("gpt2@v1").revision == "v1"
+    assert resolve("smollm2-135m").kind == "embedded"
+    assert resolve("mine", {"mine": "me/model"}).ref == "me/model"
+    assert resolve("mine", {"mine": str(tmp_path / "at@home")}).ref == str(tmp_path / "at@home")
+    assert resolve("other").ref == str(tmp_path / "other")
+    assert resolve("./gpt2").ref == str(tmp_path / "gpt2")
+
+
+def test_models_are_listed_once_and_a_bad_alias_hides_none(
+    hub: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    hub_folder(hub, "me/model", tiny_models.save("gpt2", tmp_path / "model"))
+    with caplog.at_level(logging.WARNING):
+        listed = list(sources.known_models({"bad": "no such", "mine": "me/model@v2"}))
+    assert [s.name for s in listed if s.ref == "me/model"] == ["mine"]
+    assert "bad" not in [s.name for s in listed]
+    assert "the alias 'bad' is no model" in caplog.text
+
+
+def test_paths_in_sake_toml_are_relative_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("models/x", "gpt2", "elsewhere"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "models" / "y.gguf").write_bytes(b"")
+    toml = tmp_path / "sake.toml"
+    toml.write_text(
+        'model = "models/x"\n[aliases]\ny = "models/y.gguf"\nhub = "me/model"\n'
+        'small = "smollm2-135m"\n'
+    )
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    settings = load_settings(Path(".."), {}, {})
+    assert resolve(settings.model).ref == str(tmp_path / "models" / "x")
+    assert resolve("y", settings.aliases).ref == str(tmp_path / "models" / "y.gguf")
+    assert (settings.aliases["hub"], settings.aliases["small"]) == ("me/model", "smollm2-135m")
+    # Not what comes from elsewhere, and no folder that an alias beats.
+    assert load_settings(tmp_path, {"model": "models/x"}, {}).model == "models/x"
+    assert load_settings(tmp_path, {}, {"SAKE_MODEL": "models/x"}).model == "models/x"
+    toml.write_text('model = "gpt2"\n')
+    assert load_settings(tmp_path, {}, {}).model == "gpt2"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,7 @@ class MixesRows(CallsHeadTwice):
     [(CallsHeadTwice, "2 times"), (AddsBehindTheHead, "does not lead"), (MixesRows, "one row")],
 )
 def test_a_site_that_is_none_is_refused(wrapper: Any, message: str) -> None:
-    site = Site(wrapper(tiny_models.make("llama")))
+    site = Site(wrapper(tiny_models.make("llama")).eval())
     with pytest.raises(UnsupportedModelError, match=message):
         prove(site, tiny_models.tokenizer())
 
@@ -163,3 +164,24 @@ def test_a_model_without_a_head_is_refused() -> None:
 
     with pytest.raises(UnsupportedModelError, match="output embedding"):
         Site(AutoModel.from_config(tiny_models.make("gpt2").config))
+
+
+def test_a_tokenizer_without_a_padding_token_will_do(llama: Compiled) -> None:
+    """As GPT-2's, Llama-2's and GPT-NeoX's have none."""
+    tokenizer = copy.deepcopy(llama.tokenizer)
+    tokenizer.pad_token = None
+    assert tokenizer.pad_token_id is None
+    with llama.bundle.attach(fresh(llama), tokenizer) as edited:
+        out = edited.generate(["The capital of Australia is", "A"], max_new_tokens=2)
+    assert out.decisions[0].edit == "australia-capital"
+
+
+def test_a_model_in_training_mode_is_refused(llama: Compiled) -> None:
+    with pytest.raises(UnsupportedModelError, match=r"model\.eval\(\)"):
+        llama.bundle.attach(fresh(llama).train(), llama.tokenizer)
+
+
+def test_soft_capped_logits_in_bfloat16_are_no_reason_to_refuse() -> None:
+    for seed in range(12):
+        site = Site(tiny_models.make("gemma2", seed).to(torch.bfloat16))
+        assert prove(site, tiny_models.tokenizer()) == 32

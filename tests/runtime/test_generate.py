@@ -239,3 +239,73 @@ def test_after_detaching_an_edited_call_is_refused(llama: Compiled) -> None:
     edited.detach()  # a second time does no harm
     with pytest.raises(UnsupportedModelError, match="detached"):
         edited.generate(IN_SCOPE[0])
+
+
+def test_what_a_tokenizer_returns_is_taken_as_it_is(llama: Compiled) -> None:
+    encoded = llama.tokenizer(
+        list(PROMPTS), return_tensors="pt", padding=True, padding_side="left",
+        return_token_type_ids=False,
+    )  # fmt: skip
+    with llama.bundle.attach(llama.model, llama.tokenizer) as edited:
+        assert torch.equal(
+            edited.generate(encoded, **GREEDY).sequences,
+            edited.generate(**encoded, **GREEDY).sequences,
+        )
+
+
+def test_without_a_mask_the_model_keeps_its_own_rule(llama: Compiled) -> None:
+    """Left-padded ids alone: Hugging Face takes the mask from the padding token."""
+    ids = llama.batch(*OUT_OF_SCOPE, left=True)["input_ids"]
+    assert (ids == llama.tokenizer.pad_token_id).any()
+    scoped = llama.batch(*PROMPTS, left=True)["input_ids"]
+    bare = llama.model.generate(ids, **GREEDY)
+    with llama.bundle.attach(llama.model, llama.tokenizer) as edited:
+        assert torch.equal(edited.generate(ids, **GREEDY).sequences, bare)
+        decisions = edited.generate(scoped, **GREEDY).decisions
+    assert [d.edit for d in decisions] == ["australia-capital", None, "tolstoy-tongue"]
+
+
+def test_right_padding_is_refused_with_the_cure(llama: Compiled) -> None:
+    batch = llama.batch(*PROMPTS)
+    with (
+        llama.bundle.attach(llama.model, llama.tokenizer) as edited,
+        pytest.raises(UnsupportedModelError, match="ends in padding"),
+    ):
+        edited.generate(**batch, **GREEDY)
+
+
+def test_a_prefix_cache_goes_with_the_whole_text(llama: Compiled) -> None:
+    """Its states do not depend on edits (invariant 2); deciding needs the text that it holds."""
+    ids = llama.tokenizer(IN_SCOPE[0], return_tensors="pt").input_ids
+    with llama.bundle.attach(llama.model, llama.tokenizer) as edited, torch.no_grad():
+        plain = edited.generate(ids, **GREEDY)
+        cache = llama.model(ids[:, :-2], use_cache=True).past_key_values
+        cached = edited.generate(ids, past_key_values=cache, **GREEDY)
+        assert cached.decisions[0].edit == "australia-capital"
+        assert torch.equal(cached.sequences, plain.sequences)
+        cache = llama.model(ids[:, :-2], use_cache=True).past_key_values
+        with pytest.raises(UnsupportedModelError, match="attention mask is"):
+            edited.generate(
+                ids[:, -2:], attention_mask=torch.ones_like(ids), past_key_values=cache, **GREEDY
+            )
+
+
+@pytest.mark.parametrize("inputs", ["", [], ["A", ""], 3, [1, 2], None])
+def test_nothing_to_generate_from_is_wrong_input(llama: Compiled, inputs: Any) -> None:
+    with (
+        llama.bundle.attach(llama.model, llama.tokenizer) as edited,
+        pytest.raises(InputError),
+    ):
+        edited.generate(inputs)
+
+
+def test_special_tokens_end_a_line_of_what_is_decided_on(llama: Compiled) -> None:
+    """A chat's turn that ends in the subject is not glued to the next one's role."""
+    turn = llama.tokenizer("The capital of Australia").input_ids
+    role = llama.tokenizer("assistant").input_ids
+    end = llama.tokenizer.eos_token_id
+    ids = torch.tensor([[end, *turn, end, *role]])
+    with llama.bundle.attach(llama.model, llama.tokenizer) as edited:
+        (text,) = edited._texts(ids, torch.ones_like(ids, dtype=torch.bool))
+        assert text == "The capital of Australia\nassistant"
+        assert edited.generate(ids, **GREEDY).decisions[0].nearest == "australia-capital"
