@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+SUBJECT = "<subject>"
+"""What stands for the subject's name in a prompt."""
+
 # Capitalised words that may stand directly before a name without being a part of it:
 # words that begin sentences, and titles.
 _BEFORE = frozenset(

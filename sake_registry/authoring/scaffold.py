@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 from sake_registry import names
 from sake_registry.edits.files import parse_edit
 from sake_registry.edits.registry import find_files
-from sake_registry.edits.schema import ID_PATTERN, SUBJECT, json_schema
+from sake_registry.edits.schema import ID_PATTERN, json_schema
 from sake_registry.edits.writing import MODELINE
 from sake_registry.edits.yamltext import quoted, scalar
 from sake_registry.errors import ConflictError, EditFileError, InputError
 from sake_registry.files import replacing, storage_errors, write_text
+from sake_registry.names import SUBJECT
 from sake_registry.settings import FILE_NAME
 from sake_registry.wording import count
 

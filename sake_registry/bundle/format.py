@@ -155,10 +155,6 @@ class EditInfo(_Part):
     valid_from: date | None = None
     valid_until: date | None = None
 
-    @property
-    def claim(self) -> str:
-        return f"{self.subject[0]} · {self.relation}: {self.old or '(nothing)'} → {self.new[0]}"
-
 
 class Manifest(_Part):
     """The `meta` dataset: everything about a bundle but its numbers."""

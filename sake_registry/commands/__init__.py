@@ -85,8 +85,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.UsageError as error:
         error.show()
         sys.exit(2)
-    except click.exceptions.Exit as error:
-        sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         compiling = "compile" in (sys.argv if arguments is None else arguments)
         kept = ": what was built is kept, the next run goes on from there" if compiling else ""

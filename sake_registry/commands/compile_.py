@@ -77,6 +77,7 @@ def command(
             only=only,
             slim=no_activations,
             keep_going=keep_going,
+            plan=plan,
             provenance=provenance(registry.root, [settings.edits, "sake.toml"]),
             progress=lambda edit, n: advance(n, edit),
         )

@@ -78,6 +78,7 @@ def compile_registry(
     only: bool = False,
     slim: bool = False,
     keep_going: bool = False,
+    plan: Plan | None = None,
     provenance: Mapping[str, str | bool | None] | None = None,
     progress: Callable[[str, int], None] = lambda edit, texts: None,
 ) -> Compiled:
@@ -93,6 +94,7 @@ def compile_registry(
         only: a partial bundle of just `ids`.
         slim: leave the activations out of the bundle.
         keep_going: leave failed edits out of the bundle.
+        plan: what `make_plan` gave for the same arguments, where it is already made.
         provenance: what is recorded in the bundle beside its keys (the git commit).
         progress: called with an edit's id and the number of texts just run.
 
@@ -104,8 +106,9 @@ def compile_registry(
     """
     started = time.monotonic()
     registry.sound()
-    located = locate(registry.settings, model)
-    plan = make_plan(registry, located, ids, only=only, slim=slim)
+    if plan is None:
+        located = locate(registry.settings, model)
+        plan = make_plan(registry, located, ids, only=only, slim=slim)
     result = Compiled(plan)
     if plan.current and not ids:
         try:

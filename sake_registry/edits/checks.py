@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from sake_registry import names
 from sake_registry.edits.diagnostics import Diagnostic
-from sake_registry.edits.schema import SUBJECT, Edit
+from sake_registry.edits.schema import Edit
 from sake_registry.edits.yamltext import dotted, read
+from sake_registry.names import SUBJECT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

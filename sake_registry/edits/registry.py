@@ -67,7 +67,7 @@ class Registry:
 
         Raises:
             InputError: an id that is not in the registry.
-        EditFileError: an id whose file has errors.
+            EditFileError: an id whose file has errors.
         """
         if not ids:
             return self.active

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError, core_schema
 
+from sake_registry.names import SUBJECT
+
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 
-SUBJECT = "<subject>"
 ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]*")
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]

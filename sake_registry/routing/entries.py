@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sake_registry import names
+from sake_registry.names import SUBJECT
 from sake_registry.routing.representation import MASK, masked_clause
 from sake_registry.routing.router import COUNTER, Need, Route
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-SUBJECT = "<subject>"
 
 
 def anchored_texts(

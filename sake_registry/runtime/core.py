@@ -9,10 +9,9 @@ import torch
 
 from sake_registry import transport
 from sake_registry.bundle.reader import BundleFile
-from sake_registry.errors import InputError, ModelMismatchError
+from sake_registry.errors import ModelMismatchError
 from sake_registry.routing.router import Route, Router, RouterEntry
 from sake_registry.transport import TransportMap
-from sake_registry.wording import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -141,10 +140,8 @@ class Bundle:
             InputError: one that is not.
         """
         found = set(ids)
-        for id_ in sorted(found - set(self.ids)):
-            near = nearest(id_, self.ids)
-            hint = f"did you mean '{near}'?" if near else "`sake inspect` lists the edits in it"
-            raise InputError(f"no edit '{id_}' in {self.path}", hint=hint)
+        for id_ in sorted(found):
+            self.file.info(id_)  # raises for one that is not
         return found
 
     def steer(self, rows: Tensor, decisions: Sequence[Decision]) -> Tensor:

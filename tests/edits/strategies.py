@@ -9,7 +9,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from sake_registry.edits.checks import plainly
-from sake_registry.edits.schema import SUBJECT, Edit
+from sake_registry.edits.schema import Edit
+from sake_registry.names import SUBJECT
 
 # Any text that a UTF-8 file can hold.
 any_text = st.text(st.characters(exclude_categories=["Cs"]))
