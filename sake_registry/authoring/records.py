@@ -1,0 +1,148 @@
+"""Records of benchmark data sets, whatever their format: one fact to edit and its tests.
+
+A record is what a reader (`counterfact`, `rippleedits`, `knowedit`) makes of one entry of a
+data file, and what both the importer (edit files) and the benchmark (tests) begin from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sake_registry.names import SUBJECT
+
+Axis = Literal[
+    "acc",  # the record's own prompt
+    "gen",  # paraphrases (CounterFact), rephrased questions (zsRE)
+    "neighbourhood",  # another subject of the same relation and old object: must not change
+    "di",  # the doubt-raising prompts of B.3
+    "dii",
+    "ci",  # RippleEdits, Cohen et al. 2024: Compositionality I and II,
+    "cii",
+    "sa",  # Subject Aliasing,
+    "rs",  # Relation Specificity,
+    "lg",  # Logical Generalization,
+    "forgetfulness",
+    "portability",  # KnowEdit
+    "locality",
+]
+
+
+@dataclass(frozen=True)
+class Query:
+    """A prompt and the answers that count as right: sets of names, one set an answer."""
+
+    prompt: str
+    answers: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every accepted name, of every accepted answer."""
+        return tuple(dict.fromkeys(name for answer in self.answers for name in answer))
+
+
+@dataclass(frozen=True)
+class Test:
+    """One test of a record.
+
+    Attributes:
+        conditions: what the unedited model must know for the test to be fair (RippleEdits);
+            None where the data do not say.
+        on_edit: the condition is that the edit itself holds (Subject Aliasing).
+        second_relation: of a two-hop test, the relation of the second hop, if the file says.
+    """
+
+    __test__ = False
+
+    axis: Axis
+    query: Query
+    conditions: tuple[Query, ...] | None = ()
+    on_edit: bool = False
+    second_relation: str | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """One fact to edit, with its tests.
+
+    Attributes:
+        id: the id of its edit file.
+        index: its place in the data file, from 0.
+        prompt: the record's own prompt, `<subject>` in place of the subject; ends before the
+            object.
+        relation: the relation's id in the data set (P103, COUNTRY_OF_CITIZENSHIP).
+        new_aliases: other names of the new object that count as right.
+        paraphrases: wordings that come with the record and are no tests, filled in.
+    """
+
+    id: str
+    index: int
+    subject: str
+    relation: str
+    prompt: str
+    new: str
+    old: str | None = None
+    new_aliases: tuple[str, ...] = ()
+    tests: tuple[Test, ...] = ()
+    paraphrases: tuple[str, ...] = ()
+
+    @property
+    def filled(self) -> str:
+        """The record's own prompt with its subject."""
+        return self.prompt.replace(SUBJECT, self.subject)
+
+    @property
+    def new_names(self) -> tuple[str, ...]:
+        return (self.new, *self.new_aliases)
+
+    def of(self, *axes: Axis) -> tuple[Test, ...]:
+        """Its tests on these axes, in the file's order."""
+        return tuple(test for test in self.tests if test.axis in axes)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A record that cannot be used, or only in part: where, and why."""
+
+    index: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"record {self.index}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What lies beside a data file and serves to write prompts without a language model.
+
+    Attributes:
+        patterns: relation id → ParaRel patterns that end in the object, as prompts with
+            `<subject>` (Elazar et al. 2021).
+        phrases: RippleEdits relation → its phrase with `<subject>`.
+        properties: RippleEdits relation → Wikidata property.
+        two_hop: (first relation, second relation) → phrase with `<subject>`.
+        doubts: the doubt-raising templates, by axis.
+    """
+
+    patterns: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    phrases: dict[str, str] = field(default_factory=dict)
+    properties: dict[str, str] = field(default_factory=dict)
+    two_hop: dict[tuple[str, str], str] = field(default_factory=dict)
+    doubts: dict[Axis, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """What was read of a data file: sound records in the file's order, and the other ones.
+
+    `templates` are the prompts of every record (not only the chosen ones) by relation: the
+    pool that paraphrases of one record are drawn from. `unanswerable` counts the tests that
+    are left out because the file has no answer to them (RippleEdits has many).
+    """
+
+    name: str
+    records: tuple[Record, ...]
+    problems: tuple[Problem, ...]
+    templates: dict[str, tuple[str, ...]]
+    resources: Resources
+    unanswerable: int = 0
