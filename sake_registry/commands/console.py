@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -191,3 +191,18 @@ def progress(what: str, total: int, *, quiet: bool) -> Iterator[Callable[[int, s
             bar.update(task, advance=n, description=f"{what} {label}", rate=rate)
 
         yield advance
+
+
+@contextmanager
+def phases(*, quiet: bool) -> Iterator[tuple[Callable[[str, int], None], Callable[[int], None]]]:
+    """Bars one after the other: `phase(what, total)` begins one, `advance(n)` moves it."""
+    with ExitStack() as stack:
+        move: Callable[[int, str], None] = lambda n, label: None  # noqa: E731
+
+        def phase(what: str, total: int) -> None:
+            nonlocal move
+            stack.close()
+            move = stack.enter_context(progress(what, total, quiet=quiet))
+            move(0, "")
+
+        yield phase, lambda n: move(n, "")

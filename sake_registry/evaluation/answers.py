@@ -51,7 +51,7 @@ def answer(
         chosen = order[start : start + BATCH]
         ids, mask = pad([encoded[i] for i in chosen], pad_token(tokenizer), left=True)
         before = _generate(edited.model, ids, mask, tokens, tokenizer)
-        generation = edited.generate(ids, attention_mask=mask, **_greedy(tokens, tokenizer))
+        generation = edited.generate(ids, attention_mask=mask, **greedy(tokens, tokenizer))
         after = generation.sequences[:, ids.shape[1] :]
         for row, i in enumerate(chosen):
             found[i] = Answer(
@@ -65,7 +65,7 @@ def answer(
     return [found[i] for i in range(len(prompts))]
 
 
-def _greedy(tokens: int, tokenizer: Any) -> dict[str, Any]:
+def greedy(tokens: int, tokenizer: Any) -> dict[str, Any]:
     """The likeliest token at each step, whatever a model's own generation settings add."""
     return {
         "max_new_tokens": tokens,
@@ -84,7 +84,7 @@ def _generate(model: Any, ids: Any, mask: Any, tokens: int, tokenizer: Any) -> A
     device = next(model.parameters()).device
     with torch.no_grad():
         out = model.generate(
-            input_ids=ids.to(device), attention_mask=mask.to(device), **_greedy(tokens, tokenizer)
+            input_ids=ids.to(device), attention_mask=mask.to(device), **greedy(tokens, tokenizer)
         )
     return out[:, ids.shape[1] :]
 

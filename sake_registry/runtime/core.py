@@ -85,10 +85,11 @@ class Bundle:
         """The router over this bundle's edits, with its embedder proved; made once."""
         with self._lock:
             if self._router is None:
-                self._router = Router(self._entries(), self._embedder())
+                self._router = Router(self.entries(), self._embedder())
             return self._router
 
-    def _entries(self) -> Iterable[RouterEntry]:
+    def entries(self) -> Iterable[RouterEntry]:
+        """What the router knows of each edit."""
         for edit in self.manifest.edits:
             yield RouterEntry(
                 edit=edit.id,

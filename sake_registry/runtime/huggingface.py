@@ -169,12 +169,20 @@ class Edited:
     # -- edited calls ------------------------------------------------------------------------
 
     @torch.no_grad()
-    def generate(self, inputs: Any = None, **options: Any) -> Generation:
+    def generate(
+        self,
+        inputs: Any = None,
+        *,
+        decisions: Sequence[Decision] | None = None,
+        **options: Any,
+    ) -> Generation:
         """`model.generate` with the edits that are in scope.
 
         Args:
             inputs: token ids (rows, positions) as for `model.generate`, or a prompt, or a list
                 of prompts, which are tokenised and padded here.
+            decisions: one for each row, instead of the router's: for a caller that routes
+                itself, or measures what happens under a decision.
             options: what `model.generate` takes: greedy, sampling, beams, streamers, any cache.
 
         Raises:
@@ -193,7 +201,11 @@ class Edited:
                 "a row ends in padding: its last position is not the prompt's",
                 hint='pad on the left: tokenizer(…, padding=True, padding_side="left")',
             )
-        decisions = self.decide(self._texts(ids, real))
+        if decisions is None:
+            decisions = self.decide(self._texts(ids, real))
+        elif len(decisions) != len(ids):
+            raise InputError(f"{len(decisions)} decisions for {len(ids)} prompts")
+        decided = list(decisions)
         # Only a mask that was given is handed on: without one the model has its own rule.
         extra = {} if mask is None else {"attention_mask": mask}
         done = False
@@ -203,14 +215,14 @@ class Edited:
             if done:
                 return None
             done = True
-            return self._steer_last(hidden, decisions)
+            return self._steer_last(hidden, decided)
 
         with site.acting(action) as call:
             output = self.model.generate(input_ids=ids, **extra, **options)
         call.require_firing()
         sequences = output if isinstance(output, torch.Tensor) else output.sequences
         whole = None if isinstance(output, torch.Tensor) else output
-        return Generation(sequences, decisions, whole, self.tokenizer, ids.shape[1])
+        return Generation(sequences, decided, whole, self.tokenizer, ids.shape[1])
 
     def __call__(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, **options: Any

@@ -1,0 +1,91 @@
+"""Judging replies: pure functions from a reply and what counts as right to a mark.
+
+A mark is True, False, or None where the protocol cannot tell.
+
+- `first-token` (the paper's): the first generated token begins an accepted name. An object's
+  tokens are those after the prompt's in the joint text (DESIGN, invariant 11). Where the new
+  and the old object begin with the same token, that token tells nothing: a tie, not scored.
+- `full-object`: the greedy text begins with the whole of an accepted name.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from sake_registry.distributions.extract import object_token
+from sake_registry.evaluation.answers import begins_with
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sake_registry.authoring.records import Query
+    from sake_registry.evaluation.replies import Reply
+
+Success = Literal["first-token", "full-object"]
+SUCCESSES: tuple[Success, ...] = ("first-token", "full-object")
+Mark = bool | None
+
+
+@dataclass(frozen=True)
+class Marks:
+    """A reply's mark under each success protocol."""
+
+    first: Mark
+    full: Mark
+
+    def under(self, success: Success) -> Mark:
+        return self.first if success == "first-token" else self.full
+
+
+def judge(
+    tokenizer: Any, prompt: str, reply: Reply, accepted: Iterable[str], old: Iterable[str] = ()
+) -> Marks:
+    """Whether a reply gives one of the accepted names.
+
+    Args:
+        old: names of what was said before the edit; they decide what is a tie.
+    """
+    names = [name for name in accepted if name.strip()]
+    right = {object_token(tokenizer, prompt, name) for name in names}
+    wrong = {object_token(tokenizer, prompt, name) for name in old if name.strip()}
+    first = bool(reply.tokens) and reply.tokens[0] in right
+    return Marks(
+        first=None if right & wrong else first,
+        full=begins_with(reply.text, names),
+    )
+
+
+def met(conditions: Sequence[Query] | None, given: Sequence[Marks], success: Success) -> Mark:
+    """Whether a test's conditions hold, given the unedited model's marks on them.
+
+    RippleEdits asks that the model know what the test takes for granted; each of the queries
+    must be answered right. None where the data name no conditions.
+    """
+    if conditions is None:
+        return None
+    return all(bool(marks.under(success)) for marks in given)
+
+
+def comes_back(text: str, old: Iterable[str]) -> bool:
+    """Whether one of the old object's names stands in a text as a whole word."""
+    return any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) for name in old if name.strip())
+
+
+def entropy(text: str) -> float | None:
+    """Weighted entropy of a text's bigrams and trigrams, in bits (Meng et al. 2022a, fluency).
+
+    Low where a text repeats itself. None for a text of fewer than three words.
+    """
+    words = re.findall(r"\w+|[^\w\s]", text)
+    if len(words) < 3:
+        return None
+    total = 0.0
+    for n, weight in ((2, 2 / 3), (3, 4 / 3)):
+        counts = Counter(zip(*(words[i:] for i in range(n)), strict=False))
+        all_ = sum(counts.values())
+        total += weight * -sum(c / all_ * math.log2(c / all_) for c in counts.values())
+    return total / 2
