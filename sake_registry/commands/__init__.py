@@ -88,8 +88,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         error.show()
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
-        compiling = "compile" in (sys.argv if arguments is None else arguments)
-        kept = ": what was built is kept, the next run goes on from there" if compiling else ""
+        resumable = {"compile", "bench"} & set(sys.argv if arguments is None else arguments)
+        kept = ": what was built is kept, the next run goes on from there" if resumable else ""
         click.echo(f"interrupted{kept}", err=True)
         sys.exit(130)
     except BrokenPipeError:

@@ -274,7 +274,11 @@ class _Run:
         self.loaded = load(self.located, trust_remote_code=self.settings.trust_remote_code)
         embedder = Embedder(self.located.embedder_folder)
         self.embed = _remembering(embedder.embed)
-        self.speaker = Speaker(self.loaded, self.store, self.progress.advance)
+        self.doing = ""
+        self.speaker = Speaker(
+            self.loaded, self.store, self.progress.advance,
+            lambda total: self.progress.phase(self.doing, total),
+        )  # fmt: skip
         try:
             asked = self._asked()
             base = self._answers("base", asked)["none"]
@@ -299,9 +303,8 @@ class _Run:
             for test in self.tests[record.id]:
                 tokens = CONTINUATION if test.axis in _LONG else self._tokens(test)
                 found.append(Asked(record, test, Question(test.query.prompt, record.id, tokens)))
-        unrelated = self._unrelated()
-        for i, record in enumerate(self.records):
-            for prompt in unrelated[i * UNRELATED : (i + 1) * UNRELATED]:
+        for record, prompts in zip(self.records, self._unrelated(), strict=True):
+            for prompt in prompts:
                 question = Question(prompt, record.id, ANSWER, related=False)
                 found.append(Asked(record, None, question))
         return found
@@ -314,22 +317,33 @@ class _Run:
         needed = [len(self.speaker.encode(f"{text} {name}")) - alone for name in names_[:1]]
         return max([ANSWER, *needed])
 
-    def _unrelated(self) -> list[str]:
-        """Prompts of other records' neighbourhoods that name no loaded edit's subject."""
-        pool = self.others or self.records
-        prompts = dict.fromkeys(
-            test.query.prompt for record in pool for test in record.of("neighbourhood")
-        )
-        own = {t.query.prompt for r in self.records for t in r.of("neighbourhood")}
+    def _unrelated(self) -> list[list[str]]:
+        """For each edit, prompts of other records' neighbourhoods that name no loaded subject.
+
+        Of records that are not loaded, if there are any.
+        """
         subjects = {record.subject for record in self.records}
+        own = {t.query.prompt for r in self.records for t in r.of("neighbourhood")}
         free = [
-            prompt for prompt in prompts
-            if prompt not in own and not any(
-                names.find(prompt, [subject]) for subject in subjects if subject in prompt
+            prompt
+            for prompt in dict.fromkeys(
+                test.query.prompt
+                for record in self.others or self.records
+                for test in record.of("neighbourhood")
             )
-        ]  # fmt: skip
-        wanted = min(len(free), UNRELATED * len(self.records))
-        return random.Random(self.request.seed).sample(free, wanted)
+            if not (self.others and prompt in own)
+            and not any(names.find(prompt, [s]) for s in subjects if s in prompt)
+        ]
+        random_ = random.Random(self.request.seed)
+        if self.others:
+            drawn = random_.sample(free, min(len(free), UNRELATED * len(self.records)))
+            return [drawn[i * UNRELATED :][:UNRELATED] for i in range(len(self.records))]
+        found = []
+        for record in self.records:
+            mine = {test.query.prompt for test in record.of("neighbourhood")}
+            foreign = [prompt for prompt in free if prompt not in mine]
+            found.append(random_.sample(foreign, min(len(foreign), UNRELATED)))
+        return found
 
     def _conditions(self) -> dict[int, dict[Success, bool | None]]:
         """Whether each test's conditions hold on the unedited model, by the test's identity."""
@@ -342,7 +356,7 @@ class _Run:
         if not queries:
             return {}
         questions = [Question(q.prompt, record.id, ANSWER) for record, q in queries]
-        self.progress.phase("conditions", len({q.prompt for q in questions}))
+        self.doing = "asking base for conditions"
         heard = methods.Base(self.speaker).ask(questions)["none"]
         marks = {
             id(query): judge(self.loaded.tokenizer, query.prompt, h.reply, query.names)
@@ -360,7 +374,7 @@ class _Run:
     def _answers(self, name: str, asked: Sequence[Asked]) -> dict[Scope, list[Heard]]:
         with self._timed(name):
             method = self._method(name)
-            self.progress.phase(f"asking {name}", len(asked))
+            self.doing = f"asking {name}"
             return method.ask([a.question for a in asked])
 
     def _method(self, name: str) -> Method:
@@ -700,14 +714,14 @@ class _Run:
             method = self._method(name)
             assert isinstance(method, Steering)
             if "threshold" in self.request.curves:
-                self.progress.phase(f"thresholds of {name}", len(tests))
+                self.doing = f"thresholds of {name}"
                 drawn = curves.thresholds(lab, method, tests)
                 calibrated = self._calibrated[1] if self._calibrated and name != "sake" else None
                 drawn |= {"chosen": method.settings["router"]["threshold"]}
                 drawn |= {"calibrated": calibrated or "the project's default"}
                 found["threshold_curves"].append(drawn)
             if "prompts" in self.request.curves and name == "sake-paper":
-                self.progress.phase(f"prompts of {name}", len(tests))
+                self.doing = f"prompts of {name}"
                 found["prompt_curve"].append(curves.prompts(lab, method, tests))
             ids = self.request.project or tuple(method.entries)[:1]
             for id_ in ids:

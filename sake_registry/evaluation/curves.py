@@ -54,6 +54,7 @@ def thresholds(lab: Lab, method: Steering, tests: Tests) -> dict[str, Any]:
         Job(q.prompt, 1, d.edit, d.group) for (q, _, _), d in zip(chosen, decisions, strict=True)
     ]
     bare = {q.prompt: Job(q.prompt, 1) for q, _, _ in chosen}
+    lab.speaker.expect(len({*jobs, *bare.values()}))
     replies = lab.speaker.replies([*bare.values(), *(j for j in jobs if j.edit is None)])
     replies |= _steered(lab, method, jobs)
     rows: dict[str, list[tuple[float, bool, bool]]] = {axis: [] for axis in _CURVES}
@@ -88,6 +89,7 @@ def prompts(lab: Lab, method: Steering, tests: Tests) -> dict[str, Any]:
     """
     chosen = [t for t in tests if t[1] in ("acc", "gen") and t[0].edit in method.entries]
     solver, reg = method.settings["compile"]["solver"], method.settings["compile"]["reg"]
+    lab.speaker.expect(len(SIZES) * len(chosen))
     points = []
     for size in SIZES:
         maps, keys = {}, {}

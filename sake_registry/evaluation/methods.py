@@ -19,7 +19,7 @@ from sake_registry.routing.router import Router
 from sake_registry.runtime.core import Bundle, load_bundle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -95,6 +95,7 @@ class Base:
 
     def ask(self, questions: Sequence[Question]) -> dict[Scope, list[Heard]]:
         jobs = [Job(q.prompt, q.tokens) for q in questions]
+        self._speaker.expect(len(set(jobs)))
         replies = self._speaker.replies(jobs)
         return {"none": [Heard(replies[job], None, True) for job in jobs]}
 
@@ -183,6 +184,7 @@ class Steering:
         }
         every = [job for of_scope in jobs.values() for job in of_scope]
         loaded = self._speaker.loaded
+        self._speaker.expect(len(set(every)))
         replies = self._speaker.replies(job for job in every if job.edit is None)
         with self.bundle.attach(
             loaded.model, loaded.tokenizer, source=loaded.located.folder
@@ -260,7 +262,9 @@ class InContext:
             ]
             for scope, edits in decided.items()
         }
-        replies = self._speaker.replies(job for of_scope in jobs.values() for job in of_scope)
+        every = [job for of_scope in jobs.values() for job in of_scope]
+        self._speaker.expect(len(set(every)))
+        replies = self._speaker.replies(every)
         return {
             scope: [
                 Heard(replies[job], edit, edit is None)
@@ -284,19 +288,18 @@ class InWeights:
         edits: Sequence[Edit],
         editor: WeightEditor,
         speaker: Speaker,
-        done: Callable[[str], None] = lambda edit: None,
     ) -> None:
         self.name, self._edits, self._editor = name, {e.id: e for e in edits}, editor
-        self._speaker, self._done = speaker, done
+        self._speaker = speaker
 
     def ask(self, questions: Sequence[Question]) -> dict[Scope, list[Heard]]:
+        self._speaker.expect(4 * len(questions))  # bare and edited, alone and together
         alone: list[Heard | None] = [None] * len(questions)
         for id_, edit in self._edits.items():
             places = [i for i, q in enumerate(questions) if q.edit == id_]
             heard = self._under([edit], [questions[i] for i in places])
             for i, one in zip(places, heard, strict=True):
                 alone[i] = one
-            self._done(id_)
         together = self._under(list(self._edits.values()), list(questions))
         return {"alone": [one for one in alone if one is not None], "together": together}
 

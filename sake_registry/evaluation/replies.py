@@ -69,6 +69,7 @@ class Speaker:
         loaded: the model; whoever changes its weights says so by `state`.
         store: where batches of replies are kept.
         progress: called with the number of replies just had.
+        expect: called with the number of replies that a method is about to ask for.
     """
 
     def __init__(
@@ -76,8 +77,10 @@ class Speaker:
         loaded: LoadedModel,
         store: Store,
         progress: Callable[[int], None] = lambda n: None,
+        expect: Callable[[int], None] = lambda n: None,
     ) -> None:
-        self.loaded, self._store, self.progress = loaded, store, progress
+        self.loaded, self._store = loaded, store
+        self.progress, self.expect = progress, expect
         self._site = Site(loaded.model)
         self._encoded: dict[str, list[int]] = {}
 
