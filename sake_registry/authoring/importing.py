@@ -73,7 +73,7 @@ _LABELS = {
     "P3373": "sibling",
 }  # fmt: skip
 
-MOST = 40
+MOST = 20
 """Prompts of one edit, at most: a relation of many records has hundreds of wordings."""
 _SHORT = 3
 """Characters of a name that is as likely to be an abbreviation."""

@@ -218,6 +218,8 @@ class _Run:
         for name in request.methods:
             if name not in DESCRIPTIONS:
                 raise InputError(f"no method '{name}'", hint=f"there is {', '.join(DESCRIPTIONS)}")
+        if request.threshold is not None and not 0 < request.threshold < float("inf"):
+            raise InputError(f"--threshold {request.threshold:g} is no distance above 0")
         self.settings = settings.model_copy(
             update={"store": str((request.work / "store").absolute())}
         )
@@ -226,6 +228,9 @@ class _Run:
         if not self.records:
             raise InputError(f"{request.file}: no records to measure on")
         chosen = {record.id for record in self.records}
+        for id_ in request.project:
+            if id_ not in chosen:
+                raise InputError(f"no edit '{id_}' in this run", hint="--project takes its ids")
         self.others = [record for record in sound if record.id not in chosen]
         self.edits = {record.id: to_edit(record, request.data) for record in self.records}
         # A test that the record's own prompt meets can be held out by no method.
@@ -280,6 +285,8 @@ class _Run:
             lambda total: self.progress.phase(self.doing, total),
         )  # fmt: skip
         try:
+            if not {*self.request.methods} <= {"base", "sake", *WEIGHTS}:
+                self._threshold()  # what cannot be calibrated is said before hours of work
             asked = self._asked()
             base = self._answers("base", asked)["none"]
             before = {id(a): heard for a, heard in zip(asked, base, strict=True)}
@@ -310,12 +317,10 @@ class _Run:
         return found
 
     def _tokens(self, test: Test) -> int:
-        """As many tokens as the longest name of its first accepted answer needs."""
-        names_ = test.query.answers[0] if test.query.answers else ()
-        text = test.query.prompt
-        alone = len(self.speaker.encode(text))
-        needed = [len(self.speaker.encode(f"{text} {name}")) - alone for name in names_[:1]]
-        return max([ANSWER, *needed])
+        """As many tokens as the answer needs, in the name that the data give first."""
+        text, name = test.query.prompt, next(iter(test.query.names), "")
+        needed = len(self.speaker.encode(f"{text} {name}")) - len(self.speaker.encode(text))
+        return max(ANSWER, needed)
 
     def _unrelated(self) -> list[list[str]]:
         """For each edit, prompts of other records' neighbourhoods that name no loaded subject.
@@ -353,11 +358,9 @@ class _Run:
             for test in record.tests
             for query in test.conditions or ()
         ]
-        if not queries:
-            return {}
         questions = [Question(q.prompt, record.id, ANSWER) for record, q in queries]
         self.doing = "asking base for conditions"
-        heard = methods.Base(self.speaker).ask(questions)["none"]
+        heard = methods.Base(self.speaker).ask(questions)["none"] if questions else []
         marks = {
             id(query): judge(self.loaded.tokenizer, query.prompt, h.reply, query.names)
             for (_, query), h in zip(queries, heard, strict=True)
@@ -454,7 +457,7 @@ class _Run:
         implied, key = self._implied(prompts, settings)
         reg = settings.compile.reg
         maps = methods.implied_maps(method.bundle, implied, reg, solver, self.request.seed)  # type: ignore[arg-type]
-        keys = {e: digest([k, key[e], self.request.seed]) for e, k in method.keys.items()}
+        keys = {e: digest([k, key[e], e, self.request.seed]) for e, k in method.keys.items()}
         return self._steering(name, method.bundle.path, method, keys, maps)
 
     def _steering(
@@ -549,7 +552,7 @@ class _Run:
         scored = {(r.subject, r.relation) for r in self.records}
         pool = [r for r in pool if (r.subject, r.relation) not in scored and r.of("gen")]
         chosen = sample(pool, min(CALIBRATED_ON, len(pool)), self.request.seed)
-        if len(chosen) < 10:
+        if len(chosen) < 10 or not any(r.of("neighbourhood") for r in chosen):
             raise InputError(
                 "there are too few records that are not scored to set a threshold on",
                 hint="--calibrate-on FILE takes another data file; --threshold sets it",
@@ -603,7 +606,7 @@ class _Run:
         """A mark for each reply; of neighbourhood prompts: whether it is what it was."""
         found = []
         for a, h in zip(asked, heard, strict=True):
-            bare = before[id(a)].reply
+            bare = h.bare or before[id(a)].reply
             if a.test is None or a.test.axis == "neighbourhood":
                 first = h.reply.tokens[:1] == bare.tokens[:1]
                 marks = Marks(first, h.reply.tokens[:ANSWER] == bare.tokens[:ANSWER])
@@ -657,7 +660,8 @@ class _Run:
                 sheet.add("spec", "first-token", None, edit, m.first)
                 sheet.add("unchanged", None, None, edit, h.untouched)
             elif test.axis == "locality":
-                same = h.reply.tokens[:ANSWER] == before[id(a)].reply.tokens[:ANSWER]
+                bare = h.bare or before[id(a)].reply
+                same = h.reply.tokens[:ANSWER] == bare.tokens[:ANSWER]
                 sheet.add("locality", None, None, edit, same)
             for success in SUCCESSES:
                 if test.axis in axes:
@@ -725,8 +729,6 @@ class _Run:
                 found["prompt_curve"].append(curves.prompts(lab, method, tests))
             ids = self.request.project or tuple(method.entries)[:1]
             for id_ in ids:
-                if id_ not in self.edits:
-                    raise InputError(f"no edit '{id_}' in this run", hint="--project takes its ids")
                 if id_ in method.entries:
                     drawn = curves.projection(method, id_)
                     found["projections"].append(

@@ -48,7 +48,8 @@ def thresholds(lab: Lab, method: Steering, tests: Tests) -> dict[str, Any]:
     the nearest edit fires, and if it does, it is that edit's map.
     """
     chosen = [t for t in tests if t[1] in ("acc", "gen", "neighbourhood")]
-    entries = [replace(e, threshold=float("inf")) for e in method.entries.values()]
+    # One threshold for all, and not an infinite one: the router compares what share of it is used.
+    entries = [replace(e, threshold=STEPS[-1]) for e in method.entries.values()]
     decisions = Router(entries, lab.embed).decide([question.prompt for question, _, _ in chosen])
     jobs = [
         Job(q.prompt, 1, d.edit, d.group) for (q, _, _), d in zip(chosen, decisions, strict=True)

@@ -66,11 +66,13 @@ class Question:
 @dataclass(frozen=True)
 class Heard:
     """A reply, and which edit had a hand in it; `untouched` says that the model computed what
-    it computes unedited, to the bit."""
+    it computes unedited, to the bit. `bare` is what it says unedited in the same batch, where
+    that is not the batch of `base`."""
 
     reply: Reply
     edit: str | None
     untouched: bool
+    bare: Reply | None = None
 
 
 class Method(Protocol):
@@ -184,8 +186,10 @@ class Steering:
         }
         every = [job for of_scope in jobs.values() for job in of_scope]
         loaded = self._speaker.loaded
-        self._speaker.expect(len(set(every)))
-        replies = self._speaker.replies(job for job in every if job.edit is None)
+        # The batches of `base`: what no edit touches is that very reply, to the bit.
+        bare = [Job(q.prompt, q.tokens) for q in questions]
+        self._speaker.expect(len({*bare, *every}))
+        replies = self._speaker.replies(bare)
         with self.bundle.attach(
             loaded.model, loaded.tokenizer, source=loaded.located.folder
         ) as edited:
@@ -263,8 +267,11 @@ class InContext:
             for scope, edits in decided.items()
         }
         every = [job for of_scope in jobs.values() for job in of_scope]
-        self._speaker.expect(len(set(every)))
-        replies = self._speaker.replies(every)
+        # The batches of `base`: what no edit touches is that very reply, to the bit.
+        bare = [Job(q.prompt, q.tokens) for q in questions]
+        self._speaker.expect(len({*bare, *every}))
+        replies = self._speaker.replies(bare)
+        replies |= self._speaker.replies(job for job in every if job not in replies)
         return {
             scope: [
                 Heard(replies[job], edit, edit is None)
@@ -310,7 +317,7 @@ class InWeights:
         bare = self._speaker.replies(jobs)
         replies = self._speaker.replies(jobs, state=state, under=lambda: self._editor.edited(edits))
         one = edits[0].id if len(edits) == 1 else None
-        return [Heard(replies[j], one, replies[j].bits == bare[j].bits) for j in jobs]
+        return [Heard(replies[j], one, replies[j].bits == bare[j].bits, bare[j]) for j in jobs]
 
 
 def compiled(edit: Edit) -> list[Any]:
@@ -337,7 +344,7 @@ def implied_maps(
         implied: of each edit, plain and target activations of its implications, (k, width).
     """
     found = {}
-    for number, edit in enumerate(bundle.ids):
+    for edit in bundle.ids:
         rows = activations(bundle, edit)[0]
         source, target = torch.cat((rows["plain"], rows["forced"])), rows["target"]
         if edit in implied and len(implied[edit][0]):
@@ -345,7 +352,8 @@ def implied_maps(
             shift = target.mean(0) - source.mean(0)
             likeness = torch.cosine_similarity(after - before, shift[None], dim=1)
             best = likeness.argsort(descending=True, stable=True)[:CHOSEN]
-            generator = torch.Generator().manual_seed(seed * 100_003 + number)
+            # Its own, whatever other edits there are: replies are kept under the edit's key.
+            generator = torch.Generator().manual_seed(int(digest([seed, edit])[:15], 16))
             source = torch.cat((source, _noisy(before[best], generator)))
             target = torch.cat((target, _noisy(after[best], generator)))
         found[edit] = [transport.fit(source, target, reg, solver)]

@@ -12,7 +12,7 @@ import hashlib
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -83,6 +83,10 @@ class Speaker:
         self.progress, self.expect = progress, expect
         self._site = Site(loaded.model)
         self._encoded: dict[str, list[int]] = {}
+        # What a batch pads behind any of them is no part of a reply.
+        given = getattr(loaded.model.generation_config, "eos_token_id", None)
+        more = given if isinstance(given, list) else [given]
+        self._ends = {loaded.tokenizer.eos_token_id, *more} - {None}
 
     def close(self) -> None:
         self._site.remove()
@@ -172,9 +176,9 @@ class Speaker:
         ]
 
     def _reply(self, tokens: list[int], bits: str) -> Reply:
-        end: Any = self.loaded.tokenizer.eos_token_id
-        if end in tokens:
-            tokens = tokens[: tokens.index(end) + 1]
+        end = next((i for i, token in enumerate(tokens) if token in self._ends), None)
+        if end is not None:
+            tokens = tokens[: end + 1]
         text = self.loaded.tokenizer.decode(tokens, skip_special_tokens=True)
         return Reply(tuple(tokens), str(text), bits)
 

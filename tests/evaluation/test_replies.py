@@ -194,11 +194,12 @@ def test_what_changes_the_weights_is_in_force_for_every_missing_batch(tmp_path: 
     assert it.speaker.replies(JOBS) == bare
 
 
-def ending(*ids: int) -> Any:
-    """A tiny model that says one of these tokens soon."""
+def ending(token: int) -> Any:
+    """A tiny model that soon says a token, in some of its replies."""
     model = tiny_models.make("llama")
+    rows = model.get_output_embeddings().weight
     with torch.no_grad():
-        model.get_output_embeddings().weight[list(ids)] *= 4
+        rows[token] = 4 * rows[tiny_models.tokenizer()(".").input_ids[0]]
     return model
 
 
