@@ -55,6 +55,8 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
               help="The data's format, if it is not to be told from the file.")  # fmt: skip
 @click.option("--methods", callback=_names, metavar="A,B", help=f"Of {', '.join(ALL)}.")
 @click.option("--limit", type=click.IntRange(1), help="Measure on so many records.")
+@click.option("--weights-limit", type=click.IntRange(1), metavar="N",
+              help="Methods that change weights on so many of them.")  # fmt: skip
 @click.option("--seed", default=0, show_default=True, help="Which records, and every other draw.")
 @click.option("--prompts", type=click.IntRange(4), help="Prompts an edit is completed to.")
 @click.option("--calibrate-on", type=click.Path(path_type=Path),
@@ -81,6 +83,7 @@ def command(
     kind: str | None,
     methods: tuple[str, ...] | None,
     limit: int | None,
+    weights_limit: int | None,
     seed: int,
     prompts: int | None,
     calibrate_on: Path | None,
@@ -125,6 +128,7 @@ def command(
         methods=methods or tuple(wanted),
         work=work or cache_folder() / "bench",
         limit=limit,
+        weights_limit=weights_limit,
         seed=seed,
         calibrate_on=others,
         threshold=threshold,

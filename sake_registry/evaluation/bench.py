@@ -121,6 +121,7 @@ class Request:
     """What a run is asked for.
 
     Attributes:
+        weights_limit: measure methods that change weights on so many of the records.
         calibrate_on: records that are not scored, to set the published router's threshold on;
             the other records of the data if None.
         threshold: the published router's threshold, instead of calibrating it.
@@ -134,6 +135,7 @@ class Request:
     work: Path
     limit: int | None = None
     seed: int = 0
+    weights_limit: int | None = None
     calibrate_on: DataSet | None = None
     threshold: float | None = None
     curves: tuple[str, ...] = ()
@@ -232,6 +234,8 @@ class _Run:
             if id_ not in chosen:
                 raise InputError(f"no edit '{id_}' in this run", hint="--project takes its ids")
         self.others = [record for record in sound if record.id not in chosen]
+        size = len(self.records) if request.weights_limit is None else request.weights_limit
+        self.in_weights = [r.id for r in sample(self.records, size, request.seed)]
         self.edits = {record.id: to_edit(record, request.data) for record in self.records}
         # A test that the record's own prompt meets can be held out by no method.
         self.tests = {r.id: tuple(t for t in r.tests if t not in held_in(r)) for r in self.records}
@@ -241,6 +245,8 @@ class _Run:
         self.seconds: dict[str, float] = defaultdict(float)
         self.described: list[dict[str, Any]] = []
         self._paper: Steering | None = None
+        # Values that MEMIT optimised: CompMEMIT asks for some of them again.
+        self._targets: dict[Any, Tensor] = {}
         self._calibrated: tuple[float, str] | None = None
 
     # -- preparing ---------------------------------------------------------------------------
@@ -294,10 +300,13 @@ class _Run:
             scores: list[dict[str, Any]] = []
             relations: list[dict[str, Any]] = []
             for name in self.request.methods:
-                for scope, heard in self._answers(name, asked).items():
-                    marks = self._mark(name, scope, asked, heard, before)
-                    scores += self._scores(name, scope, asked, heard, marks, before, known)
-                    relations += self._relations(name, scope, asked, marks)
+                own = asked
+                if name in WEIGHTS:
+                    own = [a for a in asked if a.record.id in self.in_weights]
+                for scope, heard in self._answers(name, own).items():
+                    marks = self._mark(name, scope, own, heard, before)
+                    scores += self._scores(name, scope, own, heard, marks, before, known)
+                    relations += self._relations(name, scope, own, marks)
             drawn = self._curves(asked)
         finally:
             self.speaker.close()
@@ -409,10 +418,17 @@ class _Run:
     def _in_weights(self, name: str) -> Method:
         from sake_registry.evaluation.weights import WeightEditor
 
-        editor = WeightEditor(self.loaded, self.store, name, self.request.seed)  # type: ignore[arg-type]
+        editor = WeightEditor(
+            self.loaded,
+            self.store,
+            name,  # type: ignore[arg-type]
+            self.request.seed,
+            targets=None if name == "rome" else self._targets,
+        )
+        edits = [self.edits[id_] for id_ in self.in_weights]
         self._describe(name)
-        self.described[-1]["settings"] = editor.settings
-        return methods.InWeights(name, list(self.edits.values()), editor, self.speaker)
+        self.described[-1] |= {"settings": editor.settings, "edits": len(edits)}
+        return methods.InWeights(name, edits, editor, self.speaker)
 
     def _describe(self, name: str, method: Steering | None = None) -> None:
         if any(described["name"] == name for described in self.described):

@@ -17,6 +17,7 @@ from sake_registry.errors import InputError, UnsupportedModelError
 from sake_registry.evaluation.weights import WeightEditor, hyper, statistics
 from sake_registry.evaluation.weights.layout import discover, read_keys
 from sake_registry.evaluation.weights.requests import (
+    MAX_PROMPTS,
     Request,
     about,
     all_requests,
@@ -366,7 +367,7 @@ def test_requests_of_an_edit():
     assert [request.new for request in found] == ["Polish"] * 3 + ["Poland"]
     assert {request.name for request in found} == {"Leo Tolstoy"}
     many = edit(prompts=[f"Number {i}: <subject> is" for i in range(20)], implications=[])
-    assert len(all_requests(many)) == 8
+    assert len(all_requests(many)) == MAX_PROMPTS
 
 
 def test_a_prompt_without_its_subject_is_refused(editor: Any):

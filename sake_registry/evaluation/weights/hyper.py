@@ -29,7 +29,7 @@ class Hyper:
         kl: factor of the divergence on "<subject> is a".
         clamp: ‖δ‖ is at most this times the norm of what δ is added to: the projection's output
             (ROME) or the block's (MEMIT).
-        prefixes: (how many, of how many tokens) sampled texts go before the prompt.
+        prefixes: so many neutral sentences go before the prompt, each by itself.
         covariance: MEMIT's λ, the weight of the keys to be left alone.
     """
 
@@ -40,7 +40,7 @@ class Hyper:
     clamp: float
     enough: float = 5e-2
     kl: float = 0.0625
-    prefixes: tuple[tuple[int, int], ...] = ((5, 5), (5, 10))
+    prefixes: int = 20
     covariance: float = 0.0
 
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from sake_registry.edits.schema import Edit
 
-MAX_PROMPTS = 8
-MAX_IMPLICATIONS = 4
+MAX_PROMPTS = 4
+MAX_IMPLICATIONS = 2
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ def own_request(edit: Edit) -> Request:
 def all_requests(edit: Edit) -> list[Request]:
     """One request per prompt of an edit's distribution: what CompMEMIT is given (SAKE, B.2).
 
-    To bound the cost, at most 8 prompts, the first and then written ones before generated ones,
-    and the first 4 implications that name the subject, with their own answers.
+    To bound the cost, at most 4 prompts, the first and then written ones before generated ones,
+    and the first 2 implications that name the subject, with their own answers.
 
     Raises:
         InputError: a prompt does not name the subject.

@@ -42,18 +42,16 @@ def sample(
     rows: int,
     length: int,
     generator: torch.Generator,
-    likeliest: int = _LIKELIEST,
-    openings: Sequence[str] = _OPENINGS,
 ) -> list[list[int]]:
     """Texts of the model as token ids: `rows` lists of `length`, each behind a neutral opening.
 
-    Temperature 1 among the `likeliest` next tokens; special tokens are left out, so that a text
+    Temperature 1 among the `_LIKELIEST` next tokens; special tokens are left out, so that a text
     does not end. The same generator state gives the same texts on one machine.
     """
     model: Any = loaded.model
     tokenizer: Any = loaded.tokenizer
     device = next(model.parameters()).device
-    begun = [tokenizer(words).input_ids for words in openings]
+    begun = [tokenizer(words).input_ids for words in _OPENINGS]
     chosen = torch.randint(len(begun), (rows,), generator=generator).tolist()
     shortest = min(len(opening) for opening in begun)
     ids = torch.tensor([begun[i][:shortest] for i in chosen], device=device)
@@ -63,7 +61,7 @@ def sample(
         out = model(input_ids=written[-1], past_key_values=past, use_cache=True)
         past = out.past_key_values
         logits = out.logits[:, -1].float().index_fill(-1, special, -torch.inf)
-        best, tokens = logits.topk(min(likeliest, logits.shape[-1] - len(special)))
+        best, tokens = logits.topk(min(_LIKELIEST, logits.shape[-1] - len(special)))
         drawn = torch.multinomial(best.softmax(-1).cpu(), 1, generator=generator)
         written.append(tokens.gather(-1, drawn.to(device)))
     texts: list[list[int]] = torch.cat(written, dim=1)[:, :length].tolist()
