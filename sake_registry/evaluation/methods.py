@@ -151,7 +151,6 @@ class Steering:
         path: the compiled bundle.
         keys: of each edit, what its maps depend on; the bundle's own keys if None.
         maps: of each edit, other maps than the bundle's; one a group.
-        source: the folder that the model was loaded from.
     """
 
     scopes: tuple[Scope, ...] = ROUTED
@@ -228,12 +227,9 @@ def contrast_maps(bundle: Bundle) -> dict[str, list[TransportMap]]:
     """
     found = {}
     for edit in bundle.ids:
-        rows = [
-            {n: torch.from_numpy(a.copy()) for n, a in group.items()}
-            for group in bundle.file.activations(edit)
-        ]
         found[edit] = [
-            transport.fit(group["plain"][:1], group["target"][:1], 1.0, "uniform") for group in rows
+            transport.fit(group["plain"][:1], group["target"][:1], 1.0, "uniform")
+            for group in activations(bundle, edit)
         ]
     return found
 

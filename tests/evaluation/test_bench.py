@@ -21,7 +21,7 @@ from sake_registry.authoring.importing import to_edit
 from sake_registry.authoring.records import DataSet
 from sake_registry.compiler import build
 from sake_registry.errors import InputError
-from sake_registry.evaluation import bench, curves
+from sake_registry.evaluation import bench, curves, lineup
 from sake_registry.evaluation.answers import greedy
 from sake_registry.evaluation.bench import Progress, Request
 from sake_registry.evaluation.intervals import estimate
@@ -223,7 +223,7 @@ def no_text_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: Any, **options: Any) -> None:
         raise AssertionError("a text is run")
 
-    for owner, name in ((Speaker, "_run"), (build, "collect"), (bench, "read_last")):
+    for owner, name in ((Speaker, "_run"), (build, "collect"), (lineup, "read_last")):
         assert callable(getattr(owner, name))
         monkeypatch.setattr(owner, name, fail)
 
