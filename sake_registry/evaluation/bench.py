@@ -22,9 +22,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sake_registry import names
-from sake_registry.authoring.importing import import_records, sample, to_edit, without_conflicts
+from sake_registry.authoring.importing import import_into, sample, to_edit, without_conflicts
 from sake_registry.authoring.overlap import held_in, overlaps
-from sake_registry.authoring.scaffold import init_registry
 from sake_registry.compiler.assemble import versions
 from sake_registry.edits.keys import digest
 from sake_registry.edits.registry import Registry, open_registry
@@ -47,7 +46,6 @@ from sake_registry.evaluation.scores import (
 from sake_registry.evaluation.scoring import SUCCESSES, Success, judge, met
 from sake_registry.models.embedder import Embedder
 from sake_registry.models.loading import load, locate
-from sake_registry.settings import FILE_NAME
 from sake_registry.store import Store
 
 if TYPE_CHECKING:
@@ -119,7 +117,10 @@ class _Run:
         self.others = [record for record in sound if record.id not in chosen]
         self.edits = {record.id: to_edit(record, request.data) for record in self.records}
         # A test that the record's own prompt meets can be held out by no method.
-        self.tests = {r.id: tuple(t for t in r.tests if t not in held_in(r)) for r in self.records}
+        self.tests: dict[str, tuple[Test, ...]] = {}
+        for record in self.records:
+            lost = held_in(record)
+            self.tests[record.id] = tuple(test for test in record.tests if test not in lost)
         self._refuse_overlap()
         self.registry = self._register()
 
@@ -143,9 +144,7 @@ class _Run:
         if not (root / "complete").is_file():
             for path in (root / "edits").glob("*.yaml"):
                 path.unlink()
-            if not (root / FILE_NAME).exists():
-                init_registry(root)
-            import_records(self.request.data, self.records, root / "edits")
+            import_into(root, self.request.data, self.records)
             (root / "complete").touch()
         return replace(open_registry(root).sound(), settings=self.settings)
 

@@ -150,16 +150,22 @@ class Lineup:
         self.stage = stage
         self.described: list[dict[str, Any]] = []
         self.calibrated: tuple[float, str] | None = None
+        self._made: dict[str, Method] = {}
         self._paper: Steering | None = None
         # Values that MEMIT optimised: CompMEMIT asks for some of them again.
         self._targets: dict[Any, Tensor] = {}
 
     def method(self, name: str) -> Method:
-        """The method of a name, compiled and ready to be asked.
+        """The method of a name, compiled and ready to be asked; made once.
 
         Raises:
             InputError: no edit could be compiled, or no threshold can be set.
         """
+        if name not in self._made:
+            self._made[name] = self._make(name)
+        return self._made[name]
+
+    def _make(self, name: str) -> Method:
         if name == "base":
             self._describe(name)
             return methods.Base(self.stage.speaker)
@@ -174,7 +180,7 @@ class Lineup:
             self._describe(name, paper)
             return paper
         if name == "uniform":
-            method = self._uniform()
+            method = self._published(name, "uniform")
         elif name == "actadd":
             maps = methods.contrast_maps(paper.bundle)
             keys = {edit: f"actadd {key}" for edit, key in paper.keys.items()}
@@ -203,8 +209,6 @@ class Lineup:
         return methods.InWeights(name, edits, editor, self.stage.speaker)
 
     def _describe(self, name: str, method: Steering | None = None) -> None:
-        if any(described["name"] == name for described in self.described):
-            return
         settings: dict[str, Any] = {}
         threshold = None
         if method is not None:
@@ -230,9 +234,6 @@ class Lineup:
         if self._paper is None:
             self._paper = self._published("sake-paper", "lowrank")
         return self._paper
-
-    def _uniform(self) -> Steering:
-        return self._published("uniform", "uniform")
 
     def _published(self, name: str, solver: str) -> Steering:
         settings = paper_settings(self.stage.registry.settings, self.threshold())

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import torch
 
 from sake_registry import transport
-from sake_registry.edits.keys import digest
+from sake_registry.edits.keys import compiled_text, digest
 from sake_registry.evaluation.replies import Job, Reply
 from sake_registry.routing.router import Router
 from sake_registry.runtime.core import Bundle, load_bundle
@@ -45,7 +45,6 @@ DESCRIPTIONS = {
     "memit": "a change of several layers' weights (Meng et al. 2023)",
     "compmemit": "MEMIT given the edit's other prompts and implications as well (B.2)",
 }
-METHODS = tuple(DESCRIPTIONS)
 WEIGHTS = ("rome", "memit", "compmemit")
 
 
@@ -318,8 +317,6 @@ class InWeights:
 
 def compiled(edit: Edit) -> list[Any]:
     """What of an edit a weight-editing method sees."""
-    from sake_registry.edits.keys import compiled_text
-
     return [edit.id, compiled_text(edit)]
 
 

@@ -30,8 +30,6 @@ CONTINUATION = 40
 """Tokens of the continuations that `relapse` and `fluency` read."""
 ANSWER = 10
 """Tokens of every other reply, unless an accepted name is longer."""
-UNRELATED = 5
-"""Unrelated prompts an edit is charged with for `collateral`."""
 LONG: tuple[Axis, ...] = ("acc", "gen")
 _CLAIMS: tuple[Axis, ...] = ("acc", "gen", "di", "dii")
 """Axes on which the new object is what is wanted instead of the old one."""

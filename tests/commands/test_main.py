@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import pty
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -17,17 +15,6 @@ import pytest
 from sake_registry import commands
 from sake_registry.edits import registry as registries
 from tests.conftest import EDIT, ROOT, Run
-
-
-@pytest.fixture(autouse=True)
-def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The command line sets up logging and variables for its process: here it is ours."""
-    for name in ("TOKENIZERS_PARALLELISM", "HF_HUB_DISABLE_PROGRESS_BARS"):
-        monkeypatch.setenv(name, os.environ.get(name, "1"))
-    logger = logging.getLogger("sake_registry")
-    before = logger.handlers, logger.level, logger.propagate
-    yield
-    logger.handlers, logger.level, logger.propagate = before
 
 
 def on_a_terminal(
