@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 SUBJECT = "<subject>"
 """What stands for the subject's name in a prompt."""
@@ -35,27 +35,58 @@ _BEFORE = frozenset(
 )
 _WORD_BEFORE = re.compile(r"(^|[.!?:;\n\"'“‘(]\s*)?([^\W\d_][\w.’'-]*)[ \t]+$")
 _NEAR = 100  # characters: as far back as the word before a name is looked for
+# A hyphen or an apostrophe inside a word joins ("Guinea-Bissau", "O'Brien"); "'s" does not.
+_BEGIN = r"(?<!\w)(?<!\w[-'’])"
+_END = r"(?!\w)(?![-][^\W_])(?!['’](?!s\b)\w)"
+_BEGINS, _ENDS = re.compile(_BEGIN), re.compile(_END)
+_OTHER_SPACE = re.compile(r"[^\S ]|  ")
 _WORD_AFTER = re.compile(r"[ \t]+([A-Z0-9][\w-]*|[^\W\d_][\w-]*)")
 
 
 @lru_cache(maxsize=4096)
 def _pattern(name: str) -> re.Pattern[str]:
     body = r"\s+".join(re.escape(word) for word in name.split())
-    # A hyphen or an apostrophe inside a word joins ("Guinea-Bissau", "O'Brien"); "'s" does not.
-    return re.compile(rf"(?<!\w)(?<!\w[-'’]){body}(?!\w)(?![-][^\W_])(?!['’](?!s\b)\w)")
+    return re.compile(rf"{_BEGIN}{body}{_END}")
+
+
+def _spans(text: str, name: str) -> Iterator[tuple[int, int]]:
+    """Where a name stands between the ends of words.
+
+    A registry has thousands of names, each for a few texts: a pattern is compiled only for a
+    text with other spaces between its words than single ones.
+    """
+    body = " ".join(name.split())
+    if not body or _OTHER_SPACE.search(text):
+        yield from (match.span() for match in _pattern(name).finditer(text))
+        return
+    start = text.find(body)
+    while start >= 0:
+        end = start + len(body)
+        whole = _BEGINS.match(text, start) and _ENDS.match(text, end)
+        if whole:
+            yield start, end
+        start = text.find(body, end if whole else start + 1)
 
 
 def find(text: str, names: Iterable[str]) -> list[tuple[int, int]]:
     """Where one of the names stands as a whole name; longer names win; in order."""
+    named = {name for name in names if name in text or _scattered(text, name)}
     found: list[tuple[int, int]] = []
-    for name in sorted(set(names), key=lambda n: (-len(n), n)):
+    for name in sorted(named, key=lambda n: (-len(n), n)) if named else ():
         longer = list(found)
-        for match in _pattern(name).finditer(text):
-            start, end = match.span()
+        for start, end in _spans(text, name):
             if any(start < e and s < end for s, e in longer) or _is_part(text, start, end, name):
                 continue
             found.append((start, end))
     return sorted(found)
+
+
+def _scattered(text: str, name: str) -> bool:
+    """Whether every word of a name is somewhere in a text, as it is with other spaces between."""
+    for word in name.split():  # noqa: SIM110 - `all` takes twice the time, and this is for each text
+        if word not in text:
+            return False
+    return True
 
 
 def _is_part(text: str, start: int, end: int, name: str) -> bool:

@@ -112,7 +112,7 @@ def new_edit(registry: Registry, draft: Draft) -> Path:
         data = text.encode()
     except UnicodeEncodeError as error:
         raise InputError("what was given is not UTF-8", hint="set the terminal to UTF-8") from error
-    _, findings = parse_edit(data, path)
+    _, findings = parse_edit(data, path, severities=registry.settings.checks)
     errors = [f for f in findings if f.severity == "error"]
     if errors:
         raise EditFileError(f"{count(len(errors), 'error')}: nothing was written", errors)

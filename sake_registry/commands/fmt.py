@@ -27,15 +27,18 @@ def command(state: State, paths: tuple[Path, ...], only_check: bool) -> None:
     from sake_registry.edits.registry import find_files
     from sake_registry.edits.writing import format_text
     from sake_registry.files import write_text
+    from sake_registry.settings import find_root, load_settings
     from sake_registry.wording import count
 
+    root = find_root(state.folder)
     if not paths:
         registry = state.registry()
         paths = tuple(find_files(registry.root / registry.settings.edits))
     files = [file for path in paths for file in (find_files(path) if path.is_dir() else [path])]
+    severities = load_settings(root).checks if root else {}
     changed, wrong = 0, 0
     for path in files:
-        _, findings = read_file(path)
+        _, findings = read_file(path, severities=severities)
         errors = [f for f in findings if f.severity == "error"]
         if errors:
             show_findings(errors)

@@ -10,19 +10,24 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from sake_registry import names
-from sake_registry.edits.diagnostics import Diagnostic
-from sake_registry.edits.schema import Edit
-from sake_registry.edits.yamltext import dotted, read
+from sake_registry.edits.diagnostics import Diagnostic, default_severity
+from sake_registry.edits.schema import TYPED, Edit
+from sake_registry.edits.yamltext import dotted, quoted, read
 from sake_registry.names import SUBJECT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from datetime import date
     from pathlib import Path
 
-    from sake_registry.edits.diagnostics import Severity
+    from sake_registry.edits.schema import Name
     from sake_registry.edits.yamltext import Document, Loc
 
 _PLACEHOLDER = re.compile(r"<[a-z_]+>")
+_URL = re.compile(r"https?://[^\s/]+")
+_TYPED_ENDS = {loc[-1:] for loc in TYPED}
+TOGETHER = ("SAKE202", "SAKE203")
+"""The codes of `check_together` that belong to a line."""
 
 
 def plainly(text: str) -> str:
@@ -30,58 +35,72 @@ def plainly(text: str) -> str:
     return " ".join(text.casefold().split()).rstrip(" .:,;")
 
 
-def check_edit(edit: Edit, document: Document, path: Path) -> list[Diagnostic]:
+def check_edit(edit: Edit, document: Document, path: Path, today: date) -> list[Diagnostic]:
     """Findings about one edit; `document` gives their positions."""
     return [
-        Diagnostic(code, message, path, *document.position(loc), dotted(loc), hint, severity)
-        for code, message, loc, hint, severity in _findings(edit)
+        Diagnostic(
+            code, message, path, *document.position(loc), dotted(loc), hint, default_severity(code)
+        )
+        for code, message, loc, hint in (
+            *_findings(edit),
+            *_lifecycle(edit, today),
+            *_retyped(document),
+        )
     ]
 
 
-Finding = tuple[str, str, "Loc", str, "Severity"]
+Finding = tuple[str, str, "Loc", str]
 
 
 def _findings(edit: Edit) -> Iterator[Finding]:
     fact = edit.fact
-    if fact.old and {plainly(n) for n in fact.old.all} & {plainly(n) for n in fact.new.all}:
+    if fact.old and _agree(fact.old, fact.new):
         hint = "an edit changes the answer; take the file out if nothing changed"
-        yield (
-            "SAKE104",
-            f"the new object is the old one: '{edit.new}'",
-            ("fact", "new"),
-            hint,
-            "error",
-        )
+        message = f"the new object is the old one: '{edit.new}'"
+        yield "SAKE104", message, ("fact", "new"), hint
     yield from _prompts(edit)
     for i, implication in enumerate(edit.implications):
-        loc: Loc = ("implications", i, "new")
-        old = implication.old
-        if old and {plainly(n) for n in old.all} & {plainly(n) for n in implication.new.all}:
+        if implication.old and _agree(implication.old, implication.new):
             hint = "list it under `unchanged` if its answer stays"
-            yield "SAKE110", "both answers are the same", loc, hint, "error"
+            yield "SAKE110", "both answers are the same", ("implications", i, "new"), hint
         yield from _placeholders(implication.prompt, ("implications", i, "prompt"))
     for i, unchanged in enumerate(edit.unchanged):
         yield from _placeholders(unchanged.prompt, ("unchanged", i))
     for i, source in enumerate(edit.provenance.sources):
-        if not re.match(r"https?://[^\s/]+", source):
+        if not _URL.match(source):
             hint = "give the address that shows it, https://…"
-            yield (
-                "SAKE112",
-                f"'{source}' is not a URL",
-                ("provenance", "sources", i),
-                hint,
-                "warning",
-            )
+            yield "SAKE112", f"'{source}' is not a URL", ("provenance", "sources", i), hint
+
+
+def _agree(old: Name, new: Name) -> bool:
+    return not {plainly(n) for n in old.all}.isdisjoint(plainly(n) for n in new.all)
+
+
+def _lifecycle(edit: Edit, today: date) -> Iterator[Finding]:
     life = edit.lifecycle
     if life.valid_from and life.valid_until and life.valid_until < life.valid_from:
         hint = "swap the two dates"
-        yield (
-            "SAKE113",
-            "valid_until is before valid_from",
-            ("lifecycle", "valid_until"),
-            hint,
-            "error",
-        )
+        message = "valid_until is before valid_from"
+        yield "SAKE113", message, ("lifecycle", "valid_until"), hint
+    elif edit.active and life.valid_until and life.valid_until < today:
+        message = f"expired on {life.valid_until}: it changes no answer any more"
+        hint = f"`sake withdraw {edit.id} --reason …`, or a later valid_until if it still holds"
+        yield "SAKE117", message, ("lifecycle", "valid_until"), hint
+    if life.status != "withdrawn" and life.review_by and life.review_by < today:
+        message = f"its review was due on {life.review_by}"
+        hint = "see whether it still holds, then write the next date, or withdraw it"
+        yield "SAKE118", message, ("lifecycle", "review_by"), hint
+
+
+def _retyped(document: Document) -> Iterator[Finding]:
+    if all((key,) in _TYPED_ENDS for key in document.look_alikes):
+        return  # nearly every file: no position is computed
+    for loc in document.retyped():
+        if loc not in TYPED:
+            written = document.scalars[loc]
+            text = document.text[written.start : written.end]
+            hint = f"`sake fmt` quotes it: {quoted(text)}"
+            yield "SAKE119", f"other YAML tools read {text} as something else", loc, hint
 
 
 def _prompts(edit: Edit) -> Iterator[Finding]:
@@ -95,57 +114,64 @@ def _prompts(edit: Edit) -> Iterator[Finding]:
                 mended = names.mask(prompt.text, spans, SUBJECT)
                 hint = f"write: {mended}"
                 message = "write <subject> for the subject's name"
-                yield "SAKE106", message, loc, hint, "error"
+                yield "SAKE106", message, loc, hint
             elif SUBJECT not in prompt.text:
                 hint = f"write {SUBJECT} where '{edit.subject}' belongs"
-                yield "SAKE105", "the prompt does not name its subject", loc, hint, "error"
+                yield "SAKE105", "the prompt does not name its subject", loc, hint
             elif not names.find(edit.fill(prompt.text), known):
                 hint = "the router takes it for a part of a longer name: word the prompt anew"
                 message = f"'{edit.subject}' is not found as a whole name in this prompt"
-                yield "SAKE114", message, loc, hint, "warning"
+                yield "SAKE114", message, loc, hint
             yield from _placeholders(prompt.text, loc)
             if names.find(edit.fill(prompt.text), [edit.new]):
                 hint = "end the prompt right before the object"
                 message = f"the prompt already contains '{edit.new}'"
-                yield "SAKE111", message, loc, hint, "warning"
+                yield "SAKE111", message, loc, hint
             text = plainly(prompt.text)
             if text in seen:
                 where = seen[text]
                 code = "SAKE109" if kind == where else "SAKE108"
                 hint = "word one of the two anew" if code == "SAKE108" else "take one of them out"
-                yield code, f"already among the {where}: '{prompt.text}'", loc, hint, "error"
+                yield code, f"already among the {where}: '{prompt.text}'", loc, hint
             seen.setdefault(text, kind)
             if prompt.text.endswith("?"):
                 hint = f"write it so that '{edit.new}' comes next: 'The … of {SUBJECT} is'"
-                yield "SAKE116", "a question is not completed by its answer", loc, hint, "warning"
+                yield "SAKE116", "a question is not completed by its answer", loc, hint
     for i, unchanged in enumerate(edit.unchanged):
         texts = {plainly(unchanged.prompt), plainly(names.mask(
             unchanged.prompt, names.find(unchanged.prompt, known), SUBJECT))}  # fmt: skip
         if listed := next((seen[text] for text in texts if text in seen), None):
             hint = "what must stay as it is cannot be changed: take one of the two out"
-            yield "SAKE115", f"already among the {listed}", ("unchanged", i), hint, "error"
+            yield "SAKE115", f"already among the {listed}", ("unchanged", i), hint
 
 
 def _placeholders(text: str, loc: Loc) -> Iterator[Finding]:
     for match in _PLACEHOLDER.finditer(text):
         if match[0] != SUBJECT:
             hint = f"only {SUBJECT} is replaced"
-            yield "SAKE107", f"unknown placeholder {match[0]}", loc, hint, "warning"
+            yield "SAKE107", f"unknown placeholder {match[0]}", loc, hint
 
 
-def check_together(edits: Sequence[Edit]) -> list[Diagnostic]:
-    """Findings about edits that are in force together; drafts and withdrawn ones are not."""
+def check_together(
+    edits: Sequence[Edit], content: Callable[[Path], bytes] = lambda path: path.read_bytes()
+) -> list[Diagnostic]:
+    """Findings about edits that are in force together; drafts and withdrawn ones are not.
+
+    Args:
+        content: gives the bytes of an edit's file, for positions: not all edits come from a disk.
+    """
     findings = []
     for first, second in _same_fact(edit for edit in edits if edit.active):
         new, other = ({plainly(n) for n in e.fact.new.all} for e in (second, first))
         path, subject = second.path, f"{second.subject} · {second.fact.relation.text}"
         assert path is not None
-        position = read(path.read_bytes(), path).position(("fact", "new"))
+        position = read(content(path), path).position(("fact", "new"))
         if new & other:
             findings.append(
                 Diagnostic(
                     "SAKE203", f"{subject} is already '{first.new}' in {first.path}",
-                    path, *position, "fact.new", "keep one of the two files", "warning",
+                    path, *position, "fact.new", "keep one of the two files",
+                    default_severity("SAKE203"),
                 )
             )  # fmt: skip
         else:

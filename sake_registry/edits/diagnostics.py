@@ -2,17 +2,22 @@
 
 Every kind of finding has a code that never changes its meaning. `SAKE0xx` is about the
 file, `SAKE1xx` about its fields, `SAKE2xx` about several edits together.
+
+How bad a finding is follows from its code, unless `[checks]` in `sake.toml` says otherwise;
+codes without which no edit can be made of a file are always errors.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 Severity = Literal["error", "warning"]
+Level = Literal["error", "warning", "off"]
 
 CODES: dict[str, str] = {
     "SAKE001": "the file cannot be read",
@@ -37,11 +42,43 @@ CODES: dict[str, str] = {
     "SAKE114": "the subject cannot be found in a prompt as a whole name",
     "SAKE115": "a prompt is to be changed and to stay unchanged",
     "SAKE116": "a prompt is a question",
+    "SAKE117": "an edit has expired",
+    "SAKE118": "an edit's review is due",
+    "SAKE119": "unquoted text that other YAML tools read as something else",
+    "SAKE120": "an ignore comment without a reason",
+    "SAKE121": "an ignore comment that hides nothing",
+    "SAKE122": "an ignore comment that cannot be followed",
     "SAKE201": "two edits have the same id",
     "SAKE202": "two edits contradict each other",
     "SAKE203": "one fact under two ids",
     "SAKE204": "the registry holds no edits",
 }
+
+_WARNINGS = frozenset(
+    f"SAKE{n}" for n in (107, 111, 112, 114, 116, 117, 118, 119, 120, 121, 122, 203)
+)
+FIXED = frozenset(
+    code for code in CODES if code < "SAKE100" or code in ("SAKE101", "SAKE102", "SAKE103")
+) | {"SAKE201"}
+"""What is always an error: of a file with one of these, no edit can be made."""
+NOT_IGNORED = (FIXED - {"SAKE101"}) | {"SAKE120", "SAKE121", "SAKE122", "SAKE204"}
+"""What a comment in a file cannot hide: an unknown key can be left out, the others stay."""
+
+
+def default_severity(code: str) -> Severity:
+    """How bad findings of a code are where `sake.toml` says nothing of it."""
+    return "warning" if code in _WARNINGS else "error"
+
+
+def graded(findings: Iterable[Diagnostic], levels: Mapping[str, Level]) -> list[Diagnostic]:
+    """The findings, each as bad as `levels` says of its code; those set to off are left out."""
+    result = []
+    for finding in findings:
+        level = levels.get(finding.code, finding.severity)
+        if level != "off":
+            same = level == finding.severity
+            result.append(finding if same else replace(finding, severity=level))
+    return result
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,16 @@ finding of every stage is reported, each at its line and column.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
 from sake_registry.edits import checks, yamltext
-from sake_registry.edits.diagnostics import Diagnostic
+from sake_registry.edits.diagnostics import CODES, Diagnostic, graded
+from sake_registry.edits.ignoring import find_ignores, unused, without_ignored
 from sake_registry.edits.schema import (
     ID_PATTERN,
     Edit,
@@ -31,7 +34,13 @@ from sake_registry.errors import EditFileError
 from sake_registry.wording import count, did_you_mean
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from datetime import date
+
     from pydantic_core import ErrorDetails
+
+    from sake_registry.edits.diagnostics import Level
+    from sake_registry.edits.ignoring import Ignore
 
 SUFFIXES = (".yaml", ".yml")
 
@@ -56,21 +65,69 @@ _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
 _OR_TEXT = (Name, Relation, Prompt, Unchanged)
 
 
-def parse_edit(data: bytes, path: Path) -> tuple[Edit | None, list[Diagnostic]]:
+@dataclass(frozen=True)
+class Reading:
+    """What one file gave: its edit, or None where it has errors, and everything found."""
+
+    edit: Edit | None
+    findings: list[Diagnostic]
+    document: yamltext.Document | None = None
+    ignores: list[Ignore] = field(default_factory=list)
+
+    @property
+    def pending(self) -> bool:
+        """Whether a comment ignores findings about several edits, which come when all are read."""
+        return any(set(ignore.codes) & set(checks.TOGETHER) for ignore in self.ignores)
+
+
+def parse_edit(
+    data: bytes,
+    path: Path,
+    *,
+    severities: Mapping[str, Level] | None = None,
+    today: date | None = None,
+) -> tuple[Edit | None, list[Diagnostic]]:
     """Read one edit from the bytes of its file; no file is touched.
 
-    Returns the edit, or None where it has errors, and everything found, from top to bottom.
+    Args:
+        severities: how bad findings are by their code, where not as usual (`settings.checks`).
+        today: the day on which dates are looked at; that of UTC unless given.
+
+    Returns:
+        The edit, or None where it has errors, and everything found, from top to bottom.
     """
-    edit, findings = _parse(data, path)
+    reading = parse(data, path, severities=severities, today=today)
+    return reading.edit, reading.findings
+
+
+def parse(
+    data: bytes,
+    path: Path,
+    *,
+    severities: Mapping[str, Level] | None = None,
+    today: date | None = None,
+) -> Reading:
+    """`parse_edit`, with the comments that ignore findings."""
+    document = yamltext.read(data, path)
+    ignores, remarks = find_ignores(document)
+    edit, findings = _parse(document, path, ignores, today or datetime.now(UTC).date())
+    if not (findings or ignores or remarks):
+        return Reading(edit, findings, document)
     # What follows from text that YAML took for something else is only noise beside it.
     traps = {where for f in findings if f.code == "SAKE005" for where in (f.line, f.field) if where}
     findings = [f for f in findings if f.code == "SAKE005" or not traps & {f.line, f.field}]
+    findings = without_ignored(findings, ignores)
+    if edit is not None:  # with errors, not all was looked for
+        findings += unused(ignores, document, CODES.keys() - set(checks.TOGETHER))
+    findings = graded([*findings, *remarks], severities or {})
     wrong = any(f.severity == "error" for f in findings)
-    return None if wrong else edit, sorted(findings, key=lambda f: (f.line, f.column))
+    findings.sort(key=lambda f: (f.line, f.column))
+    return Reading(None if wrong else edit, findings, document, ignores)
 
 
-def _parse(data: bytes, path: Path) -> tuple[Edit | None, list[Diagnostic]]:
-    document = yamltext.read(data, path)
+def _parse(
+    document: yamltext.Document, path: Path, ignores: Sequence[Ignore], today: date
+) -> tuple[Edit | None, list[Diagnostic]]:
     findings = list(document.findings)
     if not ID_PATTERN.fullmatch(path.stem):
         findings.append(_bad_id(path))
@@ -81,14 +138,45 @@ def _parse(data: bytes, path: Path) -> tuple[Edit | None, list[Diagnostic]]:
         hint = "an edit file begins with `schema: 1`; `sake new` writes a first version"
         findings.append(Diagnostic("SAKE103", "not a mapping of fields", path, *here, hint=hint))
         return None, findings
-    content = _without_empty(document.value)
+    content = _without_empty(document.value) if document.empties else document.value
     try:
-        EditFile.model_validate(content)  # `id` and `path` are fields of an Edit, not of a file
-        edit = Edit.model_validate({**content, "id": path.stem, "path": path})
+        edit = _validated(content, path)
     except ValidationError as error:
-        findings += _translate(error, document, path)
-        return None, findings
-    return edit, [*findings, *checks.check_edit(edit, document, path)]
+        unknown = {
+            problem["loc"]: finding
+            for problem in error.errors()
+            for finding in [_translate_one(problem, document, path)]
+            if finding.code == "SAKE101" and any(ignore.hides(finding) for ignore in ignores)
+        }
+        if not unknown:
+            return None, [*findings, *_translate(error, document, path)]
+        findings += unknown.values()
+        try:
+            edit = _validated(_without(content, unknown.keys()), path)
+        except ValidationError as further:
+            return None, [*findings, *_translate(further, document, path)]
+    return edit, [*findings, *checks.check_edit(edit, document, path, today)]
+
+
+def _validated(content: dict[str, Any], path: Path) -> Edit:
+    if not content.keys().isdisjoint(("id", "path")):
+        EditFile.model_validate(content)  # fields of an Edit, but not of a file: it says so
+    return Edit.model_validate({**content, "id": path.stem, "path": path})
+
+
+def _without(
+    value: Any, locs: Collection[tuple[str | int, ...]], loc: tuple[str | int, ...] = ()
+) -> Any:
+    """`value` without the keys at `locs`."""
+    if isinstance(value, list):
+        return [_without(item, locs, (*loc, i)) for i, item in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: _without(item, locs, (*loc, key))
+        for key, item in value.items()
+        if (*loc, key) not in locs
+    }
 
 
 def read_edit(path: Path | str) -> Edit:
@@ -105,14 +193,30 @@ def read_edit(path: Path | str) -> Edit:
     return edit
 
 
-def read_file(path: Path) -> tuple[Edit | None, list[Diagnostic]]:
+def read_file(
+    path: Path,
+    *,
+    severities: Mapping[str, Level] | None = None,
+    today: date | None = None,
+) -> tuple[Edit | None, list[Diagnostic]]:
     """`parse_edit` of a file on disk; a file that cannot be read is a finding."""
+    reading = read(path, severities=severities, today=today)
+    return reading.edit, reading.findings
+
+
+def read(
+    path: Path,
+    *,
+    severities: Mapping[str, Level] | None = None,
+    today: date | None = None,
+) -> Reading:
+    """`parse` of a file on disk; a file that cannot be read is a finding."""
     try:
         data = path.read_bytes()
     except OSError as error:
         message = f"cannot be read: {error.strerror}"
-        return None, [Diagnostic("SAKE001", message, path)]
-    return parse_edit(data, path)
+        return Reading(None, [Diagnostic("SAKE001", message, path)])
+    return parse(data, path, severities=severities, today=today)
 
 
 def _without_empty(value: Any, loc: tuple[str | int, ...] = ()) -> Any:
@@ -179,6 +283,8 @@ def _translate_one(problem: ErrorDetails, document: yamltext.Document, path: Pat
         return finding("SAKE101", "unknown key", hint, key=True)
     if kind == "missing" and loc in document.keys:
         return finding("SAKE102", "empty", "give it a value")
+    if kind == "missing" and loc == ("schema",):
+        return finding("SAKE102", "missing", "add `schema: 1` to the file; `sake migrate` does")
     if kind == "missing":
         hint = f"add `{loc[-1]}:` to {yamltext.dotted(loc[:-1]) or 'the file'}"
         return finding("SAKE102", "missing", hint)
@@ -199,7 +305,11 @@ def _translate_one(problem: ErrorDetails, document: yamltext.Document, path: Pat
     if kind.startswith("date"):
         return finding("SAKE103", f"'{given}' is no date", "write it as 2026-11-22")
     if loc == ("schema",):
-        return finding("SAKE103", f"schema '{given}' is not known", "this sake reads `schema: 1`")
+        return finding(
+            "SAKE103",
+            f"schema '{given}' is not known",
+            "this sake reads `schema: 1`; `sake migrate` tells",
+        )
     return finding("SAKE103", message[0].lower() + message[1:])
 
 

@@ -6,20 +6,25 @@ torch is imported.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sake_registry.edits.checks import check_together
-from sake_registry.edits.diagnostics import Diagnostic
-from sake_registry.edits.files import SUFFIXES, read_file
+from sake_registry.edits.checks import TOGETHER, check_together
+from sake_registry.edits.diagnostics import Diagnostic, graded
+from sake_registry.edits.files import SUFFIXES, read
+from sake_registry.edits.ignoring import unused, without_ignored
 from sake_registry.errors import EditFileError, InputError
 from sake_registry.settings import FILE_NAME, Settings, find_root, load_settings
 from sake_registry.wording import count, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from datetime import date
 
+    from sake_registry.edits.files import Reading
     from sake_registry.edits.schema import Edit
 
 
@@ -85,25 +90,36 @@ class Registry:
         return tuple(by_id[name] for name in dict.fromkeys(ids))
 
 
-def find_files(folder: Path) -> list[Path]:
-    """Every edit file under a folder, hidden ones apart, in a fixed order."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+def find_files(folder: Path, *, shown: bool = False) -> list[Path]:
+    """Every edit file under a folder, hidden ones apart, in a fixed order.
+
+    Args:
+        shown: give the paths as a user would type them, relative to the working folder.
+    """
+    paths = [Path(path) for path in _files_below(os.fspath(folder))]
+    return [_shown(path) for path in paths] if shown else paths
 
 
-def open_registry(start: Path | str = ".", overrides: Mapping[str, Any] | None = None) -> Registry:
-    """Read the registry at or above `start`.
+def _files_below(folder: str) -> Iterator[str]:
+    try:
+        with os.scandir(folder) as entries:
+            ordered = sorted(entries, key=lambda entry: entry.name)
+    except OSError:
+        return  # not there, or not ours to read
+    for entry in ordered:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            yield from _files_below(entry.path)
+        elif entry.name.lower().endswith(SUFFIXES) and entry.is_file():
+            yield entry.path
 
-    Findings about its files do not raise: ask `errors`, or call `sound()`.
+
+def root_of(start: Path | str) -> Path:
+    """The root of the registry at or above `start`.
 
     Raises:
         InputError: `start` is no folder, or there is no `sake.toml` at or above it.
-        SettingsError: `sake.toml` or a variable is wrong.
     """
     start = Path(start)
     if not start.is_dir():
@@ -114,16 +130,48 @@ def open_registry(start: Path | str = ".", overrides: Mapping[str, Any] | None =
             f"no {FILE_NAME} in {start.resolve()} or above it",
             hint="`sake init` makes a registry here; `sake -C FOLDER …` works in another folder",
         )
+    return root
+
+
+def open_registry(
+    start: Path | str = ".",
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    today: date | None = None,
+    skip: Collection[str] = (),
+) -> Registry:
+    """Read the registry at or above `start`.
+
+    Findings about its files do not raise: ask `errors`, or call `sound()`. Each is as bad as
+    `[checks]` in `sake.toml` says.
+
+    Args:
+        overrides: settings by dotted name, which beat `sake.toml`.
+        today: the day on which dates are looked at; that of UTC unless given.
+        skip: ids that are not read, because what they say is known.
+
+    Raises:
+        InputError: `start` is no folder, or there is no `sake.toml` at or above it.
+        SettingsError: `sake.toml` or a variable is wrong.
+    """
+    root = root_of(start)
     settings = load_settings(root, overrides)
     folder = root / settings.edits
+    severities = settings.checks
+    today = today or datetime.now(UTC).date()
     findings: list[Diagnostic] = []
     edits: list[Edit] = []
-    files = find_files(folder)
+    pending: list[Reading] = []
+    files = find_files(folder, shown=True)
     by_stem: dict[str, Path] = {}
-    for file in files:
-        shown = _shown(file)
-        edit, found = read_file(shown)
-        findings += found
+    for shown in files:
+        if skip and shown.stem in skip:
+            continue
+        reading = read(shown, severities=severities, today=today)
+        edit, file = reading.edit, shown
+        findings += reading.findings
+        if reading.pending:
+            pending.append(reading)
         if file.stem in by_stem:
             other = by_stem[file.stem]
             free = shown.with_stem(file.stem + "-2")
@@ -135,15 +183,25 @@ def open_registry(start: Path | str = ".", overrides: Mapping[str, Any] | None =
         by_stem.setdefault(file.stem, shown)
     if not files:
         hint = "`sake new ID` writes a first edit"
-        findings.append(Diagnostic("SAKE204", "no edit files here", _shown(folder), hint=hint))
+        empty = Diagnostic("SAKE204", "no edit files here", _shown(folder), hint=hint)
+        findings += graded([empty], severities)
     edits.sort(key=lambda edit: edit.id)
-    findings += check_together(edits)
+    findings += graded(_together(edits, pending), severities)
     return Registry(root, settings, tuple(edits), tuple(findings), len(files))
+
+
+def _together(edits: Sequence[Edit], pending: Sequence[Reading]) -> Iterator[Diagnostic]:
+    """Findings about several edits, without those that a comment in their file ignores."""
+    ignores = {reading.document.path: reading.ignores for reading in pending if reading.document}
+    for finding in check_together(edits):
+        yield from without_ignored([finding], ignores.get(finding.path, ()))
+    for reading in pending:
+        if reading.edit is not None and reading.document is not None:
+            yield from unused(reading.ignores, reading.document, TOGETHER)
 
 
 def _shown(path: Path) -> Path:
     """A path as a user would type it: relative where it lies below the working folder."""
-    try:
-        return path.relative_to(Path.cwd())
-    except ValueError:
-        return path
+    here = os.path.join(os.getcwd(), "")  # noqa: PTH118, PTH109 - called for every file
+    name = os.fspath(path)
+    return Path(name.removeprefix(here)) if name.startswith(here) else path

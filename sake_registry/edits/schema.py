@@ -57,11 +57,16 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _told(description: str) -> Any:
+    """What an editor shows of a field."""
+    return Field(description=description)
+
+
 class Name(_Part):
     """A name, and the other names of the same thing."""
 
-    text: Text
-    aliases: tuple[Text, ...] = ()
+    text: Annotated[Text, _told("The name as it is written in texts.")]
+    aliases: Annotated[tuple[Text, ...], _told("Other names of the same thing.")] = ()
 
     @property
     def all(self) -> tuple[str, ...]:
@@ -69,56 +74,82 @@ class Name(_Part):
 
 
 class Relation(_Part):
-    text: Text
-    id: Annotated[Text | None, Field(description="Wikidata property, like P103")] = None
+    """What is said of the subject."""
+
+    text: Annotated[Text, _told("The relation in words, like `mother tongue`.")]
+    id: Annotated[Text | None, _told("Its Wikidata property, like P103.")] = None
 
 
 class Prompt(_Part):
     """Text that the object completes at once; `<subject>` stands for the subject."""
 
-    text: Text
-    by: Annotated[Text | None, Field(description="what generated it")] = None
+    text: Annotated[
+        Text, _told("The text up to the object, like `The mother tongue of <subject> is`.")
+    ]
+    by: Annotated[Text | None, _told("What generated it.")] = None
 
 
 class Implication(_Part):
     """A prompt whose answer follows from the edit."""
 
-    prompt: Text
-    old: Annotated[Name, OrText("text")] | None = None
-    new: Annotated[Name, OrText("text")]
+    prompt: Annotated[Text, _told("The text up to the answer that follows from the edit.")]
+    old: Annotated[Annotated[Name, OrText("text")] | None, _told("The answer before the edit.")] = (
+        None
+    )
+    new: Annotated[Name, OrText("text"), _told("The answer after the edit.")]
 
 
 class Unchanged(_Part):
     """A prompt that must be answered as before."""
 
-    prompt: Text
-    answer: Annotated[Text | None, Field(description="what the model says, if it matters")] = None
+    prompt: Annotated[Text, _told("The text up to the answer that must stay.")]
+    answer: Annotated[Text | None, _told("What the model says, if it matters.")] = None
 
 
 class Fact(_Part):
-    subject: Annotated[Name, OrText("text")]
-    relation: Annotated[Relation, OrText("text")]
-    old: Annotated[Name, OrText("text")] | None = None
-    new: Annotated[Name, OrText("text")]
+    """Subject, relation, old object and new object."""
+
+    subject: Annotated[Name, OrText("text"), _told("What the fact is about.")]
+    relation: Annotated[
+        Relation, OrText("text"), _told("What is said of it, like `mother tongue`.")
+    ]
+    old: Annotated[Annotated[Name, OrText("text")] | None, _told("What the model says now.")] = None
+    new: Annotated[Name, OrText("text"), _told("What the model should say.")]
 
 
 class Provenance(_Part):
-    reason: Text | None = None
-    sources: tuple[Text, ...] = ()
+    """Why the edit is needed, and what shows that it is right."""
+
+    reason: Annotated[Text | None, _told("Why the edit is needed.")] = None
+    sources: Annotated[tuple[Text, ...], _told("Addresses (https://…) that show the fact.")] = ()
 
 
 class Lifecycle(_Part):
-    status: Literal["draft", "active", "withdrawn"] = "active"
-    valid_from: Day | None = None
-    valid_until: Day | None = None
-    review_by: Day | None = None
+    """Whether the edit is in force, and when."""
+
+    status: Annotated[
+        Literal["draft", "active", "withdrawn"],
+        _told("Only active edits are compiled; a withdrawn one keeps its file."),
+    ] = "active"
+    valid_from: Annotated[Day | None, _told("The first day (UTC) on which it holds.")] = None
+    valid_until: Annotated[Day | None, _told("The last day (UTC) on which it holds.")] = None
+    review_by: Annotated[Day | None, _told("The day by which somebody looks at it again.")] = None
 
 
 class Scope(_Part):
     """Only where the registry's router setting does not serve this edit."""
 
-    router: Literal["anchored", "centre"] | None = None
-    threshold: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
+    router: Annotated[
+        Literal["anchored", "centre"] | None, _told("How prompts in its scope are recognised.")
+    ] = None
+    threshold: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            allow_inf_nan=False,
+            description="Largest distance at which a prompt is in its scope.",
+        ),
+    ] = None
 
 
 class EditFile(_Part):
@@ -126,16 +157,32 @@ class EditFile(_Part):
 
     model_config = ConfigDict(title="Edit")
 
-    schema_version: Annotated[int, Field(alias="schema", ge=1, le=1)]
-    fact: Fact
-    prompts: Annotated[tuple[Annotated[Prompt, OrText("text")], ...], Field(min_length=1)]
-    holdout: tuple[Annotated[Prompt, OrText("text")], ...] = ()
-    implications: tuple[Implication, ...] = ()
-    unchanged: tuple[Annotated[Unchanged, OrText("prompt")], ...] = ()
-    provenance: Provenance = Provenance()
-    lifecycle: Lifecycle = Lifecycle()
-    tags: tuple[Text, ...] = ()
-    scope: Scope = Scope()
+    schema_version: Annotated[
+        int,
+        Field(alias="schema", ge=1, le=1, description="The version of this form: 1."),
+    ]
+    fact: Annotated[Fact, _told("The fact: subject, relation, old object, new object.")]
+    prompts: Annotated[
+        tuple[Annotated[Prompt, OrText("text")], ...],
+        Field(min_length=1, description="Texts that the object completes at once; compiled."),
+    ]
+    holdout: Annotated[
+        tuple[Annotated[Prompt, OrText("text")], ...],
+        _told("Other wordings of the prompts: tested, never compiled."),
+    ] = ()
+    implications: Annotated[
+        tuple[Implication, ...], _told("Prompts whose answer follows from the edit.")
+    ] = ()
+    unchanged: Annotated[
+        tuple[Annotated[Unchanged, OrText("prompt")], ...],
+        _told("Prompts that must be answered as before."),
+    ] = ()
+    provenance: Annotated[Provenance, _told("Why the edit is needed, and its sources.")] = (
+        Provenance()
+    )
+    lifecycle: Annotated[Lifecycle, _told("Whether it is in force, and when.")] = Lifecycle()
+    tags: Annotated[tuple[Text, ...], _told("Words to group edits by.")] = ()
+    scope: Annotated[Scope, _told("How its scope is recognised, where not as usual.")] = Scope()
 
 
 class Edit(EditFile):
@@ -170,6 +217,13 @@ class Edit(EditFile):
     def fill(self, text: str, name: str | None = None) -> str:
         """`text` with its `<subject>` written out, as the subject or as `name`."""
         return text.replace(SUBJECT, name or self.subject)
+
+
+TYPED: frozenset[tuple[str, ...]] = frozenset(
+    {("schema",), ("scope", "threshold")}
+    | {("lifecycle", key) for key in ("valid_from", "valid_until", "review_by")}
+)
+"""Where a value is read as something other than text: a number or a date."""
 
 
 def json_schema() -> dict[str, Any]:

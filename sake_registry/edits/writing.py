@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from sake_registry.edits import yamltext
-from sake_registry.edits.schema import EditFile
+from sake_registry.edits.schema import TYPED, EditFile
 from sake_registry.edits.yamltext import scalar
 
 if TYPE_CHECKING:
@@ -18,10 +18,6 @@ if TYPE_CHECKING:
 
 MODELINE = "# yaml-language-server: $schema={schema}"
 _ORDER = [field.alias or name for name, field in EditFile.model_fields.items()]
-# What the schema reads as something other than text stays as it is written.
-_TYPED = {("schema",), ("scope", "threshold")} | {
-    ("lifecycle", key) for key in ("valid_from", "valid_until", "review_by")
-}
 
 
 def write_edit(edit: EditFile, schema_path: str | None = None) -> str:
@@ -106,7 +102,7 @@ def _quote(document: yamltext.Document) -> str:
     spans = sorted(document.scalars.items(), key=lambda item: -item[1].start)
     for loc, span in spans:
         written = text[span.start : span.end]
-        if not written or not span.plain or loc in _TYPED or "\n" in written:
+        if not written or not span.plain or loc in TYPED or "\n" in written:
             continue
         if scalar(written) != written:
             text = text[: span.start] + yamltext.quoted(written) + text[span.end :]

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -29,26 +30,34 @@ Loc = tuple[str | int, ...]
 Position = tuple[int, int]
 """Line and column, both from 1."""
 
+IGNORE = "sake: ignore"
+"""How a comment begins that speaks to `sake check`; it needs no second space before its `#`."""
+
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_NODES = (yaml.ScalarEvent, yaml.MappingStartEvent, yaml.SequenceStartEvent)
+_ENDS = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
 
 # What YAML 1.1 or 1.2 tools read as something other than text when it stands unquoted.
 _RETYPED = re.compile(
     r"""(?xi)
     ~ | null | true | false | yes | no | on | off | y | n
     | [-+]? (0b[01_]+ | 0o?[0-7_]+ | 0x[0-9a-f_]+)
-    | [-+]? ([0-9][0-9_,]*)? \.? [0-9_]* (e[-+]?[0-9]+)?
+    | [-+]? ([0-9][0-9_,]* \.? | \.) [0-9_]* (e[-+]?[0-9]+)?
     | [-+]? \.(inf|nan)
     | [-+]? [0-9][0-9_]* (:[0-5]?[0-9])+ (\.[0-9_]*)?
     | [0-9]{4}-[0-9]{1,2}-[0-9]{1,2} ([t\ ].*)?
     | = | <<
     """
 )
+_RETYPED_FIRST = frozenset("~nNtTfFyYoO0123456789+-.=<")
 _NEEDS_QUOTES = re.compile(
     r"""^\.\.\.|^[-?:,\[\]{}#&*!|>'"%@`\s]|:\s|:$|\s\#|\s$|[\x00-\x1f\x7f-\x9f"""
     r"""\u2028\u2029\ufeff\ufffe\uffff]"""
 )
 # JSON may leave these as they are inside quotes; YAML forbids them, or takes them for line ends.
 _NEEDS_ESCAPE = re.compile(r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+BREAK = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
+"""A line end, as YAML knows it."""
 _FORBIDDEN = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _COMMENT = re.compile(r"([ \t]*)#([^\r\n\x85\u2028\u2029]*)")
 
@@ -67,11 +76,62 @@ class Document:
     """A parsed file: its value, and where each part of it stands."""
 
     text: str
-    value: Any
-    values: dict[Loc, Position] = field(default_factory=dict)
-    keys: dict[Loc, Position] = field(default_factory=dict)
-    scalars: dict[Loc, Span] = field(default_factory=dict)
+    path: Path
+    value: Any = None
     findings: list[Diagnostic] = field(default_factory=list)
+    events: list[Any] = field(default_factory=list, repr=False)
+    """The parser's, from the first node's to the last's; none of a file that is not read."""
+    empties: bool = False
+    """Whether a key or an item may be without a value."""
+    look_alikes: set[str] = field(default_factory=set)
+    """Keys under which unquoted text may stand that other tools read as a number or the like."""
+
+    @cached_property
+    def _walk(self) -> _Walk:
+        # Only what is wrong or is to be changed asks for positions: most files never do.
+        return _Walk(self, self.path)
+
+    @property
+    def values(self) -> dict[Loc, Position]:
+        """Where each value begins."""
+        return self._walk.values
+
+    @property
+    def keys(self) -> dict[Loc, Position]:
+        """Where the key of each value of a mapping begins."""
+        return self._walk.keys
+
+    @property
+    def scalars(self) -> dict[Loc, Span]:
+        """The span of each text."""
+        return self._walk.scalars
+
+    @property
+    def key_spans(self) -> dict[Loc, Span]:
+        """The span of each key."""
+        return self._walk.key_spans
+
+    @property
+    def flows(self) -> dict[Loc, Span]:
+        """The span of each `{…}` and `[…]`, brackets included."""
+        return self._walk.flows
+
+    def read_value(self) -> None:
+        """Build the value of the events."""
+        try:
+            self.value = _quick(self)
+        except _OddError:
+            self.empties = True
+            self.value = self._walk.value
+            self.findings += self._walk.findings
+
+    def retyped(self) -> list[Loc]:
+        """Where unquoted text stands that other YAML tools read as something else."""
+        return [
+            loc
+            for loc, span in self.scalars.items()
+            if span.plain and is_retyped(self.text[span.start : span.end])
+        ]
 
     def position(self, loc: Loc, *, key: bool = False) -> Position:
         """The position of `loc`, or of the nearest thing around it."""
@@ -84,11 +144,177 @@ class Document:
     def has_colon(self, loc: Loc) -> bool:
         """Whether a `:` sets off the empty value at `loc` from its key: not so in `{a, b: c}`."""
         span = self.scalars.get(loc)
-        return span is None or self.text[: span.start].endswith(":")
+        return span is None or self.text[: span.start].rstrip().endswith(":")
 
     def line(self, number: int) -> str:
         lines = self.text.splitlines()
         return lines[number - 1] if 0 < number <= len(lines) else ""
+
+
+class _Walk:
+    """One walk over a document's events that notes where everything stands, and what is wrong.
+
+    The value it gives is the one that `_quick` gives of a document with nothing to say about.
+    """
+
+    def __init__(self, document: Document, path: Path) -> None:
+        self.document = document
+        self.path = path
+        self.values: dict[Loc, Position] = {}
+        self.keys: dict[Loc, Position] = {}
+        self.scalars: dict[Loc, Span] = {}
+        self.key_spans: dict[Loc, Span] = {}
+        self.flows: dict[Loc, Span] = {}
+        self.findings: list[Diagnostic] = []
+        self._events = iter(document.events)
+        self.value = self._value(next(self._events), ()) if document.events else None
+
+    def _value(self, event: Any, loc: Loc) -> Any:
+        self.values[loc] = _start(event)
+        if type(event) is yaml.ScalarEvent:
+            self.scalars[loc] = _span(event)
+            return self._scalar(event, loc)
+        sequence = type(event) is yaml.SequenceStartEvent
+        value, end = self._sequence(loc) if sequence else self._mapping(loc)
+        if event.flow_style:
+            self.flows[loc] = _span(event, end)
+        return value
+
+    def _sequence(self, loc: Loc) -> tuple[list[Any], Any]:
+        items: list[Any] = []
+        while type(event := next(self._events)) is not yaml.SequenceEndEvent:
+            items.append(self._value(event, (*loc, len(items))))
+        return items, event
+
+    def _mapping(self, loc: Loc) -> tuple[dict[str, Any], Any]:
+        mapping: dict[str, Any] = {}
+        while type(key := next(self._events)) is not yaml.MappingEndEvent:
+            if type(key) is not yaml.ScalarEvent:
+                position = _start(key)
+                hint = _advice(self.document.text, position)
+                self._report("SAKE005", "a list or mapping as a key", position, hint=hint)
+                self._skip(key)
+                self._skip(next(self._events))
+                continue
+            inner = (*loc, key.value)
+            if key.value in mapping:
+                message = f"'{key.value}' stands twice; the first is in line {self.keys[inner][0]}"
+                hint = "keep one of the two"
+                self._report("SAKE003", message, _start(key), dotted(inner), hint)
+                self._skip(next(self._events))
+                continue
+            self.keys[inner] = _start(key)
+            self.key_spans[inner] = _span(key)
+            mapping[key.value] = self._value(next(self._events), inner)
+        return mapping, key
+
+    def _scalar(self, event: Any, loc: Loc) -> str | None:
+        if event.style:
+            return str(event.value)
+        if comment := _lost_comment(self.document.text, event):
+            whole = (event.value + comment[0]).strip()
+            mark = event.end_mark
+            self._report(
+                "SAKE005",
+                f"YAML takes {comment[0].strip()!r} for a comment",
+                (mark.line + 1, mark.column + 1 + len(comment[1])),
+                dotted(loc),
+                f"if it is text, quote it: {quoted(whole)}; "
+                "a comment has two spaces before its # and one after it",
+            )
+        return str(event.value) if event.value else None
+
+    def _skip(self, event: Any) -> None:
+        """Leave out what begins with `event`."""
+        depth = 0
+        while True:
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if not depth:
+                return
+            event = next(self._events)
+
+    def _report(
+        self, code: str, message: str, position: Position, field: str = "", hint: str = ""
+    ) -> None:
+        self.findings.append(Diagnostic(code, message, self.path, *position, field, hint))
+
+
+class _OddError(Exception):
+    """Something that only `_Walk` can tell about."""
+
+
+def _quick(document: Document) -> Any:
+    """The value alone, as nearly every file gives it: no position is computed.
+
+    Raises:
+        _OddError: there is something to report.
+    """
+    following = iter(document.events).__next__
+    scalar, mapping_end = yaml.ScalarEvent, yaml.MappingEndEvent
+    sequence, sequence_end = yaml.SequenceStartEvent, yaml.SequenceEndEvent
+    text, beside = document.text, _has_comment_beside(document.text)
+
+    def value(event: Any, key: str) -> Any:
+        kind = type(event)
+        if kind is scalar:
+            said = event.value
+            if not event.style:
+                if beside and _lost_comment(text, event):
+                    raise _OddError
+                if not said:
+                    document.empties = True
+                    return None
+                if said[0] in _RETYPED_FIRST and _RETYPED.fullmatch(said):
+                    document.look_alikes.add(key)
+            return said
+        if kind is sequence:
+            items = []
+            while type(event := following()) is not sequence_end:
+                items.append(value(event, key))
+            return items
+        mapping = {}
+        while type(event := following()) is not mapping_end:
+            if type(event) is not scalar or event.value in mapping:
+                raise _OddError
+            mapping[event.value] = value(following(), event.value)
+        return mapping
+
+    return value(following(), "")
+
+
+def _span(event: Any, end: Any = None) -> Span:
+    style = getattr(event, "style", "collection")  # None or '' is that of unquoted text
+    return Span(event.start_mark.index, (end or event).end_mark.index, not style)
+
+
+def _start(event: Any) -> Position:
+    return (event.start_mark.line + 1, event.start_mark.column + 1)
+
+
+def _has_comment_beside(text: str) -> bool:
+    """Whether a `#` stands behind something in its line, and so may be a comment beside text."""
+    at = text.find("#")
+    while at >= 0:
+        before = text[:at].rstrip(" \t")
+        if before and not BREAK.fullmatch(before[-1]):
+            return True
+        at = text.find("#", at + 1)
+    return False
+
+
+def _lost_comment(text: str, event: Any) -> re.Match[str] | None:
+    """What stands behind unquoted text as a comment, but is not set off as one."""
+    comment = _COMMENT.match(text, event.end_mark.index)
+    if comment is None or comment[2].lstrip().startswith(IGNORE):
+        return None
+    set_off = len(comment[1]) >= 2 and comment[2][:1] in ("", " ", "#")
+    return None if set_off else comment
+
+
+def is_retyped(text: str) -> bool:
+    """Whether some YAML tool reads this unquoted text as a number, a date, a truth value."""
+    return bool(text) and _RETYPED.fullmatch(text) is not None
 
 
 def quoted(text: str) -> str:
@@ -99,7 +325,7 @@ def quoted(text: str) -> str:
 
 def scalar(text: str) -> str:
     """`text` as every YAML tool reads it back as this text: unquoted if it can be."""
-    if not text or _RETYPED.fullmatch(text) or _NEEDS_QUOTES.search(text):
+    if not text or is_retyped(text) or _NEEDS_QUOTES.search(text):
         return quoted(text)
     return text
 
@@ -113,7 +339,7 @@ def quote_line(line: str) -> str:
 
 def read(data: bytes, path: Path) -> Document:
     """Parse the bytes of one file; what is wrong stands in `findings`."""
-    document = Document(text="", value=None)
+    document = Document("", path)
 
     def report(code: str, message: str, position: Position = (0, 0), hint: str = "") -> Document:
         document.findings.append(Diagnostic(code, message, path, *position, hint=hint))
@@ -131,18 +357,19 @@ def read(data: bytes, path: Path) -> Document:
         position = (len(lines), len(lines[-1]))
         return report("SAKE002", f"a character that YAML forbids ({forbidden[0]!r})", position)
     try:
-        if not _survey(text, report):
+        if not _survey(document, report):
+            document.events.clear()
             return document
-        node = yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
+        document.events.clear()
         mark = error.problem_mark or error.context_mark
         position = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         shown = document.line(position[0]).strip()
         hint = _syntax_hint(f"{error.problem}", document.line(position[0]), shown)
         return report("SAKE002", f"{error.problem or error.context}", position, hint)
-    if node is None:
+    if not document.events:
         return report("SAKE102", "the file is empty", hint="`sake new` writes a first version")
-    document.value = _build(node, (), document, path)
+    document.read_value()
     return document
 
 
@@ -161,35 +388,46 @@ def _syntax_hint(problem: str, line: str, shown: str) -> str:
     )
 
 
-def _survey(text: str, report: Any) -> bool:
-    """One pass over the events for what must not be there; False if the file cannot be read."""
+def _survey(document: Document, report: Any) -> bool:
+    """Collect the events; False if there is what must not be there and the file is not read."""
+    text, events = document.text, document.events
     depth = documents = 0
     ok = True
-    for event in yaml.parse(text, Loader=_LOADER):
-        mark = event.start_mark
-        assert mark is not None  # every event of a parser has one
-        here = (mark.line + 1, mark.column + 1)
-        if isinstance(event, yaml.DocumentStartEvent):
-            documents += 1
-            if documents > 1:
-                report("SAKE004", "more than one document in the file", here, "one file, one edit")
-                return False
-        elif isinstance(event, yaml.AliasEvent):
-            report("SAKE004", f"an alias (*{event.anchor})", here, _advice(text, here))
-            ok = False
-        elif isinstance(event, yaml.NodeEvent):
-            tag = getattr(event, "tag", None)
-            if event.anchor or tag:
-                what = f"an anchor (&{event.anchor})" if event.anchor else f"a tag ({tag})"
-                report("SAKE004", what, here, _advice(text, here))
+    loader = _LOADER(text)
+    try:
+        while loader.check_event():
+            event = loader.get_event()
+            kind = type(event)
+            if kind in _ENDS:
+                depth -= 1
+            elif kind in _NODES:
+                if event.anchor or event.tag:
+                    here = _start(event)
+                    named = f"an anchor (&{event.anchor})"
+                    what = named if event.anchor else f"a tag ({event.tag})"
+                    report("SAKE004", what, here, _advice(text, here))
+                    ok = False
+                if kind is not yaml.ScalarEvent:
+                    depth += 1
+                    if depth > MAX_DEPTH:
+                        report("SAKE004", f"nested more than {MAX_DEPTH} deep", _start(event))
+                        return False
+            elif kind is yaml.AliasEvent:
+                here = _start(event)
+                report("SAKE004", f"an alias (*{event.anchor})", here, _advice(text, here))
                 ok = False
-            if isinstance(event, yaml.CollectionStartEvent):
-                depth += 1
-                if depth > MAX_DEPTH:
-                    report("SAKE004", f"nested more than {MAX_DEPTH} deep", here)
+                continue
+            else:
+                if kind is yaml.DocumentStartEvent:
+                    documents += 1
+                if documents > 1:
+                    message = "more than one document in the file"
+                    report("SAKE004", message, _start(event), "one file, one edit")
                     return False
-        if isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
+                continue
+            events.append(event)
+    finally:
+        loader.dispose()
     return ok
 
 
@@ -198,56 +436,9 @@ def _advice(text: str, position: Position) -> str:
     return f"if it is meant as text, quote it: {quote_line(line)}"
 
 
-def _build(node: Any, loc: Loc, document: Document, path: Path) -> Any:
-    document.values[loc] = (node.start_mark.line + 1, node.start_mark.column + 1)
-    if isinstance(node, yaml.ScalarNode):
-        return _scalar(node, loc, document, path)
-    if isinstance(node, yaml.SequenceNode):
-        return [_build(item, (*loc, i), document, path) for i, item in enumerate(node.value)]
-    mapping: dict[str, Any] = {}
-    for key_node, value_node in node.value:
-        position = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
-        if not isinstance(key_node, yaml.ScalarNode):
-            document.findings.append(
-                Diagnostic("SAKE005", "a list or mapping as a key", path, *position,
-                           hint=_advice(document.text, position))
-            )  # fmt: skip
-            continue
-        key = key_node.value
-        if key in mapping:
-            first = document.keys[(*loc, key)]
-            document.findings.append(
-                Diagnostic("SAKE003", f"'{key}' stands twice; the first is in line {first[0]}",
-                           path, *position, field=dotted((*loc, key)), hint="keep one of the two")
-            )  # fmt: skip
-            continue
-        document.keys[(*loc, key)] = position
-        mapping[key] = _build(value_node, (*loc, key), document, path)
-    return mapping
-
-
-def _scalar(node: Any, loc: Loc, document: Document, path: Path) -> str | None:
-    plain = not node.style  # None, or '' from libyaml
-    start, end = node.start_mark.index, node.end_mark.index
-    document.scalars[loc] = Span(start, end, plain)
-    text = document.text
-    if plain:
-        comment = _COMMENT.match(text, end)
-        if comment and (len(comment[1]) < 2 or comment[2][:1] not in ("", " ", "#")):
-            whole = (node.value + comment[0]).strip()
-            line, column = node.end_mark.line + 1, node.end_mark.column + 1 + len(comment[1])
-            document.findings.append(
-                Diagnostic(
-                    "SAKE005",
-                    f"YAML takes {comment[0].strip()!r} for a comment",
-                    path, line, column, dotted(loc),
-                    hint=f"if it is text, quote it: {quoted(whole)}; "
-                    "a comment has two spaces before its # and one after it",
-                )
-            )  # fmt: skip
-        if node.value == "" and start == end:
-            return None
-    return str(node.value)
+def line_starts(text: str) -> list[int]:
+    """The offset at which each line begins, as YAML counts lines."""
+    return [0, *(match.end() for match in BREAK.finditer(text))]
 
 
 def dotted(loc: Loc) -> str:

@@ -137,3 +137,16 @@ def test_a_name_is_never_found_inside_a_longer_word(before: str, inside: str, af
 )  # fmt: skip
 def test_the_proper_names_of_a_text_are_guessed(text: str, found: tuple[str, ...]) -> None:
     assert names.proper_names(text) == found
+
+
+spaced = st.text(st.sampled_from(list("aAbB- '’s.1\n\xa0  ")), max_size=14)
+
+
+@settings(max_examples=2000, deadline=None)
+@given(spaced, spaced.filter(bool))
+def test_a_name_is_found_without_its_pattern_where_the_pattern_finds_it(
+    text: str, name: str
+) -> None:
+    by_pattern = [match.span() for match in names._pattern(name).finditer(text)]
+    assert list(names._spans(text, name)) == by_pattern
+    assert not by_pattern or name in text or names._scattered(text, name)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from sake_registry.authoring.scaffold import SCHEMA_PATH
+from sake_registry.edits import yamltext
 from sake_registry.edits.files import read_edit
 from sake_registry.edits.registry import open_registry
 from sake_registry.edits.schema import json_schema
@@ -37,6 +39,34 @@ def test_the_schema_names_every_field_refuses_others_and_knows_nothing_of_ids() 
     }  # fmt: skip
 
 
+def test_every_field_says_to_an_editor_what_it_is() -> None:
+    schema = json_schema()
+    for part in [schema, *schema["$defs"].values()]:
+        assert part["description"].endswith(".")
+        for name, told in part["properties"].items():
+            assert told["description"].endswith("."), name
+
+
+def test_the_schema_takes_what_is_valid_and_refuses_what_it_can() -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    validator = jsonschema.Draft202012Validator(json_schema())
+    validator.check_schema(json_schema())
+
+    def refused(path: Path) -> bool:
+        # As an editor reads it, but for the types that the texts are there to trip over.
+        value = yamltext.read(path.read_bytes(), path).value
+        value["schema"] = int(value["schema"])
+        if "threshold" in (value.get("scope") or {}):
+            value["scope"]["threshold"] = float(value["scope"]["threshold"])
+        return bool(list(validator.iter_errors(value)))
+
+    # A key without a value is one that is not there: only here, not to an editor.
+    valid = [p for p in (EXAMPLES / "valid").glob("*.yaml") if p.stem != "empty-sections"]
+    assert [path.name for path in valid if refused(path)] == []
+    for name in ("bad-status", "unknown-key", "no-prompts", "text-for-a-list", "bad-router"):
+        assert refused(EXAMPLES / "invalid" / f"{name}.yaml"), name
+
+
 def test_an_edit_cannot_be_changed_and_fills_its_prompts() -> None:
     edit = read_edit(EXAMPLES / "valid" / "everything.yaml")
     with pytest.raises(ValidationError, match="frozen"):
@@ -51,7 +81,7 @@ def test_an_edit_cannot_be_changed_and_fills_its_prompts() -> None:
 
 
 def test_the_demo_registry_shows_what_it_is_to_show() -> None:
-    registry = open_registry(ROOT)
+    registry = open_registry(ROOT, today=date(2026, 11, 22))
     assert registry.findings == ()
     edits = registry.active
     assert len(edits) == 8

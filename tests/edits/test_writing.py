@@ -14,7 +14,7 @@ from sake_registry.edits.files import parse_edit
 from sake_registry.edits.schema import Edit
 from sake_registry.edits.writing import format_text, write_edit
 from tests.edits.strategies import edit_files, edits
-from tests.edits.test_examples import EXAMPLES
+from tests.edits.test_examples import EXAMPLES, TODAY
 
 PATH = Path("x.yaml")
 
@@ -41,7 +41,7 @@ def test_an_edit_that_is_written_is_read_back_as_the_same_edit(edit: Edit) -> No
 @given(edit_files())
 def test_formatting_keeps_the_value_and_every_comment_and_is_stable(text: str) -> None:
     before, findings = parse_edit(text.encode(), PATH)
-    assert findings == []
+    assert {f.code for f in findings} <= {"SAKE119"}  # which formatting mends
     formatted = format_text(text, PATH)
     after, findings = parse_edit(formatted.encode(), PATH)
     assert findings == []
@@ -56,7 +56,7 @@ def test_formatting_an_example_keeps_what_it_says_and_is_stable(path: Path) -> N
     text = path.read_bytes().decode("utf-8-sig")
     before, _ = parse_edit(text.encode(), path)
     formatted = format_text(text, path)
-    after, findings = parse_edit(formatted.encode(), path)
+    after, findings = parse_edit(formatted.encode(), path, today=TODAY)
     assert before is not None
     assert findings == []
     assert after == before

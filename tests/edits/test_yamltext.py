@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sake_registry.edits import yamltext
-from tests.edits.strategies import texts, tricky_text, words
+from tests.edits.strategies import edit_files, texts, tricky_text, words
 
 PATH = Path("x.yaml")
 
@@ -48,11 +48,12 @@ def test_a_written_text_is_read_back_here_and_by_other_tools(text: str) -> None:
 @example("The #1 hit")
 @example("x # y")
 @example("#1")
+@example(" #")
 def test_of_an_unquoted_text_only_a_comment_set_off_as_one_can_go_unseen(text: str) -> None:
     document = yamltext.read(f"- {text}\n".encode(), PATH)
     if document.findings or document.scalars.keys() != {(0,)} or text.lstrip()[:1] in "\"'|>":
         return  # said, or another structure, or quoted
-    kept = re.sub(r"[ \t]{2,}#([ #].*)?$", "", text)
+    kept = re.sub(r"[ \t]{2,}#([ #].*)?$", "", f"- {text}").removeprefix("-")
     assert "".join((document.value[0] or "").split()) == "".join(kept.split())
 
 
@@ -72,6 +73,36 @@ def test_reading_never_raises_and_gives_a_value_or_findings(data: bytes) -> None
         assert finding.path == PATH
         assert 0 <= finding.line <= len(data.decode("utf-8", "replace").splitlines()) + 1
         assert finding.message in str(finding)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.one_of(edit_files().map(str.encode), lines.map(str.encode)))
+def test_the_value_is_the_same_with_positions_and_without(data: bytes) -> None:
+    document = yamltext.read(data, PATH)
+    if document.events:
+        walk = yamltext._Walk(document, PATH)
+        assert walk.value == document.value
+        assert walk.findings == document.findings
+        if not walk.findings:
+            under = {next((str(part) for part in reversed(loc) if isinstance(part, str)), "")
+                     for loc in document.retyped()}  # fmt: skip
+            assert document.look_alikes >= under  # it may name a text over two lines
+            assert document.empties == (None in leaves(document.value))
+
+
+def leaves(value: object) -> list[object]:
+    if isinstance(value, dict):
+        return [leaf for item in value.values() for leaf in leaves(item)]
+    if isinstance(value, list):
+        return [leaf for item in value for leaf in leaves(item)]
+    return [value]
+
+
+def test_an_unquoted_text_that_only_looks_like_a_number_stays_unquoted() -> None:
+    for text in ("E10", "e5", "_", "__1", "+", "a1", "1a", "1:60x", "1.2.3"):
+        assert yamltext.scalar(text) == text
+    for text in ("1_0", "1,000", ".5", "1.", "1e3", "-.5e-3", "0b1", ".", "2026-1-2"):
+        assert yamltext.scalar(text) == f'"{text}"'
 
 
 def test_a_position_is_that_of_the_key_or_of_the_value_or_of_what_is_around() -> None:

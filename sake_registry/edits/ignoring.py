@@ -1,0 +1,135 @@
+"""Comments in an edit file that hide findings: `# sake: ignore[SAKE111] the title names it`.
+
+At the end of a line a comment hides what is found in that line; on a line of its own, what is
+found in the next line that is neither blank nor a comment. A comment says why, names codes that
+exist and can be ignored, and hides something: where not, that is a finding itself.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sake_registry.edits.diagnostics import CODES, NOT_IGNORED, Diagnostic, default_severity
+from sake_registry.edits.yamltext import IGNORE, line_starts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sake_registry.edits.yamltext import Document, Position
+
+_COMMENT = re.compile(rf"#[ \t]*{IGNORE}([^\r\n\x85\u2028\u2029]*)")
+_FORM = re.compile(r"\[([^\[\]]*)\][ \t:–—-]*(.*)")
+_BLANK_OR_COMMENT = re.compile(r"\s*(#.*)?$")
+_FORM_HINT = f"write `# {IGNORE}[SAKE111] why it is right here`; `sake explain` lists the codes"
+
+
+@dataclass
+class Ignore:
+    """One comment: the codes it hides in a line; `used` are those that it did hide."""
+
+    codes: tuple[str, ...]
+    line: int
+    position: Position
+    used: set[str] = field(default_factory=set)
+
+    def hides(self, finding: Diagnostic) -> bool:
+        """Whether it hides a finding; if so, it has been of use."""
+        if finding.line != self.line or finding.code not in self.codes:
+            return False
+        self.used.add(finding.code)
+        return True
+
+
+def find_ignores(document: Document) -> tuple[list[Ignore], list[Diagnostic]]:
+    """The ignore comments of a file, and what is wrong with them."""
+    ignores: list[Ignore] = []
+    findings: list[Diagnostic] = []
+    text = document.text
+    if IGNORE not in text or not document.events:  # of no YAML, what a comment is is not known
+        return ignores, findings
+    starts = line_starts(text)
+    spans = [*document.scalars.values(), *document.key_spans.values()]
+    for match in _COMMENT.finditer(text):
+        offset = match.start()
+        if any(span.start <= offset < span.end for span in spans):
+            continue  # text that speaks of such a comment
+        number = next(n for n in range(len(starts), 0, -1) if starts[n - 1] <= offset)
+        here = (number, offset - starts[number - 1] + 1)
+        codes, found = _understood(match[1], document, here)
+        findings += found
+        if not text[starts[number - 1] : offset].strip():
+            number = _next_line(text, starts, number)
+        if codes:
+            ignores.append(Ignore(codes, number, here))
+    return ignores, findings
+
+
+def without_ignored(findings: Iterable[Diagnostic], ignores: Iterable[Ignore]) -> list[Diagnostic]:
+    """The findings that no comment hides."""
+    ignores = list(ignores)
+    # Every comment that hides a finding has been of use, not only the first.
+    return [f for f in findings if not [i for i in ignores if i.hides(f)]]
+
+
+def unused(ignores: Iterable[Ignore], document: Document, codes: Iterable[str]) -> list[Diagnostic]:
+    """A finding for each of `codes` that a comment names and that it hid nothing of."""
+    looked_at = set(codes)
+    return [
+        Diagnostic(
+            "SAKE121",
+            f"nothing in line {ignore.line} gives {code}",
+            document.path,
+            *ignore.position,
+            hint="take the comment, or this code of it, out",
+            severity=default_severity("SAKE121"),
+        )
+        for ignore in ignores
+        for code in ignore.codes
+        if code in looked_at and code not in ignore.used
+    ]
+
+
+def _understood(
+    said: str, document: Document, here: Position
+) -> tuple[tuple[str, ...], list[Diagnostic]]:
+    findings: list[Diagnostic] = []
+
+    def report(code: str, message: str, hint: str) -> None:
+        findings.append(
+            Diagnostic(
+                code, message, document.path, *here, hint=hint, severity=default_severity(code)
+            )
+        )
+
+    form = _FORM.fullmatch(said.strip())
+    names = [name.strip() for name in form[1].split(",")] if form else []
+    if form is None or not any(names):
+        report("SAKE122", f"`{IGNORE}` without a code in brackets", _FORM_HINT)
+        return (), findings
+    codes = []
+    for name in filter(None, names):
+        if name not in CODES:
+            from sake_registry.wording import nearest
+
+            near = nearest(name.upper(), CODES)
+            hint = f"did you mean '{near}'?" if near else "`sake explain` lists the codes"
+            report("SAKE122", f"there is no code '{name}'", hint)
+        elif name in NOT_IGNORED:
+            report("SAKE122", f"{name} cannot be ignored", f"mend it: `sake explain {name}`")
+        else:
+            codes.append(name)
+    if codes and not form[2].strip():
+        hint = f"say why: # {IGNORE}[{', '.join(codes)}] …"
+        report("SAKE120", "no reason stands behind the code", hint)
+    return tuple(dict.fromkeys(codes)), findings
+
+
+def _next_line(text: str, starts: list[int], number: int) -> int:
+    """The first line below `number` that is neither blank nor a comment; 0 if there is none."""
+    for below in range(number + 1, len(starts) + 1):
+        end = starts[below] if below < len(starts) else len(text)
+        if not _BLANK_OR_COMMENT.fullmatch(text[starts[below - 1] : end].strip()):
+            return below
+    return 0

@@ -1,0 +1,71 @@
+"""Every code is explained, and its examples give it, and nothing else."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from sake_registry.edits.diagnostics import CODES, FIXED, NOT_IGNORED
+from sake_registry.edits.explanations import EXPLANATIONS, Example, complete, explain, page
+from sake_registry.edits.registry import Registry, open_registry
+from sake_registry.errors import InputError
+
+TODAY = date(2026, 11, 22)
+DOCS = Path(__file__).parent.parent.parent / "docs" / "checks.md"
+CODE = pytest.mark.parametrize("code", CODES)
+
+
+def checked(root: Path, example: Example, encoding: str = "utf-8") -> Registry:
+    (root / "sake.toml").write_text("")
+    for name, part in example.items():
+        path = root / "edits" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(complete(part).encode(encoding))
+    return open_registry(root, today=TODAY)
+
+
+def test_every_code_is_explained_in_order() -> None:
+    assert list(EXPLANATIONS) == list(CODES)
+    for one in EXPLANATIONS.values():
+        assert one.meaning.endswith(".")
+        assert one.why.endswith(".")
+        assert one.wrong != one.mended or one.encoding != "utf-8"
+
+
+@CODE
+def test_the_wrong_example_gives_its_code_and_no_other(code: str, tmp_path: Path) -> None:
+    one = explain(code)
+    found = checked(tmp_path, one.wrong, one.encoding).findings
+    assert [(f.code, f.severity) for f in found] == [(code, one.severity)], found
+    assert found[0].hint or code == "SAKE001"
+
+
+@CODE
+def test_the_mended_example_gives_nothing(code: str, tmp_path: Path) -> None:
+    assert checked(tmp_path, explain(code).mended).findings == ()
+
+
+def test_what_can_be_set_and_ignored() -> None:
+    assert sorted(FIXED) == [
+        "SAKE001", "SAKE002", "SAKE003", "SAKE004", "SAKE005", "SAKE006",
+        "SAKE101", "SAKE102", "SAKE103", "SAKE201",
+    ]  # fmt: skip
+    assert {code for code, one in EXPLANATIONS.items() if not one.settable} == FIXED
+    assert {code for code, one in EXPLANATIONS.items() if not one.ignorable} == NOT_IGNORED
+    assert explain("sake101").ignorable
+    assert not explain("SAKE102").ignorable
+
+
+def test_an_unknown_code_has_its_nearest_offered() -> None:
+    with pytest.raises(InputError, match="no code 'SAKE1111'") as raised:
+        explain("SAKE1111")
+    assert raised.value.hint == "did you mean 'SAKE111'?"
+    with pytest.raises(InputError) as raised:
+        explain("zzz")
+    assert "`sake explain`" in str(raised.value.hint)
+
+
+def test_the_page_is_current() -> None:
+    assert DOCS.read_text(encoding="utf-8") == page(), "run `python -m tests.test_docs`"
