@@ -197,12 +197,12 @@ def grouped_bars(groups: Sequence[BarGroup], ident: str, title: str) -> str:
     parts = [*_percent_grid(area)]
     for group in groups:
         middle = left + slot * len(group.bars) / 2
-        parts.append(_text(middle, 16, group.label, "strong", anchor="middle"))
+        parts.append(svg_text(middle, 16, group.label, "strong", anchor="middle"))
         for bar in group.bars:
             parts.append(_upright(bar, group.label, left, slot, area))
             left += slot
         left += gap
-    return _svg(parts, height, ident, title, _bars_in_words(groups))
+    return drawing(parts, height, ident, title, _bars_in_words(groups))
 
 
 def _upright(bar: Bar, group: str, left: float, slot: float, area: _Area) -> Markup:
@@ -246,7 +246,7 @@ def _upright(bar: Bar, group: str, left: float, slot: float, area: _Area) -> Mar
     if low is not None and high is not None:
         parts.append(_whisker(middle, area.y(low), area.y(high), wide, low, high, data))
         top = min(top, area.y(high))
-    shown = _text(middle, top - 5, percent(value, 0), "small strong", anchor="middle")
+    shown = svg_text(middle, top - 5, percent(value, 0), "small strong", anchor="middle")
     return join(*parts, shown, name)
 
 
@@ -275,7 +275,7 @@ def trade_off(curves: Sequence[ThresholdCurve], ident: str) -> str | None:
     y0, y1 = _range([gen for _, _, gen in points])
     area = _Area(60, WIDTH - 210, 24, 380, x0, x1, y0, y1)
     parts = [*_axes(area, "Specificity, %", "Generality, %", _shares(x0, x1), _shares(y0, y1))]
-    parts.append(_text(area.right - 8, area.top - 8, "better ↗", "small muted", anchor="end"))
+    parts.append(svg_text(area.right - 8, area.top - 8, "better ↗", "small muted", anchor="end"))
     words, labels, taken = [], [], _Taken()
     for curve, found in drawn:
         if not found:
@@ -315,7 +315,7 @@ def trade_off(curves: Sequence[ThresholdCurve], ident: str) -> str | None:
         parts += _threshold_points(curve, found, places, taken, area.bottom)
     parts += _side_labels(labels, area)
     success = ", ".join(dict.fromkeys(curve.success for curve in curves))
-    return _svg(
+    return drawing(
         parts,
         area.bottom + 46,
         ident,
@@ -362,7 +362,7 @@ def _threshold_points(
         if y + 16 < floor and taken.free(x - 16, y + 12):
             taken.add(x - 16, y + 12)
             label = number(threshold)
-            parts.append(_text(x - 7, y + 16, label, "small muted halo", anchor="end"))
+            parts.append(svg_text(x - 7, y + 16, label, "small muted halo", anchor="end"))
     return parts
 
 
@@ -393,8 +393,8 @@ def _side_labels(
         parts.append(
             tag("path", d=_mark(series, left + 4, at - 4, 5), class_=mark, fill="var(--c)")
         )
-        parts.append(_text(left + 15, at, f"{series}: {told[0]}", "strong"))
-        parts.append(_text(left + 15, at + 16, told[1], "small muted"))
+        parts.append(svg_text(left + 15, at, f"{series}: {told[0]}", "strong"))
+        parts.append(svg_text(left + 15, at + 16, told[1], "small muted"))
     return parts
 
 
@@ -523,7 +523,7 @@ def _lines(
         )
         right = x > (area.left + area.right) / 2
         parts.append(
-            _text(
+            svg_text(
                 x - 6 if right else x + 6,
                 area.bottom - 10,
                 f"chosen: {number(chosen[1])}",
@@ -539,7 +539,7 @@ def _lines(
             tag(
                 "path",
                 tag("title", told),
-                d=_shape(line.number, area.x(x), area.y(y), 6),
+                d=shape_path(line.number, area.x(x), area.y(y), 6),
                 class_=f"reference {LINE_COLOURS[line.key]}",
                 data_series=line.key,
                 data_x=x,
@@ -553,12 +553,12 @@ def _lines(
         parts.append(
             tag(
                 "path",
-                d=_shape(line.number, at, y - 4, 4.5),
+                d=shape_path(line.number, at, y - 4, 4.5),
                 class_=f"key {LINE_COLOURS[line.key]}",
                 fill="var(--c)",
             )
         )
-        parts.append(_text(at + 9, y, f"{line.label} {percent(end.y)}", "strong"))
+        parts.append(svg_text(at + 9, y, f"{line.label} {percent(end.y)}", "strong"))
     words = "; ".join(
         f"{line.label} from {percent(line.points[0].y)} % at {number(line.points[0].x)} "
         f"to {percent(line.points[-1].y)} % at {number(line.points[-1].x)}"
@@ -566,7 +566,7 @@ def _lines(
     )
     if chosen:
         words += f"; chosen threshold {number(chosen[1])}"
-    return _svg(parts, area.bottom + 46, ident, title, words)
+    return drawing(parts, area.bottom + 46, ident, title, words)
 
 
 def _one_line(line: _Line, area: _Area) -> list[Markup]:
@@ -591,7 +591,7 @@ def _one_line(line: _Line, area: _Area) -> list[Markup]:
             tag(
                 "path",
                 tag("title", f"{line.label} at {number(p.x)}: {percent(p.y)}{interval} %{count}"),
-                d=_shape(line.number, x, y, 4.5),
+                d=shape_path(line.number, x, y, 4.5),
                 class_=f"point {paint}",
                 data_series=line.key,
                 data_x=p.x,
@@ -623,7 +623,7 @@ def relation_bars(scores: Sequence[RelationScore], ident: str, title: str) -> st
     wide = min(step - 14, 420.0)
     row, top = 28.0, 30.0
     parts = [
-        _text(names + step * i, 16, shorten(method, max(6, int(step / 7))), "strong")
+        svg_text(names + step * i, 16, shorten(method, max(6, int(step / 7))), "strong")
         for i, method in enumerate(methods)
     ]
     for j, relation in enumerate(relations):
@@ -646,7 +646,7 @@ def relation_bars(scores: Sequence[RelationScore], ident: str, title: str) -> st
             if one is None:
                 parts.append(tag("text", "–", class_="missing small muted", x=x, y=y + 11, **data))
                 continue
-            parts.append(_text(x, y + 11, f"{percent(one.value, 0)} · n {one.n}", "small"))
+            parts.append(svg_text(x, y + 11, f"{percent(one.value, 0)} · n {one.n}", "small"))
             parts.append(
                 tag("rect", class_="track", x=x, y=y + 15, width=round(wide, 1), height=7, rx=2)
             )
@@ -672,7 +672,7 @@ def relation_bars(scores: Sequence[RelationScore], ident: str, title: str) -> st
             f": from {labels[ends[0]]} with {percent(of_lead[ends[0]])} % "
             f"to {labels[ends[-1]]} with {percent(of_lead[ends[-1]])} %"
         )
-    return _svg(parts, top + row * len(relations) + 6, ident, title, words)
+    return drawing(parts, top + row * len(relations) + 6, ident, title, words)
 
 
 CLOUDS = (
@@ -695,16 +695,18 @@ def projection(one: Projection, ident: str) -> str:
     for name, label, paint, shape in CLOUDS:
         cloud = getattr(one, name)
         parts.append(
-            tag("path", d=_shape(shape, at + 6, 16, 5.5), class_=f"key {paint}", **_hollow(name))
+            tag(
+                "path", d=shape_path(shape, at + 6, 16, 5.5), class_=f"key {paint}", **_hollow(name)
+            )
         )
         text = f"{label} ({len(cloud)})"
-        parts.append(_text(at + 18, 20, text, "strong"))
+        parts.append(svg_text(at + 18, 20, text, "strong"))
         at += 44 + 7.0 * len(text)
         for x, y in cloud:
             parts.append(
                 tag(
                     "path",
-                    d=_shape(shape, area.x(x), area.y(y), 4.5),
+                    d=shape_path(shape, area.x(x), area.y(y), 4.5),
                     class_=f"dot {paint}" + (" hollow" if name == "target" else ""),
                     data_series=name,
                     data_x=x,
@@ -713,7 +715,7 @@ def projection(one: Projection, ident: str) -> str:
             )
     parts += _arrow(one, area)
     counts = ", ".join(f"{len(getattr(one, name))} {name}" for name, *_ in CLOUDS)
-    return _svg(
+    return drawing(
         parts,
         area.bottom + 40,
         ident,
@@ -786,14 +788,17 @@ def _bars_in_words(groups: Iterable[BarGroup]) -> str:
     )
 
 
-def _svg(parts: Iterable[str], height: float, ident: str, title: str, desc: str) -> str:
+def drawing(
+    parts: Iterable[str], height: float, ident: str, title: str, desc: str, width: int = WIDTH
+) -> str:
+    """The picture, with its title and its description."""
     safe = "".join(c if c.isalnum() and c.isascii() else "-" for c in ident)
     return tag(
         "svg",
         tag("title", title, id=f"{safe}-title"),
         tag("desc", desc, id=f"{safe}-desc"),
         *parts,
-        viewBox=f"0 0 {WIDTH} {math.ceil(height)}",
+        viewBox=f"0 0 {width} {math.ceil(height)}",
         class_="chart",
         role="img",
         aria_labelledby=f"{safe}-title {safe}-desc",
@@ -801,7 +806,7 @@ def _svg(parts: Iterable[str], height: float, ident: str, title: str, desc: str)
     )
 
 
-def _text(x: float, y: float, text: str, kind: str = "", *, anchor: str | None = None) -> Markup:
+def svg_text(x: float, y: float, text: str, kind: str = "", *, anchor: str | None = None) -> Markup:
     return tag("text", text, x=round(x, 1), y=round(y, 1), class_=kind or None, text_anchor=anchor)
 
 
@@ -811,8 +816,8 @@ def _percent_grid(area: _Area) -> list[Markup]:
         y = area.y(share)
         kind = "axis" if share == 0 else "grid"
         parts.append(tag("path", d=f"M{area.left} {y}H{area.right}", class_=kind))
-        parts.append(_text(area.left - 6, y + 4, text, "small muted", anchor="end"))
-    parts.append(_text(area.left - 6, area.y(1) - 12, "%", "small muted", anchor="end"))
+        parts.append(svg_text(area.left - 6, y + 4, text, "small muted", anchor="end"))
+    parts.append(svg_text(area.left - 6, area.y(1) - 12, "%", "small muted", anchor="end"))
     return parts
 
 
@@ -827,17 +832,17 @@ def _axes(
     for value, text in y_ticks:
         y = area.y(value)
         parts.append(tag("path", d=f"M{area.left} {y}H{area.right}", class_="grid"))
-        parts.append(_text(area.left - 7, y + 4, text, "small muted", anchor="end"))
+        parts.append(svg_text(area.left - 7, y + 4, text, "small muted", anchor="end"))
     for value, text in x_ticks:
         x = area.x(value)
         parts.append(tag("path", d=f"M{x} {area.bottom}v4", class_="axis"))
-        parts.append(_text(x, area.bottom + 17, text, "small muted", anchor="middle"))
+        parts.append(svg_text(x, area.bottom + 17, text, "small muted", anchor="middle"))
     frame = f"M{area.left} {area.top}V{area.bottom}H{area.right}"
     parts.append(tag("path", d=frame, class_="axis", fill="none"))
     below = area.bottom + (36 if x_ticks else 20)
-    parts.append(_text((area.left + area.right) / 2, below, x_label, "muted", anchor="middle"))
+    parts.append(svg_text((area.left + area.right) / 2, below, x_label, "muted", anchor="middle"))
     if y_label == "%":
-        parts.append(_text(area.left - 7, area.top - 8, y_label, "small muted", anchor="end"))
+        parts.append(svg_text(area.left - 7, area.top - 8, y_label, "small muted", anchor="end"))
     else:
         middle = (area.top + area.bottom) / 2
         turned = f"translate(16 {round(middle, 1)}) rotate(-90)"
@@ -882,10 +887,10 @@ def _polyline(
 
 
 def _mark(series: str, x: float, y: float, size: float) -> str:
-    return _shape(METHODS.index(series) if series in METHODS else len(METHODS), x, y, size)
+    return shape_path(METHODS.index(series) if series in METHODS else len(METHODS), x, y, size)
 
 
-def _shape(number_: int, x: float, y: float, r: float) -> str:
+def shape_path(number_: int, x: float, y: float, r: float) -> str:
     """A disc, a square, a triangle or a rhomb as a path."""
     kind = number_ % 4
     if kind == 0:

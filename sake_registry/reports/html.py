@@ -14,6 +14,7 @@ from sake_registry.reports import charts, published
 from sake_registry.reports import tables as made
 from sake_registry.reports.markdown import BETTER
 from sake_registry.reports.markup import Markup, join, tag
+from sake_registry.reports.page import frame, in_figure
 from sake_registry.reports.scores import (
     METRICS,
     SCOPE_NAMES,
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 
     from sake_registry.reports.tables import Cell, Row, Table
 
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 GROUPS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("Does the edit hold, and nothing else?", ("acc", "gen", "spec"), ("table3", "table4")),
     ("Does what follows from it hold?", ("ci", "cii", "sa", "rs"), ("table1",)),
@@ -88,36 +88,7 @@ def page(run: Mapping[str, Any] | Run) -> str:
         ("environment", "Environment", _environment(read)),
     ]
     shown = [(ident, title, body) for ident, title, body in sections if body]
-    links = [tag("a", title, href=f"#{ident}") for ident, title, _ in shown]
-    body = tag(
-        "body",
-        _header(read),
-        tag("nav", *links, aria_label="Sections"),
-        tag(
-            "main",
-            *(
-                tag(
-                    "section",
-                    tag("h2", title, id=f"{ident}-heading"),
-                    inner,
-                    id=ident,
-                    aria_labelledby=f"{ident}-heading",
-                )
-                for ident, title, inner in shown
-            ),
-        ),
-        tag("script", Markup(SCRIPT)),
-    )
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("title", headline(read)),
-        tag("link", rel="icon", href="data:,"),
-        tag("style", Markup(charts.STYLE + STYLE)),
-    )
-    return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
+    return frame(headline(read), _header(read), shown, STYLE, SCRIPT)
 
 
 def _header(run: Run) -> Markup:
@@ -262,7 +233,7 @@ def _pictures(run: Run, metrics: tuple[str, ...], scope: str) -> list[Markup]:
                 told.append(made.GIVEN_NOTE)
             told += _stars(run, metrics, scope, success)
             kind = f"success-{success}" if success else None
-            found.append(tag("div", _figure(picture, " ".join(told)), class_=kind))
+            found.append(tag("div", in_figure(picture, " ".join(told)), class_=kind))
     return found
 
 
@@ -274,14 +245,6 @@ def _stars(run: Run, metrics: Sequence[str], scope: str, success: str | None) ->
         if (remarks := edits_remark(run, method))
         and any(run.score(method.name, scope, metric, success) for metric in metrics)
     ]
-
-
-def _figure(picture: str, caption: str = "") -> Markup:
-    return tag(
-        "figure",
-        tag("div", Markup(picture), class_="scroll", tabindex="0"),
-        tag("figcaption", caption) if caption.strip() else None,
-    )
 
 
 def _table(table: Table) -> Markup:
@@ -379,13 +342,13 @@ def _threshold(run: Run) -> Markup | None:
         if picture:
             parts.append(tag("h3", f"Specificity against generality · {success}"))
             told = "Numbers beside points are thresholds; a ring is the one that was chosen."
-            parts.append(_figure(picture, told))
+            parts.append(in_figure(picture, told))
     choices = []
     for i, curve in enumerate(run.threshold_curves):
         picture = charts.over_threshold(curve, f"over-threshold-{i}")
         if picture:
             told = made.chosen_sentence(curve.chosen, curve.calibrated)
-            choices.append((f"{curve.method} · {curve.success}", _figure(picture, told)))
+            choices.append((f"{curve.method} · {curve.success}", in_figure(picture, told)))
     if choices:
         parts += [tag("h3", "All three over the threshold"), _picker("Method", choices)]
     parts += [
@@ -408,7 +371,7 @@ def _prompts(run: Run) -> Markup | None:
                 f"published figures of another model ({published.MODEL}, {published.SOURCE}), "
                 "for orientation only."
             )
-            parts.append(_figure(picture, told))
+            parts.append(in_figure(picture, told))
     parts += [
         _folded(f"{table.title}: figures", _table(table)) for table in made.prompts_table(run)
     ]
@@ -422,7 +385,7 @@ def _relations(run: Run) -> Markup | None:
         name = " · ".join(text for text in protocol if text)
         picture = charts.relation_bars(found, f"relations-{i}", f"{name}, by relation")
         if picture:
-            choices.append((name, _figure(picture, METRICS[metric].sentence)))
+            choices.append((name, in_figure(picture, METRICS[metric].sentence)))
     if not choices:
         return None
     told = (
@@ -438,7 +401,7 @@ def _projections(run: Run) -> Markup | None:
     choices = [
         (
             " · ".join(filter(None, (p.claim or p.edit, p.method if p.method else ""))),
-            _figure(charts.projection(p, f"projection-{i}"), f"{p.edit}: {p.claim}"),
+            in_figure(charts.projection(p, f"projection-{i}"), f"{p.edit}: {p.claim}"),
         )
         for i, p in enumerate(run.projections)
     ]

@@ -1,4 +1,7 @@
-"""The style and the script of the HTML report, both static: nothing of a run goes into them."""
+"""The style and the script of the HTML reports, all static: nothing of a run goes into them.
+
+`BASE` and `OPEN_FOLDS` are every page's; `STYLE` and `SCRIPT` are the benchmark's.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +31,7 @@ def _tabs() -> str:
 
 SWATCHES = "\n".join(f".swatch.s{i}{{background:var(--s{i})}}" for i in range(len(METHODS) + 1))
 
-STYLE = (
-    """\
+BASE = """\
 :root{--accent:#0b4f86;--on-accent:#ffffff;--page:#f5f7fa;--soft:#eef2f6;--line:#d5dbe3}
 @media screen and (prefers-color-scheme:dark){:root{--accent:#8cc8fa;--on-accent:#0b1220;\
 --page:#0e131a;--soft:#1d2531;--line:#303b4a}}
@@ -129,12 +131,15 @@ figure,tr,.tile,.method{break-inside:avoid}h2,h3,h4,h5{break-after:avoid}\
 *{print-color-adjust:exact;-webkit-print-color-adjust:exact}.scroll{overflow:visible}\
 .scroll>svg{min-width:0}table{font-size:8.5pt}th,td{padding:3pt 5pt}}
 """
-    + _tabs()
-    + SWATCHES
-    + "\n"
-)
+STYLE = BASE + _tabs() + SWATCHES + "\n"
 
-SCRIPT = """
+OPEN_FOLDS = """\
+addEventListener('beforeprint', () => {
+  for (const fold of document.querySelectorAll('.fold')) fold.open = true;
+});
+"""
+SCRIPT = (
+    """
 'use strict';
 for (const picker of document.querySelectorAll('.picker')) {
   const choices = [...picker.querySelectorAll(':scope > .choice')];
@@ -155,7 +160,6 @@ for (const picker of document.querySelectorAll('.picker')) {
   select.addEventListener('change', show);
   show();
 }
-addEventListener('beforeprint', () => {
-  for (const fold of document.querySelectorAll('.fold')) fold.open = true;
-});
 """
+    + OPEN_FOLDS
+)

@@ -1,46 +1,14 @@
-"""The page in a real browser: no script error, and what is drawn is what was measured.
-
-Without Chromium these tests are skipped; under continuous integration (`CI`) that is a failure.
-"""
+"""The page in a real browser: no script error, and what is drawn is what was measured."""
 
 from __future__ import annotations
 
-import json
-import os
-import re
-import shutil
-import subprocess
-from html import unescape
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from sake_registry.reports.html import page
+from tests.reports import browsing
 from tests.reports.example_run import HOSTILE, example_run, ripple_run
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-dev-shm-usage",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1200,2000",
-    "--virtual-time-budget=3000",
-    "--dump-dom",
-)
-# Before the page's own script, so that nothing is missed; a breach of the page's policy counts.
-COLLECTOR = """<script>
-window.found = [];
-addEventListener('error', event => found.push(String(event.message)));
-addEventListener('unhandledrejection', event => found.push(String(event.reason)));
-addEventListener('securitypolicyviolation', event => found.push(event.violatedDirective));
-</script>"""
 # What a reader sees is counted after a click on every tab and every choice.
 PROBE = """<script>
 addEventListener('load', () => {
@@ -94,32 +62,9 @@ addEventListener('load', () => {
 </script>"""
 
 
-@pytest.fixture(scope="module")
-def browser() -> str:
-    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if found is None:
-        if os.environ.get("CI"):
-            pytest.fail("no Chromium on this machine: continuous integration must have one")
-        pytest.skip("no Chromium on this machine (chromium, chromium-browser, google-chrome)")
-    return found
-
-
 def look(browser: str, text: str, folder: Path) -> dict[str, Any]:
     """The page as the browser has it after loading, clicking and choosing."""
-    file = folder / "page.html"
-    text = text.replace("</title>", f"</title>{COLLECTOR}", 1)
-    file.write_text(text.replace("</body>", f"{PROBE}</body>"), encoding="utf-8")
-    ran = subprocess.run(
-        [browser, *FLAGS, f"--user-data-dir={folder / 'profile'}", file.as_uri()],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    probe = re.search(r'<pre id="probe">(.*?)</pre>', ran.stdout, re.DOTALL)
-    assert probe, f"the page did not come to an end: {ran.stderr[-2000:]}"
-    found: dict[str, Any] = json.loads(unescape(probe[1]))
-    return found
+    return browsing.look(browser, text, folder, PROBE)
 
 
 def test_the_page_runs_without_error_and_draws_what_was_measured(
