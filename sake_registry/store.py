@@ -3,6 +3,9 @@
 An object is named tensors with a small note, in one safetensors file that carries the hash of
 its data. Objects are never changed, only added; one that does not check out counts as missing
 and is built again. Writers hold the store's lock, which the system frees when a process dies.
+
+The store remembers the models that it was compiled for, by hash and dtype: without them, nobody
+could tell which objects a version of an edit has. Listing and verifying need no torch.
 """
 
 from __future__ import annotations
@@ -10,12 +13,15 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from typing import TYPE_CHECKING, Any, Literal
+import re
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from sake_registry.files import locked, replacing
+from sake_registry.files import locked, replacing, storage_errors, write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -27,7 +33,39 @@ Kind = Literal[
     "activations", "maps", "routes", "probe",  # of a compile
     "covariance", "replies", "calibration",  # of a benchmark
 ]  # fmt: skip
+KINDS: tuple[Kind, ...] = get_args(Kind)
+COMPILED: frozenset[Kind] = frozenset({"activations", "maps", "routes", "probe"})
 LOCK_SECONDS = 2.0
+SUFFIX = ".safetensors"
+_KEY = re.compile(r"[0-9a-f]{64}")
+# What safetensors calls the dtypes that torch writes.
+_DTYPES = {
+    "BOOL": "bool", "U8": "uint8", "I8": "int8", "I16": "int16", "I32": "int32", "I64": "int64",
+    "U16": "uint16", "U32": "uint32", "U64": "uint64", "F16": "float16", "BF16": "bfloat16",
+    "F32": "float32", "F64": "float64", "C64": "complex64",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object that is in the store: where, and how many bytes it takes."""
+
+    kind: Kind
+    key: str
+    path: Path
+    bytes: int
+
+    def as_json(self) -> dict[str, Any]:
+        return {"kind": self.kind, "key": self.key, "bytes": self.bytes}
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """A model that the store was compiled for; `name` is what it was called then."""
+
+    name: str
+    hash: str
+    dtype: str
 
 
 class Store:
@@ -37,7 +75,7 @@ class Store:
         self.folder = folder
 
     def path(self, kind: Kind, key: str) -> Path:
-        return self.folder / kind / key[:2] / f"{key}.safetensors"
+        return self.folder / kind / key[:2] / f"{key}{SUFFIX}"
 
     def has(self, kind: Kind, key: str) -> bool:
         """Whether an object is there; `get` alone tells whether it is sound."""
@@ -77,6 +115,67 @@ class Store:
         with replacing(self.path(kind, key)) as temporary:
             temporary.write_bytes(data)
 
+    def objects(self) -> list[StoredObject]:
+        """What is there, by kind and key; whether it is sound, `damage` alone tells."""
+        return [
+            StoredObject(kind, path.stem, path, path.stat().st_size)
+            for kind in KINDS
+            for path in sorted((self.folder / kind).glob(f"*/*{SUFFIX}"))
+            if _KEY.fullmatch(path.stem) and path == self.path(kind, path.stem)
+        ]
+
+    def damage(self, found: StoredObject) -> str | None:
+        """What is wrong with an object, in words; None if every byte of it is as it was put."""
+        from safetensors import SafetensorError, deserialize
+
+        try:
+            data = found.path.read_bytes()
+            parts: Any = deserialize(data)  # type: ignore[no-untyped-call]  # it has no types
+        except (SafetensorError, OSError) as error:
+            return f"cannot be read: {error}"
+        length = int.from_bytes(data[:8], "little")
+        meta = json.loads(data[8 : 8 + length]).get("__metadata__", {})
+        tensors = [
+            (name, f"torch.{_DTYPES.get(part['dtype'], '?')}", list(part["shape"]), part["data"])
+            for name, part in sorted(parts, key=lambda part: part[0])
+        ]
+        if meta.get("digest") != _digest(tensors, meta.get("note", "")):
+            return "its content is not what was written"
+        return None
+
+    def remove(self, objects: Iterable[StoredObject]) -> None:
+        """Remove objects. Only under the lock.
+
+        Raises:
+            StorageError: the store cannot be written.
+        """
+        for found in objects:
+            with storage_errors(found.path):
+                found.path.unlink(missing_ok=True)
+            with suppress(OSError):  # other objects are left in it
+                found.path.parent.rmdir()
+
+    def remember_model(self, name: str, hash_: str, dtype: str) -> None:
+        """Keep a record of a model that is compiled for. Only under the lock.
+
+        Raises:
+            StorageError: the store cannot be written.
+        """
+        path = self.folder / "models" / f"{hash_[:16]}-{dtype}.json"
+        if not path.is_file():
+            write_text(path, json.dumps(asdict(StoredModel(name, hash_, dtype))) + "\n")
+
+    def models(self) -> list[StoredModel]:
+        """The models that were remembered; a record that cannot be read is left out."""
+        found = []
+        for path in sorted((self.folder / "models").glob("*.json")):
+            try:
+                record = json.loads(path.read_text(encoding="utf-8"))
+                found.append(StoredModel(*(str(record[k]) for k in ("name", "hash", "dtype"))))
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                log.warning("%s is no record of a model (%s): left out", path, error)
+        return found
+
     def lock(self) -> AbstractContextManager[None]:
         """Hold the store for writing; what a killed writer left is removed.
 
@@ -91,12 +190,21 @@ def digest(tensors: Mapping[str, Tensor], note: str = "") -> str:
     """Hash of named tensors (names, dtypes, shapes, bytes) and a note, hexadecimal."""
     import torch
 
+    def parts() -> Iterator[tuple[str, str, list[int], bytes]]:
+        for name in sorted(tensors):
+            tensor = tensors[name].detach().cpu().contiguous()
+            raw = tensor.reshape(-1).view(torch.uint8)  # numpy knows no bfloat16
+            yield name, str(tensor.dtype), list(tensor.shape), raw.numpy().tobytes()
+
+    return _digest(parts(), note)
+
+
+def _digest(parts: Iterable[tuple[str, str, list[int], bytes]], note: str) -> str:
+    """The same of (name, dtype, shape, bytes), in the order of their names."""
     state = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        raw = tensor.reshape(-1).view(torch.uint8)  # numpy knows no bfloat16
-        head = f"{name}|{tensor.dtype}|{list(tensor.shape)}|".encode()
+    for name, dtype, shape, data in parts:
+        head = f"{name}|{dtype}|{shape}|".encode()
         state.update(len(head).to_bytes(8, "little") + head)
-        state.update(raw.numpy().tobytes())
+        state.update(data)
     state.update(note.encode())
     return state.hexdigest()

@@ -17,7 +17,7 @@ import torch
 from sake_registry import store as store_module
 from sake_registry.errors import LockedError
 from sake_registry.files import TEMPORARY
-from sake_registry.store import Store, digest
+from sake_registry.store import Store, StoredModel, digest
 from tests.conftest import ROOT
 
 KEY = "ab" + "0" * 62
@@ -129,6 +129,61 @@ def test_an_object_stays_readable_while_it_is_put_again(store: Store) -> None:
     assert found[0]["t"].abs().sum() == 0
 
 
+# -- what is there -----------------------------------------------------------------------------
+
+
+def test_every_object_is_listed_with_its_size_and_nothing_else_is(store: Store) -> None:
+    assert store.objects() == []
+    other = "cd" + "1" * 62
+    store.put("replies", KEY, {}, None)
+    store.put("maps", other, {"t": torch.ones(3)}, None)
+    store.put("maps", KEY, {"t": torch.ones(3)}, None)
+    folder = store.path("maps", KEY).parent
+    for name in (
+        "notes.txt",
+        "short.safetensors",
+        f"{other}.safetensors",
+        ".partial-x.safetensors",
+    ):
+        (folder / name).write_text("no object of this place")
+    found = store.objects()
+    assert [(o.kind, o.key) for o in found] == [("maps", KEY), ("maps", other), ("replies", KEY)]
+    assert all(o.path.is_file() and o.bytes == o.path.stat().st_size for o in found)
+
+
+def test_removed_objects_are_gone_and_the_others_are_not(store: Store) -> None:
+    near = KEY[:-1] + "1"
+    for key in (KEY, near, "cd" + "1" * 62):
+        store.put("maps", key, {"t": torch.ones(3)}, None)
+    first, second, third = store.objects()
+    with store.lock():
+        store.remove([first, third])
+        store.remove([first])  # somebody was faster
+    assert store.objects() == [second]
+    assert not third.path.parent.exists()
+
+
+def test_models_are_remembered_once_for_each_dtype(store: Store) -> None:
+    assert store.models() == []
+    store.remember_model("org/model", "a" * 64, "float32")
+    store.remember_model("another-name", "a" * 64, "float32")
+    store.remember_model("org/model", "a" * 64, "bfloat16")
+    assert store.models() == [
+        StoredModel("org/model", "a" * 64, "bfloat16"),
+        StoredModel("org/model", "a" * 64, "float32"),
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '"x"', '{"name": "x", "hash": "y"}', "\0"])
+def test_a_record_that_is_none_is_passed_over_and_said_so(
+    store: Store, caplog: pytest.LogCaptureFixture, text: str
+) -> None:
+    store.remember_model("org/model", "a" * 64, "float32")
+    (store.folder / "models" / "other.json").write_text(text)
+    assert [model.name for model in store.models()] == ["org/model"]
+    assert "no record of a model" in caplog.text
+
+
 # -- damage ------------------------------------------------------------------------------------
 
 
@@ -174,6 +229,40 @@ def test_no_byte_of_the_data_or_the_note_is_left_unread(
         path.unlink()
         path.write_bytes(damaged)
         assert store.get("activations", KEY) is None
+
+
+def test_verifying_finds_the_damage_that_getting_finds(
+    store: Store, put: tuple[dict[str, torch.Tensor], Any]
+) -> None:
+    (found,) = store.objects()
+    assert store.damage(found) is None
+    sound = found.path.read_bytes()
+    for mask in (0xFF, 0x01):
+        for place in range(len(sound)):
+            damaged = bytearray(sound)
+            damaged[place] ^= mask
+            found.path.unlink()
+            found.path.write_bytes(damaged)
+            missing = store.get("activations", KEY) is None
+            assert (store.damage(found) is not None) == missing, (place, mask)
+    found.path.write_bytes(sound[:-1])
+    assert "cannot be read" in (store.damage(found) or "")
+    found.path.unlink()
+    assert "cannot be read" in (store.damage(found) or "")
+
+
+def test_verifying_knows_every_dtype_and_needs_no_torch(store: Store) -> None:
+    store.put("maps", KEY, TENSORS, {"note": "é"})
+    store.put("probe", KEY, {}, None)
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom sake_registry.store import Store\n"
+        f"store = Store(Path({str(store.folder)!r}))\n"
+        "print([store.damage(found) for found in store.objects()], 'torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[None, None] False"
 
 
 def test_an_object_cut_short_is_missing(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sake_registry.bundle.reader import BundleFile
 from sake_registry.compiler.assemble import assemble
 from sake_registry.compiler.build import Workshop, build
-from sake_registry.compiler.plan import Plan, make_plan
+from sake_registry.compiler.plan import ModelIdentity, Plan, make_plan
 from sake_registry.distributions import contexts
 from sake_registry.edits.keys import digest
 from sake_registry.errors import BuildError, BundleFormatError
@@ -125,6 +125,8 @@ def compile_registry(
     store = Store(registry.store)
     with _Bench(plan, registry, store) as bench, store.lock():
         remove_leftovers(registry.bundles)  # their writers hold this lock as well
+        located = plan.located
+        store.remember_model(located.source.name, located.hash, located.dtype)
         for planned in plan.edits:
             if planned.edit is None or planned.keys is None or planned.id not in plan.chosen:
                 continue
@@ -155,6 +157,11 @@ def compile_registry(
             result.bundle = plan.path
     result.seconds = time.monotonic() - started
     return result
+
+
+def probe_key(model: ModelIdentity) -> str:
+    """The key of a model's probe in the store."""
+    return digest(["probe", model.hash, model.dtype, PROBE_TEXTS])
 
 
 class _Bench:
@@ -195,7 +202,7 @@ class _Bench:
     def probe(self) -> tuple[Tensor, str]:
         """Site activations of the probe texts, and the model's class: once per model and dtype."""
         located = self._plan.located
-        key = digest(["probe", located.hash, located.dtype, PROBE_TEXTS])
+        key = probe_key(located)
         stored = self._store.get("probe", key)
         if stored is None:
             loaded, site = self.load()

@@ -1,0 +1,164 @@
+"""`sake cache`: how large the store is, whether it is sound, and what of it nobody needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sake_registry.commands.console import State, emit_json, json_option, table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sake_registry.edits.registry import Registry
+    from sake_registry.store import Store, StoredObject
+
+# What a user loses with an object of each kind.
+_COSTS = {
+    "activations": "forward passes",
+    "maps": "a fit",
+    "routes": "embeddings",
+    "probe": "a load of the model",
+    "covariance": "a benchmark's statistics",
+    "replies": "a benchmark's answers",
+    "calibration": "a benchmark's thresholds",
+}
+
+
+@click.command("cache")
+@click.argument("action", type=click.Choice(["size", "verify", "gc"]), default="size")
+@click.option("--delete", is_flag=True, help="With verify or gc: remove what was found.")
+@json_option
+@click.pass_obj
+def command(state: State, action: str, delete: bool, as_json: bool) -> None:
+    """Show the size of the store, verify it, or collect garbage.
+
+    verify reads every object and exits 1 if one is damaged; a damaged one counts as missing, and
+    is built again. gc lists what no branch, no tag and no working tree reaches, and removes it
+    with --delete. It needs the whole history.
+
+    \b
+    sake cache
+    sake cache verify
+    sake cache gc && sake cache gc --delete
+    """
+    if action == "size" and delete:
+        raise click.UsageError("--delete goes with verify or gc")
+
+    from sake_registry.store import Store
+
+    registry = state.registry()
+    store = Store(registry.store)
+    if action == "size":
+        _size(store, as_json)
+    elif action == "verify":
+        _verify(store, delete, as_json)
+    else:
+        _collect(registry, store, delete, as_json)
+
+
+def _size(store: Store, as_json: bool) -> None:
+    from sake_registry.store import KINDS
+
+    objects = store.objects()
+    kinds = [(kind, [found for found in objects if found.kind == kind]) for kind in KINDS]
+    if as_json:
+        emit_json(
+            "cache/1",
+            {
+                "action": "size",
+                "store": str(store.folder),
+                **_sum(objects),
+                "kinds": {kind: _sum(found) for kind, found in kinds},
+                "models": [
+                    {"name": m.name, "hash": m.hash, "dtype": m.dtype} for m in store.models()
+                ],
+            },
+        )
+        return
+    table(
+        ("kind", "objects", "size", "saves"),
+        [
+            (kind, str(len(found)), _bytes(_sum(found)["bytes"]), _COSTS[kind])
+            for kind, found in kinds
+            if found
+        ],
+    )
+    click.echo(f"{store.folder}: {_said(objects)}")
+    for model in store.models():
+        click.echo(f"  compiled for {model.name} ({model.hash[:8]}, {model.dtype})")
+
+
+def _verify(store: Store, delete: bool, as_json: bool) -> None:
+    from contextlib import nullcontext
+
+    from sake_registry.wording import count
+
+    with store.lock() if delete else nullcontext():
+        objects = store.objects()
+        damaged = {found: wrong for found in objects if (wrong := store.damage(found))}
+        if delete:
+            store.remove(damaged)
+    if as_json:
+        listed = [{**found.as_json(), "wrong": wrong} for found, wrong in damaged.items()]
+        emit_json(
+            "cache/1",
+            {"action": "verify", "objects": len(objects), "damaged": listed, "deleted": delete},
+        )
+    else:
+        for found, wrong in damaged.items():
+            click.echo(f"{found.path}: {wrong}")
+        click.echo(f"{count(len(objects), 'object')}, {len(damaged)} damaged")
+        if damaged:
+            click.echo("removed" if delete else "--delete removes them", err=True)
+    if damaged:
+        raise click.exceptions.Exit(1)
+
+
+def _collect(registry: Registry, store: Store, delete: bool, as_json: bool) -> None:
+    from contextlib import nullcontext
+
+    from sake_registry.review.garbage import find_garbage
+    from sake_registry.wording import count
+
+    with store.lock() if delete else nullcontext():
+        garbage = find_garbage(registry)
+        if delete:
+            store.remove(garbage.unreached)
+    if as_json:
+        emit_json("cache/1", {"action": "gc", **garbage.as_json(), "deleted": delete})
+        return
+    for found in garbage.unreached:
+        click.echo(f"{found.kind} {found.key[:12]} {_bytes(found.bytes)}")
+    done = "removed" if delete else "not reached"
+    click.echo(f"{done}: {_said(garbage.unreached)}")
+    click.echo(
+        f"kept: {_said(garbage.kept)}, of {count(garbage.versions, 'version')} of edits × "
+        f"{count(garbage.settings, 'version')} of the settings × "
+        f"{count(len(garbage.models), 'model')}"
+    )
+    if garbage.other:
+        click.echo(f"kept: {_said(garbage.other)}, not of a compile")
+    if garbage.unreached and not delete:
+        click.echo("nothing was removed: `sake cache gc --delete` does it", err=True)
+
+
+def _sum(objects: Sequence[StoredObject]) -> dict[str, Any]:
+    return {"objects": len(objects), "bytes": sum(found.bytes for found in objects)}
+
+
+def _said(objects: Sequence[StoredObject]) -> str:
+    from sake_registry.wording import count
+
+    return f"{count(len(objects), 'object')}, {_bytes(_sum(objects)['bytes'])}"
+
+
+def _bytes(n: int) -> str:
+    """A number of bytes, in the unit that suits it."""
+    size = float(n)
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
