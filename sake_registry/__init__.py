@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sake_registry.errors import SakeError
     from sake_registry.evaluation.testing import TestReport, test_registry
     from sake_registry.models.loading import LoadedModel, LocatedModel, load, locate
+    from sake_registry.overrides import Overrides, read_overrides
     from sake_registry.routing.router import Decision
     from sake_registry.runtime.core import Bundle, load_bundle
     from sake_registry.runtime.huggingface import Edited, Generation
@@ -33,6 +34,7 @@ __all__ = [
     "Generation",
     "LoadedModel",
     "LocatedModel",
+    "Overrides",
     "Plan",
     "Registry",
     "SakeError",
@@ -44,6 +46,7 @@ __all__ = [
     "make_plan",
     "open_registry",
     "read_edit",
+    "read_overrides",
     "test_registry",
 ]
 
@@ -57,6 +60,7 @@ _HOMES = {
     "Generation": "runtime.huggingface",
     "LoadedModel": "models.loading",
     "LocatedModel": "models.loading",
+    "Overrides": "overrides",
     "Plan": "compiler.plan",
     "Registry": "edits.registry",
     "SakeError": "errors",
@@ -68,6 +72,7 @@ _HOMES = {
     "make_plan": "compiler.plan",
     "open_registry": "edits.registry",
     "read_edit": "edits.files",
+    "read_overrides": "overrides",
     "test_registry": "evaluation.testing",
 }
 

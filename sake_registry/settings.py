@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from sake_registry.errors import SettingsError
-from sake_registry.wording import did_you_mean
+from sake_registry.wording import did_you_mean, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
@@ -39,6 +39,25 @@ def _split(value: Any) -> Any:
 
 
 Names = Annotated[list[str], BeforeValidator(_split)]
+
+
+def _levels(value: Any) -> Any:
+    """Only codes that there are, and of those that are always errors nothing less."""
+    from sake_registry.edits.diagnostics import CODES, FIXED
+
+    for code, level in value.items() if isinstance(value, dict) else ():
+        if code not in CODES:
+            near = nearest(code.upper(), CODES)
+            hint = f"did you mean '{near}'?" if near else "`sake explain` lists the codes"
+            raise ValueError(f"unknown code '{code}'; {hint}")
+        if code in FIXED and level in ("warning", "off"):
+            raise ValueError(
+                f"{code} ({CODES[code]}) is always an error: no edit can be made of such a file"
+            )
+    return value
+
+
+Levels = Annotated[dict[str, Literal["error", "warning", "off"]], BeforeValidator(_levels)]
 
 
 class _Section(BaseModel):
@@ -90,6 +109,21 @@ class TestSettings(_Section):
     min_unchanged: Share = 1.0
 
 
+class ReviewSettings(_Section):
+    """Gates of `sake review`: what a change may do before it fails."""
+
+    base: str = ""
+    """The branch that changes are merged into; the remote's default branch if empty."""
+    min_prompts: Share = 0.9
+    min_holdout: Share = 0.9
+    min_implications: Share = 0.0
+    min_unchanged: Share = 1.0
+    max_interference: int = Field(0, ge=0)
+    """Most prompts of other edits that may be answered differently."""
+    max_collateral: int = Field(0, ge=0)
+    """Most unrelated prompts of the sample that may be answered differently."""
+
+
 class Settings(_Section):
     """Everything that can be set, validated."""
 
@@ -102,12 +136,17 @@ class Settings(_Section):
     """Folder of the edit files, relative to the root."""
     bundles: str = "bundles"
     store: str = ".sake/store"
+    overrides: str = "overrides.json"
+    """What production switched off, relative to the root: `{"disabled": {"ID": "reason"}}`."""
     aliases: dict[str, str] = {}
     """Short model names: `name = "org/model@revision"`, a folder, or a .gguf file."""
     compile: CompileSettings = CompileSettings()
     contexts: ContextSettings = ContextSettings()
     router: RouterSettings = RouterSettings()
     test: TestSettings = TestSettings()
+    checks: Levels = {}
+    """How bad findings are: `SAKE111 = "error"`, `"warning"` or `"off"`, by code."""
+    review: ReviewSettings = ReviewSettings()
 
 
 def find_root(start: Path) -> Path | None:
@@ -120,6 +159,8 @@ def load_settings(
     root: Path | None,
     overrides: Mapping[str, Any] | None = None,
     environ: Mapping[str, str] | None = None,
+    *,
+    data: bytes | None = None,
 ) -> Settings:
     """Settings of the registry at `root` (None: defaults), with their precedence applied.
 
@@ -127,6 +168,7 @@ def load_settings(
         root: the folder of `sake.toml`.
         overrides: flags, by dotted name (`{"compile.reg": 0.1}`); None values are not given.
         environ: the environment; `os.environ` unless a caller hands in another.
+        data: another version of the root's `sake.toml`, in place of the file.
 
     Raises:
         SettingsError: a file that is no TOML, an unknown key, a value of the wrong kind.
@@ -136,7 +178,7 @@ def load_settings(
     if root is not None:
         path = root / FILE_NAME
         try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
+            values = tomllib.loads((path.read_bytes() if data is None else data).decode())
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise SettingsError(f"{path}: not valid TOML: {error}") from error
         except OSError as error:
@@ -209,7 +251,7 @@ def _explain(error: ValidationError, root: Path | None, origin: Mapping[str, str
     for problem in error.errors():
         name = ".".join(str(part) for part in problem["loc"])
         where = origin.get(name) or (f"{root / FILE_NAME}: {name}" if root else name)
-        text = problem["msg"]
+        text = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             section: type[BaseModel] = Settings
             for part in problem["loc"][:-1]:

@@ -1,6 +1,6 @@
 """The documentation says what is: help pages, snippets, commands, links, settings, the format.
 
-`python -m tests.test_docs` writes docs/cli.md anew.
+`python -m tests.test_docs` writes docs/cli.md and docs/checks.md anew.
 """
 
 from __future__ import annotations
@@ -475,4 +475,7 @@ def test_a_slim_bundle_keeps_the_content_hash(tmp_path: Path) -> None:
 
 
 if __name__ == "__main__":
+    from sake_registry.edits import explanations
+
     CLI_PAGE.write_text(render_cli(), "utf-8")
+    (ROOT / "docs" / "checks.md").write_text(explanations.page(), "utf-8")

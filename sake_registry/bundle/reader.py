@@ -73,6 +73,7 @@ class BundleFile:
             with self._refusals():
                 self._inspect()
                 self._verify_index()
+                self._verify_router()
         except BaseException:
             self.close()
             raise
@@ -265,7 +266,7 @@ class BundleFile:
             raise _Refused(f"'{path}' has {length} rows or columns, not {wanted + more}")
 
     def _verify_index(self) -> None:
-        """Read and verify all that is not an edit's payload."""
+        """Read and verify the manifest and the index."""
         arrays = {path: self._read(path) for path in SEALED}
         if self._read("seal").tobytes() != seal(arrays):
             raise _Refused("its index or manifest is damaged")
@@ -290,20 +291,23 @@ class BundleFile:
             end = lengths.get(letter, offsets[-1])
             if offsets[0] != 0 or offsets[-1] != end or (offsets[1:] < offsets[:-1]).any():
                 raise _Refused("'index/activations' does not fit the datasets")
-        self._digests, self._points = arrays["digests"], self._read("router/points")
-        self.probe = arrays["probe/activations"]
-        if not np.isfinite(self._points).all():
-            raise _Refused("its router points are not finite")
-        for i, edit in enumerate(edits):
-            start, end = self._index["index/points"][i : i + 2]
-            self._check(i, "router", router_arrays(edit, self._points[start:end]))
-            if any(route.group >= len(edit.groups) for route in edit.routes):
-                raise _Refused(f"'{edit.id}' has a route to a group that it does not have")
+        self._digests, self.probe = arrays["digests"], arrays["probe/activations"]
         root = content_hash(
             (edit.id, edit.key, self._digests[i].tobytes()) for i, edit in enumerate(edits)
         )
         if root != self.manifest.content_hash:
             raise _Refused("its content hash is not that of its edits")
+
+    def _verify_router(self) -> None:
+        """Read and verify what the router decides by."""
+        self._points = self._read("router/points")
+        if not np.isfinite(self._points).all():
+            raise _Refused("its router points are not finite")
+        for i, edit in enumerate(self.manifest.edits):
+            start, end = self._index["index/points"][i : i + 2]
+            self._check(i, "router", router_arrays(edit, self._points[start:end]))
+            if any(route.group >= len(edit.groups) for route in edit.routes):
+                raise _Refused(f"'{edit.id}' has a route to a group that it does not have")
 
     @staticmethod
     def _head(meta: bytes) -> None:
@@ -344,6 +348,25 @@ class BundleFile:
     def _read(self, path: str, rows: Any = ()) -> Array:
         values: Array = self._datasets[path][rows]
         return values
+
+
+class _Sealed(BundleFile):
+    """A bundle of which only the manifest is asked for."""
+
+    def _verify_router(self) -> None:
+        pass
+
+
+def read_manifest(path: Path | str) -> Manifest:
+    """What a bundle says of itself, verified by its seal; the router's data, most of what opening
+    a bundle reads, is left alone.
+
+    Raises:
+        BundleFormatError: not a bundle, or its manifest or index is damaged.
+        InputError: no such file.
+    """
+    with _Sealed(path) as bundle:
+        return bundle.manifest
 
 
 def _no_constant(name: str) -> None:

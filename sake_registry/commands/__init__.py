@@ -19,18 +19,28 @@ import click
 from sake_registry.commands import (
     ask,
     bench,
+    cache,
     check,
     compile_,
+    completion,
+    diff,
+    explain,
     fmt,
     import_,
     init,
     inspect_,
     list_,
+    log,
+    migrate,
     models,
     new,
     plan,
+    revert,
+    review,
     show,
+    status,
     test,
+    withdraw,
 )
 from sake_registry.commands.console import State, configure_logging, report_error
 from sake_registry.errors import MissingExtraError, SakeError
@@ -73,7 +83,8 @@ def cli(context: click.Context, folder: Path, verbose: bool) -> None:
 
 
 for _module in (
-    init, new, import_, check, fmt, list_, show, models, plan, compile_, test, inspect_, ask, bench,
+    init, new, import_, check, explain, fmt, list_, show, models, plan, compile_, test, inspect_,
+    ask, status, log, diff, review, revert, withdraw, migrate, cache, completion, bench,
 ):  # fmt: skip
     cli.add_command(_module.command)
 

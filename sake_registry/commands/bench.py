@@ -118,7 +118,7 @@ def command(
 
     from sake_registry.evaluation import bench
     from sake_registry.files import storage_errors, write_text
-    from sake_registry.history import provenance
+    from sake_registry.history.provenance import provenance
     from sake_registry.models.sources import cache_folder
     from sake_registry.reports import html, markdown
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sake_registry.commands.completion import complete_ids
 from sake_registry.commands.console import (
     State,
     emit_json,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @click.command("compile")
-@click.argument("ids", nargs=-1)
+@click.argument("ids", nargs=-1, shell_complete=complete_ids)
 @click.option("--only", is_flag=True, help="A partial bundle of just these edits.")
 @click.option("--keep-going", is_flag=True, help="Leave edits that fail out of the bundle.")
 @click.option("--no-activations", is_flag=True, help="A slim bundle: maps and routes alone.")
@@ -57,7 +58,7 @@ def command(
     from sake_registry.compiler.plan import make_plan
     from sake_registry.compiler.run import compile_registry
     from sake_registry.distributions.texts import groups
-    from sake_registry.history import provenance
+    from sake_registry.history.provenance import provenance
     from sake_registry.models.loading import locate
     from sake_registry.wording import count
 

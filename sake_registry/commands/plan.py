@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from sake_registry.commands.completion import complete_ids
 from sake_registry.commands.console import (
     State,
     emit_json,
@@ -18,7 +19,7 @@ from sake_registry.commands.console import (
 
 
 @click.command("plan")
-@click.argument("ids", nargs=-1)
+@click.argument("ids", nargs=-1, shell_complete=complete_ids)
 @click.option("--only", is_flag=True, help="Plan a partial bundle of just these edits.")
 @fit_options
 @model_options

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
+from sake_registry.commands.completion import complete_ids
 from sake_registry.commands.console import State, emit_json, json_option
 
 
 @click.command("show")
-@click.argument("id")
+@click.argument("id", shell_complete=complete_ids)
 @json_option
 @click.pass_obj
 def command(state: State, id: str, as_json: bool) -> None:

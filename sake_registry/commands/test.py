@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sake_registry.commands.completion import complete_ids
 from sake_registry.commands.console import (
     State,
     emit_json,
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @click.command("test")
-@click.argument("ids", nargs=-1)
+@click.argument("ids", nargs=-1, shell_complete=complete_ids)
 @click.option("--bundle", type=click.Path(path_type=Path), help="Another bundle than the newest.")
 @click.option("--rows", "all_rows", is_flag=True, help="Show every prompt, not one for each edit.")
 @model_options

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from sake_registry.bundle.format import SUFFIX
 from sake_registry.bundle.reader import BundleFile
@@ -29,6 +29,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Action = Literal["build", "refit", "reuse", "remove"]
+
+
+class ModelIdentity(Protocol):
+    """All of a model that is in a key: a located model has it, and so has a bundle's manifest."""
+
+    @property
+    def hash(self) -> str: ...
+    @property
+    def dtype(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -137,28 +146,36 @@ def make_plan(
     )
 
 
-def keys_of(
-    edits: Sequence[Edit], located: LocatedModel, settings: Settings
-) -> dict[str, EditKeys]:
-    """The keys of edits for a model under settings, by id."""
-    compile_ = settings.compile
-    extraction = {
-        "prompts": compile_.prompts,
-        "batch_size": compile_.batch_size,
-        "contexts": asdict(contexts.choose(settings)),
-    }
-    fit = compile_.model_dump(include={"reg", "solver", "keep_failed", "min_pairs", "sources"})
-    routing = settings.router.model_dump(include={"kind", "threshold"})
+def keys_of(edits: Sequence[Edit], model: ModelIdentity, settings: Settings) -> dict[str, EditKeys]:
+    """The keys of edits for a model under settings, by id.
+
+    Raises:
+        SettingsError: a context that is in no table.
+    """
+    stages = key_settings(settings)
     return {
-        edit.id: edit_keys(
-            edit,
-            model_hash=located.hash,
-            dtype=located.dtype,
-            extraction=extraction,
-            fit=fit,
-            routing=routing,
-        )
+        edit.id: edit_keys(edit, model_hash=model.hash, dtype=model.dtype, **stages)
         for edit in edits
+    }
+
+
+def key_settings(settings: Settings) -> dict[str, dict[str, Any]]:
+    """What of the settings is in keys, by stage: all edits of a registry share it.
+
+    Raises:
+        SettingsError: a context that is in no table.
+    """
+    compile_ = settings.compile
+    return {
+        "extraction": {
+            "prompts": compile_.prompts,
+            "batch_size": compile_.batch_size,
+            "contexts": asdict(contexts.choose(settings)),
+        },
+        "fit": compile_.model_dump(
+            include={"reg", "solver", "keep_failed", "min_pairs", "sources"}
+        ),
+        "routing": settings.router.model_dump(include={"kind", "threshold"}),
     }
 
 
@@ -230,10 +247,10 @@ def find_bundle(registry: Registry, located: LocatedModel) -> Path:
     return found
 
 
-def stale(manifest: Manifest, registry: Registry, located: LocatedModel) -> dict[str, str]:
+def stale(manifest: Manifest, registry: Registry, model: ModelIdentity) -> dict[str, str]:
     """Where a bundle is not what the registry says now: by edit id, in words."""
     held = {edit.id: edit.key for edit in manifest.edits}
-    now = keys_of(registry.active, located, registry.settings)
+    now = keys_of(registry.active, model, registry.settings)
     found = {}
     for id_ in sorted({*held, *now}):
         if id_ not in held:

@@ -70,3 +70,11 @@ def edit_keys(
 def bundle_key(keys: Iterable[tuple[str, str]]) -> str:
     """The key of a bundle: over its (edit id, edit key) pairs, in any order."""
     return digest(["bundle", sorted(keys)])
+
+
+def effect(edit: Edit) -> str:
+    """Hash of everything in a file that can change an answer: what goes into the edit's key, and
+    when it is in force. Two versions of one effect differ in notes, tests and layout only."""
+    life = edit.lifecycle.model_dump(include={"status", "valid_from", "valid_until"}, mode="json")
+    unchanged = [u.prompt for u in edit.unchanged]
+    return digest(["effect", compiled_text(edit), edit.scope.model_dump(), unchanged, life])

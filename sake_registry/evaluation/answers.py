@@ -9,6 +9,7 @@ import torch
 
 from sake_registry.errors import InputError
 from sake_registry.models.reading import pad, pad_token
+from sake_registry.routing.router import NOBODY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -41,28 +42,67 @@ def answer(
     Bare and edited run on the same batches: a row that no edit changes is then the same to the
     bit, and a difference is the edits' doing alone.
     """
-    tokenizer = edited.tokenizer
-    encoded = [tokenizer(prompt).input_ids for prompt in prompts]
+    told = [(prompt, None) for prompt in prompts]
+    bare = continue_greedily(edited.model, edited.tokenizer, told, tokens, BATCH)
+    after = continue_greedily(edited, edited.tokenizer, told, tokens, BATCH, progress)
+    return [
+        Answer(prompt, a.text, b.text, a.tokens == b.tokens, b.decision)
+        for prompt, a, b in zip(prompts, bare, after, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """A greedy continuation: its text, its tokens up to the end of the text, the decision."""
+
+    text: str
+    tokens: tuple[int, ...]
+    decision: Decision
+
+
+def continue_greedily(
+    model: Any,
+    tokenizer: Any,
+    told: Sequence[tuple[str, Decision | None]],
+    tokens: int,
+    batch: int,
+    progress: Callable[[int], None] = lambda n: None,
+) -> list[Continuation]:
+    """Greedy continuations, in the order of `told`.
+
+    Batches depend on the prompts alone: the same prompts to the bare and to an edited model run
+    on the same ones.
+
+    Args:
+        model: a bare model, or an `Edited` one.
+        told: prompts, each with its decision; None lets the edited model's router decide.
+        progress: called with the number of prompts just answered.
+
+    Raises:
+        InputError: an empty prompt.
+    """
+    encoded = [tokenizer(prompt).input_ids for prompt, _ in told]
     if not all(encoded):
         raise InputError("an empty prompt has no answer", hint="write what the model completes")
-    order = sorted(range(len(prompts)), key=lambda i: (len(encoded[i]), i))
-    found: dict[int, Answer] = {}
-    for start in range(0, len(order), BATCH):
-        chosen = order[start : start + BATCH]
+    order = sorted(range(len(told)), key=lambda i: (len(encoded[i]), i))
+    found: dict[int, Continuation] = {}
+    for start in range(0, len(order), batch):
+        chosen = order[start : start + batch]
         ids, mask = pad([encoded[i] for i in chosen], pad_token(tokenizer), left=True)
-        before = _generate(edited.model, ids, mask, tokens, tokenizer)
-        generation = edited.generate(ids, attention_mask=mask, **greedy(tokens, tokenizer))
-        after = generation.sequences[:, ids.shape[1] :]
-        for row, i in enumerate(chosen):
-            found[i] = Answer(
-                prompt=prompts[i],
-                before=tokenizer.decode(before[row], skip_special_tokens=True),
-                after=tokenizer.decode(after[row], skip_special_tokens=True),
-                same=_equal(before[row], after[row], tokenizer.eos_token_id),
-                decision=generation.decisions[row],
+        decisions = [decision for i in chosen if (decision := told[i][1]) is not None]
+        if isinstance(model, torch.nn.Module):
+            rows = _generate(model, ids, mask, tokens, tokenizer)
+            decisions = [told[i][1] or NOBODY for i in chosen]
+        else:
+            generation = model.generate(
+                ids, attention_mask=mask, decisions=decisions or None, **greedy(tokens, tokenizer)
             )
+            rows, decisions = generation.sequences[:, ids.shape[1] :], generation.decisions
+        for row, decision, i in zip(rows, decisions, chosen, strict=True):
+            text = tokenizer.decode(row, skip_special_tokens=True)
+            found[i] = Continuation(text, _until_end(row, tokenizer.eos_token_id), decision)
         progress(len(chosen))
-    return [found[i] for i in range(len(prompts))]
+    return [found[i] for i in range(len(told))]
 
 
 def greedy(tokens: int, tokenizer: Any) -> dict[str, Any]:
@@ -89,14 +129,10 @@ def _generate(model: Any, ids: Any, mask: Any, tokens: int, tokenizer: Any) -> A
     return out[:, ids.shape[1] :]
 
 
-def _equal(first: Any, second: Any, end: int) -> bool:
-    """Equal up to the end of the text: what a batch pads behind it does not count."""
-
-    def text(row: Any) -> list[int]:
-        tokens: list[int] = row.tolist()
-        return tokens[: tokens.index(end)] if end in tokens else tokens
-
-    return text(first) == text(second)
+def _until_end(row: Any, end: int) -> tuple[int, ...]:
+    """Tokens up to the end of the text: what a batch pads behind it does not count."""
+    tokens: list[int] = row.tolist()
+    return tuple(tokens[: tokens.index(end)] if end in tokens else tokens)
 
 
 def begins_with(text: str, names: Iterable[str]) -> bool:

@@ -126,7 +126,7 @@ def test_registry(
             for id_, text in stale(opened.manifest, registry, located).items()
             if not ids or id_ in ids
         ]
-        wanted = [row for edit in held for row in _wanted(edit)]
+        wanted = [row for edit in held for row in wanted_rows(edit)]
         done, rows = 0, []
 
         def ran(n: int) -> None:
@@ -166,7 +166,7 @@ test_registry.__test__ = False  # type: ignore[attr-defined]  # no pytest test, 
 TestReport.__test__ = False  # type: ignore[attr-defined]
 
 
-def _wanted(edit: Edit) -> list[tuple[Edit, Kind, str, tuple[str, ...]]]:
+def wanted_rows(edit: Edit) -> list[tuple[Edit, Kind, str, tuple[str, ...]]]:
     """(edit, kind, prompt, accepted answers) of everything that an edit file lets test."""
     new = edit.fact.new.all
     rows: list[tuple[Edit, Kind, str, tuple[str, ...]]] = []

@@ -319,7 +319,7 @@ class Review:
         if self.judged:
             parts.append(f"those of {count(self.judged, 'other edit')}")
         parts += [f"{self.unrelated.n} that concern no edit"] if self.unrelated.n else []
-        parts += [f"{self.nearby.n} on other matters of its subjects"] if self.nearby.n else []
+        parts += [f"{self.nearby.n} on other matters of their subjects"] if self.nearby.n else []
         listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
         return (
             f"{self.model.name} was asked {listed}, once as it answers before this change "

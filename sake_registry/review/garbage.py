@@ -171,7 +171,7 @@ def _repository(registry: Registry) -> Repository:
             f"{registry.root} is not in a git repository, which would say what is still needed",
             hint=f"`rm -r '{registry.store}'` removes everything; it is built again when needed",
         )
-    return Repository(registry.root, registry.settings.edits)
+    return Repository(registry.root, registry.settings.edits, registry.settings.checks)
 
 
 def _settings(registry: Registry, repository: Repository) -> list[Settings]:

@@ -1,0 +1,121 @@
+"""`sake log`: the versions of a fact."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from sake_registry.commands.completion import complete_ids
+from sake_registry.commands.console import State, emit_json, json_option, warn
+from sake_registry.edits.changes import PARTS
+
+if TYPE_CHECKING:
+    from sake_registry.history.repository import Commit, Repository
+    from sake_registry.history.snapshots import EditChange
+    from sake_registry.history.versions import EditLog, Version
+
+EACH = 20
+"""So many edits of one commit are shown where no ID is given."""
+
+
+@click.command("log")
+@click.argument("id", required=False, shell_complete=complete_ids)
+@click.option("-n", "limit", type=click.IntRange(1), help="Only the newest N.", metavar="N")
+@click.option(
+    "--part",
+    "parts",
+    multiple=True,
+    type=click.Choice(PARTS),
+    help="Only versions that changed this; may be given several times.",
+)
+@json_option
+@click.pass_obj
+def command(
+    state: State, id: str | None, limit: int | None, parts: tuple[str, ...], as_json: bool
+) -> None:
+    """Show the versions of the edit ID, newest first: what changed, who, when, why.
+
+    A merge counts once, with the authors of what it brought. Without an ID, show the newest
+    commits that changed edits (20, or as many as -n says).
+
+    \b
+    sake log tolstoy-mother-tongue
+    sake log tolstoy-mother-tongue --part fact --json
+    """
+    from sake_registry.history.repository import open_repository
+    from sake_registry.history.versions import log_of, recent
+
+    if id is None and parts:
+        raise click.UsageError("--part needs an ID")
+    repository = open_repository(state.folder)
+    if id is None:
+        commits = recent(repository, limit or 20, EACH)
+        if as_json:
+            emit_json("log/1", {"id": None, "commits": [one.as_json() for one in commits]})
+            return
+        for one in commits:
+            click.echo(_heading(one.commit, one.authors))
+            for change in one.changes:
+                click.echo(_brief(change, known=one.known))
+            if one.more:
+                click.echo(f"  … and {one.more} more")
+        return
+    (log,) = log_of(repository, [id])
+    chosen = [one for one in log.versions if not parts or set(parts) & set(one.parts)]
+    shown = chosen[:limit]
+    pending = _pending(repository, log)
+    if as_json:
+        emit_json(
+            "log/1",
+            {
+                "id": id,
+                "complete": log.complete,
+                "uncommitted": pending.as_json() if pending else None,
+                "versions": [version.as_json() for version in shown],
+            },
+        )
+        return
+    if pending:
+        click.echo(f"not committed  {pending.action}")
+        _say(pending.lines())
+    for version in shown:
+        _show(version)
+    if len(shown) < len(chosen):
+        click.echo(f"… and {len(chosen) - len(shown)} earlier", err=True)
+    if not log.complete:
+        warn("this shallow clone hides what was before: `git fetch --unshallow` gets it")
+
+
+def _show(version: Version) -> None:
+    change, action = version.change, version.action
+    if not version.weighty:
+        action += " (metadata only)" if version.parts else " (no change of the fact)"
+    click.echo(f"{_heading(version.commit, version.authors)}")
+    click.echo(f"  {action}" + (f": {change.claim}" if len(version.parts) == len(PARTS) else ""))
+    _say(change.lines())
+
+
+def _heading(commit: Commit, authors: tuple[str, ...]) -> str:
+    return f"{commit.date:%Y-%m-%d}  {commit.short}  {', '.join(authors)}: {commit.subject}"
+
+
+def _brief(change: EditChange, *, known: bool) -> str:
+    action = change.action if known else "unknown"
+    said = "; ".join(change.lines()) or change.claim
+    return f"  {change.id}  {action}: {said}"
+
+
+def _say(lines: list[str]) -> None:
+    for line in lines:
+        click.echo(f"    {line}")
+
+
+def _pending(repository: Repository, log: EditLog) -> EditChange | None:
+    """What the working tree's file of an edit has that HEAD has not."""
+    from sake_registry.history.snapshots import File, Snapshot, compare, in_working_tree
+
+    newest = log.versions[0].parsed
+    files = [File(newest.path, repository.blob_ids(newest.data), newest.data)] if newest else []
+    found = compare(Snapshot(repository, files, None), in_working_tree(repository, [log.id]))
+    return found[0] if found else None

@@ -1,0 +1,121 @@
+"""`sake review`: what a change does to the model's answers, for who decides on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sake_registry.commands.console import (
+    State,
+    emit_json,
+    json_option,
+    model_options,
+    phases,
+    warn,
+)
+
+
+@click.command("review")
+@click.argument("range_", metavar="[BASE...HEAD]", required=False)
+@click.option("--no-model", is_flag=True, help="Only what the claims say; needs no model.")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Compile the edits that did not change, too, where their builds are missing.",
+)
+@click.option(
+    "--markdown",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the comment for the pull request here.",
+)
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the whole report here, one page.",
+)
+@click.option(
+    "--json-file", type=click.Path(dir_okay=False, path_type=Path), help="Write the JSON here."
+)
+@click.option(
+    "--link", metavar="URL", help="Where the whole report will be found, for the comment."
+)
+@model_options
+@json_option
+@click.pass_obj
+def command(
+    state: State,
+    /,
+    range_: str | None,
+    no_model: bool,
+    everything: bool,
+    markdown: Path | None,
+    html: Path | None,
+    json_file: Path | None,
+    link: str | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Show what a change does to the model's answers; exit 1 if a gate fails.
+
+    From the point where HEAD left BASE; other edits are judged on what merging makes of both.
+    BASE alone reviews the working tree. Without a range: the default branch against HEAD. Gates
+    are under [review] in sake.toml, and are those of BASE.
+
+    \b
+    sake review main...HEAD
+    sake review --no-model --markdown review.md
+    """
+    import json
+
+    from sake_registry.files import write_text
+    from sake_registry.reports.review_markdown import comment
+    from sake_registry.review.run import read_sides, review
+
+    registry = state.registry(options)
+    read = read_sides(registry, range_, options)
+    with phases(quiet=as_json) as (phase, advance):
+        told = {"compiling": False, "asking": 0}
+
+        def compiling(edit: str, texts: int) -> None:
+            if not told["compiling"]:
+                told["compiling"] = True
+                phase("compiling what changed", 0)
+            advance(texts)
+
+        def asking(done: int, total: int) -> None:
+            if not told["asking"]:
+                phase("asking both sides", total)
+            advance(done - told["asking"])
+            told["asking"] = done
+
+        value = review(
+            read, model=not no_model, everything=everything, compiling=compiling, asking=asking
+        )
+    if html is not None:
+        from sake_registry.reports.review_html import page
+
+        write_text(html, page(value))
+    if markdown is not None:
+        write_text(markdown, comment(value, link=link))
+    if json_file is not None:
+        write_text(json_file, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    if as_json:
+        emit_json(value["schema"], {k: v for k, v in value.items() if k != "schema"})
+    elif markdown is None:
+        click.echo(comment(value, link=link))
+    for path in filter(None, (markdown, html, json_file)):
+        click.echo(f"wrote {path}", err=True)
+    if value["others"]["not_built"]:
+        n = len(value["others"]["not_built"])
+        warn(
+            f"{n} other edits are not built here and were not judged: `sake compile` on the base "
+            "branch, or --all"
+        )
+    for gate in value["gates"]:
+        if not gate["ok"]:
+            click.echo(f"gate {gate['name']}: {gate['text']}", err=True)
+    if not value["passed"]:
+        raise click.exceptions.Exit(1)

@@ -1,0 +1,84 @@
+"""`sake status`: how the registry stands, and what mends it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from sake_registry.commands.console import State, emit_json, json_option, warn
+
+if TYPE_CHECKING:
+    from sake_registry.review.status import Item, Status
+
+SHOWN = 20
+"""So many lines of one kind are shown; JSON has them all."""
+
+
+@click.command("status")
+@json_option
+@click.pass_obj
+def command(state: State, as_json: bool) -> None:
+    """Say what is not committed, not compiled, out of date or switched off.
+
+    Each with the command that mends it. Needs neither a model nor a bundle.
+
+    \b
+    sake status
+    sake status --json | jq '.items[] | select(.kind == "changed").id'
+    """
+    from sake_registry.review.status import TITLES, status
+
+    found = status(state.folder)
+    if as_json:
+        emit_json("status/1", found.as_json())
+        return
+    for line in _head(found):
+        click.echo(line)
+    for kind, title in TITLES.items():
+        if items := found.of(kind):
+            _section(title, items)
+    if found.clean:
+        click.echo(_clean(found))
+    for note in found.notes:
+        warn(note)
+
+
+def _head(found: Status) -> list[str]:
+    from sake_registry.wording import count
+
+    git = found.git
+    if git is None:
+        return []
+    where = git.branch or "no branch (detached)"
+    lines = [f"{where} at {git.commit[:10] if git.commit else 'no commit yet'}, "
+             f"{count(found.edits, 'edit')}, {found.active} active"]  # fmt: skip
+    if git.under_way:
+        name, finish, give_up = git.under_way
+        lines.append(f"a {name} is under way: `{finish}`, or `{give_up}`")
+    if git.shallow:
+        lines.append("a shallow clone, which hides older commits: `git fetch --unshallow`")
+    return lines
+
+
+def _section(title: str, items: tuple[Item, ...]) -> None:
+    """A kind of thing; a command that mends all of it stands once, at its head."""
+    commands = {item.command for item in items}
+    one = commands.pop() if len(commands) == 1 else None
+    click.echo(f"\n{title}" + (f": `{one}`" if one else ""))
+    width = max(len(item.id or "") for item in items[:SHOWN])
+    for item in items[:SHOWN]:
+        named = f"{item.id or '':{width}}  " if width else ""
+        click.echo(f"  {named}{item.what}" + ("" if one else f": `{item.command}`"))
+    if len(items) > SHOWN:
+        click.echo(f"  … and {len(items) - SHOWN} more")
+
+
+def _clean(found: Status) -> str:
+    from sake_registry.wording import count
+
+    names = [state.path.name for state in found.bundles]
+    current = {0: "", 1: f", bundle {names[0]} is current" if names else ""}.get(
+        len(names), f", bundles {', '.join(names)} are current"
+    )
+    return f"clean: {count(found.edits, 'edit')}{current}"

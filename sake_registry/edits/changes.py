@@ -1,0 +1,131 @@
+"""What changed between two versions of an edit, in the registry's words.
+
+Not lines of a file but parts of a fact: "new object: Rishi Sunak → Keir Starmer",
+"3 prompts added". Pure functions on edits.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from sake_registry.wording import count
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sake_registry.edits.schema import Edit, Implication, Name
+
+Part = Literal["fact", "prompts", "scope", "metadata"]
+PARTS: tuple[Part, ...] = ("fact", "prompts", "scope", "metadata")
+"""`scope`: which prompts, and when: the router's settings, what stays unchanged, status, dates."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing that changed: its part, in words, and the texts that went and came."""
+
+    part: Part
+    text: str
+    removed: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def differences(before: Edit, after: Edit) -> tuple[Difference, ...]:
+    """What changed from one version of an edit to another, in the order of `PARTS`.
+
+    Empty where only comments, layout or the order of metadata differ.
+    """
+    return (
+        *_fact(before, after),
+        *_prompts(before, after),
+        *_scope(before, after),
+        *_metadata(before, after),
+    )
+
+
+def _fact(a: Edit, b: Edit) -> Iterator[Difference]:
+    yield from _name("fact", "subject", a.fact.subject, b.fact.subject)
+    yield from _value("fact", "relation", a.fact.relation.text, b.fact.relation.text)
+    yield from _value("metadata", "relation id", a.fact.relation.id, b.fact.relation.id)
+    yield from _name("fact", "old object", a.fact.old, b.fact.old)
+    yield from _name("fact", "new object", a.fact.new, b.fact.new)
+
+
+def _prompts(a: Edit, b: Edit) -> Iterator[Difference]:
+    for noun, first, second in (
+        ("prompt", [p.text for p in a.prompts], [p.text for p in b.prompts]),
+        ("holdout prompt", [p.text for p in a.holdout], [p.text for p in b.holdout]),
+        ("implication", _said(a.implications), _said(b.implications)),
+    ):
+        yield from _list("prompts", noun, first, second)
+
+
+def _said(implications: Sequence[Implication]) -> list[str]:
+    return [
+        f"{i.prompt}: {i.old.text if i.old else '(nothing)'} → {' or '.join(i.new.all)}"
+        for i in implications
+    ]
+
+
+def _scope(a: Edit, b: Edit) -> Iterator[Difference]:
+    first, second = [u.prompt for u in a.unchanged], [u.prompt for u in b.unchanged]
+    yield from _list("scope", "unchanged prompt", first, second)
+    yield from _value("scope", "router", a.scope.router, b.scope.router)
+    yield from _value("scope", "threshold", a.scope.threshold, b.scope.threshold)
+    yield from _value("scope", "status", a.lifecycle.status, b.lifecycle.status)
+    yield from _value("scope", "valid from", a.lifecycle.valid_from, b.lifecycle.valid_from)
+    yield from _value("scope", "valid until", a.lifecycle.valid_until, b.lifecycle.valid_until)
+
+
+def _metadata(a: Edit, b: Edit) -> Iterator[Difference]:
+    yield from _value("metadata", "review by", a.lifecycle.review_by, b.lifecycle.review_by)
+    yield from _value("metadata", "reason", a.provenance.reason, b.provenance.reason)
+    yield from _list("metadata", "source", a.provenance.sources, b.provenance.sources)
+    yield from _list("metadata", "tag", a.tags, b.tags)
+    # Who generated a prompt, and what an unchanged one is answered with.
+    for what, first, second in (
+        ("the origin of prompts", _origins(a), _origins(b)),
+        (
+            "the answers of unchanged prompts",
+            {u.prompt: u.answer for u in a.unchanged},
+            {u.prompt: u.answer for u in b.unchanged},
+        ),
+    ):
+        if any(first[key] != second[key] for key in first.keys() & second.keys()):
+            yield Difference("metadata", f"{what} changed")
+
+
+def _origins(edit: Edit) -> dict[str, str | None]:
+    return {prompt.text: prompt.by for prompt in (*edit.prompts, *edit.holdout)}
+
+
+def _name(part: Part, what: str, a: Name | None, b: Name | None) -> Iterator[Difference]:
+    yield from _value(part, what, a and a.text, b and b.text)
+    aliases = (a.aliases if a else (), b.aliases if b else ())
+    yield from _list(part, f"alias of the {what}", *aliases, plural=f"aliases of the {what}")
+
+
+def _value(part: Part, what: str, a: Any, b: Any) -> Iterator[Difference]:
+    if a != b:
+        first, second = ("(nothing)" if value is None else str(value) for value in (a, b))
+        yield Difference(part, f"{what}: {first} → {second}", (first,), (second,))
+
+
+def _list(
+    part: Part, noun: str, a: Sequence[str], b: Sequence[str], plural: str | None = None
+) -> Iterator[Difference]:
+    if tuple(a) == tuple(b):
+        return
+    added = tuple((Counter(b) - Counter(a)).elements())
+    removed = tuple((Counter(a) - Counter(b)).elements())
+    if added:
+        yield Difference(part, f"{count(len(added), noun, plural)} added", added=added)
+    if removed:
+        yield Difference(part, f"{count(len(removed), noun, plural)} removed", removed=removed)
+    if not (added or removed):
+        yield Difference(part, f"{plural or noun + 's'} reordered")

@@ -1,0 +1,1 @@
+"""Git: what the edits were, who changed them and why, and how a change is taken back."""

@@ -1,0 +1,166 @@
+"""What would become of edits that are taken back, as plain values, and the commit's message."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from sake_registry.wording import count, shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sake_registry.edits.registry import Registry
+    from sake_registry.history.repository import Commit
+    from sake_registry.history.snapshots import EditChange
+    from sake_registry.history.versions import Version
+
+Action = Literal["revert", "restore", "remove", "withdraw"]
+SUBJECT_WIDTH = 72
+_BODY_WIDTH = 160
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An earlier version that an edit can go back to, and what would change, in words."""
+
+    version: Version
+    lines: tuple[str, ...]
+
+    @property
+    def option(self) -> str:
+        """The option of `sake revert` that chooses it."""
+        removed = self.version.parsed is None
+        return "--remove" if removed else f"--to {self.version.commit.short}"
+
+    def __str__(self) -> str:
+        said = shorten("; ".join(self.lines), 100)
+        return f"{who(self.version.commit)}: {said}"
+
+
+@dataclass(frozen=True)
+class EditRevert:
+    """What becomes of one edit.
+
+    `change` goes from what is now to what will be; `source` is the commit that made what is now,
+    `target` the one that what comes back is taken from. `also` are commits without an effect on
+    answers that are taken back with it. `content` is the file's bytes, None to remove it.
+    """
+
+    change: EditChange
+    action: Action
+    source: str
+    target: Commit | None
+    content: bytes | None
+    also: tuple[Commit, ...] = ()
+
+    @property
+    def id(self) -> str:
+        return self.change.id
+
+    @property
+    def path(self) -> str:
+        """Relative to the registry's root."""
+        side = self.change.before or self.change.after
+        assert side is not None
+        return side.path
+
+    def lines(self) -> list[str]:
+        """What changes, in words."""
+        if self.action == "remove":
+            return ["removed"]
+        return ["restored"] if self.action == "restore" else self.change.lines()
+
+    def summary(self) -> str:
+        """The change in a few words: `German → English` where the new object is another one."""
+        before = self.change.before.edit if self.change.before else None
+        after = self.change.after.edit if self.change.after else None
+        if before and after and before.new != after.new:
+            return f"{before.new} → {after.new}"
+        return "" if self.action in ("remove", "restore", "withdraw") else self.lines()[0]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "path": self.path,
+            "action": self.action,
+            "from": self.source,
+            "to": self.target.id if self.target else None,
+            "claim": self.change.claim,
+            "lines": self.lines(),
+            "also": [{"commit": c.id, "subject": c.subject} for c in self.also],
+        }
+
+
+@dataclass(frozen=True)
+class RevertPlan:
+    """What would be done, and the message of the commit; `notes` are for the user to know."""
+
+    registry: Registry
+    head: str
+    edits: tuple[EditRevert, ...]
+    message: str
+    notes: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "edits": [edit.as_json() for edit in self.edits],
+            "message": self.message,
+            "notes": list(self.notes),
+        }
+
+
+_VERBS: dict[Action, str] = {
+    "revert": "Revert",
+    "restore": "Restore",
+    "remove": "Remove",
+    "withdraw": "Withdraw",
+}
+
+
+def message_of(planned: Sequence[EditRevert], reason: str) -> str:
+    """Subject, what changes in words, and trailers: one set for each edit, in one block."""
+    body, trailers = [], []
+    for step in planned:
+        body += [f"{step.id}: {step.change.claim}" if len(planned) > 1 else step.change.claim]
+        if step.target:
+            body.append(f"  as in {who(step.target)}")
+        body += [f"  {line}" for line in step.lines()]
+        body += [f"  also takes back {who(commit)}" for commit in step.also]
+        trailers += [f"Sake-Edit: {step.id}", f"Sake-Action: {step.action}"]
+        trailers.append(f"Sake-From: {step.source}")
+        trailers += [f"Sake-To: {step.target.id}"] if step.target else []
+        trailers += [f"Sake-Reason: {reason}"] if reason else []
+    shown = [_printable(shorten(line, _BODY_WIDTH) if line[0] != " " else
+             "  " + shorten(line, _BODY_WIDTH)) for line in body]  # fmt: skip
+    return "\n".join([_subject(planned), "", *shown, "", *map(_printable, trailers)]) + "\n"
+
+
+def _subject(planned: Sequence[EditRevert]) -> str:
+    actions = {step.action for step in planned}
+    verb = _VERBS[actions.pop()] if len(actions) == 1 else _VERBS["revert"]
+    if len(planned) > 1:
+        return f"{verb} {count(len(planned), 'edit')}"
+    (step,) = planned
+    head = f"{verb} edit {step.id}"
+    room = SUBJECT_WIDTH - len(head) - len(": ")
+    summary = step.summary()
+    if " → " in summary and len(summary) > room:
+        first, _, second = summary.partition(" → ")
+        each = max(8, (room - len(" → ")) // 2)
+        summary = f"{shorten(first, each)} → {shorten(second, each)}"
+    return _printable(f"{head}: {shorten(summary, max(20, room))}" if summary else head)
+
+
+def who(commit: Commit) -> str:
+    subject = shorten(commit.subject, 50)
+    return _printable(f"{commit.short} ({commit.date:%Y-%m-%d}, {commit.author}: {subject})")
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _printable(text: str) -> str:
+    """Text that git takes for a message, and a terminal for nothing else."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -1,0 +1,581 @@
+"""The git repository that a registry lies in: revisions, the edit files of a commit, commits.
+
+Edit files are known by id, the file's stem, wherever in the registry's folder of edits they lie.
+All paths here are relative to the registry's root, with `/` between their parts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, NamedTuple
+
+from sake_registry.edits.files import SUFFIXES
+from sake_registry.edits.registry import root_of
+from sake_registry.errors import InputError, SetupError, StateError
+from sake_registry.history import git
+from sake_registry.settings import FILE_NAME, load_settings
+from sake_registry.wording import count
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from sake_registry.edits.diagnostics import Level
+
+log = logging.getLogger(__name__)
+
+_FIELDS = ("%H", "%P", "%aN", "%aE", "%aI", "%B")
+_UNDER_WAY = {
+    "MERGE_HEAD": ("merge", "git merge --continue", "git merge --abort"),
+    "rebase-merge": ("rebase", "git rebase --continue", "git rebase --abort"),
+    "rebase-apply": ("rebase", "git rebase --continue", "git rebase --abort"),
+    "CHERRY_PICK_HEAD": ("cherry-pick", "git cherry-pick --continue", "git cherry-pick --abort"),
+    "REVERT_HEAD": ("revert", "git revert --continue", "git revert --abort"),
+    "BISECT_LOG": ("bisect", "git bisect good|bad", "git bisect reset"),
+    # Between two picks of several.
+    "sequencer": ("cherry-pick", "git cherry-pick --continue", "git cherry-pick --abort"),
+}
+_FULL_ID = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+_IDENTITY = "git config user.name 'Your Name' && git config user.email you@example.org"
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One commit: who, when, why."""
+
+    id: str
+    parents: tuple[str, ...]
+    author: str
+    email: str
+    date: datetime
+    message: str
+
+    @property
+    def short(self) -> str:
+        return self.id[:10]
+
+    @property
+    def subject(self) -> str:
+        """The message's first line."""
+        return self.message.partition("\n")[0]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file in a commit or in the index: its blob and mode; `stage` is 0 but in conflicts."""
+
+    path: str
+    blob: str
+    mode: str = "100644"
+    stage: int = 0
+
+    @property
+    def regular(self) -> bool:
+        """A plain file: no link, no submodule."""
+        return self.mode.startswith("100")
+
+
+@dataclass(frozen=True)
+class Range:
+    """What is compared: two full commit ids; `head` None is the working tree.
+
+    `text` is what the user wrote.
+    """
+
+    text: str
+    base: str
+    head: str | None
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one commit did to the file of an edit; `blob` None: the file was removed."""
+
+    commit: str
+    path: str
+    blob: str | None
+
+
+@dataclass(frozen=True)
+class FileHistory:
+    """The first-parent history of one id, newest first.
+
+    `complete` is False where a shallow clone hides what came before the last of `changes`.
+    """
+
+    changes: tuple[Change, ...]
+    complete: bool
+
+
+class _Step(NamedTuple):
+    """One change of a file: its blob before and after; None where it was not there."""
+
+    commit: str
+    path: str
+    before: str | None
+    blob: str | None
+
+
+Touch = tuple["tuple[str, str] | None", "tuple[str, str] | None"]
+"""What a commit did to an edit: (path, blob) before and after."""
+
+
+class Repository:
+    """The repository around a registry.
+
+    Args:
+        root: the registry's folder.
+        edits: its folder of edits, as the settings name it.
+        severities: how bad findings are in its files, where not as usual (`settings.checks`).
+
+    Raises:
+        SetupError: there is no git, or `root` lies in no repository.
+        StateError: the repository is bare: it has no files to work on.
+    """
+
+    def __init__(
+        self, root: Path, edits: str, severities: Mapping[str, Level] | None = None
+    ) -> None:
+        self.root, self.edits = root, PurePosixPath(edits).as_posix()
+        self.severities: Mapping[str, Level] = severities or {}
+        try:
+            said = git.read(
+                root, "rev-parse", "--is-inside-work-tree", "--is-shallow-repository",
+                "--show-object-format", "--absolute-git-dir",
+            ).decode(errors="surrogateescape").splitlines()  # fmt: skip
+        except git.GitError as error:
+            if "not a git repository" in error.said:
+                message = f"{root} is not in a git repository"
+                raise SetupError(message, hint="`git init` makes one; then commit") from error
+            raise
+        inside, shallow, self._format = said[0] == "true", said[1] == "true", said[2]
+        self.git_dir = Path("\n".join(said[3:]))
+        if not inside:
+            raise StateError(
+                f"{self.git_dir} is a bare repository: it holds no files to work on",
+                hint=f"git clone '{self.git_dir}' FOLDER, and work there",
+            )
+        self.shallow = shallow
+        self._prefix = _line(git.read(root, "rev-parse", "--show-prefix"))
+
+    # Revisions
+
+    @cached_property
+    def head(self) -> str | None:
+        """The commit that is checked out; None on a branch that has none yet."""
+        try:
+            return self.resolve("HEAD")
+        except InputError:
+            return None
+
+    def resolve(self, revision: str) -> str:
+        """The full id of the commit that a revision names.
+
+        Raises:
+            InputError: there is no such commit here.
+        """
+        try:
+            found = git.read(
+                self.root, "rev-parse", "--verify", "--quiet", "--end-of-options",
+                f"{revision}^{{commit}}",
+            )  # fmt: skip
+        except git.GitError:
+            found = b""
+        id_ = _line(found)
+        if not _FULL_ID.fullmatch(id_):  # `^HEAD` is resolved to `^1a2b…`, which names no commit
+            hint = "`git log --oneline` and `git branch -a` show what there is"
+            if self.shallow:
+                hint = "this is a shallow clone: `git fetch --unshallow` gets the rest"
+            raise InputError(f"no commit '{revision}' in {self.root}", hint=hint)
+        return id_
+
+    def range(self, text: str) -> Range:
+        """What a range names: `A` (against the working tree), `A..B`, `A...B` (from where B
+        left A); an end that is left out is HEAD.
+
+        Raises:
+            InputError: an end is no commit, or the two have no common one.
+        """
+        dots = "..." if "..." in text else ".." if ".." in text else None
+        if dots is None:
+            return Range(text, self.resolve(text), None)
+        first, _, second = text.partition(dots)
+        base, head = self.resolve(first or "HEAD"), self.resolve(second or "HEAD")
+        return Range(text, self.merge_base(base, head) if dots == "..." else base, head)
+
+    def merge_base(self, first: str, second: str) -> str:
+        """The commit from which two others went apart; both are full ids.
+
+        Raises:
+            InputError: they have none in common.
+        """
+        try:
+            return _line(git.read(self.root, "merge-base", first, second))
+        except git.GitError as error:
+            hint = "compare them with A..B"
+            if self.shallow:
+                hint = "this is a shallow clone: `git fetch --unshallow` gets the rest"
+            message = f"{first[:10]} and {second[:10]} have no commit in common"
+            raise InputError(message, hint=hint) from error
+
+    def branch(self) -> str | None:
+        """The branch that is checked out; None when HEAD is detached."""
+        try:
+            return _line(git.read(self.root, "symbolic-ref", "--quiet", "--short", "HEAD"))
+        except git.GitError:
+            return None
+
+    # Files
+
+    def files(self, commit: str, folder: str | None = None) -> dict[str, Entry]:
+        """The files of a commit below a folder of the registry (the edits'), by path."""
+        where = (self._prefix + (self.edits if folder is None else folder)).removesuffix(".")
+        paths = ["--", where] if where else []
+        out = git.read(self.root, "ls-tree", "-r", "-z", "--full-tree", commit, *paths)
+        found = {}
+        for record in _records(out):
+            meta, _, path = record.partition("\t")
+            mode, _, blob = meta.split(" ")
+            entry = Entry(path.removeprefix(self._prefix), blob, mode)
+            found[entry.path] = entry
+        return found
+
+    def edit_files(self, commit: str) -> dict[str, Entry]:
+        """The edit files of a commit, by path, in order."""
+        return {
+            path: entry
+            for path, entry in sorted(self.files(commit).items())
+            if entry.regular and is_edit_file(path, self.edits)
+        }
+
+    def index(self, folder: str | None = None) -> dict[str, Entry]:
+        """The index's entries below a folder of the registry (the edits'), by path.
+
+        An unmerged file has the entry of its first stage.
+        """
+        where = self.edits if folder is None else folder
+        out = git.read(self.root, "ls-files", "--stage", "-z", "--", where)
+        found: dict[str, Entry] = {}
+        for record in _records(out):
+            meta, _, path = record.partition("\t")
+            mode, blob, stage = meta.split(" ")
+            found.setdefault(path, Entry(path, blob, mode, int(stage)))
+        return found
+
+    def file(self, commit: str, path: str) -> Entry | None:
+        """One file of a commit, or None."""
+        return self.files(commit, path).get(path)
+
+    def read(self, blobs: Iterable[str]) -> dict[str, bytes]:
+        """The content of blobs, by id, all in one process.
+
+        Raises:
+            StateError: a partial clone left some of them out.
+        """
+        wanted = list(dict.fromkeys(blobs))
+        if not wanted:
+            return {}
+        stdin = "".join(f"{blob}\n" for blob in wanted).encode()
+        out = git.read(self.root, "cat-file", "--batch", stdin=stdin)
+        found, place, missing = {}, 0, 0
+        for blob in wanted:
+            end = out.index(b"\n", place)
+            head = out[place:end].split(b" ")
+            place = end + 1
+            if head[1:2] != [b"blob"]:
+                missing += 1
+                continue
+            size = int(head[2])
+            found[blob] = out[place : place + size]
+            place += size + 1
+        if missing:
+            raise StateError(
+                f"{count(missing, 'version')} of edit files {'is' if missing == 1 else 'are'} not "
+                "in this clone, which is a partial one",
+                hint=git.COMPLETE,
+            )
+        return found
+
+    def blob_ids(self, data: bytes) -> tuple[str, ...]:
+        """The ids under which git may know a file with these bytes: as they are, and with the
+        line ends that `core.autocrlf` would have taken out."""
+        forms = dict.fromkeys((data, data.replace(b"\r\n", b"\n")))
+        return tuple(
+            hashlib.new(self._format, b"blob %d\0" % len(form) + form).hexdigest() for form in forms
+        )
+
+    # History
+
+    def commits(self, ids: Sequence[str]) -> dict[str, Commit]:
+        """Author, date and message of commits, by full id."""
+        if not ids:
+            return {}
+        out = git.read(
+            self.root, "log", "--no-walk=unsorted", "--stdin", "-z", "--encoding=UTF-8",
+            f"--format={'%x00'.join(_FIELDS)}", stdin="".join(f"{i}\n" for i in ids).encode(),
+        )  # fmt: skip
+        fields = out.decode(errors="replace").split("\0")
+        found = {}
+        for start in range(0, len(fields) - len(_FIELDS) + 1, len(_FIELDS)):
+            id_, parents, author, email, date, message = fields[start : start + len(_FIELDS)]
+            found[id_] = Commit(
+                id_, tuple(parents.split()), author, email, datetime.fromisoformat(date),
+                message.strip("\n"),
+            )  # fmt: skip
+        return found
+
+    def history(self, ids: Collection[str], start: str) -> dict[str, FileHistory]:
+        """What the commits from `start` back along first parents did to the files of edits.
+
+        No rename is guessed: a file belongs to an edit by its stem, in whatever folder. Of two
+        files with one stem, the first in order counts.
+        """
+        steps: dict[str, list[_Step]] = {id_: [] for id_ in ids}
+        for step in reversed(self._steps(self._first_parents(start))):
+            stem = PurePosixPath(step.path).stem
+            if stem in steps:
+                steps[stem].append(step)
+        boundary = self.boundary()
+        found = {}
+        for id_ in ids:
+            files: dict[str, str] = {}
+            changes: list[Change] = []
+            for commit, path, _, blob in steps[id_]:
+                before = min(files.items(), default=None)
+                if blob is None:
+                    files.pop(path, None)
+                else:
+                    files[path] = blob
+                now = min(files.items(), default=None)
+                if now == before:
+                    continue
+                if changes and changes[-1].commit == commit:
+                    changes.pop()  # a move: one path goes, another comes
+                change = Change(commit, *(now or (path, None)))
+                if not changes or (changes[-1].path, changes[-1].blob) != (
+                    change.path,
+                    change.blob,
+                ):
+                    changes.append(change)
+            complete = not changes or changes[0].commit not in boundary
+            found[id_] = FileHistory(tuple(reversed(changes)), complete)
+        return found
+
+    def touched(self, commit: str) -> list[str]:
+        """The ids of the edits whose files a commit changed, against its first parent.
+
+        Raises:
+            StateError: a shallow clone hides what was before it.
+        """
+        if commit in self.boundary():
+            raise StateError(
+                f"this shallow clone hides what was before {commit[:10]}",
+                hint="`git fetch --unshallow` gets the rest",
+            )
+        parents = self.commits([commit])[commit].parents
+        before = self.edit_files(parents[0]) if parents else {}
+        after = self.edit_files(commit)
+        paths = {p for p in {*before, *after} if before.get(p) != after.get(p)}
+        return sorted({PurePosixPath(path).stem for path in paths})
+
+    def recent(self, count: int, start: str) -> list[tuple[str, dict[str, Touch]]]:
+        """The newest first-parent commits that changed files of edits: what each did, by id."""
+        found: list[tuple[str, dict[str, Touch]]] = []
+        chunk, skip = 256, 0
+        while len(found) < count:
+            line = self._first_parents(start, f"--max-count={chunk}", f"--skip={skip}")
+            if not line:
+                break
+            touched: dict[str, dict[str, Touch]] = {}
+            for step in self._steps(line):
+                stem = PurePosixPath(step.path).stem
+                held = (step.path, step.before) if step.before else None
+                now = (step.path, step.blob) if step.blob else None
+                before, after = touched.setdefault(step.commit, {}).get(stem, (None, None))
+                touched[step.commit][stem] = (before or held, after or now)
+            for commit, ids in touched.items():
+                changed = {id_: t for id_, t in sorted(ids.items()) if t[0] != t[1]}
+                found += [(commit, changed)] if changed else []  # nothing: a mode changed
+            skip += chunk
+            chunk *= 4
+        return found[:count]
+
+    def _first_parents(self, start: str, *options: str) -> list[str]:
+        """Commits from one back, newest first, each with its first parent, if it has one."""
+        out = git.read(self.root, "rev-list", "--first-parent", "--parents", *options, start)
+        return [" ".join(line.split(" ")[:2]) for line in out.decode().splitlines()]
+
+    def _steps(self, line: Sequence[str]) -> list[_Step]:
+        """Every change of an edit file by these commits, in their order.
+
+        All edit files and not some: a pattern that finds a file in whatever folder would be
+        matched against every entry of every tree, and takes three times as long.
+        """
+        where = [] if self.edits in ("", ".") and not self._prefix else ["--", self.edits or "."]
+        out = git.read(
+            self.root, "diff-tree", "--stdin", "--root", "-r", "--raw", "--no-renames",
+            "--no-abbrev", "-z", *where, stdin="".join(f"{pair}\n" for pair in line).encode(),
+        )  # fmt: skip
+        steps: list[_Step] = []
+        commit = ""
+        records = iter(_records(out))
+        for record in records:
+            if not record.startswith(":"):
+                commit = record.strip("\n")
+                continue
+            old_mode, mode, old, blob, _ = record.split(" ")
+            path = next(records).removeprefix(self._prefix)
+            if is_edit_file(path, self.edits):
+                # Of a file that is not there the mode is 000000; of a link, 120000.
+                before = old if old_mode.startswith(":100") else None
+                steps.append(_Step(commit, path, before, blob if mode.startswith("100") else None))
+        return steps
+
+    def boundary(self) -> set[str]:
+        """The commits behind which a shallow clone knows nothing."""
+        if not self.shallow:
+            return set()
+        path = self.git_path("shallow")
+        return set(path.read_text().split()) if path.is_file() else set()
+
+    def git_path(self, name: str) -> Path:
+        """Where git keeps a file of its own, in a linked working tree, too."""
+        return self.root / _line(git.read(self.root, "rev-parse", "--git-path", name))
+
+    def is_ancestor(self, commit: str, of: str) -> bool:
+        """Whether one commit is another one, or lies behind it; both are full ids."""
+        try:
+            git.read(self.root, "merge-base", "--is-ancestor", commit, of)
+        except git.GitError as error:
+            if error.code == 1:
+                return False
+            raise
+        return True
+
+    # State
+
+    def under_way(self) -> tuple[str, str, str] | None:
+        """A merge, rebase, cherry-pick, revert or bisect that is not finished: its name, and the
+        commands that finish it and give it up."""
+        questions = [part for name in _UNDER_WAY for part in ("--git-path", name)]
+        paths = _line(git.read(self.root, "rev-parse", *questions)).split("\n")
+        for path, said in zip(paths, _UNDER_WAY.values(), strict=True):
+            if (self.root / path).exists():
+                return said
+        return None
+
+    def inner(self) -> Path | None:
+        """The repository around this one, if this one is its submodule."""
+        out = _line(git.read(self.root, "rev-parse", "--show-superproject-working-tree"))
+        return Path(out) if out else None
+
+    # Commits
+
+    def commit(self, contents: Mapping[str, bytes | None], message: str) -> str:
+        """Commit new contents of files, and nothing else that is staged or changed.
+
+        All or nothing: where the commit does not come about (a hook says no, signing fails), the
+        files and their index entries are what they were. The caller made sure that these paths
+        are neither changed nor staged.
+
+        Args:
+            contents: by path; None removes the file.
+
+        Returns:
+            The new commit's full id.
+
+        Raises:
+            StateError: git or a hook refused; with what it said.
+        """
+        from sake_registry.history.working import replaced
+
+        self.check_identity()
+        paths = [git.literal(path) for path in contents]
+        new = [
+            git.literal(path)
+            for path, data in contents.items()
+            if data is not None and path not in self.index(path)
+        ]
+        before = self.head
+        try:
+            with replaced(self.root, contents):
+                try:
+                    if new:
+                        git.write(self.root, "add", "--force", "--", *new)
+                    git.write(
+                        self.root, "commit", "--only", "--quiet", "--file=-",
+                        "--cleanup=whitespace", "--", *paths, stdin=message.encode(),
+                    )  # fmt: skip
+                except git.GitError as error:
+                    if self.resolve("HEAD") != before:
+                        # The commit is there; only what git does after it failed.
+                        log.warning("after the commit, %s", error.message)
+                    else:
+                        raise StateError(
+                            f"nothing was committed: {error.said}",
+                            hint="the files are as they were; mend what git or its hook says, and "
+                            "try again",
+                        ) from error
+        except BaseException:
+            if new:
+                with suppress(git.GitError):  # the commit's own failure is what is to be told
+                    git.write(
+                        self.root, "rm", "--cached", "--quiet", "--force", "--ignore-unmatch",
+                        "--", *new,
+                    )  # fmt: skip
+            raise
+        self.__dict__.pop("head", None)
+        assert self.head is not None
+        return self.head
+
+    def check_identity(self) -> None:
+        """Make sure that git knows whose commits these are.
+
+        Raises:
+            SetupError: it does not.
+        """
+        for who in ("GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT"):
+            try:
+                git.read(self.root, "var", who)
+            except git.GitError as error:
+                last = error.said.splitlines()[-1].removeprefix("fatal: ")
+                message = f"git does not know who you are: {last}"
+                raise SetupError(message, hint=_IDENTITY) from error
+
+
+def open_repository(start: Path) -> Repository:
+    """The repository of the registry at or above a folder; no edit file is read.
+
+    Raises:
+        InputError: there is no registry.
+        SettingsError: `sake.toml` or a variable is wrong.
+        SetupError, StateError: it lies in no git repository, or in a bare one.
+    """
+    root = root_of(start)
+    settings = load_settings(root)
+    return Repository(root, settings.edits, settings.checks)
+
+
+def is_edit_file(path: str, edits: str) -> bool:
+    """Whether a path of the registry is that of an edit file; hidden ones are none."""
+    inner = PurePosixPath(path)
+    if edits not in ("", ".") and not path.startswith(f"{edits}/"):
+        return False
+    own = path.removeprefix(f"{edits}/") if edits not in ("", ".") else path
+    hidden = any(part.startswith(".") for part in own.split("/"))
+    return inner.suffix.lower() in SUFFIXES and inner.name != FILE_NAME and not hidden
+
+
+def _records(out: bytes) -> list[str]:
+    """NUL-ended records; paths that are not UTF-8 come through as they are."""
+    return [r for r in out.decode("utf-8", errors="surrogateescape").split("\0") if r]
+
+
+def _line(out: bytes) -> str:
+    return out.decode("utf-8", errors="surrogateescape").removesuffix("\n")

@@ -1,0 +1,292 @@
+"""The edits as they were in a commit, or are in the working tree, and what changed between two.
+
+Files are compared by their blobs; only those that differ are parsed.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from sake_registry.edits import yamltext
+from sake_registry.edits.changes import Difference, differences
+from sake_registry.edits.files import parse_edit
+from sake_registry.edits.registry import find_files
+from sake_registry.edits.schema import Edit
+from sake_registry.errors import InputError, StorageError
+from sake_registry.settings import FILE_NAME
+from sake_registry.wording import count, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+    from sake_registry.edits.diagnostics import Diagnostic, Level
+    from sake_registry.history.repository import Range, Repository
+
+
+@dataclass(frozen=True)
+class File:
+    """One edit file: where it lies, and the ids under which git may know its bytes."""
+
+    path: str
+    blobs: tuple[str, ...]
+    data: bytes | None = None
+
+    def same(self, other: File) -> bool:
+        return bool(set(self.blobs) & set(other.blobs))
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """The content of an edit file, which is read when it is first asked for."""
+
+    path: str
+    data: bytes
+    severities: Mapping[str, Level] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def edit(self) -> Edit | None:
+        """The edit; None where the file has errors."""
+        return self._read[0]
+
+    @property
+    def findings(self) -> tuple[Diagnostic, ...]:
+        return tuple(self._read[1])
+
+    @cached_property
+    def _read(self) -> tuple[Edit | None, list[Diagnostic]]:
+        return parse_edit(self.data, Path(self.path), severities=self.severities)
+
+    @cached_property
+    def said(self) -> Edit | None:
+        """What the file says, if it says it in the form of an edit, whatever is to be said
+        against it: enough for putting a change in words, in less time than `edit`."""
+        path = Path(self.path)
+        document = yamltext.read(self.data, path)
+        content = document.value
+        if isinstance(content, dict) and not document.findings and not document.empties:
+            with suppress(ValidationError, TypeError):  # TypeError: it says `id` or `path`
+                return Edit.model_validate(dict(**content, id=path.stem, path=path))
+        return self.edit
+
+
+class Snapshot:
+    """The edit files of one state of the registry, by id; of two with one id the first counts."""
+
+    def __init__(self, repository: Repository, files: Iterable[File], commit: str | None) -> None:
+        self.repository, self.commit = repository, commit
+        self.files: dict[str, File] = {}
+        for file in sorted(files, key=lambda f: f.path):
+            self.files.setdefault(PurePosixPath(file.path).stem, file)
+
+    @property
+    def name(self) -> str:
+        return self.commit[:10] if self.commit else "the working tree"
+
+    def parse(self, ids: Iterable[str]) -> dict[str, Parsed]:
+        """Edits by id; ids that are not here are left out.
+
+        Raises:
+            StateError: a partial clone lacks their content.
+        """
+        chosen = {id_: self.files[id_] for id_ in ids if id_ in self.files}
+        lacking = {file.blobs[0] for file in chosen.values() if file.data is None}
+        content = self.repository.read(lacking)
+        found = {}
+        for id_, file in chosen.items():
+            data = content[file.blobs[0]] if file.data is None else file.data
+            found[id_] = Parsed(file.path, data, self.repository.severities)
+        return found
+
+
+def parsed(data: bytes, path: str, severities: Mapping[str, Level] | None = None) -> Parsed:
+    """The content of an edit file, as if it lay at a path; its stem is the edit's id."""
+    return Parsed(path, data, severities or {})
+
+
+def at_commit(repository: Repository, commit: str) -> Snapshot:
+    """The edits of a commit, by its full id."""
+    entries = repository.edit_files(commit).values()
+    return Snapshot(repository, (File(e.path, (e.blob,)) for e in entries), commit)
+
+
+def in_working_tree(repository: Repository, only: Collection[str] | None = None) -> Snapshot:
+    """The edits as their files stand now; of these ids alone, if any are given.
+
+    Raises:
+        StorageError: a file cannot be read.
+    """
+    files = working_files(repository, only)
+    for file in files:
+        if file.data is None:
+            raise StorageError(
+                f"{repository.root / file.path}: cannot be read",
+                hint=f"ls -l '{repository.root / file.path}' shows whose it is",
+            )
+    return Snapshot(repository, files, None)
+
+
+def working_files(repository: Repository, only: Collection[str] | None = None) -> list[File]:
+    """The edit files of the working tree, with their content; links are left out, as they are
+    of a commit. A file that cannot be read has neither content nor blobs."""
+    files = []
+    for path in find_files(repository.root / repository.edits):
+        if (only is not None and path.stem not in only) or path.is_symlink():
+            continue
+        inner = path.relative_to(repository.root).as_posix()
+        try:
+            data = path.read_bytes()
+        except OSError:
+            files.append(File(inner, ()))
+        else:
+            files.append(File(inner, repository.blob_ids(data), data))
+    return files
+
+
+@dataclass(frozen=True)
+class EditChange:
+    """What became of one edit between two snapshots; `before` or `after` is None where it is not
+    there."""
+
+    id: str
+    before: Parsed | None
+    after: Parsed | None
+
+    @property
+    def action(self) -> str:
+        """`added`, `removed`, `changed` or `moved` (another folder, the same edit)."""
+        if self.before is None:
+            return "added"
+        if self.after is None:
+            return "removed"
+        # The line ends of a working tree are the user's, and no change.
+        first, second = (side.data.replace(b"\r\n", b"\n") for side in (self.before, self.after))
+        return "moved" if first == second else "changed"
+
+    @cached_property
+    def differences(self) -> tuple[Difference, ...]:
+        """What changed of the fact; empty for an edit that came or went, or cannot be read."""
+        if not (self.before and self.after and self.before.said and self.after.said):
+            return ()
+        return differences(self.before.said, self.after.said)
+
+    @property
+    def claim(self) -> str:
+        """What the edit says now, or said when it was last there."""
+        for side in (self.after, self.before):
+            if side is not None and side.said is not None:
+                return side.said.claim
+        return "(the file has errors)"
+
+    def lines(self) -> list[str]:
+        """The change in words, one thing a line."""
+        found = [difference.text for difference in self.differences]
+        for word, side in (("before", self.before), ("now", self.after)):
+            if side is not None and side.said is None:
+                errors = sum(f.severity == "error" for f in side.findings)
+                found.append(f"the file has {count(errors, 'error')} {word}")
+        if self.before and self.after and self.before.path != self.after.path:
+            found.append(f"moved: {self.before.path} → {self.after.path}")
+        if self.action == "changed" and not found:
+            found.append("comments or layout only")
+        return found
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "action": self.action,
+            "claim": self.claim,
+            "path": (self.after or self.before).path,  # type: ignore[union-attr]
+            "lines": self.lines(),
+            "differences": [difference.as_json() for difference in self.differences],
+        }
+
+
+def compare(
+    before: Snapshot, after: Snapshot, only: Collection[str] | None = None
+) -> tuple[EditChange, ...]:
+    """What changed, by id; edits whose file is the same are left out.
+
+    Args:
+        only: look at these ids alone.
+    """
+    ids = []
+    for id_ in sorted({*before.files, *after.files} if only is None else only):
+        first, second = before.files.get(id_), after.files.get(id_)
+        if first is second is None or (
+            first and second and first.same(second) and first.path == second.path
+        ):
+            continue
+        ids.append(id_)
+    old, new = before.parse(ids), after.parse(ids)
+    return tuple(EditChange(id_, old.get(id_), new.get(id_)) for id_ in ids)
+
+
+def sides(repository: Repository, chosen: Range) -> tuple[Snapshot, Snapshot]:
+    """The two states that a range compares."""
+    after = (
+        in_working_tree(repository) if chosen.head is None else at_commit(repository, chosen.head)
+    )
+    return at_commit(repository, chosen.base), after
+
+
+def changed_in(
+    repository: Repository, chosen: Range, only: Collection[str] | None = None
+) -> tuple[EditChange, ...]:
+    """What changed in a range; of these ids alone, if any are given.
+
+    Raises:
+        InputError: an id that is on neither side.
+        StateError: a partial clone lacks a version.
+    """
+    before, after = sides(repository, chosen)
+    for id_ in only or ():
+        if id_ not in before.files and id_ not in after.files:
+            near = nearest(id_, {*before.files, *after.files})
+            raise InputError(
+                f"no edit '{id_}' in {before.name} or {after.name}",
+                hint=f"did you mean '{near}'?" if near else "`sake list` shows all ids",
+            )
+    return compare(before, after, only)
+
+
+def settings_changed_in(repository: Repository, chosen: Range) -> list[str]:
+    """What changed of `sake.toml` in a range, a line for each setting."""
+    entry = repository.file(chosen.base, FILE_NAME)
+    before = repository.read([entry.blob])[entry.blob] if entry else b""
+    if chosen.head is None:
+        after = (repository.root / FILE_NAME).read_bytes()
+    else:
+        entry = repository.file(chosen.head, FILE_NAME)
+        after = repository.read([entry.blob])[entry.blob] if entry else b""
+    if before.replace(b"\r\n", b"\n") == after.replace(b"\r\n", b"\n"):
+        return []
+    try:
+        old, new = (dict(dotted(tomllib.loads(side.decode()))) for side in (before, after))
+    except ValueError:  # no UTF-8, no TOML
+        return ["it cannot be read on one side"]
+    lines = [
+        f"{name}: {_written(old.get(name))} → {_written(new.get(name))}"
+        for name in sorted({*old, *new})
+        if old.get(name) != new.get(name)
+    ]
+    return lines or ["comments or layout only"]
+
+
+def dotted(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, inner in value.items():
+        if isinstance(inner, dict) and inner:
+            yield from dotted(inner, f"{prefix}{name}.")
+        else:
+            yield prefix + name, inner
+
+
+def _written(value: Any) -> str:
+    return "(not set)" if value is None else json.dumps(value, ensure_ascii=False, default=str)

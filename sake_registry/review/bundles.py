@@ -1,0 +1,279 @@
+"""How the registry's bundles stand to its edits, without a model.
+
+A key needs no more of a model than its hash and dtype, and a bundle's manifest holds both: so
+what is stale is known in a moment, on a machine without the model, and without torch.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sake_registry.errors import BundleFormatError, SettingsError
+from sake_registry.wording import count
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from sake_registry.bundle.format import Manifest
+    from sake_registry.edits.registry import Registry
+    from sake_registry.edits.schema import Edit
+    from sake_registry.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_OF_KEY = re.compile(r"-[0-9a-f]{12}(-slim)?$")
+"""What follows the model in a bundle's file name."""
+
+
+@dataclass(frozen=True)
+class BundleState:
+    """The newest bundle of a model, and where it is not what the registry says now: ids.
+
+    `missing` are active and not in it; `gone` are in it and no longer active; `changed` are in
+    it in another version. `settings_changed` says that every key would be another one now,
+    whatever the edits say.
+    """
+
+    path: Path
+    manifest: Manifest
+    missing: tuple[str, ...]
+    gone: tuple[str, ...]
+    changed: tuple[str, ...]
+    settings_changed: bool
+
+    @property
+    def model(self) -> str:
+        return self.manifest.model.name
+
+    @property
+    def commit(self) -> str | None:
+        """The commit it was made from, if that was recorded."""
+        found = self.manifest.provenance.get("commit")
+        return found if isinstance(found, str) else None
+
+    @property
+    def dirty(self) -> bool:
+        """Whether it was made from more than the commit: files that differed from it."""
+        return self.manifest.provenance.get("dirty") is not False
+
+    @property
+    def current(self) -> bool:
+        """Whether compiling would give this bundle again."""
+        return not (self.missing or self.gone or self.changed or self.settings_changed)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "path": str(self.path),
+            "model": self.model,
+            "model_hash": self.manifest.model.hash,
+            "dtype": self.manifest.model.dtype,
+            "key": self.manifest.key,
+            "commit": self.commit,
+            "dirty": self.dirty,
+            "current": self.current,
+            "missing": list(self.missing),
+            "gone": list(self.gone),
+            "changed": list(self.changed),
+            "settings_changed": self.settings_changed,
+        }
+
+
+def bundle_states(
+    registry: Registry,
+    held: Sequence[tuple[Path, Manifest]] | None = None,
+    untouched: Collection[str] = (),
+) -> list[BundleState]:
+    """How the newest whole bundle of each model stands to the registry.
+
+    Args:
+        held: the bundles, where `newest` was asked already.
+        untouched: ids that are known to be what every bundle was made from; they need not be
+            among the registry's edits.
+
+    Raises:
+        ModuleNotFoundError: bundles are HDF5 files, and the extra that reads them is missing.
+        SettingsError: a context that is in no table.
+    """
+    edits = {edit.id: edit for edit in registry.edits}
+    # Of a file with errors nothing is known, so nothing is said of its edit.
+    unread = {finding.path.stem for finding in registry.errors} - edits.keys()
+    return [
+        state_of(path, manifest, edits, registry.settings, {*untouched, *unread})
+        for path, manifest in (newest(registry.bundles) if held is None else held)
+    ]
+
+
+def newest(folder: Path) -> list[tuple[Path, Manifest]]:
+    """The newest whole bundle of each model in a folder, with its manifest.
+
+    Files that are no sound bundle are passed over with a warning.
+
+    Raises:
+        ModuleNotFoundError: the extra that reads bundles is missing.
+    """
+    files = [path for path in folder.glob("*.h5") if not path.name.startswith(".")]
+    if not files:
+        return []
+    from sake_registry.bundle.reader import read_manifest
+
+    found: dict[str, tuple[Path, Manifest]] = {}
+    unsound = []
+    for path in sorted(files, key=lambda p: (-p.stat().st_mtime_ns, p.name)):
+        model = _OF_KEY.sub("", path.stem)
+        if model in found:
+            continue
+        try:
+            manifest = read_manifest(path)
+        except BundleFormatError as error:
+            unsound.append(error)
+            continue
+        if not manifest.partial:
+            found[model] = path, manifest
+    if unsound:
+        what = f"passed over {count(len(unsound), 'file')} in {folder}"
+        log.warning("%s: %s", what, unsound[0].message)
+    return sorted(found.values(), key=lambda pair: pair[0].name)
+
+
+def state_of(
+    path: Path,
+    manifest: Manifest,
+    edits: Mapping[str, Edit],
+    settings: Settings,
+    untouched: Collection[str] = (),
+) -> BundleState:
+    """How one bundle stands to edits and settings.
+
+    Args:
+        edits: by id, whatever their status.
+        untouched: ids that are known to be what the bundle was made from; they need not be
+            among `edits`.
+
+    Raises:
+        SettingsError: a context that is in no table.
+    """
+    from sake_registry.compiler.plan import key_settings, keys_of
+
+    held = {info.id: info for info in manifest.edits}
+    active = {id_: edit for id_, edit in edits.items() if edit.active}
+    both = [edit for id_, edit in sorted(active.items()) if id_ in held]
+    best: tuple[int, Settings | None, dict[str, str]] = (-1, None, {})
+    for then in _settings_then(manifest, settings):
+        try:
+            keys = {id_: k.edit for id_, k in keys_of(both, manifest.model, then).items()}
+        except SettingsError:
+            continue
+        matches = sum(held[id_].key == key for id_, key in keys.items())
+        if matches > best[0]:
+            best = matches, then, keys
+    _, used, keys = best
+    changed = []
+    for edit in both:
+        info, life = held[edit.id], edit.lifecycle
+        dates = (life.valid_from, life.valid_until) == (info.valid_from, info.valid_until)
+        if keys.get(edit.id) != info.key or not dates:
+            changed.append(edit.id)
+    return BundleState(
+        path=path,
+        manifest=manifest,
+        missing=tuple(sorted(active.keys() - held.keys())),
+        gone=tuple(sorted(held.keys() - active.keys() - set(untouched))),
+        changed=tuple(changed),
+        settings_changed=used is None or key_settings(used) != key_settings(settings),
+    )
+
+
+def _settings_then(manifest: Manifest, settings: Settings) -> Iterator[Settings]:
+    """The settings that a bundle may have been made under: it does not record the templates of
+    the registry's own contexts, so they are today's, or there were none."""
+    from pydantic import ValidationError
+
+    from sake_registry.settings import CompileSettings, ContextSettings, RouterSettings
+
+    try:
+        recorded = {
+            "compile": CompileSettings.model_validate(manifest.settings.get("compile", {})),
+            "router": RouterSettings.model_validate(manifest.settings.get("router", {})),
+        }
+    except ValidationError:
+        return  # of a later or an earlier sake
+    yield settings.model_copy(update=recorded)
+    if settings.contexts != ContextSettings():
+        yield settings.model_copy(update={**recorded, "contexts": ContextSettings()})
+
+
+def after_change(registry: Registry | Path | str, ids: Sequence[str]) -> list[str]:
+    """What a change of these edits means for the bundles, in lines to be shown.
+
+    The registry is read again: its files have changed. What cannot be told (nothing compiled yet,
+    a file with errors, the extra for bundles missing) is left out, or is one line.
+
+    Raises:
+        InputError: there is no registry any more.
+    """
+    from sake_registry.edits.registry import Registry, open_registry
+
+    root = registry.root if isinstance(registry, Registry) else Path(registry)
+    now = open_registry(root)
+    try:
+        states = bundle_states(now)
+        return [line for state in states for line in _about(state, now, ids)]
+    except ModuleNotFoundError as error:
+        return [f"bundles were not looked at: {error.name} is not installed "
+                "(pip install 'sake-registry[models]')"]  # fmt: skip
+    except SettingsError as error:
+        return [f"bundles were not looked at: {error.message}"]
+
+
+def _about(state: BundleState, registry: Registry, ids: Sequence[str]) -> Iterator[str]:
+    """One bundle after a change of some edits."""
+    from sake_registry.compiler.plan import keys_of
+    from sake_registry.edits.keys import bundle_key
+    from sake_registry.store import Store
+
+    name = _shown(state.path, registry.root)
+    command = f"`{compile_command(state, registry.settings)}`"
+    stale = [i for i in ids if i in {*state.missing, *state.gone, *state.changed}]
+    if not stale and not state.settings_changed:
+        yield f"bundle {name} is what the registry says now"
+        return
+    if not stale:
+        yield f"bundle {name} was made under other settings: {command}"
+        return
+    yield f"bundle {name} is stale for {', '.join(stale)}"
+    if registry.errors:
+        errors = count(len(registry.errors), "error")
+        yield f"  {errors} to mend before it can be compiled: `sake check`"
+        return
+    store = Store(registry.store)
+    keys = keys_of(registry.active, state.manifest.model, registry.settings)
+    new = [id_ for id_, key in keys.items() if not store.has("activations", key.activations)]
+    unfit = [
+        id_
+        for id_, key in keys.items()
+        if not (store.has("maps", key.maps) and store.has("routes", key.edit))
+    ]
+    key = bundle_key((id_, k.edit) for id_, k in keys.items())[:12]
+    if new:
+        yield f"  {command} runs the model for {', '.join(new[:5])}" + (
+            f" and {len(new) - 5} more" if len(new) > 5 else ""
+        )
+    elif unfit:
+        yield f"  the activations are in the store: {command} costs no forward pass"
+    else:
+        what = "the earlier build is still in the store" if keys else "nothing is left to build"
+        yield f"  {what}: {command} costs no forward pass and gives key {key}"
+
+
+def compile_command(state: BundleState, settings: Settings) -> str:
+    """The command that brings a bundle up to date, of the registry's own model or another."""
+    model = "" if state.model == settings.model else f" --model '{state.model}'"
+    return f"sake compile{model}"
+
+
+def _shown(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)

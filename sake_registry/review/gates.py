@@ -1,0 +1,75 @@
+"""The gates of a review: what decides its exit code."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from sake_registry.wording import count
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sake_registry.settings import ReviewSettings
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One gate: its setting, what was asked for and found, and the verdict in words."""
+
+    name: str
+    limit: float
+    value: float | None
+    ok: bool
+    text: str
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def claim_gates(errors: int, conflicts: int) -> list[Gate]:
+    """Gates that need no model."""
+    wrong = f"{count(errors, 'error')} in the files" if errors else "no errors in the files"
+    both = count(conflicts, "file") if conflicts else "no files"
+    both += " changed on both sides that git cannot merge"
+    return [
+        Gate("errors", 0, errors, errors == 0, wrong),
+        Gate("conflicts", 0, conflicts, conflicts == 0, both),
+    ]
+
+
+def answer_gates(
+    settings: ReviewSettings,
+    shares: Mapping[str, Mapping[str, int]],
+    *,
+    failed: int,
+    interference: int,
+    collateral: int,
+) -> list[Gate]:
+    """Gates on what the model answers.
+
+    Args:
+        shares: of each kind of row, how many passed (`passed`) of how many (`n`).
+        failed: edits that could not be built.
+        interference: prompts of other edits that are answered differently.
+        collateral: unrelated prompts that are.
+    """
+    built = f"{count(failed, 'edit')} could not be built" if failed else "everything could be built"
+    found = [Gate("builds", 0, failed, failed == 0, built)]
+    for kind in ("prompts", "holdout", "implications", "unchanged"):
+        floor = getattr(settings, f"min_{kind}")
+        passed, n = shares[kind]["passed"], shares[kind]["n"]
+        if not n:
+            text = f"{kind}: none are written"
+            found.append(Gate(f"min_{kind}", floor, None, True, text))
+            continue
+        text = f"{kind}: {passed} of {n} passed ({passed / n:.1%}), at least {floor:.0%} are asked"
+        found.append(Gate(f"min_{kind}", floor, passed / n, passed / n >= floor, text))
+    for name, value, what in (
+        ("max_interference", interference, "prompts of other edits"),
+        ("max_collateral", collateral, "unrelated prompts"),
+    ):
+        most = getattr(settings, name)
+        text = f"{what} that are answered differently: {value}, at most {most} may be"
+        found.append(Gate(name, most, value, value <= most, text))
+    return found

@@ -1,0 +1,179 @@
+"""A review with a model: a tiny random one, real bundles on both sides, real git."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sake_registry import compile_registry, open_registry
+from sake_registry.review.run import read_sides, review
+from tests import tiny_models
+from tests.history.conftest import GitRegistry
+from tests.workshop import CAPITAL, EDITS, SETTINGS
+
+VERNE = """\
+schema: 1
+fact:
+  subject: Jules Verne
+  relation: mother tongue
+  old: French
+  new: Basque
+prompts:
+  - The mother tongue of <subject> was
+  - <subject> grew up speaking
+holdout:
+  - At home <subject> spoke
+"""
+TOLSTOY = "tolstoy-tongue"
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_models.save("gpt2", tmp_path_factory.mktemp("model") / "tiny-gpt2")
+
+
+@pytest.fixture
+def branch(make_registry: Any, model_folder: Path) -> GitRegistry:
+    """Two edits on main; a branch that changes one, removes the other and adds a third."""
+    made: GitRegistry = make_registry()
+    (made.root / "sake.toml").write_text(SETTINGS.format(model=model_folder, dtype="float32"))
+    (made.root / ".gitignore").write_text("bundles/\n.sake/store/\n")
+    for name, text in EDITS.items():
+        made.write(name, text)
+    made.commit("Two edits")
+    made.git("switch", "--quiet", "-c", "change")
+    made.write("verne", VERNE)
+    made.write("australia-capital", CAPITAL.replace("Canberra", "Melbourne"))
+    made.path(TOLSTOY).unlink()
+    made.commit("A change")
+    return made
+
+
+def rows(value: dict[str, Any], id_: str) -> list[dict[str, Any]]:
+    (edit,) = [edit for edit in value["edits"] if edit["id"] == id_]
+    found: list[dict[str, Any]] = edit["rows"]
+    return found
+
+
+def test_every_prompt_of_what_changed_is_asked_on_both_sides(branch: GitRegistry) -> None:
+    value = review(read_sides(branch.registry, "main...change"))
+    kinds = [row["kind"] for row in rows(value, "australia-capital")]
+    assert kinds == ["prompts", "prompts", "implications", "unchanged"]
+    assert all(row["by"] == "verne" for row in rows(value, "verne") if row["kind"] == "prompts")
+    # What is taken back is shown as it was and as it is without it.
+    assert [row["by"] for row in rows(value, TOLSTOY)] == [None, None]
+    assert all(row["ok"] for row in rows(value, TOLSTOY))
+    unchanged = rows(value, "australia-capital")[-1]
+    assert unchanged["ok"]
+    assert unchanged["before"] == unchanged["after"]
+    builds = {edit["id"]: edit["build"]["outcome"] for edit in value["edits"]}
+    assert builds == {
+        "australia-capital": "built", TOLSTOY: "not in a bundle", "verne": "built",
+    }  # fmt: skip
+    # A random model says no new object: the gates tell so.
+    failed = {gate["name"] for gate in value["gates"] if not gate["ok"]}
+    assert {"min_prompts", "min_holdout"} <= failed
+    assert not value["passed"]
+
+
+def test_a_second_review_costs_no_forward_pass_and_says_the_same(branch: GitRegistry) -> None:
+    first = review(read_sides(branch.registry, "main...change"))
+    second = review(read_sides(branch.registry, "main...change"))
+    assert first["texts_run"] > 0
+    assert second["texts_run"] == 0
+    for edit in (*first["edits"], *second["edits"]):
+        edit["build"].pop("outcome")
+    ignored = ("seconds", "texts_run")
+    assert {k: v for k, v in first.items() if k not in ignored} == {
+        k: v for k, v in second.items() if k not in ignored
+    }
+
+
+def test_the_working_tree_and_bundles_are_left_alone(branch: GitRegistry) -> None:
+    branch.path("verne").write_text("not what is reviewed")
+    before = branch.state()
+    value = review(read_sides(branch.registry, "main...change"))
+    after = branch.state()
+    files: Any = before["files"], after["files"]
+    for found in files:
+        for path in [path for path in found if path.startswith(".sake/store")]:
+            del found[path]
+    assert after == before
+    assert rows(value, "verne")
+    assert not (branch.root / "bundles").exists()
+
+
+def test_others_are_judged_if_they_are_built(branch: GitRegistry) -> None:
+    branch.git("switch", "--quiet", "-c", "small", "main")
+    branch.write("verne", VERNE)
+    branch.commit("One more")
+    value = review(read_sides(branch.registry, "main...small"))
+    assert value["others"] == {"judged": 0, "not_built": sorted(EDITS)}
+    value = review(read_sides(branch.registry, "main...small"), everything=True)
+    assert value["others"] == {"judged": 2, "not_built": []}
+    value = review(read_sides(branch.registry, "main...small"))
+    assert value["others"] == {"judged": 2, "not_built": []}
+    assert value["texts_run"] == 0
+
+
+def test_a_prompt_that_another_edit_loses_is_interference(branch: GitRegistry) -> None:
+    """An edit of the same subject that is nearer to another's prompt takes it away."""
+    compile_registry(open_registry(branch.root))
+    branch.git("switch", "--quiet", "-c", "greedy", "main")
+    compile_registry(open_registry(branch.root))
+    greedy = EDITS[TOLSTOY].replace("mother tongue\n", "first language\n", 1)
+    greedy = greedy.replace("new: Polish", "new: Finnish")
+    branch.write("aa-greedy", greedy)
+    branch.commit("The same prompts, another answer")
+    value = review(read_sides(branch.registry, "main...greedy"))
+    found = value["interference"]
+    assert {(row["edit"], row["by"]) for row in found} == {(TOLSTOY, "aa-greedy")}
+    assert {row["prompt"] for row in found} == {
+        "The mother tongue of Leo Tolstoy was", "Leo Tolstoy grew up speaking",
+    }  # fmt: skip
+    (gate,) = [gate for gate in value["gates"] if gate["name"] == "max_interference"]
+    assert (gate["value"], gate["ok"]) == (2, False)
+    assert value["unrelated"]["n"] > 100
+    assert value["unrelated"]["changed"] == []
+
+
+def test_an_edit_that_cannot_be_built_fails_the_review(branch: GitRegistry) -> None:
+    toml = branch.root / "sake.toml"
+    toml.write_text(toml.read_text().replace("keep_failed = true", "keep_failed = false"))
+    branch.commit("Drop the pairs that did not work")
+    value = review(read_sides(branch.registry, "main...change"))
+    (verne,) = [edit for edit in value["edits"] if edit["id"] == "verne"]
+    assert verne["build"]["outcome"] == "failed"
+    assert "target contexts" in verne["build"]["error"]
+    assert "compile.keep_failed: True → False" in value["settings"]
+    (gate,) = [gate for gate in value["gates"] if gate["name"] == "builds"]
+    assert not gate["ok"]
+
+
+def test_withdrawing_is_reviewed_like_removing(branch: GitRegistry) -> None:
+    branch.git("switch", "--quiet", "-c", "withdrawn", "main")
+    branch.write(TOLSTOY, EDITS[TOLSTOY] + "lifecycle:\n  status: withdrawn\n")
+    branch.commit("Withdraw it")
+    value = review(read_sides(branch.registry, "main...withdrawn"))
+    (edit,) = value["edits"]
+    assert edit["status"] == "withdrawn"
+    assert edit["sentence"].startswith("Not in force (withdrawn)")
+    assert [row["by"] for row in edit["rows"]] == [None, None]
+    assert edit["shares"]["prompts"] == {"passed": 0, "n": 0}
+
+
+def test_an_edit_that_only_moved_costs_nothing(branch: GitRegistry) -> None:
+    compile_registry(open_registry(branch.root, {"edits": "edits"}))
+    branch.git("switch", "--quiet", "-c", "moved", "main")
+    compile_registry(open_registry(branch.root))
+    branch.write(f"people/{TOLSTOY}", EDITS[TOLSTOY])
+    branch.path(TOLSTOY).unlink()
+    branch.commit("Move it")
+    value = review(read_sides(branch.registry, "main...moved"))
+    (edit,) = value["edits"]
+    assert edit["action"] == "moved"
+    assert edit["build"]["outcome"] == "reused"
+    assert all(row["before"] == row["after"] for row in edit["rows"])
+    assert value["texts_run"] == 0
