@@ -10,10 +10,10 @@ from __future__ import annotations
 import logging
 import os
 import tomllib
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from sake_registry.errors import SettingsError
 from sake_registry.wording import did_you_mean, nearest
@@ -39,6 +39,17 @@ def _split(value: Any) -> Any:
 
 
 Names = Annotated[list[str], BeforeValidator(_split)]
+
+
+def _below(value: str) -> str:
+    """Edits are files of the registry: git knows of no other."""
+    path = PurePath(value)
+    if path.is_absolute() or ".." in path.parts:
+        raise ValueError("a folder below the registry's root is expected, without '..'")
+    return value
+
+
+Below = Annotated[str, AfterValidator(_below)]
 
 
 def _levels(value: Any) -> Any:
@@ -132,7 +143,7 @@ class Settings(_Section):
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     trust_remote_code: bool = False
-    edits: str = "edits"
+    edits: Below = "edits"
     """Folder of the edit files, relative to the root."""
     bundles: str = "bundles"
     store: str = ".sake/store"
@@ -178,7 +189,8 @@ def load_settings(
     if root is not None:
         path = root / FILE_NAME
         try:
-            values = tomllib.loads((path.read_bytes() if data is None else data).decode())
+            text = path.read_text(encoding="utf-8") if data is None else data.decode()
+            values = tomllib.loads(text)
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise SettingsError(f"{path}: not valid TOML: {error}") from error
         except OSError as error:

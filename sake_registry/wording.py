@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,3 +32,14 @@ def shorten(text: str, width: int = 60) -> str:
     """The text on one line, cut in the middle of nothing: at most `width` characters."""
     line = " ".join(text.split())
     return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def printable(text: str) -> str:
+    """Text on one line that a terminal shows and does not obey, and that git keeps on its line."""
+    return "".join(c if _shows(c) else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _shows(character: str) -> bool:
+    # Spaces of every width, and what joins the letters of some scripts, are text.
+    joins = character in "\u200c\u200d"
+    return character.isprintable() or joins or unicodedata.category(character) == "Zs"

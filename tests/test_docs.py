@@ -93,6 +93,7 @@ def render_cli() -> str:
     for name in cli.list_commands(top):
         command = cli.get_command(top, name)
         assert command is not None
+        command._help_option = None  # click keeps it as the first test to run the command saw it
         context = click.Context(command, top, name, terminal_width=100)
         parts += [f"## sake {name}", f"```text\n{command.get_help(context)}\n```"]
     return "\n\n".join(parts) + "\n"

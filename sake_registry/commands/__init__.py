@@ -7,6 +7,7 @@ nothing heavy before they run: `sake --help` and `sake check` start without torc
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import tempfile
@@ -91,6 +92,9 @@ for _module in (
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A file's name need not be text, nor a terminal know every letter; stderr is so already.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = cli.main(args=list(arguments) if arguments is not None else None, prog_name="sake",
                         standalone_mode=False)  # fmt: skip

@@ -34,7 +34,7 @@ def command(context: click.Context, shell: str) -> None:
     """Print the script that completes commands, options and ids in SHELL.
 
     \b
-    eval "$(sake completion bash)"
+    sake completion bash > ~/.local/share/bash-completion/completions/sake
     sake completion fish > ~/.config/fish/completions/sake.fish
     """
     from click.shell_completion import get_completion_class

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sake_registry.wording import printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
@@ -108,7 +110,9 @@ def show_findings(findings: Sequence[Diagnostic]) -> None:
     """Findings, one after the other, on stderr."""
     for finding in findings:
         colour = "red" if finding.severity == "error" else "yellow"
-        click.secho(str(finding), fg=colour if _colourful(sys.stderr) else None, err=True)
+        # It may quote a file, whose text a terminal is not to obey.
+        text = "\n".join(printable(line) for line in str(finding).split("\n"))
+        click.secho(text, fg=colour if _colourful(sys.stderr) else None, err=True)
 
 
 def report_error(error: SakeError) -> None:

@@ -9,6 +9,7 @@ import click
 from sake_registry.commands.completion import complete_ids
 from sake_registry.commands.console import State, emit_json, json_option, warn
 from sake_registry.edits.changes import PARTS
+from sake_registry.wording import printable
 
 if TYPE_CHECKING:
     from sake_registry.history.repository import Commit, Repository
@@ -91,24 +92,26 @@ def _show(version: Version) -> None:
     change, action = version.change, version.action
     if not version.weighty:
         action += " (metadata only)" if version.parts else " (no change of the fact)"
+    claim = f": {printable(change.claim)}" if len(version.parts) == len(PARTS) else ""
     click.echo(f"{_heading(version.commit, version.authors)}")
-    click.echo(f"  {action}" + (f": {change.claim}" if len(version.parts) == len(PARTS) else ""))
+    click.echo(f"  {action}{claim}")
     _say(change.lines())
 
 
 def _heading(commit: Commit, authors: tuple[str, ...]) -> str:
-    return f"{commit.date:%Y-%m-%d}  {commit.short}  {', '.join(authors)}: {commit.subject}"
+    said = printable(f"{', '.join(authors)}: {commit.subject}")
+    return f"{commit.date:%Y-%m-%d}  {commit.short}  {said}"
 
 
 def _brief(change: EditChange, *, known: bool) -> str:
     action = change.action if known else "unknown"
     said = "; ".join(change.lines()) or change.claim
-    return f"  {change.id}  {action}: {said}"
+    return printable(f"  {change.id}  {action}: {said}")
 
 
 def _say(lines: list[str]) -> None:
     for line in lines:
-        click.echo(f"    {line}")
+        click.echo(f"    {printable(line)}")
 
 
 def _pending(repository: Repository, log: EditLog) -> EditChange | None:

@@ -10,6 +10,7 @@ import click
 
 from sake_registry.commands.completion import complete_ids
 from sake_registry.commands.console import State, emit_json, json_option, warn
+from sake_registry.wording import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -137,11 +138,11 @@ def _show(plan: RevertPlan, *, dry_run: bool) -> None:
     for step in plan.edits:
         said = f"would {step.action}" if dry_run else _DONE[step.action]
         click.echo(f"{said} {step.id}  ({step.path})")
-        click.echo(f"  {step.change.claim}")
+        click.echo(f"  {printable(step.change.claim)}")
         for line in step.lines() if step.change.before and step.change.after else ():
-            click.echo(f"  {line}")
+            click.echo(f"  {printable(line)}")
         if step.target:
             date = f"{step.target.date:%Y-%m-%d}"
-            click.echo(f"  as in {step.target.short}  {date}  {step.target.subject}")
+            click.echo(f"  as in {step.target.short}  {date}  {printable(step.target.subject)}")
         for commit in step.also:
-            click.echo(f"  also takes back: {commit.short}  {commit.subject}")
+            click.echo(f"  also takes back: {commit.short}  {printable(commit.subject)}")

@@ -74,8 +74,7 @@ def command(
     from sake_registry.reports.review_markdown import comment
     from sake_registry.review.run import read_sides, review
 
-    registry = state.registry(options)
-    read = read_sides(registry, range_, options)
+    read = read_sides(state.folder, range_, options)
     with phases(quiet=as_json) as (phase, advance):
         told = {"compiling": False, "asking": 0}
 
@@ -101,7 +100,9 @@ def command(
     if markdown is not None:
         write_text(markdown, comment(value, link=link))
     if json_file is not None:
-        write_text(json_file, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+        text = json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+        # The name of a file need not be text; JSON has an escape for what is none.
+        write_text(json_file, text.encode(errors="backslashreplace").decode())
     if as_json:
         emit_json(value["schema"], {k: v for k, v in value.items() if k != "schema"})
     elif markdown is None:

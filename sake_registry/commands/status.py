@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sake_registry.commands.console import State, emit_json, json_option, warn
+from sake_registry.wording import printable
 
 if TYPE_CHECKING:
     from sake_registry.review.status import Item, Status
@@ -69,7 +70,8 @@ def _section(title: str, items: tuple[Item, ...]) -> None:
     width = max(len(item.id or "") for item in items[:SHOWN])
     for item in items[:SHOWN]:
         named = f"{item.id or '':{width}}  " if width else ""
-        click.echo(f"  {named}{item.what}" + ("" if one else f": `{item.command}`"))
+        what = printable(f"{named}{item.what}")
+        click.echo(f"  {what}" + ("" if one else f": `{item.command}`"))
     if len(items) > SHOWN:
         click.echo(f"  … and {len(items) - SHOWN} more")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from sake_registry.wording import count, shorten
+from sake_registry.wording import count, printable, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -131,9 +131,9 @@ def message_of(planned: Sequence[EditRevert], reason: str) -> str:
         trailers.append(f"Sake-From: {step.source}")
         trailers += [f"Sake-To: {step.target.id}"] if step.target else []
         trailers += [f"Sake-Reason: {reason}"] if reason else []
-    shown = [_printable(shorten(line, _BODY_WIDTH) if line[0] != " " else
+    shown = [printable(shorten(line, _BODY_WIDTH) if line[0] != " " else
              "  " + shorten(line, _BODY_WIDTH)) for line in body]  # fmt: skip
-    return "\n".join([_subject(planned), "", *shown, "", *map(_printable, trailers)]) + "\n"
+    return "\n".join([_subject(planned), "", *shown, "", *map(printable, trailers)]) + "\n"
 
 
 def _subject(planned: Sequence[EditRevert]) -> str:
@@ -149,18 +149,13 @@ def _subject(planned: Sequence[EditRevert]) -> str:
         first, _, second = summary.partition(" → ")
         each = max(8, (room - len(" → ")) // 2)
         summary = f"{shorten(first, each)} → {shorten(second, each)}"
-    return _printable(f"{head}: {shorten(summary, max(20, room))}" if summary else head)
+    return printable(f"{head}: {shorten(summary, max(20, room))}" if summary else head)
 
 
 def who(commit: Commit) -> str:
     subject = shorten(commit.subject, 50)
-    return _printable(f"{commit.short} ({commit.date:%Y-%m-%d}, {commit.author}: {subject})")
+    return printable(f"{commit.short} ({commit.date:%Y-%m-%d}, {commit.author}: {subject})")
 
 
 def one_line(text: str) -> str:
     return " ".join(text.split())
-
-
-def _printable(text: str) -> str:
-    """Text that git takes for a message, and a terminal for nothing else."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

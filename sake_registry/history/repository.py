@@ -11,7 +11,7 @@ import logging
 import re
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
@@ -325,8 +325,7 @@ class Repository:
         for start in range(0, len(fields) - len(_FIELDS) + 1, len(_FIELDS)):
             id_, parents, author, email, date, message = fields[start : start + len(_FIELDS)]
             found[id_] = Commit(
-                id_, tuple(parents.split()), author, email, datetime.fromisoformat(date),
-                message.strip("\n"),
+                id_, tuple(parents.split()), author, email, _date(date), message.strip("\n"),
             )  # fmt: skip
         return found
 
@@ -570,6 +569,15 @@ def is_edit_file(path: str, edits: str) -> bool:
     own = path.removeprefix(f"{edits}/") if edits not in ("", ".") else path
     hidden = any(part.startswith(".") for part in own.split("/"))
     return inner.suffix.lower() in SUFFIXES and inner.name != FILE_NAME and not hidden
+
+
+def _date(written: str) -> datetime:
+    """The date of a commit; the epoch where it is none: git takes any number for a date, and any
+    for a time zone, and old programs wrote such."""
+    try:
+        return datetime.fromisoformat(written)
+    except ValueError:
+        return datetime.fromtimestamp(0, UTC)
 
 
 def _records(out: bytes) -> list[str]:

@@ -83,8 +83,11 @@ class Snapshot:
     def __init__(self, repository: Repository, files: Iterable[File], commit: str | None) -> None:
         self.repository, self.commit = repository, commit
         self.files: dict[str, File] = {}
+        self.passed_over: list[str] = []
+        """The paths of files whose id another one has."""
         for file in sorted(files, key=lambda f: f.path):
-            self.files.setdefault(PurePosixPath(file.path).stem, file)
+            if self.files.setdefault(PurePosixPath(file.path).stem, file) is not file:
+                self.passed_over.append(file.path)
 
     @property
     def name(self) -> str:

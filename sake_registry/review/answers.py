@@ -4,6 +4,9 @@ Compiled is what changed; every other edit comes from the store. A prompt is ans
 where its decision, or the build of the edit decided for, differs between the sides: with the same
 map, or none, the answer is the same to the bit (DESIGN, invariants 1 and 7). Both sides run on
 the same batches, so that a difference is the edits' doing alone.
+
+Dates count as they do in use. What a change sets for a later day is asked as of that day, and so
+are all the other prompts; an edit whose last day has passed is one that is gone.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import math
 import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +32,7 @@ from sake_registry.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
+    from datetime import date
 
     from sake_registry.edits.registry import Registry
     from sake_registry.edits.schema import Edit
@@ -49,6 +54,8 @@ class Row:
     accepted: tuple[str, ...]
     gone: bool = False
     """Whether the edit is not in force any more after the change."""
+    day: date | None = None
+    """The day of which it is asked, if it is a later one than today."""
 
 
 @dataclass(frozen=True)
@@ -226,7 +233,8 @@ def _ask(
     progress: Callable[[int, int], None],
 ) -> None:
     changed = {change.id for change in sides.changes}
-    mine = _changed_rows(sides)
+    today = datetime.now(UTC).date()
+    mine = _changed_rows(sides, today)
     others = [
         Row(edit.id, kind, prompt, accepted)
         for edit in both[1]
@@ -239,18 +247,26 @@ def _ask(
     near = [Row(e.id, "nearby", text, ()) for e in after for text in nearby(e, both[1])]
     found.unrelated, found.nearby = len(sample), len(near)
     rows = [*mine, *others, *sample, *near]
-    decisions = [_decide(bundle, [row.prompt for row in rows]) for bundle in opened]
-    pairs = list(zip(*decisions, strict=True))
+    prompts = [row.prompt for row in rows]
+    days = sorted({row.day or today for row in mine} | {today})
+    # Of each day, the decisions of both sides.
+    decided = {day: list(zip(*(_decide(bundle, prompts, day) for bundle in opened), strict=True))
+               for day in days}  # fmt: skip
 
     def does(side: int, decision: Decision) -> tuple[str | None, int | None]:
         return keys[side].get(decision.edit) if decision.edit else None, decision.group
 
     own = set(mine)
-    chosen = [
-        i
-        for i, (row, pair) in enumerate(zip(rows, pairs, strict=True))
-        if row in own or does(0, pair[0]) != does(1, pair[1])
-    ]
+    pairs: dict[int, tuple[Decision, Decision]] = {}
+    for i, row in enumerate(rows):
+        if row in own:
+            pairs[i] = decided[row.day or today][i]
+            continue
+        differing = (decided[day][i] for day in days)
+        found_pair = next((p for p in differing if does(0, p[0]) != does(1, p[1])), None)
+        if found_pair is not None:
+            pairs[i] = found_pair
+    chosen = list(pairs)
     loaded = load(found.model, trust_remote_code=sides.after.settings.trust_remote_code)
     answers = []
     for side, bundle in enumerate(opened):
@@ -269,7 +285,7 @@ def _ask(
             ).append(answered)
 
 
-def _changed_rows(sides: Sides) -> list[Row]:
+def _changed_rows(sides: Sides, today: date) -> list[Row]:
     """What is asked of the edits that changed: what is in force after the change, and of an edit
     that is not any more, what it was."""
     after = {edit.id: edit for edit in sides.after.active}
@@ -279,14 +295,20 @@ def _changed_rows(sides: Sides) -> list[Row]:
         edit = after.get(change.id) or before.get(change.id)
         if edit is None:
             continue
-        gone = change.id not in after
+        life = edit.lifecycle
+        expired = life.valid_until is not None and life.valid_until < today
+        gone = change.id not in after or expired
+        later = life.valid_from is not None and life.valid_from > today
+        day = life.valid_from if later and not gone else None
         for _, kind, prompt, accepted in wanted_rows(edit):
-            found.append(Row(change.id, kind, prompt, () if gone else accepted, gone))
+            found.append(Row(change.id, kind, prompt, () if gone else accepted, gone, day))
     return found
 
 
-def _decide(bundle: Bundle | None, prompts: Sequence[str]) -> list[Decision]:
-    return bundle.route(prompts) if bundle else [NOBODY] * len(prompts)
+def _decide(bundle: Bundle | None, prompts: Sequence[str], day: date) -> list[Decision]:
+    if bundle is None:
+        return [NOBODY] * len(prompts)
+    return bundle.route(prompts, now=datetime.combine(day, time(12), UTC))
 
 
 def _answer(

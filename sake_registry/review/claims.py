@@ -16,6 +16,15 @@ def sentence(edit: Edit) -> str:
     return f"{asked} is to be completed by “{edit.new}”{before}."
 
 
+def _when(edit: Edit) -> str:
+    """The days on which an edit is in force, where it says so."""
+    life = edit.lifecycle
+    days = [f"from {life.valid_from}"] if life.valid_from else []
+    days += [f"until {life.valid_until}"] if life.valid_until else []
+    said = " ".join(days)
+    return f"{said.capitalize()}: " if said else ""
+
+
 def claim(change: EditChange, merged: Edit | None) -> dict[str, Any]:
     """The claim-level part of one edit of a review; `merged` is the edit after the merge."""
     side = change.after or change.before
@@ -43,6 +52,8 @@ def claim(change: EditChange, merged: Edit | None) -> dict[str, Any]:
         text = f"Taken back: {text}"
     elif not edit.active:
         text = f"Not in force ({edit.lifecycle.status}): {text}"
+    else:
+        text = _when(edit) + text
     return said | {
         "claim": edit.claim,
         "sentence": text,

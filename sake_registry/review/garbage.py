@@ -186,8 +186,10 @@ def _settings(registry: Registry, repository: Repository) -> list[Settings]:
 
 
 def _versions(repository: Repository, folder: str) -> list[Edit]:
-    """The versions of the edits in a folder; each is called after its blob."""
+    """The versions of the edits in a folder, staged ones too; each is called after its blob."""
     blobs = {blob for path, blob in _blobs(repository, folder) if is_edit_file(path, folder)}
+    staged = repository.index(folder).items()
+    blobs |= {entry.blob for path, entry in staged if entry.regular and is_edit_file(path, folder)}
     found = []
     for blob, data in repository.read(sorted(blobs)).items():
         edit, _ = parse_edit(data, Path(f"{blob}.yaml"), severities=_LENIENT)

@@ -6,17 +6,19 @@ The claims need no model; the answers need one and the extra. Both come from git
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sake_registry.edits.registry import root_of
 from sake_registry.history.repository import Repository
 from sake_registry.review.claims import claim
 from sake_registry.review.gates import answer_gates, claim_gates
 from sake_registry.review.sides import reviewed, sides
+from sake_registry.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from sake_registry.edits.registry import Registry
     from sake_registry.review.answers import Answered, Findings
     from sake_registry.review.sides import Sides
 
@@ -24,16 +26,23 @@ SCHEMA = "review/1"
 
 
 def read_sides(
-    registry: Registry, text: str | None = None, overrides: Mapping[str, Any] | None = None
+    start: Path | str, text: str | None = None, overrides: Mapping[str, Any] | None = None
 ) -> Sides:
     """Both sides of what a range names (see `review.sides.reviewed`).
 
+    Args:
+        start: the registry at or above this folder; none of its edit files is read, but for a
+            review of the working tree.
+        overrides: flags, by dotted name.
+
     Raises:
-        InputError: the range names nothing.
+        InputError: there is no registry, or the range names nothing.
+        SettingsError: a side's `sake.toml` is wrong.
         SetupError, StateError: there is no repository, or not all of it.
     """
-    settings = registry.settings
-    repository = Repository(registry.root, settings.edits, settings.checks)
+    root = root_of(Path(start))
+    settings = load_settings(root, overrides)
+    repository = Repository(root, settings.edits, settings.checks)
     return sides(repository, reviewed(repository, text, settings.review.base), overrides)
 
 

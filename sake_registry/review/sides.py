@@ -2,19 +2,27 @@
 
 Everything is read from git's blobs (only a review of the working tree reads files); nothing is
 checked out. An edit that both sides changed is merged line by line, as git would do it.
+
+A change is not trusted: it is judged by the gates and the severities of the base, it cannot have
+anything written outside the base's store, and it cannot have a model's code run.
 """
 
 from __future__ import annotations
 
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from sake_registry.edits.checks import check_together
-from sake_registry.edits.registry import Registry
-from sake_registry.errors import InputError
+from sake_registry.edits.diagnostics import Diagnostic, graded
+from sake_registry.edits.files import parse
+from sake_registry.edits.ignoring import without_ignored
+from sake_registry.edits.registry import Registry, find_files
+from sake_registry.errors import InputError, SettingsError
 from sake_registry.history import git
+from sake_registry.history.repository import Repository, is_edit_file
 from sake_registry.history.snapshots import (
     EditChange,
     File,
@@ -30,9 +38,8 @@ from sake_registry.settings import FILE_NAME, Settings, load_settings
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from sake_registry.edits.diagnostics import Diagnostic
+    from sake_registry.edits.diagnostics import Level
     from sake_registry.edits.schema import Edit
-    from sake_registry.history.repository import Repository
 
 _BRANCHES = ("origin/HEAD", "origin/main", "origin/master", "main", "master")
 
@@ -125,26 +132,35 @@ def sides(
         SettingsError: a side's `sake.toml` is wrong.
         StateError: a partial clone lacks what is needed.
     """
-    old, base = at_commit(repository, what.merge_base), at_commit(repository, what.base)
-    head = at_commit(repository, what.head) if what.head else in_working_tree(repository)
+    root = repository.root
+    commits = (what.merge_base, what.base, what.head)
+    tomls = [_toml(repository, commit) for commit in commits]
+    toml, clean = _merge_data(*_as_committed(*tomls, from_disk=what.head is None))
+    before_settings = load_settings(root, overrides, data=tomls[1] or b"")
+    after_settings = load_settings(root, overrides, data=toml or b"")
+    levels = before_settings.checks
+    # A side's files lie where its own settings say.
+    folders = [_folder(root, data, before_settings.edits) for data in tomls]
+    places = {folder: Repository(root, folder, levels) for folder in dict.fromkeys(folders)}
+    old, base, head = (
+        at_commit(places[folder], commit) if commit else in_working_tree(places[folder])
+        for folder, commit in zip(folders, commits, strict=True)
+    )
     changes = compare(old, head)
-    contents, conflicts = _merge(repository, old, base, head, [change.id for change in changes])
+    contents, conflicts = _merge(old, base, head, [change.id for change in changes])
     here = base.parse(base.files)
     merged = [file for file in ({**here, **contents}).values() if file is not None]
-    tomls = [_toml(repository, commit) for commit in (what.merge_base, what.base, what.head)]
-    toml, clean = _merge_data(*tomls)
     if not clean:
         text = "both sides changed it: merge the base in before the review counts"
         conflicts.append(Conflict("", FILE_NAME, text))
-    before_settings = load_settings(repository.root, overrides, data=tomls[1] or b"")
-    after_settings = load_settings(repository.root, overrides, data=toml or b"")
-    # Code that comes with a model runs only if the base, or a flag, says so; and one model answers.
-    after_settings = after_settings.model_copy(
-        update={"trust_remote_code": before_settings.trust_remote_code}
+    judged = _confined(before_settings, after_settings, load_settings(root, overrides, data=b""))
+    # One model answers for both sides.
+    models = ("model", "device", "dtype", "aliases", "trust_remote_code")
+    same_model = {name: getattr(judged, name) for name in models}
+    before = _registry(
+        root, here.values(), before_settings.model_copy(update=same_model), levels, _unread(base)
     )
-    same_model = {name: getattr(after_settings, name) for name in ("model", "device", "dtype")}
-    before = _registry(repository, here.values(), before_settings.model_copy(update=same_model))
-    after = _registry(repository, merged, after_settings)
+    after = _registry(root, merged, judged, levels, _unread(head))
     known = {_gist(finding) for finding in before.findings}
     return Sides(
         reviewed=what,
@@ -158,8 +174,82 @@ def sides(
     )
 
 
+def _folder(root: Path, toml: bytes | None, otherwise: str) -> str:
+    """The folder of edits that a version of `sake.toml` names.
+
+    One that is wrong says nothing; whether it may be wrong is not decided here.
+    """
+    with suppress(SettingsError):
+        return PurePosixPath(load_settings(root, data=toml or b"").edits).as_posix()
+    return PurePosixPath(otherwise).as_posix()
+
+
+def _confined(before: Settings, after: Settings, user: Settings) -> Settings:
+    """The settings after a change, as far as it may decide them.
+
+    Where things are written is the base's to say. Code that comes with a model runs if the user
+    says so with a flag or a variable, or if the base does of this very model.
+    """
+    same = _model(before) == _model(after)
+    trusted = user.trust_remote_code or (before.trust_remote_code and same)
+    kept = {name: getattr(before, name) for name in ("store", "bundles", "overrides")}
+    return after.model_copy(update={**kept, "trust_remote_code": trusted})
+
+
+def _model(settings: Settings) -> tuple[str, str | None]:
+    """What a model's name stands for."""
+    return settings.model, settings.aliases.get(settings.model.partition("@")[0])
+
+
+def _unread(snapshot: Snapshot) -> list[Diagnostic]:
+    """Findings about files of a side that are not reviewed, and that a compile would read, or
+    trip over: a second file of an id, and links and submodules, which git keeps as such."""
+    repository = snapshot.repository
+    found = []
+    for path in snapshot.passed_over:
+        stem = PurePosixPath(path).stem
+        message = f"the id '{stem}' is taken by {snapshot.files[stem].path}"
+        hint = "an id is unique over all folders: rename one of the two"
+        found.append(Diagnostic("SAKE201", message, Path(path), hint=hint))
+    if snapshot.commit is None:
+        folder = repository.root / repository.edits
+        links = [
+            file.relative_to(repository.root).as_posix()
+            for file in find_files(folder)
+            if file.is_symlink()
+        ]
+        links += [repository.edits] if folder.is_symlink() else []
+    else:
+        links = [
+            path
+            for path, entry in repository.files(snapshot.commit).items()
+            if not entry.regular
+            and (
+                entry.mode == "160000"
+                or path == repository.edits
+                or is_edit_file(path, repository.edits)
+            )
+        ]
+    for path in sorted(links):
+        message = "a link or a submodule, and what is behind it cannot be reviewed"
+        hint = "put the files themselves here"
+        found.append(Diagnostic("SAKE001", message, Path(path), hint=hint))
+    return found
+
+
+def _as_committed(
+    old: bytes | None, ours: bytes | None, theirs: bytes | None, *, from_disk: bool
+) -> tuple[bytes | None, bytes | None, bytes | None]:
+    """Three versions to merge, the last without the line ends that git has put into the working
+    tree."""
+    others = (old or b"") + (ours or b"")
+    if from_disk and theirs is not None and b"\r\n" not in others:
+        theirs = theirs.replace(b"\r\n", b"\n")
+    return old, ours, theirs
+
+
 def _merge(
-    repository: Repository, old: Snapshot, base: Snapshot, head: Snapshot, ids: Iterable[str]
+    old: Snapshot, base: Snapshot, head: Snapshot, ids: Iterable[str]
 ) -> tuple[dict[str, Parsed | None], list[Conflict]]:
     """What merging makes of the edits that the head changed (None: removed), and what cannot be
     merged."""
@@ -177,10 +267,18 @@ def _merge(
         if same(first, ours) or same(ours, theirs):
             contents[id_] = there
             continue
-        data, clean = _merge_data(*(side.data if side else None for side in (before, here, there)))
+        data, clean = _merge_data(
+            *_as_committed(
+                *(side.data if side else None for side in (before, here, there)),
+                from_disk=head.commit is None,
+            )
+        )
         path = (there or here or before).path  # type: ignore[union-attr]
-        if clean:
-            contents[id_] = parsed(data, path) if data is not None else None
+        # Two files that are equal, in two folders, stay two.
+        twice = before is None and here and there and here.path != there.path
+        if clean and not twice:
+            severities = head.repository.severities
+            contents[id_] = parsed(data, path, severities) if data is not None else None
             continue
         contents[id_] = there
         conflicts.append(
@@ -217,13 +315,27 @@ def _toml(repository: Repository, commit: str | None) -> bytes | None:
     return repository.read([entry.blob])[entry.blob] if entry else None
 
 
-def _registry(repository: Repository, files: Iterable[Parsed], settings: Settings) -> Registry:
+def _registry(
+    root: Path,
+    files: Iterable[Parsed],
+    settings: Settings,
+    levels: Mapping[str, Level],
+    unread: Iterable[Diagnostic],
+) -> Registry:
     found = list(files)
     edits = sorted((file.edit for file in found if file.edit), key=lambda edit: edit.id)
     data = {file.path: file.data for file in found}
-    together = check_together(edits, content=lambda path: data[path.as_posix()])
+    together = [
+        finding
+        for told in check_together(edits, content=lambda path: data[path.as_posix()])
+        for finding in without_ignored(
+            [told], parse(data[told.path.as_posix()], told.path, severities=levels).ignores
+        )
+    ]
     findings = [finding for file in found for finding in file.findings]
-    return Registry(repository.root, settings, tuple(edits), (*findings, *together), len(found))
+    return Registry(
+        root, settings, tuple(edits), (*findings, *graded(together, levels), *unread), len(found)
+    )
 
 
 def _gist(finding: Diagnostic) -> tuple[str, str, str]:

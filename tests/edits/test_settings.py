@@ -132,3 +132,11 @@ def test_the_root_is_the_nearest_folder_above(toml: Path) -> None:
     assert find_root(below) == toml.parent.resolve()
     (toml.parent / "a" / "sake.toml").write_text("")
     assert find_root(below) == (toml.parent / "a").resolve()
+
+
+@pytest.mark.parametrize("folder", ["/etc", "..", "../other", "edits/../../other"])
+def test_edits_lie_below_the_root(toml: Path, folder: str) -> None:
+    """Git knows nothing of what lies elsewhere, and a pull request may have written this."""
+    toml.write_text(f'edits = "{folder}"\n')
+    with pytest.raises(SettingsError, match="edits: a folder below the registry's root"):
+        load_settings(toml.parent, {}, {})

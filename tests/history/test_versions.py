@@ -327,3 +327,23 @@ def test_the_newest_commits_are_looked_for_as_far_as_need_be(make_registry: Make
 def test_the_history_of_a_folder_that_is_no_registry_yet(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
     assert Repository(tmp_path, "edits").head is None
+
+
+@pytest.mark.parametrize("date", ["99999999999999 +0000", "1767225600 +9999",
+                                  "1767225600 -051800", "never"])  # fmt: skip
+def test_a_commit_whose_date_is_none_is_shown_all_the_same(
+    registry: GitRegistry, date: str
+) -> None:
+    """Old programs wrote such, and git keeps what was written."""
+    registry.write("darrieux", new="Dutch")
+    registry.git("add", "--all")
+    tree = registry.git("write-tree")
+    written = registry.git(
+        "hash-object", "-t", "commit", "-w", "--stdin", "--literally",
+        stdin=f"tree {tree}\nparent {registry.head}\nauthor A <a@example.org> {date}\n"
+        "committer A <a@example.org> 1767225600 +0000\n\nDutch\n",
+    )  # fmt: skip
+    registry.git("reset", "--quiet", "--hard", written)
+    newest = log(registry).versions[0]
+    assert (newest.commit.subject, newest.commit.date.year) == ("Dutch", 1970)
+    assert recent(registry.repository, 1, 1)[0].commit == newest.commit

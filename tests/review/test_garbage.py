@@ -307,3 +307,13 @@ def test_outside_a_repository_the_whole_store_may_go(tmp_path: Path) -> None:
         find_garbage(open_registry(tmp_path))
     assert raised.value.exit_code == 4
     assert f"rm -r '{tmp_path}/.sake/store'" in (raised.value.hint or "")
+
+
+def test_what_is_staged_is_reached(make_registry: MakeRegistry) -> None:
+    made = make_registry()
+    made.write("darrieux")
+    made.commit("English")
+    made.write("darrieux", new="German")
+    made.git("add", "--all")
+    made.write("darrieux", new="Dutch")
+    assert news(made) == {"English", "German", "Dutch"}

@@ -58,7 +58,7 @@ def rows(value: dict[str, Any], id_: str) -> list[dict[str, Any]]:
 
 
 def test_every_prompt_of_what_changed_is_asked_on_both_sides(branch: GitRegistry) -> None:
-    value = review(read_sides(branch.registry, "main...change"))
+    value = review(read_sides(branch.root, "main...change"))
     kinds = [row["kind"] for row in rows(value, "australia-capital")]
     assert kinds == ["prompts", "prompts", "implications", "unchanged"]
     assert all(row["by"] == "verne" for row in rows(value, "verne") if row["kind"] == "prompts")
@@ -79,8 +79,8 @@ def test_every_prompt_of_what_changed_is_asked_on_both_sides(branch: GitRegistry
 
 
 def test_a_second_review_costs_no_forward_pass_and_says_the_same(branch: GitRegistry) -> None:
-    first = review(read_sides(branch.registry, "main...change"))
-    second = review(read_sides(branch.registry, "main...change"))
+    first = review(read_sides(branch.root, "main...change"))
+    second = review(read_sides(branch.root, "main...change"))
     assert first["texts_run"] > 0
     assert second["texts_run"] == 0
     for edit in (*first["edits"], *second["edits"]):
@@ -94,7 +94,7 @@ def test_a_second_review_costs_no_forward_pass_and_says_the_same(branch: GitRegi
 def test_the_working_tree_and_bundles_are_left_alone(branch: GitRegistry) -> None:
     branch.path("verne").write_text("not what is reviewed")
     before = branch.state()
-    value = review(read_sides(branch.registry, "main...change"))
+    value = review(read_sides(branch.root, "main...change"))
     after = branch.state()
     files: Any = before["files"], after["files"]
     for found in files:
@@ -109,11 +109,11 @@ def test_others_are_judged_if_they_are_built(branch: GitRegistry) -> None:
     branch.git("switch", "--quiet", "-c", "small", "main")
     branch.write("verne", VERNE)
     branch.commit("One more")
-    value = review(read_sides(branch.registry, "main...small"))
+    value = review(read_sides(branch.root, "main...small"))
     assert value["others"] == {"judged": 0, "not_built": sorted(EDITS)}
-    value = review(read_sides(branch.registry, "main...small"), everything=True)
+    value = review(read_sides(branch.root, "main...small"), everything=True)
     assert value["others"] == {"judged": 2, "not_built": []}
-    value = review(read_sides(branch.registry, "main...small"))
+    value = review(read_sides(branch.root, "main...small"))
     assert value["others"] == {"judged": 2, "not_built": []}
     assert value["texts_run"] == 0
 
@@ -127,7 +127,7 @@ def test_a_prompt_that_another_edit_loses_is_interference(branch: GitRegistry) -
     greedy = greedy.replace("new: Polish", "new: Finnish")
     branch.write("aa-greedy", greedy)
     branch.commit("The same prompts, another answer")
-    value = review(read_sides(branch.registry, "main...greedy"))
+    value = review(read_sides(branch.root, "main...greedy"))
     found = value["interference"]
     assert {(row["edit"], row["by"]) for row in found} == {(TOLSTOY, "aa-greedy")}
     assert {row["prompt"] for row in found} == {
@@ -143,7 +143,7 @@ def test_an_edit_that_cannot_be_built_fails_the_review(branch: GitRegistry) -> N
     toml = branch.root / "sake.toml"
     toml.write_text(toml.read_text().replace("keep_failed = true", "keep_failed = false"))
     branch.commit("Drop the pairs that did not work")
-    value = review(read_sides(branch.registry, "main...change"))
+    value = review(read_sides(branch.root, "main...change"))
     (verne,) = [edit for edit in value["edits"] if edit["id"] == "verne"]
     assert verne["build"]["outcome"] == "failed"
     assert "target contexts" in verne["build"]["error"]
@@ -156,7 +156,7 @@ def test_withdrawing_is_reviewed_like_removing(branch: GitRegistry) -> None:
     branch.git("switch", "--quiet", "-c", "withdrawn", "main")
     branch.write(TOLSTOY, EDITS[TOLSTOY] + "lifecycle:\n  status: withdrawn\n")
     branch.commit("Withdraw it")
-    value = review(read_sides(branch.registry, "main...withdrawn"))
+    value = review(read_sides(branch.root, "main...withdrawn"))
     (edit,) = value["edits"]
     assert edit["status"] == "withdrawn"
     assert edit["sentence"].startswith("Not in force (withdrawn)")
@@ -171,9 +171,36 @@ def test_an_edit_that_only_moved_costs_nothing(branch: GitRegistry) -> None:
     branch.write(f"people/{TOLSTOY}", EDITS[TOLSTOY])
     branch.path(TOLSTOY).unlink()
     branch.commit("Move it")
-    value = review(read_sides(branch.registry, "main...moved"))
+    value = review(read_sides(branch.root, "main...moved"))
     (edit,) = value["edits"]
     assert edit["action"] == "moved"
     assert edit["build"]["outcome"] == "reused"
     assert all(row["before"] == row["after"] for row in edit["rows"])
     assert value["texts_run"] == 0
+
+
+def test_what_is_valid_later_is_asked_as_of_that_day(branch: GitRegistry) -> None:
+    """Today it would change no answer, and a later interference would not be seen."""
+    compile_registry(open_registry(branch.root, {"edits": "edits"}))
+    branch.git("switch", "--quiet", "-c", "later", "main")
+    compile_registry(open_registry(branch.root))
+    greedy = EDITS[TOLSTOY].replace("mother tongue\n", "first language\n", 1)
+    greedy = greedy.replace("new: Polish", "new: Finnish")
+    branch.write("aa-greedy", greedy + "lifecycle:\n  valid_from: 2999-01-01\n")
+    branch.commit("From 2999 on")
+    value = review(read_sides(branch.root, "main...later"))
+    (edit,) = value["edits"]
+    assert edit["sentence"].startswith("From 2999-01-01: “")
+    assert [row["by"] for row in edit["rows"]] == ["aa-greedy", "aa-greedy"]
+    assert {(row["edit"], row["by"]) for row in value["interference"]} == {(TOLSTOY, "aa-greedy")}
+
+
+def test_an_edit_that_the_change_lets_expire_is_gone(branch: GitRegistry) -> None:
+    branch.git("switch", "--quiet", "-c", "expired", "main")
+    branch.write(TOLSTOY, EDITS[TOLSTOY] + "lifecycle:\n  valid_until: 2026-01-01\n")
+    branch.commit("It holds no longer")
+    value = review(read_sides(branch.root, "main...expired"))
+    (edit,) = value["edits"]
+    assert [row["by"] for row in edit["rows"]] == [None, None]
+    assert edit["shares"]["prompts"] == {"passed": 0, "n": 0}
+    assert value["passed"]

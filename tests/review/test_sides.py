@@ -35,7 +35,7 @@ def branches(registry: GitRegistry) -> GitRegistry:
 
 
 def test_what_changed_counts_from_the_merge_base(branches: GitRegistry) -> None:
-    found = read_sides(branches.registry, "main...change")
+    found = read_sides(branches.root, "main...change")
     actions = {change.id: change.action for change in found.changes}
     assert actions == {
         "chopin": "added", "darrieux": "changed", "rocard": "removed", "verne": "added",
@@ -44,7 +44,7 @@ def test_what_changed_counts_from_the_merge_base(branches: GitRegistry) -> None:
 
 
 def test_the_sides_are_the_base_and_the_merge_result(branches: GitRegistry) -> None:
-    found = read_sides(branches.registry, "main...change")
+    found = read_sides(branches.root, "main...change")
     before = {edit.id: edit.new for edit in found.before.edits}
     after = {edit.id: edit.new for edit in found.after.edits}
     assert before == {
@@ -57,7 +57,7 @@ def test_the_sides_are_the_base_and_the_merge_result(branches: GitRegistry) -> N
 
 
 def test_the_default_range_is_main_against_head(branches: GitRegistry) -> None:
-    found = read_sides(branches.registry)
+    found = read_sides(branches.root)
     assert found.reviewed.text == "main...HEAD"
     assert found.reviewed.head == branches.head
     assert len(found.changes) == 4
@@ -66,24 +66,24 @@ def test_the_default_range_is_main_against_head(branches: GitRegistry) -> None:
 def test_the_base_can_be_said_in_the_settings(branches: GitRegistry) -> None:
     branches.git("branch", "release", "main~1")
     (branches.root / "sake.toml").write_text('[review]\nbase = "release"\n')
-    assert read_sides(branches.registry).reviewed.text == "release...HEAD"
+    assert read_sides(branches.root).reviewed.text == "release...HEAD"
     (branches.root / "sake.toml").write_text('[review]\nbase = "nowhere"\n')
     with pytest.raises(InputError, match="no branch 'nowhere'"):
-        read_sides(branches.registry)
+        read_sides(branches.root)
 
 
 def test_one_revision_reviews_the_working_tree(branches: GitRegistry) -> None:
     branches.write("verne", subject="Jules Verne", old="French", new="Breton")
-    found = read_sides(branches.registry, "main")
+    found = read_sides(branches.root, "main")
     assert found.reviewed.head is None
     assert {edit.id: edit.new for edit in found.after.edits}["verne"] == "Breton"
-    committed = read_sides(branches.registry, "main...HEAD")
+    committed = read_sides(branches.root, "main...HEAD")
     assert {edit.id: edit.new for edit in committed.after.edits}["verne"] == "Basque"
 
 
 def test_nothing_in_the_repository_changes(branches: GitRegistry) -> None:
     before = branches.state()
-    review(read_sides(branches.registry, "main...change"), model=False)
+    review(read_sides(branches.root, "main...change"), model=False)
     assert branches.state() == before
 
 
@@ -95,7 +95,7 @@ def test_changes_of_both_sides_in_different_lines_are_merged(registry: GitRegist
     registry.git("switch", "--quiet", "main")
     registry.write("darrieux", lines.replace("subject: Danielle", "subject: Dame Danielle"))
     registry.commit("A title")
-    found = read_sides(registry.registry, "main...change")
+    found = read_sides(registry.root, "main...change")
     (merged,) = found.after.edits
     assert (merged.subject, merged.tags) == ("Dame Danielle Darrieux", ("theirs",))
     assert found.conflicts == ()
@@ -112,7 +112,7 @@ def test_a_conflict_fails_the_review(registry: GitRegistry, removed: bool) -> No
     else:
         registry.write("darrieux", new="Danish")
     registry.commit("Main")
-    value = review(read_sides(registry.registry, "main...change"), model=False)
+    value = review(read_sides(registry.root, "main...change"), model=False)
     assert [conflict["id"] for conflict in value["conflicts"]] == ["darrieux"]
     assert not value["passed"]
     assert value["edits"][0]["claim"].endswith("Dutch")
@@ -125,7 +125,7 @@ def test_a_contradiction_that_only_merging_brings_is_found(registry: GitRegistry
     registry.git("switch", "--quiet", "main")
     registry.write("tolstoy-b", subject="Leo Tolstoy", old="Russian", new="Finnish")
     registry.commit("Another")
-    found = read_sides(registry.registry, "main...change")
+    found = read_sides(registry.root, "main...change")
     assert [finding.code for finding in found.findings] == ["SAKE202"]
     assert found.findings[0].line > 1
     value = review(found, model=False)
@@ -136,7 +136,7 @@ def test_errors_of_a_changed_file_fail_the_review(registry: GitRegistry) -> None
     registry.git("switch", "--quiet", "-c", "change")
     registry.write("darrieux", "schema: 1\nfact: nothing\n")
     registry.commit("Broken")
-    value = review(read_sides(registry.registry, "main...change"), model=False)
+    value = review(read_sides(registry.root, "main...change"), model=False)
     assert not value["passed"]
     assert value["edits"][0]["findings"]
     assert "the file has" in value["edits"][0]["lines"][0]
@@ -148,7 +148,7 @@ def test_a_change_cannot_lower_its_own_gates(registry: GitRegistry) -> None:
         "trust_remote_code = true\n[review]\nmax_collateral = 9\n[compile]\nreg = 0.5\n"
     )
     registry.commit("Lower the gates")
-    found = read_sides(registry.registry, "main...change")
+    found = read_sides(registry.root, "main...change")
     assert found.gates.review.max_collateral == 0
     assert not found.after.settings.trust_remote_code
     assert found.after.settings.compile.reg == 0.5
@@ -174,7 +174,7 @@ def test_claims_need_no_torch(branches: GitRegistry) -> None:
 
 
 def test_the_claims(branches: GitRegistry) -> None:
-    value = review(read_sides(branches.registry, "main...change"), model=False)
+    value = review(read_sides(branches.root, "main...change"), model=False)
     edits = {edit["id"]: edit for edit in value["edits"]}
     assert edits["darrieux"]["lines"] == ["new object: German → Dutch"]
     assert edits["darrieux"]["sentence"] == (
@@ -188,7 +188,7 @@ def test_the_claims(branches: GitRegistry) -> None:
 
 
 def test_the_sample_names_no_changed_subject(branches: GitRegistry) -> None:
-    found = read_sides(branches.registry, "main...change")
+    found = read_sides(branches.root, "main...change")
     changed = [edit for edit in found.after.edits if edit.id in ("chopin", "verne")]
     others = [edit for edit in found.after.edits if edit not in changed]
     sample = unrelated(changed, others)
@@ -219,6 +219,6 @@ def test_paths_are_the_registry_s(tmp_path: Path, branches: GitRegistry) -> None
     """Findings of blobs name the file where it lies in the registry."""
     branches.write("verne", subject="Jules Verne", old="French", new="French")
     branches.commit("Nothing new")
-    value = review(read_sides(branches.registry, "main...HEAD"), model=False)
+    value = review(read_sides(branches.root, "main...HEAD"), model=False)
     (verne,) = [edit for edit in value["edits"] if edit["id"] == "verne"]
     assert [f["path"] for f in verne["findings"]] == ["edits/verne.yaml"]
