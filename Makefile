@@ -13,8 +13,9 @@ demo: $(READY)  ## compile and test the demo registry
 	$(BIN)/sake compile
 	$(BIN)/sake test
 
+# Two at a time, each with one thread: two processes with two threads each slow each other down.
 test: $(READY)  ## every test but the slow ones
-	$(BIN)/python -m pytest -q -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
 
 test-slow: $(READY)  ## the proofs that take minutes
 	$(BIN)/python -m pytest -q -m slow
