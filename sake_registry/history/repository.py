@@ -1,4 +1,5 @@
-"""The git repository that a registry lies in: revisions, the edit files of a commit, commits.
+"""The git repository that a registry lies in: its revisions, files, history and state. Only read
+here; `committing` writes.
 
 Edit files are known by id, the file's stem, wherever in the registry's folder of edits they lie.
 All paths here are relative to the registry's root, with `/` between their parts.
@@ -7,9 +8,7 @@ All paths here are relative to the registry's root, with `/` between their parts
 from __future__ import annotations
 
 import hashlib
-import logging
 import re
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -20,15 +19,13 @@ from sake_registry.edits.files import SUFFIXES
 from sake_registry.edits.registry import root_of
 from sake_registry.errors import InputError, SetupError, StateError
 from sake_registry.history import git
-from sake_registry.settings import FILE_NAME, load_settings
+from sake_registry.settings import load_settings
 from sake_registry.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from sake_registry.edits.diagnostics import Level
-
-log = logging.getLogger(__name__)
 
 _FIELDS = ("%H", "%P", "%aN", "%aE", "%aI", "%B")
 _UNDER_WAY = {
@@ -42,7 +39,6 @@ _UNDER_WAY = {
     "sequencer": ("cherry-pick", "git cherry-pick --continue", "git cherry-pick --abort"),
 }
 _FULL_ID = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
-_IDENTITY = "git config user.name 'Your Name' && git config user.email you@example.org"
 
 
 @dataclass(frozen=True)
@@ -64,6 +60,14 @@ class Commit:
     def subject(self) -> str:
         """The message's first line."""
         return self.message.partition("\n")[0]
+
+    def as_json(self) -> dict[str, str]:
+        return {
+            "commit": self.id,
+            "date": self.date.isoformat(),
+            "subject": self.subject,
+            "message": self.message,
+        }
 
 
 @dataclass(frozen=True)
@@ -173,6 +177,11 @@ class Repository:
             return self.resolve("HEAD")
         except InputError:
             return None
+
+    def moved(self) -> str:
+        """The commit that is checked out now that something was committed."""
+        self.__dict__.pop("head", None)
+        return self.resolve("HEAD")
 
     def resolve(self, revision: str) -> str:
         """The full id of the commit that a revision names.
@@ -357,10 +366,8 @@ class Repository:
                 if changes and changes[-1].commit == commit:
                     changes.pop()  # a move: one path goes, another comes
                 change = Change(commit, *(now or (path, None)))
-                if not changes or (changes[-1].path, changes[-1].blob) != (
-                    change.path,
-                    change.blob,
-                ):
+                last = changes[-1] if changes else None
+                if last is None or (last.path, last.blob) != (change.path, change.blob):
                     changes.append(change)
             complete = not changes or changes[0].commit not in boundary
             found[id_] = FileHistory(tuple(reversed(changes)), complete)
@@ -469,83 +476,10 @@ class Repository:
                 return said
         return None
 
-    def inner(self) -> Path | None:
+    def outer(self) -> Path | None:
         """The repository around this one, if this one is its submodule."""
         out = _line(git.read(self.root, "rev-parse", "--show-superproject-working-tree"))
         return Path(out) if out else None
-
-    # Commits
-
-    def commit(self, contents: Mapping[str, bytes | None], message: str) -> str:
-        """Commit new contents of files, and nothing else that is staged or changed.
-
-        All or nothing: where the commit does not come about (a hook says no, signing fails), the
-        files and their index entries are what they were. The caller made sure that these paths
-        are neither changed nor staged.
-
-        Args:
-            contents: by path; None removes the file.
-
-        Returns:
-            The new commit's full id.
-
-        Raises:
-            StateError: git or a hook refused; with what it said.
-        """
-        from sake_registry.history.working import replaced
-
-        self.check_identity()
-        paths = [git.literal(path) for path in contents]
-        new = [
-            git.literal(path)
-            for path, data in contents.items()
-            if data is not None and path not in self.index(path)
-        ]
-        before = self.head
-        try:
-            with replaced(self.root, contents):
-                try:
-                    if new:
-                        git.write(self.root, "add", "--force", "--", *new)
-                    git.write(
-                        self.root, "commit", "--only", "--quiet", "--file=-",
-                        "--cleanup=whitespace", "--", *paths, stdin=message.encode(),
-                    )  # fmt: skip
-                except git.GitError as error:
-                    if self.resolve("HEAD") != before:
-                        # The commit is there; only what git does after it failed.
-                        log.warning("after the commit, %s", error.message)
-                    else:
-                        raise StateError(
-                            f"nothing was committed: {error.said}",
-                            hint="the files are as they were; mend what git or its hook says, and "
-                            "try again",
-                        ) from error
-        except BaseException:
-            if new:
-                with suppress(git.GitError):  # the commit's own failure is what is to be told
-                    git.write(
-                        self.root, "rm", "--cached", "--quiet", "--force", "--ignore-unmatch",
-                        "--", *new,
-                    )  # fmt: skip
-            raise
-        self.__dict__.pop("head", None)
-        assert self.head is not None
-        return self.head
-
-    def check_identity(self) -> None:
-        """Make sure that git knows whose commits these are.
-
-        Raises:
-            SetupError: it does not.
-        """
-        for who in ("GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT"):
-            try:
-                git.read(self.root, "var", who)
-            except git.GitError as error:
-                last = error.said.splitlines()[-1].removeprefix("fatal: ")
-                message = f"git does not know who you are: {last}"
-                raise SetupError(message, hint=_IDENTITY) from error
 
 
 def open_repository(start: Path) -> Repository:
@@ -563,12 +497,10 @@ def open_repository(start: Path) -> Repository:
 
 def is_edit_file(path: str, edits: str) -> bool:
     """Whether a path of the registry is that of an edit file; hidden ones are none."""
-    inner = PurePosixPath(path)
-    if edits not in ("", ".") and not path.startswith(f"{edits}/"):
-        return False
-    own = path.removeprefix(f"{edits}/") if edits not in ("", ".") else path
-    hidden = any(part.startswith(".") for part in own.split("/"))
-    return inner.suffix.lower() in SUFFIXES and inner.name != FILE_NAME and not hidden
+    folder = "" if edits in ("", ".") else f"{edits}/"
+    own = PurePosixPath(path.removeprefix(folder))
+    hidden = any(part.startswith(".") for part in own.parts)
+    return path.startswith(folder) and own.suffix.lower() in SUFFIXES and not hidden
 
 
 def _date(written: str) -> datetime:

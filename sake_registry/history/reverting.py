@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from sake_registry.edits.keys import effect
 from sake_registry.edits.splicing import set_status
 from sake_registry.errors import EditFileError, InputError, StateError
+from sake_registry.history.committing import commit as commit_files
 from sake_registry.history.plans import Candidate, EditRevert, RevertPlan, message_of, one_line, who
 from sake_registry.history.settled import check_settled, git_command, open_settled, quoted
 from sake_registry.history.snapshots import EditChange, Parsed, Snapshot, at_commit, parsed
@@ -162,7 +163,7 @@ def apply(plan: RevertPlan, *, commit: bool = True) -> str | None:
     check_settled(repository, head, {edit.id: edit.path for edit in plan.edits})
     contents = {edit.path: edit.content for edit in plan.edits}
     if commit:
-        return repository.commit(contents, plan.message)
+        return commit_files(repository, contents, plan.message)
     with replaced(repository.root, contents):
         return None
 
@@ -413,7 +414,7 @@ def _plan(
     if repository.branch() is None:
         keep = f"{git_command(repository)} switch -c NAME"
         notes.append(f"HEAD is detached: after the commit, `{keep}` keeps it on a branch")
-    if outer := repository.inner():
+    if outer := repository.outer():
         around = quoted(outer)
         notes.append(f"this is a submodule: commit it in the repository around it, too: {around}")
     message = message_of(planned, one_line(reason or ""))

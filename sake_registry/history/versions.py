@@ -81,11 +81,8 @@ class Version:
 
     def as_json(self) -> dict[str, Any]:
         return {
-            "commit": self.commit.id,
-            "date": self.commit.date.isoformat(),
+            **self.commit.as_json(),
             "authors": list(self.authors),
-            "subject": self.commit.subject,
-            "message": self.commit.message,
             "parts": list(self.parts),
             **{k: v for k, v in self.change.as_json().items() if k != "id"},
             "action": self.action,
@@ -120,11 +117,8 @@ class CommitChanges:
 
     def as_json(self) -> dict[str, Any]:
         return {
-            "commit": self.commit.id,
-            "date": self.commit.date.isoformat(),
+            **self.commit.as_json(),
             "authors": list(self.authors),
-            "subject": self.commit.subject,
-            "message": self.commit.message,
             "known": self.known,
             "edits": [change.as_json() for change in self.changes],
             "more": self.more,

@@ -31,7 +31,7 @@ from sake_registry.errors import ConflictError
 from sake_registry.reports.review_markdown import MARKER
 from sake_registry.settings import Settings, load_settings
 from tests import tiny_models, workshop
-from tests.history.conftest import MakeRegistry, _own_configuration, make_registry
+from tests.repositories import MakeRegistry, _own_configuration, make_registry
 
 __all__ = ["_own_configuration", "make_registry"]
 

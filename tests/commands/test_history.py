@@ -15,7 +15,7 @@ from sake_registry.commands import diff, log, status
 from sake_registry.commands.console import State
 from sake_registry.errors import SakeError
 from tests.commands.test_imports import HEAVY, loaded_by
-from tests.history.conftest import (
+from tests.repositories import (
     GitRegistry,
     MakeRegistry,
     _own_configuration,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Run
-from tests.history.conftest import (
+from tests.repositories import (
     GitRegistry,
     MakeRegistry,
     _own_configuration,

@@ -13,7 +13,7 @@ from sake_registry.history.repository import Repository
 from sake_registry.history.reverting import plan_revert, plan_withdraw
 from sake_registry.history.snapshots import at_commit, changed_in, compare, in_working_tree
 from sake_registry.history.versions import log_of
-from tests.history.conftest import GitRegistry, MakeRegistry
+from tests.repositories import GitRegistry, MakeRegistry
 
 
 class Trap:
@@ -103,7 +103,7 @@ def test_reading_runs_nothing_that_a_repository_plants(registry: GitRegistry, tr
     repository.index()
     repository.touched(registry.head)
     repository.commits([registry.head])
-    repository.under_way(), repository.branch(), repository.inner()
+    repository.under_way(), repository.branch(), repository.outer()
     assert provenance(registry.root, ["sake.toml", "edits"])["dirty"] is False
     plan_revert(registry.registry, ["darrieux"])
     plan_revert(registry.registry, [], touched_by="HEAD~1")

@@ -8,16 +8,17 @@ from pathlib import Path
 import pytest
 
 from sake_registry.errors import InputError, SetupError, StateError, StorageError
+from sake_registry.history.committing import commit as commit_files
 from sake_registry.history.repository import Entry, Range, Repository, is_edit_file
 from sake_registry.history.working import put, replaced
-from tests.history.conftest import GitRegistry, MakeRegistry, edit_text
+from tests.repositories import GitRegistry, MakeRegistry, edit_text
 
 
 def test_what_is_checked_out(registry: GitRegistry, make_registry: MakeRegistry) -> None:
     repository = registry.repository
     assert repository.head == registry.head
     assert repository.branch() == "main"
-    assert repository.inner() is None
+    assert repository.outer() is None
     assert repository.under_way() is None
     assert not repository.shallow
     registry.git("switch", "--quiet", "--detach")
@@ -147,8 +148,8 @@ def test_a_commit_of_contents(registry: GitRegistry) -> None:
     repository = registry.repository
     before = repository.head
     added, removed = edit_text("Jean Gabin").encode(), "edits/darrieux.yaml"
-    commit = repository.commit(
-        {"edits/a b/gabin.yaml": added, removed: None}, "Subject\n\n# Body\n"
+    commit = commit_files(
+        repository, {"edits/a b/gabin.yaml": added, removed: None}, "Subject\n\n# Body\n"
     )
     assert repository.head == commit == registry.head  # what was known of HEAD is known anew
     assert registry.git("rev-parse", "HEAD^") == before
@@ -162,7 +163,7 @@ def test_a_hook_after_the_commit_may_fail(registry: GitRegistry) -> None:
     hook.parent.mkdir(exist_ok=True)
     hook.write_text("#!/bin/sh\nexit 1\n")
     hook.chmod(0o755)
-    commit = registry.repository.commit({"edits/darrieux.yaml": None}, "x")
+    commit = commit_files(registry.repository, {"edits/darrieux.yaml": None}, "x")
     assert registry.head == commit
 
 
@@ -175,7 +176,7 @@ def test_git_may_fail_after_the_commit(
     hook.write_text('#!/bin/sh\n[ "$1" != committed ] || rm -f .git/index.lock\n')
     hook.chmod(0o755)
     data = edit_text(new="Polish").encode()
-    commit = registry.repository.commit({"edits/darrieux.yaml": data}, "x")
+    commit = commit_files(registry.repository, {"edits/darrieux.yaml": data}, "x")
     assert registry.head == commit
     assert registry.path("darrieux").read_bytes() == data
     assert "unable to write" in caplog.text

@@ -10,8 +10,8 @@ import pytest
 from sake_registry.errors import EditFileError, InputError, StateError
 from sake_registry.history.plans import SUBJECT_WIDTH
 from sake_registry.history.reverting import apply, plan_revert, previous
-from tests.history.conftest import GitRegistry, MakeRegistry, edit_text
 from tests.history.running import Done, sake
+from tests.repositories import GitRegistry, MakeRegistry, edit_text
 
 
 def revert(made: GitRegistry, *arguments: str) -> Done:

@@ -17,7 +17,7 @@ from sake_registry.history.snapshots import (
     parsed,
     settings_changed_in,
 )
-from tests.history.conftest import GitRegistry, MakeRegistry, edit_text
+from tests.repositories import GitRegistry, MakeRegistry, edit_text
 
 
 def changes(made: GitRegistry, text: str, *only: str) -> dict[str, EditChange]:

@@ -10,7 +10,7 @@ import pytest
 from sake_registry.errors import InputError, StateError
 from sake_registry.history.repository import Repository
 from sake_registry.history.versions import EditLog, log_of, recent
-from tests.history.conftest import GitRegistry, MakeRegistry, edit_text
+from tests.repositories import GitRegistry, MakeRegistry, edit_text
 
 BOB = {"GIT_AUTHOR_NAME": "Bob Brown", "GIT_AUTHOR_EMAIL": "bob@example.org"}
 CYD = {"GIT_AUTHOR_NAME": "Cyd Cole", "GIT_AUTHOR_EMAIL": "cyd@example.org"}

@@ -6,9 +6,9 @@ import pytest
 
 from sake_registry.errors import InputError
 from sake_registry.history.reverting import plan_withdraw
-from tests.history.conftest import GitRegistry, edit_text
 from tests.history.running import Done, sake
 from tests.history.test_revert import refused, trailers
+from tests.repositories import GitRegistry, edit_text
 
 
 def withdraw(made: GitRegistry, *arguments: str) -> Done:

@@ -12,7 +12,7 @@ from sake_registry.errors import SetupError, StateError
 from sake_registry.review.garbage import Garbage, find_garbage, models, reached
 from sake_registry.store import COMPILED, Store, StoredModel
 from tests import tiny_models, workshop
-from tests.history.conftest import GitRegistry, MakeRegistry, edit_text
+from tests.repositories import GitRegistry, MakeRegistry, edit_text
 
 
 def objects(root: Path) -> set[tuple[str, str]]:

@@ -10,7 +10,7 @@ import pytest
 from sake_registry import compile_registry, open_registry
 from sake_registry.review.run import read_sides, review
 from tests import tiny_models
-from tests.history.conftest import GitRegistry
+from tests.repositories import GitRegistry
 from tests.workshop import CAPITAL, EDITS, SETTINGS
 
 VERNE = """\

@@ -11,7 +11,7 @@ from sake_registry.review.gates import answer_gates, claim_gates
 from sake_registry.review.run import read_sides, review
 from sake_registry.review.unrelated import ORDINARY, unrelated
 from sake_registry.settings import ReviewSettings
-from tests.history.conftest import GitRegistry
+from tests.repositories import GitRegistry
 
 
 @pytest.fixture

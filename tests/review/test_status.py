@@ -20,7 +20,7 @@ from sake_registry.review import status as module
 from sake_registry.review.bundles import after_change, bundle_states
 from sake_registry.review.status import Status, status
 from tests import tiny_models
-from tests.history.conftest import GitRegistry, MakeRegistry, edit_text
+from tests.repositories import GitRegistry, MakeRegistry, edit_text
 from tests.workshop import CAPITAL, TONGUE
 from tests.workshop import make_registry as write_registry
 

@@ -8,7 +8,7 @@ import pytest
 
 from sake_registry.edits.registry import open_registry
 from sake_registry.review.run import read_sides, review
-from tests.history.conftest import GitRegistry, edit_text
+from tests.repositories import GitRegistry, edit_text
 
 
 def reviewed(registry: GitRegistry, text: str = "main...change") -> dict[str, Any]:
