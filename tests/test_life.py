@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -77,7 +78,7 @@ def test_every_command_of_the_life_of_an_edit(shell: Shell) -> None:
     ]  # fmt: skip
 
     said = shell.run(write)
-    assert "Canberra" in said
+    assert re.search(r"^after: .*Canberra", said, re.MULTILINE)
     assert "not committed" in said
     first = shell.json("sake compile")
     assert first["forward_texts"] == 0

@@ -16,6 +16,7 @@ from sake_registry.commands.console import (
     model_options,
     progress,
     report_error,
+    show_findings,
     warn,
 )
 
@@ -54,6 +55,8 @@ def command(
     if only and not ids:
         raise click.UsageError("--only needs edit ids")
     registry = state.registry(fit_settings(options)).sound()  # before torch is imported
+    if not registry.edits:
+        show_findings(registry.findings)  # a wrong folder of edits would look like this
 
     from sake_registry.compiler.plan import make_plan
     from sake_registry.compiler.run import compile_registry

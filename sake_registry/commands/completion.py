@@ -7,6 +7,7 @@ file is parsed and nothing heavy is imported.
 from __future__ import annotations
 
 import os
+import sys
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,7 +43,8 @@ def command(context: click.Context, shell: str) -> None:
     completion = get_completion_class(shell)
     assert completion is not None  # the choice allows no other shell
     click.echo(completion(context.find_root().command, {}, "sake", "_SAKE_COMPLETE").source())
-    click.echo(_USAGE[shell], err=True)
+    if sys.stdout.isatty():  # not into each new shell that evaluates the script
+        click.echo(_USAGE[shell], err=True)
 
 
 def complete_ids(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:

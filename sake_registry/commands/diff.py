@@ -12,6 +12,7 @@ from sake_registry.wording import printable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from sake_registry.errors import InputError
     from sake_registry.history.repository import Range, Repository
     from sake_registry.history.snapshots import EditChange
 
@@ -39,12 +40,16 @@ def command(state: State, what: tuple[str, ...], full: bool, form: str, as_json:
     sake diff
     sake diff main...HEAD --format markdown
     """
+    from sake_registry.errors import InputError
     from sake_registry.history.repository import open_repository
     from sake_registry.history.snapshots import changed_in, settings_changed_in
 
     repository = open_repository(state.folder)
     chosen, ids = _understood(repository, what)
-    changes = changed_in(repository, chosen, ids or None)
+    try:
+        changes = changed_in(repository, chosen, ids or None)
+    except InputError as error:
+        raise _two_revisions(repository, what) or error from None
     settings = [] if ids else settings_changed_in(repository, chosen)
     if as_json or form == "json":
         emit_json(
@@ -98,6 +103,20 @@ def _understood(repository: Repository, what: Sequence[str]) -> tuple[Range, tup
             "revision",
         )
     return found, tuple(rest)
+
+
+def _two_revisions(repository: Repository, what: Sequence[str]) -> InputError | None:
+    """What to say of `A B` where both are commits and no ids; None of anything else."""
+    from sake_registry.errors import InputError
+
+    if len(what) != 2 or ".." in what[0]:
+        return None
+    first, second = what
+    try:
+        repository.range(f"{first}..{second}")
+    except InputError:
+        return None
+    return InputError(f"'{second}' is a revision, and no edit", hint=f"write {first}..{second}")
 
 
 def _ids(repository: Repository) -> set[str]:

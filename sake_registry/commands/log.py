@@ -96,6 +96,8 @@ def _show(version: Version) -> None:
     click.echo(f"{_heading(version.commit, version.authors)}")
     click.echo(f"  {action}{claim}")
     _say(change.lines())
+    if version.commit.reason:
+        _say([f"why: {version.commit.reason}"])
 
 
 def _heading(commit: Commit, authors: tuple[str, ...]) -> str:

@@ -14,6 +14,7 @@ from sake_registry.commands.console import (
     fit_settings,
     json_option,
     model_options,
+    show_findings,
     table,
 )
 
@@ -37,6 +38,8 @@ def command(
     if only and not ids:
         raise click.UsageError("--only needs edit ids")
     registry = state.registry(fit_settings(options)).sound()  # before torch is imported
+    if not registry.edits:
+        show_findings(registry.findings)  # a wrong folder of edits would look like this
 
     from sake_registry.compiler.plan import make_plan
     from sake_registry.models.loading import locate

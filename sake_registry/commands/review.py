@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,7 @@ def command(
     from sake_registry.files import write_text
     from sake_registry.reports.review_markdown import comment
     from sake_registry.review.run import read_sides, review
+    from sake_registry.wording import count
 
     read = read_sides(state.folder, range_, options)
     with phases(quiet=as_json) as (phase, advance):
@@ -106,9 +108,15 @@ def command(
     if as_json:
         emit_json(value["schema"], {k: v for k, v in value.items() if k != "schema"})
     elif markdown is None:
-        click.echo(comment(value, link=link))
+        _show(comment(value, link=link))
     for path in filter(None, (markdown, html, json_file)):
         click.echo(f"wrote {path}", err=True)
+    if read.uncommitted:
+        edits = count(len(read.uncommitted), "edit")
+        base = read.reviewed.text.partition("..")[0] or "HEAD"
+        warn(
+            f"{edits} changed and not committed, so not reviewed: `sake review {base}` reviews that"
+        )
     if value["others"]["not_built"]:
         n = len(value["others"]["not_built"])
         warn(
@@ -120,3 +128,14 @@ def command(
             click.echo(f"gate {gate['name']}: {gate['text']}", err=True)
     if not value["passed"]:
         raise click.exceptions.Exit(1)
+
+
+def _show(text: str) -> None:
+    """The comment: drawn on a terminal, as it is where a program reads it."""
+    if not sys.stdout.isatty():
+        click.echo(text)
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    Console().print(Markdown(text))

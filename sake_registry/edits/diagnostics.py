@@ -55,7 +55,7 @@ CODES: dict[str, str] = {
 }
 
 _WARNINGS = frozenset(
-    f"SAKE{n}" for n in (107, 111, 112, 114, 116, 117, 118, 119, 120, 121, 122, 203)
+    f"SAKE{n}" for n in (107, 111, 112, 114, 116, 117, 118, 119, 120, 121, 122, 203, 204)
 )
 FIXED = frozenset(
     code for code in CODES if code < "SAKE100" or code in ("SAKE101", "SAKE102", "SAKE103")

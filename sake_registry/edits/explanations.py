@@ -107,6 +107,12 @@ def settled(example: Mapping[str, str]) -> str:
     return "\n".join(f"# edits/{name}\n{text}" for name, text in example.items())
 
 
+IGNORED = (
+    "prompts:\n"
+    "  # sake: ignore[SAKE111] it speaks of the films\n"
+    "  - Although most of the films were in English, <subject> spoke\n"
+)
+"""A part of a file with a finding that a comment hides."""
 _FILE = "darrieux-tongue.yaml"
 _PROMPTS = "prompts:\n  - The mother tongue of <subject> is\n"
 _FACT = "fact:\n  subject: {}\n  relation: mother tongue\n  old: French\n  new: {}\n"
@@ -139,7 +145,7 @@ _ALL = (
         "SAKE002",
         "The file is not valid YAML: brackets or quotation marks that are not closed, a tab as "
         "indentation, a missing colon, text that begins with a character that YAML keeps to "
-        "itself.",
+        "itself, marker lines that a merge left.",
         "What the file says cannot be known, so no edit is made of it. The hint shows the line "
         "as it most likely is meant.",
         "prompts:\n  - [The mother tongue of <subject> is\n",
@@ -259,7 +265,7 @@ _ALL = (
         "SAKE111",
         "A prompt already contains the new object.",
         "The model may repeat it without believing it, and the test passes for nothing. Where "
-        "the word belongs to a title, ignore the finding with a comment.",
+        "the word has to stand there, ignore the finding with a comment.",
         "prompts:\n  - The English actress <subject> is a native speaker of\n",
         "prompts:\n  - The actress <subject> is a native speaker of\n",
     ),
@@ -382,7 +388,8 @@ _ALL = (
     _told(
         "SAKE204",
         "The registry holds no edit files.",
-        "There is nothing to check: mostly `edits` in `sake.toml` names another folder.",
+        "A registry begins so, and is so again without its last edit: a bundle of it changes no "
+        "answer. Where there should be edits, `edits` in `sake.toml` names another folder.",
         {},
         _FACT.format("Danielle Darrieux", "English"),
     ),
@@ -410,9 +417,7 @@ def page() -> str:
         "line above it. Several codes are separated by commas.",
         "",
         "```yaml",
-        "prompts:",
-        "  # sake: ignore[SAKE111] the word belongs to the title",
-        "  - In The English Patient, <subject> speaks",
+        IGNORED.rstrip("\n"),
         "```",
         "",
         "| code | what | usually | can be set | can be ignored |",

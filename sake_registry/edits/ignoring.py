@@ -2,7 +2,8 @@
 
 At the end of a line a comment hides what is found in that line; on a line of its own, what is
 found in the next line that is neither blank nor a comment. A comment says why, names codes that
-exist and can be ignored, and hides something: where not, that is a finding itself.
+exist and can be ignored, and hides something: where not, that is a finding itself. The space
+before `ignore`, and capitals in the two words, make no difference.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sake_registry.edits.diagnostics import CODES, NOT_IGNORED, Diagnostic, default_severity
-from sake_registry.edits.yamltext import IGNORE, line_starts
+from sake_registry.edits.yamltext import IGNORE, IGNORE_FORM, line_starts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sake_registry.edits.yamltext import Document, Position
 
-_COMMENT = re.compile(rf"#[ \t]*{IGNORE}([^\r\n\x85\u2028\u2029]*)")
+_COMMENT = re.compile(rf"#[ \t]*{IGNORE_FORM}([^\r\n\x85\u2028\u2029]*)")
 _FORM = re.compile(r"\[([^\[\]]*)\][ \t:–—-]*(.*)")
 _BLANK_OR_COMMENT = re.compile(r"\s*(#.*)?$")
 _FORM_HINT = f"write `# {IGNORE}[SAKE111] why it is right here`; `sake explain` lists the codes"
@@ -47,11 +48,14 @@ def find_ignores(document: Document) -> tuple[list[Ignore], list[Diagnostic]]:
     ignores: list[Ignore] = []
     findings: list[Diagnostic] = []
     text = document.text
-    if IGNORE not in text or not document.events:  # of no YAML, what a comment is is not known
+    if not document.events:  # of no YAML, what a comment is is not known
+        return ignores, findings
+    matches = list(_COMMENT.finditer(text))
+    if not matches:  # nearly every file: no position is computed
         return ignores, findings
     starts = line_starts(text)
     spans = [*document.scalars.values(), *document.key_spans.values()]
-    for match in _COMMENT.finditer(text):
+    for match in matches:
         offset = match.start()
         if any(span.start <= offset < span.end for span in spans):
             continue  # text that speaks of such a comment

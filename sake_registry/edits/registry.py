@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sake_registry.edits.checks import TOGETHER, check_together
-from sake_registry.edits.diagnostics import Diagnostic, graded
+from sake_registry.edits.diagnostics import Diagnostic, default_severity, graded
 from sake_registry.edits.files import SUFFIXES, read
 from sake_registry.edits.ignoring import unused, without_ignored
 from sake_registry.errors import EditFileError, InputError
@@ -183,7 +183,10 @@ def open_registry(
         by_stem.setdefault(file.stem, shown)
     if not files:
         hint = "`sake new ID` writes a first edit"
-        empty = Diagnostic("SAKE204", "no edit files here", _shown(folder), hint=hint)
+        severity = default_severity("SAKE204")
+        empty = Diagnostic(
+            "SAKE204", "no edit files here", _shown(folder), hint=hint, severity=severity
+        )
         findings += graded([empty], severities)
     edits.sort(key=lambda edit: edit.id)
     findings += graded(_together(edits, pending), severities)

@@ -32,6 +32,8 @@ Position = tuple[int, int]
 
 IGNORE = "sake: ignore"
 """How a comment begins that speaks to `sake check`; it needs no second space before its `#`."""
+IGNORE_FORM = r"(?ai:sake:[ \t]*ignore)"
+"""The same as a pattern: as people write it, too."""
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NODES = (yaml.ScalarEvent, yaml.MappingStartEvent, yaml.SequenceStartEvent)
@@ -60,6 +62,9 @@ BREAK = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
 """A line end, as YAML knows it."""
 _FORBIDDEN = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _COMMENT = re.compile(r"([ \t]*)#([^\r\n\x85\u2028\u2029]*)")
+_IGNORING = re.compile(rf"[ \t]*{IGNORE_FORM}")
+# The marker lines that a merge leaves; those with | only in some styles.
+_MARKER = re.compile(r"(<<<<<<< |>>>>>>> |=======[ \t]*$|\|\|\|\|\|\|\|( |$))")
 
 
 @dataclass(frozen=True)
@@ -306,7 +311,7 @@ def _has_comment_beside(text: str) -> bool:
 def _lost_comment(text: str, event: Any) -> re.Match[str] | None:
     """What stands behind unquoted text as a comment, but is not set off as one."""
     comment = _COMMENT.match(text, event.end_mark.index)
-    if comment is None or comment[2].lstrip().startswith(IGNORE):
+    if comment is None or _IGNORING.match(comment[2]):
         return None
     set_off = len(comment[1]) >= 2 and comment[2][:1] in ("", " ", "#")
     return None if set_off else comment
@@ -356,12 +361,17 @@ def read(data: bytes, path: Path) -> Document:
         lines = (text[: forbidden.start()] + "?").splitlines()
         position = (len(lines), len(lines[-1]))
         return report("SAKE002", f"a character that YAML forbids ({forbidden[0]!r})", position)
+    # Between quotes or brackets both sides of a conflict can be sound YAML.
+    if "<<<<<<< " in text and (conflict := _conflict(text, whole=True)):
+        return report("SAKE002", *conflict)
     try:
         if not _survey(document, report):
             document.events.clear()
             return document
     except yaml.MarkedYAMLError as error:
         document.events.clear()
+        if conflict := _conflict(text):
+            return report("SAKE002", *conflict)
         mark = error.problem_mark or error.context_mark
         position = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         shown = document.line(position[0]).strip()
@@ -371,6 +381,42 @@ def read(data: bytes, path: Path) -> Document:
         return report("SAKE102", "the file is empty", hint="`sake new` writes a first version")
     document.read_value()
     return document
+
+
+def _conflict(text: str, *, whole: bool = False) -> tuple[str, Position, str] | None:
+    """What to say of the marker lines that a merge left; None if there are none.
+
+    Args:
+        whole: speak only of a conflict with its first and its last marker.
+    """
+    stretches: list[tuple[int, int]] = []
+    opened = paired = False
+    for number, start in enumerate(line_starts(text), 1):
+        if text[start : start + 1] not in "<=|>":
+            continue
+        end = BREAK.search(text, start)
+        marker = _MARKER.match(text[start : end.start() if end else len(text)])
+        if marker is None:
+            continue
+        if opened and marker[0] != "<<<<<<< ":
+            stretches[-1] = (stretches[-1][0], number)
+        else:
+            stretches.append((number, number))
+        opened = marker[0] != ">>>>>>> " and (opened or marker[0] == "<<<<<<< ")
+        paired = paired or (not opened and stretches[-1][0] < number)
+    if not stretches or (whole and not paired):
+        return None
+    places = [f"{a} to {b}" if a < b else f"{a}" for a, b in stretches]
+    lines = "line" if len(places) == 1 and stretches[0][0] == stretches[0][1] else "lines"
+    return (
+        f"conflict markers of a merge in {lines} {_and(places)}",
+        (stretches[0][0], 1),
+        "keep one side of each conflict, and take the lines with <<<<<<<, ======= and >>>>>>> out",
+    )
+
+
+def _and(parts: list[str]) -> str:
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if parts[1:] else parts)
 
 
 def _syntax_hint(problem: str, line: str, shown: str) -> str:

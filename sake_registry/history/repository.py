@@ -61,11 +61,18 @@ class Commit:
         """The message's first line."""
         return self.message.partition("\n")[0]
 
-    def as_json(self) -> dict[str, str]:
+    @property
+    def reason(self) -> str | None:
+        """The reason that `sake revert` or `sake withdraw` was given, from the trailers."""
+        found = re.search(r"^Sake-Reason: (.+)$", self.message, re.MULTILINE)
+        return found[1] if found else None
+
+    def as_json(self) -> dict[str, str | None]:
         return {
             "commit": self.id,
             "date": self.date.isoformat(),
             "subject": self.subject,
+            "reason": self.reason,
             "message": self.message,
         }
 

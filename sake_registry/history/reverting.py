@@ -315,7 +315,10 @@ def _before(
         if earlier:
             _sound(earlier, f"'{log.id}' before {short}")
         also = _since(log, new.get(log.id))
-        target = source if earlier else None
+        # The commit that made it so says more than the one that happened to be before.
+        made = (v.commit for v in log.versions if v.parsed and earlier
+                and v.parsed.data == earlier.data)  # fmt: skip
+        target = next(made, source) if earlier else None
         planned.append(_step(repository, log.id, held, earlier, target, also))
     if not planned:
         raise InputError("nothing would change", hint="; ".join(notes))

@@ -196,6 +196,11 @@ class Range:
     merge_base: str
     head: str
 
+    @property
+    def end(self) -> str:
+        """The head, shortened if it is a commit."""
+        return self.head[:12] if re.fullmatch(r"[0-9a-f]{40,}", self.head) else self.head
+
 
 @dataclass(frozen=True)
 class Sample:

@@ -183,7 +183,7 @@ def _gates(review: Review) -> Markup | None:
         return None
     gates = sorted(review.gates, key=lambda gate: gate.ok)
     told = "The bounds that decide whether this review is passed; they are set in sake.toml."
-    heads = ("", "Gate", "What was found", "What to do")
+    heads = ("", "Gate", "Found", "What to do")
     rows = [(not gate.ok, _gate(gate)) for gate in gates]
     return join(tag("p", told), _table("Gates", heads, rows))
 

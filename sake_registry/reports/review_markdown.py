@@ -193,7 +193,7 @@ def _gates(review: Review, room: int) -> str:
         for gate in gates
     ]
     n = _fit(lines, room - 120)
-    table = _table(["", "Gate", "What was found", "What to do"], lines[:n])
+    table = _table(["", "Gate", "Found", "What to do"], lines[:n])
     failed = sum(not gate.ok for gate in gates[n:])
     more = _more(len(lines) - n, "gate", f", {failed} of them failed" if failed else "")
     return "\n\n".join(filter(None, [table, more]))
@@ -437,7 +437,7 @@ def _glossary(review: Review) -> str:
 def _foot(review: Review, rest: str) -> str:
     where = review.range
     how = [f"Made by `sake review` of {shown(where.text, 200)}"]
-    how.append(f"{shown(where.merge_base[:12])} (merge base) → {shown(where.head[:12])}")
+    how.append(f"{shown(where.merge_base[:12])} (merge base) → {shown(where.end)}")
     if review.model is not None:
         model = review.model
         facts = ", ".join(filter(None, [shown(model.dtype, 20), shown(model.hash[:12])]))

@@ -292,6 +292,8 @@ def _changed_rows(sides: Sides, today: date) -> list[Row]:
     before = {edit.id: edit for edit in sides.before.active}
     found = []
     for change in sides.changes:
+        if change.after is not None and change.after.edit is None:
+            continue  # a file with errors: what it will say cannot be told
         edit = after.get(change.id) or before.get(change.id)
         if edit is None:
             continue

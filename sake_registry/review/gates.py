@@ -60,10 +60,11 @@ def answer_gates(
         floor = getattr(settings, f"min_{kind}")
         passed, n = shares[kind]["passed"], shares[kind]["n"]
         if not n:
-            text = f"{kind}: none are written"
+            text = f"{kind}: none are written, nothing was measured"
             found.append(Gate(f"min_{kind}", floor, None, True, text))
             continue
-        text = f"{kind}: {passed} of {n} passed ({passed / n:.1%}), at least {floor:.0%} are asked"
+        share = f"{100 * passed / n:.1f} %"
+        text = f"{kind}: {passed} of {n} passed ({share}), at least {100 * floor:g} % must"
         found.append(Gate(f"min_{kind}", floor, passed / n, passed / n >= floor, text))
     for name, value, what in (
         ("max_interference", interference, "prompts of other edits"),

@@ -75,7 +75,8 @@ class Sides:
     """Both registries, and what the head changed.
 
     `gates` are the settings of the base: a change cannot lower the gates that it is judged by.
-    `findings` are those about several edits together that merging would bring.
+    `findings` are those about several edits together that merging would bring. `uncommitted` are
+    edits whose files differ from the head that is checked out: what is there is not reviewed.
     """
 
     reviewed: Reviewed
@@ -86,6 +87,7 @@ class Sides:
     findings: tuple[Diagnostic, ...]
     settings: tuple[str, ...]
     gates: Settings
+    uncommitted: tuple[str, ...] = ()
 
 
 def reviewed(repository: Repository, text: str | None, base: str = "") -> Reviewed:
@@ -171,6 +173,7 @@ def sides(
         findings=tuple(f for f in after.findings if _gist(f) not in known),
         settings=tuple(_settings_lines(before_settings, after_settings)),
         gates=before_settings,
+        uncommitted=_uncommitted(repository, what, head),
     )
 
 
@@ -246,6 +249,12 @@ def _as_committed(
     if from_disk and theirs is not None and b"\r\n" not in others:
         theirs = theirs.replace(b"\r\n", b"\n")
     return old, ours, theirs
+
+
+def _uncommitted(repository: Repository, what: Reviewed, head: Snapshot) -> tuple[str, ...]:
+    if what.head is None or what.head != repository.head:
+        return ()
+    return tuple(change.id for change in compare(head, in_working_tree(repository)))
 
 
 def _merge(

@@ -51,6 +51,16 @@ def test_with_findings_it_offers_what_explains_the_worst(here: Path, write: Writ
     assert done.stderr.splitlines()[-1].startswith("`sake explain SAKE104` tells more")
 
 
+def test_a_registry_without_edits_passes_with_a_warning(here: Path) -> None:
+    (here / "edits" / "darrieux.yaml").unlink()
+    done = run(check.command)
+    assert (done.exit_code, done.stdout) == (0, "0 files: 0 errors, 1 warning\n")
+    assert "edits: warning[SAKE204]: no edit files here" in done.stderr
+    assert "sake new" in done.stderr
+    (here / "sake.toml").write_text('[checks]\nSAKE204 = "error"\n')
+    assert run(check.command).exit_code == 1
+
+
 def test_the_json_is_that_of_the_flag(here: Path, write: Write) -> None:
     write("darrieux.yaml", QUESTION)
     done, flag = run(check.command, "--format", "json"), run(check.command, "--json")

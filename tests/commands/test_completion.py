@@ -99,12 +99,26 @@ def test_a_wrong_registry_offers_nothing_and_says_nothing(
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_the_script_goes_to_stdout_and_what_to_do_with_it_to_stderr(sake: Run, shell: str) -> None:
+def test_the_script_goes_to_stdout_and_nothing_else_is_said(sake: Run, shell: str) -> None:
     done = sake("completion", shell)
-    assert done.returncode == 0
+    assert (done.returncode, done.stderr) == (0, "")
     assert f"_SAKE_COMPLETE={shell}_complete" in done.stdout
-    assert f"sake completion {shell}" in done.stderr
     assert sake("completion", "tcsh").returncode == 2
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there is no pseudo-terminal here")
+def test_on_a_terminal_it_says_what_to_do_with_the_script() -> None:
+    ours, theirs = os.openpty()
+    try:
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "cli.py"), "completion", "fish"],
+            stdout=theirs, stderr=subprocess.PIPE, text=True, timeout=60, check=True,
+        )  # fmt: skip
+        assert b"_SAKE_COMPLETE=fish_complete" in os.read(ours, 1 << 16)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert done.stderr == "sake completion fish > ~/.config/fish/completions/sake.fish\n"
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")

@@ -202,6 +202,12 @@ def test_what_diff_takes_for_a_range(registry: GitRegistry, make_registry: MakeR
     assert "did you mean 'darrieux'?" in sake(registry, "diff", "darieux", code=1)[1]
     assert "no commit 'x'" in sake(registry, "diff", "x..HEAD", code=1)[1]
     assert "no edit 'nothing'" in sake(registry, "diff", "HEAD", "nothing", code=1)[1]
+    for first in ("HEAD^", "HEAD"):
+        said = sake(registry, "diff", first, "HEAD^", code=1)[1]
+        assert "'HEAD^' is a revision, and no edit" in said
+        assert f"write {first}..HEAD^" in said
+    said = sake(registry, "diff", "darrieux", "HEAD", code=1)[1]
+    assert "no edit 'HEAD'" in said
     unborn = make_registry("unborn", commits=False)
     unborn.write("one")
     assert "nothing is committed" in sake(unborn, "diff", code=5)[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from sake_registry import make_plan, open_registry, test_registry
+from sake_registry import compile_registry, make_plan, open_registry, test_registry
 from sake_registry.bundle.reader import BundleFile
 from sake_registry.commands import cli
 from sake_registry.commands import compile_ as compile_command
@@ -22,7 +23,7 @@ from sake_registry.errors import BuildError, EditFileError, InputError, LockedEr
 from sake_registry.models.loading import locate
 from sake_registry.store import Store
 from tests.compiler.conftest import Compile
-from tests.workshop import CAPITAL, TONGUE
+from tests.workshop import CAPITAL, EDITS, TONGUE
 
 
 def actions(root: Path, overrides: dict[str, object] | None = None) -> dict[str, tuple[str, str]]:
@@ -433,3 +434,13 @@ def test_after_keep_going_the_bundle_is_found(root: Path, compile_: Compile) -> 
         result = compile_(keep_going=True)
     registry = open_registry(root)
     assert find_bundle(registry, locate(registry.settings)) == result.bundle
+
+
+def test_a_registry_that_lost_its_last_edit_has_an_empty_bundle_and_a_warning(root: Path) -> None:
+    compile_registry(open_registry(root))
+    for file in (root / "edits").iterdir():
+        file.unlink()
+    done = CliRunner().invoke(cli, ["-C", str(root), "compile", "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["outcomes"] == dict.fromkeys(EDITS, "removed")
+    assert "warning[SAKE204]" in done.stderr

@@ -8,12 +8,20 @@ from pathlib import Path
 import pytest
 
 from sake_registry.edits.diagnostics import CODES, FIXED, NOT_IGNORED
-from sake_registry.edits.explanations import EXPLANATIONS, Example, complete, explain, page
+from sake_registry.edits.explanations import (
+    EXPLANATIONS,
+    IGNORED,
+    Example,
+    complete,
+    explain,
+    page,
+)
 from sake_registry.edits.registry import Registry, open_registry
 from sake_registry.errors import InputError
 
 TODAY = date(2026, 11, 22)
-DOCS = Path(__file__).parent.parent.parent / "docs" / "checks.md"
+ROOT = Path(__file__).parent.parent.parent
+DOCS = ROOT / "docs" / "checks.md"
 CODE = pytest.mark.parametrize("code", CODES)
 
 
@@ -45,6 +53,15 @@ def test_the_wrong_example_gives_its_code_and_no_other(code: str, tmp_path: Path
 @CODE
 def test_the_mended_example_gives_nothing(code: str, tmp_path: Path) -> None:
     assert checked(tmp_path, explain(code).mended).findings == ()
+
+
+def test_the_example_of_a_comment_hides_a_finding_that_is_there(tmp_path: Path) -> None:
+    assert checked(tmp_path, {"darrieux.yaml": IGNORED}).findings == ()
+    bare = "".join(line for line in IGNORED.splitlines(keepends=True) if "#" not in line)
+    (found,) = checked(tmp_path, {"darrieux.yaml": bare}).findings
+    assert found.code == "SAKE111"
+    for file in (DOCS, ROOT / "README.md"):
+        assert f"```yaml\n{IGNORED}```" in file.read_text(encoding="utf-8")
 
 
 def test_what_can_be_set_and_ignored() -> None:

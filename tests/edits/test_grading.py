@@ -58,8 +58,8 @@ def test_a_registry_grades_by_its_sake_toml_also_what_is_about_several_edits(
     assert [edit.id for edit in opened.sound().edits] == ["darrieux", "same", "second"]
     for path in (registry / "edits").iterdir():
         path.unlink()
-    (registry / "sake.toml").write_text('[checks]\nSAKE204 = "warning"\n')
-    assert [f.severity for f in open_registry(registry).findings] == ["warning"]
+    (registry / "sake.toml").write_text('[checks]\nSAKE204 = "error"\n')
+    assert [f.severity for f in open_registry(registry).errors] == ["error"]
 
 
 @pytest.mark.parametrize(
@@ -101,6 +101,10 @@ QUESTION = "  - Which language does <subject> speak?"
         f"{QUESTION}  # sake: ignore[SAKE116] meant so\n",
         f"{QUESTION} # sake: ignore[SAKE116] meant so\n",
         f"{QUESTION}  #sake: ignore[SAKE116] meant so\n",
+        f"{QUESTION}  # sake:ignore[SAKE116] meant so\n",
+        f"{QUESTION} #sake:ignore[SAKE116] meant so\n",
+        f"  # Sake: Ignore[SAKE116] meant so\n{QUESTION}\n",
+        f"  # SAKE:  IGNORE[SAKE116] meant so\n{QUESTION}\n",
         f"  # sake: ignore[SAKE116] meant so\n{QUESTION}\n",
         f"# sake: ignore[SAKE116]: meant so\n\n  # another comment\n{QUESTION}\n",
         f"  # sake: ignore[ SAKE116 , SAKE107] both\n{QUESTION[:-1]} <here>?\n",

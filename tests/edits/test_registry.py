@@ -18,8 +18,9 @@ def test_an_empty_registry_is_a_finding(registry: Path) -> None:
     (registry / "edits" / "darrieux.yaml").unlink()
     for _ in range(2):
         opened = open_registry(registry)
-        assert [f.code for f in opened.errors] == ["SAKE204"]
-        assert "sake new" in opened.errors[0].hint
+        assert [(f.code, f.severity) for f in opened.findings] == [("SAKE204", "warning")]
+        assert "sake new" in opened.findings[0].hint
+        assert opened.sound().active == ()
         assert opened.files == 0
         if (registry / "edits").exists():
             (registry / "edits").rmdir()  # a folder that is not there is as empty

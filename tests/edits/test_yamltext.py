@@ -129,3 +129,58 @@ def test_a_position_is_that_of_the_key_or_of_the_value_or_of_what_is_around() ->
 )
 def test_a_line_is_shown_with_its_text_in_quotes(line: str, shown: str) -> None:
     assert yamltext.quote_line(line) == shown
+
+
+# -- what a merge leaves -------------------------------------------------------------------------
+
+OURS, BASE, MIDDLE, THEIRS = "<" * 7 + " HEAD", "|" * 7 + " 1a2b3c4", "=" * 7, ">" * 7 + " topic"
+HEAD = ["schema: 1", "fact:", "  subject: X"]
+ENGLISH, GERMAN, DUTCH = "  new: English", "  new: German", "  new: Dutch"
+
+
+@pytest.mark.parametrize(
+    ("lines", "says", "line"),
+    [
+        ([*HEAD, OURS, ENGLISH, MIDDLE, GERMAN, THEIRS, "  old: French"], "lines 4 to 8", 4),
+        ([*HEAD, OURS, ENGLISH, BASE, DUTCH, MIDDLE, GERMAN, THEIRS], "lines 4 to 10", 4),
+        (
+            [OURS, "schema: 1", MIDDLE, THEIRS, "fact:", OURS, ENGLISH, MIDDLE, GERMAN, THEIRS],
+            "lines 1 to 4 and 6 to 10", 1,
+        ),
+        # Half taken out.
+        ([*HEAD, ENGLISH, THEIRS], "line 5", 5),
+        ([*HEAD, ENGLISH, MIDDLE, GERMAN], "line 5", 5),
+        ([*HEAD, OURS, ENGLISH, MIDDLE], "lines 4 to 6", 4),
+        ([*HEAD, MIDDLE, GERMAN, THEIRS], "lines 4 and 6", 4),
+        # What is sound YAML with the markers in it.
+        (["tags: [a,", OURS, "b,", MIDDLE, "c,", THEIRS, "d]"], "lines 2 to 6", 2),
+        (['new: "a', OURS, "b", MIDDLE, "c", THEIRS, 'd"'], "lines 2 to 6", 2),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("newline", ["\n", "\r\n"], ids=["lf", "crlf"])
+def test_conflict_markers_are_one_finding(
+    lines: list[str], says: str, line: int, newline: str
+) -> None:
+    document = yamltext.read((newline.join(lines) + newline).encode(), PATH)
+    (finding,) = document.findings
+    assert finding.code == "SAKE002"
+    assert finding.message == f"conflict markers of a merge in {says}"
+    assert (finding.line, finding.column) == (line, 1)
+    assert "keep one side" in finding.hint
+    assert document.value is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"a: |\n  {OURS}\n  x\n  {MIDDLE}\n  {THEIRS}\n",
+        f"# {OURS}\na: b\n",
+        f'a: "{OURS} and {THEIRS}"\n',
+        f'a: "x\n{OURS}\ny"\n',
+        "a: <<<<<<<\nb: =======\n",
+    ],
+)
+def test_text_like_conflict_markers_is_text(text: str) -> None:
+    document = yamltext.read(text.encode(), PATH)
+    assert document.findings == []
+    assert document.value is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -248,3 +249,14 @@ def test_a_path_is_never_a_pattern(registry: GitRegistry) -> None:
     assert registry.repository.index("edits/*.yaml") == {}
     assert registry.repository.index(":/") == {}
     assert git.literal("a*[b]") == ":(literal)a*[b]"
+
+
+def test_processes_are_started_in_one_place() -> None:
+    package = Path(git.__file__).parent.parent
+    starters = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if re.search(r"\b(subprocess|popen|Popen|os\.system|os\.exec\w*|os\.spawn\w*)\b",
+                     path.read_text(encoding="utf-8"))
+    }  # fmt: skip
+    assert starters == {"history/git.py"}

@@ -204,3 +204,15 @@ def test_an_edit_that_the_change_lets_expire_is_gone(branch: GitRegistry) -> Non
     assert [row["by"] for row in edit["rows"]] == [None, None]
     assert edit["shares"]["prompts"] == {"passed": 0, "n": 0}
     assert value["passed"]
+
+
+def test_a_file_with_errors_is_not_judged(branch: GitRegistry) -> None:
+    """Nothing is said of answers that nobody can tell, least of all that they are as expected."""
+    branch.git("switch", "--quiet", "-c", "broken", "main")
+    branch.write(TOLSTOY, EDITS[TOLSTOY].replace("prompts:", "promts:"))
+    branch.commit("A typing error")
+    value = review(read_sides(branch.root, "main...broken"))
+    (edit,) = value["edits"]
+    assert edit["rows"] == []
+    assert edit["build"]["outcome"] == "not in a bundle"
+    assert not value["passed"]

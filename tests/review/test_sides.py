@@ -209,7 +209,7 @@ def test_gates() -> None:
         "min_unchanged": True, "max_interference": False, "max_collateral": True,
     }  # fmt: skip
     assert next(g for g in found if g.name == "min_holdout").text == (
-        "holdout: 8 of 10 passed (80.0%), at least 90% are asked"
+        "holdout: 8 of 10 passed (80.0 %), at least 90 % must"
     )
     assert all(gate.ok for gate in claim_gates(0, 0))
     assert [gate.ok for gate in claim_gates(2, 1)] == [False, False]
@@ -222,3 +222,12 @@ def test_paths_are_the_registry_s(tmp_path: Path, branches: GitRegistry) -> None
     value = review(read_sides(branches.root, "main...HEAD"), model=False)
     (verne,) = [edit for edit in value["edits"] if edit["id"] == "verne"]
     assert [f["path"] for f in verne["findings"]] == ["edits/verne.yaml"]
+
+
+def test_what_is_not_committed_is_told(branches: GitRegistry) -> None:
+    assert read_sides(branches.root, "main...HEAD").uncommitted == ()
+    branches.write("verne", subject="Jules Verne", old="French", new="Breton")
+    branches.write("new", subject="Marie Curie", old="Polish", new="Breton")
+    assert read_sides(branches.root, "main...HEAD").uncommitted == ("new", "verne")
+    assert read_sides(branches.root, "main").uncommitted == ()
+    assert read_sides(branches.root, "main...change~1").uncommitted == ()
