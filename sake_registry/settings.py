@@ -19,7 +19,7 @@ from sake_registry.errors import SettingsError
 from sake_registry.wording import did_you_mean, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping
+    from collections.abc import Container, Iterator, Mapping
 
 FILE_NAME = "sake.toml"
 PREFIX = "SAKE_"
@@ -247,6 +247,22 @@ def _dotted_names(model: type[BaseModel], prefix: str = "") -> list[str]:
         elif "dict" not in str(kind):
             names.append(prefix + name)
     return names
+
+
+def differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """What differs between two nested tables: dotted name, old and new value (None: not set)."""
+    first, second = dict(_flat(old)), dict(_flat(new))
+    for name in sorted({*first, *second}):
+        if first.get(name) != second.get(name):
+            yield name, first.get(name), second.get(name)
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, inner in table.items():
+        if isinstance(inner, dict) and inner:
+            yield from _flat(inner, f"{prefix}{name}.")
+        else:
+            yield prefix + name, inner
 
 
 def _put(values: dict[str, Any], dotted: str, value: Any) -> None:

@@ -126,19 +126,20 @@ def test_registry(
             for id_, text in stale(opened.manifest, registry, located).items()
             if not ids or id_ in ids
         ]
-        wanted = [row for edit in held for row in wanted_rows(edit)]
+        wanted = {edit.id: wanted_rows(edit) for edit in held}
+        total = sum(len(mine) for mine in wanted.values())
         done, rows = 0, []
 
         def ran(n: int) -> None:
             nonlocal done
             done += n
-            progress(done, len(wanted))
+            progress(done, total)
 
         with opened.attach(loaded.model, loaded.tokenizer, source=located.folder) as edited:
             for edit in held:
-                mine = [row for row in wanted if row[0] is edit]
-                answers = answer(edited, [prompt for _, _, prompt, _ in mine], TOKENS, ran)
-                for (_, kind, prompt, expected), given in zip(mine, answers, strict=True):
+                mine = wanted[edit.id]
+                answers = answer(edited, [prompt for _, prompt, _ in mine], TOKENS, ran)
+                for (kind, prompt, expected), given in zip(mine, answers, strict=True):
                     ok = given.same if kind == "unchanged" else begins_with(given.after, expected)
                     rows.append(
                         Row(
@@ -166,16 +167,16 @@ test_registry.__test__ = False  # type: ignore[attr-defined]  # no pytest test, 
 TestReport.__test__ = False  # type: ignore[attr-defined]
 
 
-def wanted_rows(edit: Edit) -> list[tuple[Edit, Kind, str, tuple[str, ...]]]:
-    """(edit, kind, prompt, accepted answers) of everything that an edit file lets test."""
+def wanted_rows(edit: Edit) -> list[tuple[Kind, str, tuple[str, ...]]]:
+    """(kind, prompt, accepted answers) of everything that an edit file lets test."""
     new = edit.fact.new.all
-    rows: list[tuple[Edit, Kind, str, tuple[str, ...]]] = []
-    rows += [(edit, "prompts", edit.fill(p.text), new) for p in edit.prompts]
-    rows += [(edit, "holdout", edit.fill(p.text), new) for p in edit.holdout]
-    rows += [(edit, "implications", edit.fill(i.prompt), i.new.all) for i in edit.implications]
+    rows: list[tuple[Kind, str, tuple[str, ...]]] = []
+    rows += [("prompts", edit.fill(p.text), new) for p in edit.prompts]
+    rows += [("holdout", edit.fill(p.text), new) for p in edit.holdout]
+    rows += [("implications", edit.fill(i.prompt), i.new.all) for i in edit.implications]
     for unchanged in edit.unchanged:
         accepted = (unchanged.answer,) if unchanged.answer else ()
-        rows.append((edit, "unchanged", edit.fill(unchanged.prompt), accepted))
+        rows.append(("unchanged", edit.fill(unchanged.prompt), accepted))
     return rows
 
 

@@ -34,12 +34,8 @@ def _differs(repository: Repository, commit: str, path: str) -> bool:
     held = repository.files(commit, path)
     if repository.index(path).keys() != held.keys():
         return True
-    for inner, entry in held.items():
-        file = repository.root / inner
-        if entry.regular and not (
-            file.is_file() and entry.blob in repository.blob_ids(file.read_bytes())
-        ):
-            return True
+    if any(entry.regular and not repository.unchanged(entry) for entry in held.values()):
+        return True
     others = git.read(
         repository.root, "ls-files", "--others", "--exclude-standard", "-z", "--", path
     )

@@ -288,6 +288,22 @@ class Repository:
         """One file of a commit, or None."""
         return self.files(commit, path).get(path)
 
+    def content(self, commit: str | None, path: str) -> bytes | None:
+        """What a file was in a commit, or is in the working tree (None); None if it is not there.
+
+        Raises:
+            StateError: a partial clone left it out.
+        """
+        if commit is None:
+            return (self.root / path).read_bytes()
+        entry = self.file(commit, path)
+        return self.read([entry.blob])[entry.blob] if entry else None
+
+    def unchanged(self, entry: Entry) -> bool:
+        """Whether the working tree's file is what an entry says."""
+        file = self.root / entry.path
+        return file.is_file() and entry.blob in self.blob_ids(file.read_bytes())
+
     def read(self, blobs: Iterable[str]) -> dict[str, bytes]:
         """The content of blobs, by id, all in one process.
 

@@ -26,7 +26,7 @@ from sake_registry.errors import EditFileError, InputError, StateError
 from sake_registry.history.committing import commit as commit_files
 from sake_registry.history.plans import Candidate, EditRevert, RevertPlan, message_of, one_line, who
 from sake_registry.history.settled import check_settled, git_command, open_settled, quoted
-from sake_registry.history.snapshots import EditChange, Parsed, Snapshot, at_commit, parsed
+from sake_registry.history.snapshots import EditChange, Parsed, Snapshot, at_commit
 from sake_registry.history.together import check_others
 from sake_registry.history.versions import log_of
 from sake_registry.history.working import replaced
@@ -141,7 +141,7 @@ def plan_withdraw(registry: Registry, ids: Sequence[str], reason: str) -> Revert
         text = (repository.root / now.parsed.path).read_bytes().decode()
         path = Path(now.parsed.path)
         content = set_status(text, path, _WITHDRAWN).encode()
-        after = parsed(content, now.parsed.path, repository.severities)
+        after = Parsed(now.parsed.path, content, repository.severities)
         _sound(after, f"'{id_}', withdrawn,")
         change = EditChange(id_, now.parsed, after)
         planned.append(EditRevert(change, "withdraw", now.commit, None, content))
@@ -382,7 +382,7 @@ def _here(target: Parsed | None, path: str) -> Parsed | None:
     """What a file was, read at the path where it would be put."""
     if target is None or target.path == path:
         return target
-    return parsed(target.data, path, target.severities)
+    return Parsed(path, target.data, target.severities)
 
 
 def _with_line_ends(content: bytes, committed: bytes, file: Path) -> bytes:

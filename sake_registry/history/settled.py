@@ -75,8 +75,7 @@ def check_settled(repository: Repository, head: str, paths: Mapping[str, str | N
         if new := present[id_] - held[id_].keys():
             raise _never_committed(repository, sorted(new))
         for path, entry in held[id_].items():
-            file = repository.root / path
-            if path not in present[id_] or not _same(repository, entry, file):
+            if path not in present[id_] or not repository.unchanged(entry):
                 raise _unsettled(repository, "changed and not committed", [path])
 
 
@@ -87,10 +86,6 @@ def _by_id(files: Mapping[str, Entry], ids: Iterable[str]) -> dict[str, dict[str
         if stem in found and entry.mode != "160000":
             found[stem][path] = entry
     return found
-
-
-def _same(repository: Repository, entry: Entry, file: Path) -> bool:
-    return entry.blob in repository.blob_ids(file.read_bytes())
 
 
 def _check_plain(repository: Repository, path: str, submodules: Sequence[str]) -> None:

@@ -17,17 +17,19 @@ from pydantic import ValidationError
 
 from sake_registry.edits import yamltext
 from sake_registry.edits.changes import Difference, differences
-from sake_registry.edits.files import parse_edit
+from sake_registry.edits.files import parse
 from sake_registry.edits.registry import find_files
 from sake_registry.edits.schema import Edit
 from sake_registry.errors import InputError, StorageError
-from sake_registry.settings import FILE_NAME
+from sake_registry.settings import FILE_NAME, differing
 from sake_registry.wording import count, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from sake_registry.edits.diagnostics import Diagnostic, Level
+    from sake_registry.edits.files import Reading
+    from sake_registry.edits.ignoring import Ignore
     from sake_registry.history.repository import Range, Repository
 
 
@@ -45,7 +47,10 @@ class File:
 
 @dataclass(frozen=True)
 class Parsed:
-    """The content of an edit file, which is read when it is first asked for."""
+    """The content of an edit file, which is read when it is first asked for.
+
+    The stem of `path` is the edit's id.
+    """
 
     path: str
     data: bytes
@@ -54,15 +59,20 @@ class Parsed:
     @property
     def edit(self) -> Edit | None:
         """The edit; None where the file has errors."""
-        return self._read[0]
+        return self._read.edit
 
     @property
     def findings(self) -> tuple[Diagnostic, ...]:
-        return tuple(self._read[1])
+        return tuple(self._read.findings)
+
+    @property
+    def ignores(self) -> Sequence[Ignore]:
+        """The comments of the file that hide findings."""
+        return self._read.ignores
 
     @cached_property
-    def _read(self) -> tuple[Edit | None, list[Diagnostic]]:
-        return parse_edit(self.data, Path(self.path), severities=self.severities)
+    def _read(self) -> Reading:
+        return parse(self.data, Path(self.path), severities=self.severities)
 
     @cached_property
     def said(self) -> Edit | None:
@@ -107,11 +117,6 @@ class Snapshot:
             data = content[file.blobs[0]] if file.data is None else file.data
             found[id_] = Parsed(file.path, data, self.repository.severities)
         return found
-
-
-def parsed(data: bytes, path: str, severities: Mapping[str, Level] | None = None) -> Parsed:
-    """The content of an edit file, as if it lay at a path; its stem is the edit's id."""
-    return Parsed(path, data, severities or {})
 
 
 def at_commit(repository: Repository, commit: str) -> Snapshot:
@@ -262,33 +267,17 @@ def changed_in(
 
 def settings_changed_in(repository: Repository, chosen: Range) -> list[str]:
     """What changed of `sake.toml` in a range, a line for each setting."""
-    entry = repository.file(chosen.base, FILE_NAME)
-    before = repository.read([entry.blob])[entry.blob] if entry else b""
-    if chosen.head is None:
-        after = (repository.root / FILE_NAME).read_bytes()
-    else:
-        entry = repository.file(chosen.head, FILE_NAME)
-        after = repository.read([entry.blob])[entry.blob] if entry else b""
+    before, after = (
+        repository.content(commit, FILE_NAME) or b"" for commit in (chosen.base, chosen.head)
+    )
     if before.replace(b"\r\n", b"\n") == after.replace(b"\r\n", b"\n"):
         return []
     try:
-        old, new = (dict(dotted(tomllib.loads(side.decode()))) for side in (before, after))
+        old, new = (tomllib.loads(side.decode()) for side in (before, after))
     except ValueError:  # no UTF-8, no TOML
         return ["it cannot be read on one side"]
-    lines = [
-        f"{name}: {_written(old.get(name))} → {_written(new.get(name))}"
-        for name in sorted({*old, *new})
-        if old.get(name) != new.get(name)
-    ]
+    lines = [f"{n}: {_written(a)} → {_written(b)}" for n, a, b in differing(old, new)]
     return lines or ["comments or layout only"]
-
-
-def dotted(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, inner in value.items():
-        if isinstance(inner, dict) and inner:
-            yield from dotted(inner, f"{prefix}{name}.")
-        else:
-            yield prefix + name, inner
 
 
 def _written(value: Any) -> str:

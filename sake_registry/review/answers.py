@@ -159,7 +159,7 @@ def ask_both(
             compiled = _compile(registry, edits, located, Path(folder) / name, compiling)
             found.texts_run += compiled.texts_run if compiled else 0
             if name == "after":
-                found.builds = _builds(compiled, changed, sides.after)
+                found.builds = _builds(compiled, changed)
             path = compiled.bundle if compiled else None
             opened.append(stack.enter_context(load_bundle(path)) if path else None)
             manifest = opened[-1].manifest if opened[-1] else None
@@ -198,10 +198,8 @@ def _compile(
     )  # fmt: skip
 
 
-def _builds(
-    compiled: Compiled | None, changed: Collection[str], after: Registry
-) -> dict[str, dict[str, Any]]:
-    """Of each changed edit that is in force: how its build went."""
+def _builds(compiled: Compiled | None, changed: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Of each changed edit: how its build went, if it is in force."""
     members = {e.id: e for e in compiled.manifest.edits} if compiled and compiled.manifest else {}
     found = {}
     for id_ in sorted(changed):
@@ -218,8 +216,6 @@ def _builds(
                 "worked": fact.worked,
                 "pairs": fact.written + fact.added,
             }
-        elif not any(edit.id == id_ for edit in after.active):
-            build |= {"outcome": "not in a bundle"}
         found[id_] = build
     return found
 
@@ -235,16 +231,11 @@ def _ask(
     changed = {change.id for change in sides.changes}
     today = datetime.now(UTC).date()
     mine = _changed_rows(sides, today)
-    others = [
-        Row(edit.id, kind, prompt, accepted)
-        for edit in both[1]
-        if edit.id not in changed
-        for _, kind, prompt, accepted in wanted_rows(edit)
-    ]
-    after, before = ([edit for edit in both[side] if edit.id in changed] for side in (1, 0))
     kept = [edit for edit in both[1] if edit.id not in changed]
-    sample = [Row(None, "unrelated", text, ()) for text in unrelated([*after, *before], kept)]
-    near = [Row(e.id, "nearby", text, ()) for e in after for text in nearby(e, both[1])]
+    others = [Row(edit.id, *wanted) for edit in kept for wanted in wanted_rows(edit)]
+    was, now = ([edit for edit in side if edit.id in changed] for side in both)
+    sample = [Row(None, "unrelated", text, ()) for text in unrelated([*now, *was], kept)]
+    near = [Row(edit.id, "nearby", text, ()) for edit in now for text in nearby(edit, both[1])]
     found.unrelated, found.nearby = len(sample), len(near)
     rows = [*mine, *others, *sample, *near]
     prompts = [row.prompt for row in rows]
@@ -267,6 +258,8 @@ def _ask(
         if found_pair is not None:
             pairs[i] = found_pair
     chosen = list(pairs)
+    if not chosen:
+        return
     loaded = load(found.model, trust_remote_code=sides.after.settings.trust_remote_code)
     answers = []
     for side, bundle in enumerate(opened):
@@ -302,7 +295,7 @@ def _changed_rows(sides: Sides, today: date) -> list[Row]:
         gone = change.id not in after or expired
         later = life.valid_from is not None and life.valid_from > today
         day = life.valid_from if later and not gone else None
-        for _, kind, prompt, accepted in wanted_rows(edit):
+        for kind, prompt, accepted in wanted_rows(edit):
             found.append(Row(change.id, kind, prompt, () if gone else accepted, gone, day))
     return found
 

@@ -222,11 +222,18 @@ def after_change(registry: Registry | Path | str, ids: Sequence[str]) -> list[st
     try:
         states = bundle_states(now)
         return [line for state in states for line in _about(state, now, ids)]
-    except ModuleNotFoundError as error:
-        return [f"bundles were not looked at: {error.name} is not installed "
-                "(pip install 'sake-registry[models]')"]  # fmt: skip
-    except SettingsError as error:
-        return [f"bundles were not looked at: {error.message}"]
+    except (ModuleNotFoundError, SettingsError) as error:
+        return [not_looked_at(error)]
+
+
+def not_looked_at(error: ModuleNotFoundError | SettingsError) -> str:
+    """That nothing is said of bundles, and why: what `bundle_states` and `newest` raise."""
+    why = (
+        error.message
+        if isinstance(error, SettingsError)
+        else f"{error.name} is not installed (pip install 'sake-registry[models]')"
+    )
+    return f"bundles were not looked at: {why}"
 
 
 def _about(state: BundleState, registry: Registry, ids: Sequence[str]) -> Iterator[str]:

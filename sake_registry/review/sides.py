@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 from sake_registry.edits.checks import check_together
 from sake_registry.edits.diagnostics import Diagnostic, graded
-from sake_registry.edits.files import parse
 from sake_registry.edits.ignoring import without_ignored
 from sake_registry.edits.registry import Registry, find_files
 from sake_registry.errors import InputError, SettingsError
@@ -31,9 +30,8 @@ from sake_registry.history.snapshots import (
     at_commit,
     compare,
     in_working_tree,
-    parsed,
 )
-from sake_registry.settings import FILE_NAME, Settings, load_settings
+from sake_registry.settings import FILE_NAME, Settings, differing, load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -136,7 +134,7 @@ def sides(
     """
     root = repository.root
     commits = (what.merge_base, what.base, what.head)
-    tomls = [_toml(repository, commit) for commit in commits]
+    tomls = [repository.content(commit, FILE_NAME) for commit in commits]
     toml, clean = _merge_data(*_as_committed(*tomls, from_disk=what.head is None))
     before_settings = load_settings(root, overrides, data=tomls[1] or b"")
     after_settings = load_settings(root, overrides, data=toml or b"")
@@ -287,7 +285,7 @@ def _merge(
         twice = before is None and here and there and here.path != there.path
         if clean and not twice:
             severities = head.repository.severities
-            contents[id_] = parsed(data, path, severities) if data is not None else None
+            contents[id_] = Parsed(path, data, severities) if data is not None else None
             continue
         contents[id_] = there
         conflicts.append(
@@ -316,14 +314,6 @@ def _merge_data(
             return theirs, False
 
 
-def _toml(repository: Repository, commit: str | None) -> bytes | None:
-    """A side's `sake.toml`, or None."""
-    if commit is None:
-        return (repository.root / FILE_NAME).read_bytes()
-    entry = repository.file(commit, FILE_NAME)
-    return repository.read([entry.blob])[entry.blob] if entry else None
-
-
 def _registry(
     root: Path,
     files: Iterable[Parsed],
@@ -333,13 +323,11 @@ def _registry(
 ) -> Registry:
     found = list(files)
     edits = sorted((file.edit for file in found if file.edit), key=lambda edit: edit.id)
-    data = {file.path: file.data for file in found}
+    by_path = {Path(file.path): file for file in found}
     together = [
         finding
-        for told in check_together(edits, content=lambda path: data[path.as_posix()])
-        for finding in without_ignored(
-            [told], parse(data[told.path.as_posix()], told.path, severities=levels).ignores
-        )
+        for told in check_together(edits, content=lambda path: by_path[path].data)
+        for finding in without_ignored([told], by_path[told.path].ignores)
     ]
     findings = [finding for file in found for finding in file.findings]
     return Registry(
@@ -352,18 +340,10 @@ def _gist(finding: Diagnostic) -> tuple[str, str, str]:
 
 
 def _settings_lines(before: Settings, after: Settings) -> Iterable[str]:
-    first, second = (dict(_flat(s.model_dump(mode="json"))) for s in (before, after))
-    for name in sorted({*first, *second}):
-        if first.get(name) != second.get(name):
-            yield f"{name}: {first.get(name, '(nothing)')} → {second.get(name, '(nothing)')}"
-
-
-def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    for name, inner in value.items():
-        if isinstance(inner, dict):
-            yield from _flat(inner, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", inner
+    for name, *pair in differing(*(s.model_dump(mode="json") for s in (before, after))):
+        if {} not in pair:  # a table that was empty: what came into it is told by itself
+            old, new = ("(nothing)" if value is None else value for value in pair)
+            yield f"{name}: {old} → {new}"
 
 
 def restricted(registry: Registry, edits: Iterable[Edit], **settings: Any) -> Registry:

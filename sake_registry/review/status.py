@@ -21,10 +21,16 @@ from sake_registry.edits.registry import open_registry, root_of
 from sake_registry.errors import InputError, SettingsError, SetupError, StateError
 from sake_registry.history.repository import Repository, is_edit_file
 from sake_registry.history.settled import git_command
-from sake_registry.history.snapshots import Parsed, dotted, working_files
+from sake_registry.history.snapshots import Parsed, working_files
 from sake_registry.overrides import read_overrides
-from sake_registry.review.bundles import BundleState, bundle_states, compile_command, newest
-from sake_registry.settings import FILE_NAME, load_settings
+from sake_registry.review.bundles import (
+    BundleState,
+    bundle_states,
+    compile_command,
+    newest,
+    not_looked_at,
+)
+from sake_registry.settings import FILE_NAME, differing, load_settings
 from sake_registry.wording import count
 
 if TYPE_CHECKING:
@@ -146,10 +152,7 @@ def status(start: Path | str = ".", *, today: date | None = None) -> Status:
         looked = True
     except ModuleNotFoundError as error:
         looked = False
-        notes.append(
-            f"bundles were not looked at: {error.name} is not installed "
-            "(pip install 'sake-registry[models]')"
-        )
+        notes.append(not_looked_at(error))
     items: list[Item] = []
     git: GitState | None = None
     known: frozenset[str] = frozenset()
@@ -170,7 +173,7 @@ def status(start: Path | str = ".", *, today: date | None = None) -> Status:
         states = bundle_states(registry, held, known)
         items += _compiled(registry, states) if looked else ()
     except SettingsError as error:
-        notes.append(f"bundles were not looked at: {error.message}")
+        notes.append(not_looked_at(error))
     items += _dates(registry, today)
     items += _disabled(registry, known)
     order = list(TITLES)
@@ -359,12 +362,7 @@ def _compiled(registry: Registry, states: Iterable[BundleState]) -> Iterator[Ite
 def _settings(state: BundleState, registry: Registry) -> list[str]:
     """Which settings are others than when a bundle was made."""
     now = registry.settings.model_dump(include={"compile", "router"}, mode="json")
-    old, new = dict(dotted(state.manifest.settings)), dict(dotted(now))
-    return [
-        f"{name} {old.get(name)} → {new.get(name)}"
-        for name in sorted({*old, *new})
-        if old.get(name) != new.get(name)
-    ]
+    return [f"{name} {a} → {b}" for name, a, b in differing(state.manifest.settings, now)]
 
 
 # -- dates and production ----------------------------------------------------------------------

@@ -10,11 +10,11 @@ from sake_registry.errors import InputError, StateError, StorageError
 from sake_registry.history.repository import Repository
 from sake_registry.history.snapshots import (
     EditChange,
+    Parsed,
     at_commit,
     changed_in,
     compare,
     in_working_tree,
-    parsed,
     settings_changed_in,
 )
 from tests.repositories import GitRegistry, MakeRegistry, edit_text
@@ -133,8 +133,8 @@ def test_a_file_with_errors(registry: GitRegistry) -> None:
 
 
 def test_an_edit_that_only_a_check_objects_to_is_put_in_words() -> None:
-    before = parsed(edit_text().encode(), "edits/darrieux.yaml")
-    after = parsed(edit_text(new="French").encode(), "edits/darrieux.yaml")
+    before = Parsed("edits/darrieux.yaml", edit_text().encode())
+    after = Parsed("edits/darrieux.yaml", edit_text(new="French").encode())
     assert after.edit is None
     assert [f.code for f in after.findings] == ["SAKE104"]
     assert EditChange("darrieux", before, after).lines() == ["new object: English → French"]
@@ -142,7 +142,7 @@ def test_an_edit_that_only_a_check_objects_to_is_put_in_words() -> None:
 
 @pytest.mark.parametrize("more", ["id: other\n", "path: there\n", "tags:\n", "fact: 1\n", "- x\n"])
 def test_what_a_file_says_is_only_taken_from_a_sound_form(more: str) -> None:
-    file = parsed((edit_text() + more).encode(), "edits/darrieux.yaml")
+    file = Parsed("edits/darrieux.yaml", (edit_text() + more).encode())
     assert file.said == file.edit
     if file.said:
         assert file.said.id == "darrieux"
