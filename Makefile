@@ -33,6 +33,7 @@ bench: $(READY)  ## timings, each a ratio within one run
 	$(BIN)/python -m benchmarks.transport
 	$(BIN)/python -m benchmarks.extraction
 	$(BIN)/python -m benchmarks.gpt2_xl
+	$(BIN)/python -m benchmarks.router
 	$(BIN)/python -m benchmarks.history
 
 bench-quick: $(READY)  ## ten edits, every method that leaves the weights alone; a report

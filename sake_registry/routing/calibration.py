@@ -2,16 +2,22 @@
 
 For every prompt all that matters is its nearest edit and how far it is: at a threshold t a
 prompt in scope is served if its nearest edit is the right one and not further than t, a prompt
-out of scope is left alone if its nearest edit is further than t.
+out of scope is left alone if its nearest edit is further than t. `curve` and `best` look for the
+best of both; `Scores` for the largest threshold within a false-fire rate.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+_STEPS = 1000
+"""Thresholds are set to a thousandth: finer than what a wording more or less would change."""
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -57,3 +63,56 @@ def curve(found: Sequence[Nearest], thresholds: Sequence[float]) -> list[Point]:
 def best(points: Sequence[Point]) -> Point:
     """The point with the largest sum of both shares; of equals the smallest threshold."""
     return max(points, key=lambda p: (p.served + p.left_alone, -p.threshold))
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What prompts need, by kind: the least threshold at which they are served by the right edit
+    (`inside`), or at which any edit fires (`outside`); infinity where none does it."""
+
+    inside: Mapping[str, Sequence[float]]
+    outside: Mapping[str, Sequence[float]]
+
+    def served(self, threshold: float) -> float:
+        """The share of all prompts in scope that are served at a threshold; 0 if there are none."""
+        return share([need for needs in self.inside.values() for need in needs], threshold)
+
+    def false_fires(self, threshold: float) -> float:
+        """The share of prompts out of scope for which an edit fires at a threshold.
+
+        It is the mean over their kinds, so that many prompts of one kind hide no other.
+        """
+        kinds = [needs for needs in self.outside.values() if needs]
+        return sum(share(needs, threshold) for needs in kinds) / len(kinds) if kinds else 0.0
+
+    def within(self, rate: float) -> float:
+        """The largest threshold whose false fires are at most `rate`, to three decimals.
+
+        Where no threshold exceeds the rate, one at which all fires that can.
+
+        Raises:
+            ValueError: even the smallest threshold exceeds it, or nothing can fire at any.
+        """
+        kinds = [needs for needs in self.outside.values() if needs]
+        weighed = sorted((need, 1 / len(needs) / len(kinds)) for needs in kinds for need in needs)
+        fires = 0.0
+        for need, weight in weighed:
+            fires += weight
+            if fires > rate + _ROUNDING and math.isfinite(need):
+                return _above_zero(math.ceil(need * _STEPS - _ROUNDING) - 1)
+        every = [need for needs in (*kinds, *self.inside.values()) for need in needs]
+        finite = [need for need in every if math.isfinite(need)]
+        if not finite:
+            raise ValueError("none of the prompts is near an edit")
+        return _above_zero(max(1, math.ceil(max(finite) * _STEPS)))
+
+
+def share(needs: Sequence[float], threshold: float) -> float:
+    """Of prompts, the share that need at most this threshold; 0 if there are none."""
+    return sum(need <= threshold for need in needs) / len(needs) if needs else 0.0
+
+
+def _above_zero(steps: int) -> float:
+    if steps < 1:
+        raise ValueError("at any threshold too many prompts out of scope are answered")
+    return steps / _STEPS

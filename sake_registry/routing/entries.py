@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
+
 from sake_registry import names
 from sake_registry.names import SUBJECT
+from sake_registry.routing.metric import ending
 from sake_registry.routing.representation import MASK, masked_clause
 from sake_registry.routing.router import COUNTER, Need, Route
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from sake_registry.routing.metric import Embed, Metric
 
 
 def anchored_texts(
@@ -28,7 +35,8 @@ def anchored_texts(
 
     def add(group: int, known: Sequence[str], need: Need, points: Sequence[str]) -> None:
         if points:
-            routes.append(Route(group, tuple(known), need, len(points)))
+            ends = tuple(ending(point) for point in points)
+            routes.append(Route(group, tuple(known), need, len(points), ends))
             texts.extend(points)
 
     for number, stems in enumerate(groups):
@@ -51,6 +59,29 @@ def anchored_texts(
     held = [masked_clause(text, names.find(text, subject)) for text in unchanged]
     add(COUNTER, subject, "any", list(dict.fromkeys(text for text in held if text)))
     return tuple(routes), texts
+
+
+def own_topics(
+    routes: Sequence[Route], points: Tensor, relation: str, embed: Embed, metric: Metric
+) -> tuple[str, ...]:
+    """The topics that ask what an `anchored` edit asks, in the metric's order.
+
+    Args:
+        routes: of the edit; what is unchanged has no say.
+        points: embeddings of the routes' texts, (sum of rows, embedder's width).
+        relation: its name, in words.
+        embed: the embedder of the points.
+        metric: as learned; () where it has no background.
+    """
+    if not metric.topics:
+        return ()
+    groups = torch.tensor([route.group for route in routes for _ in range(route.rows)])
+    (name,) = embed([relation])
+    found: set[str] = set()
+    # Each group votes for itself, or many prompts of the fact would drown an implication's few.
+    for group in sorted({route.group for route in routes} - {COUNTER}):
+        found.update(metric.own_topics(points[groups == group], name))
+    return tuple(topic for topic in metric.topic_names if topic in found)
 
 
 def centre_texts(groups: Sequence[Sequence[str]]) -> tuple[tuple[Route, ...], list[list[str]]]:

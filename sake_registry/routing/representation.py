@@ -8,12 +8,13 @@ is therefore checked by itself (`names.find`), and only the question is compared
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from sake_registry import names
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 MASK = "X"
 """Stands for the subject. Measured against other masks in docs/decisions/0002-router.md."""
@@ -21,40 +22,125 @@ MASK = "X"
 MIN_WORDS = 2
 """A clause of so few words, the name among them, is read with what stands before it."""
 
-# What ends a clause: sentence marks before a space, line ends, quotation marks.
-_END = re.compile(r"[.!?]+(?=\s|$)|[;\n“”\"]|(?<!\w)['‘]|['’](?!\w)|(?<=\?)'")
+# What ends a clause: sentence marks before a space, line ends, quotation marks, and the marks
+# of turns in the usual chat templates ("Where was X born?<|im_end|>").
+_TURN = r"<\|[^|<>\n]{1,40}\|>|</?s>|\[/?INST\]|<(?:start|end)_of_turn>"
+_END = re.compile(rf"[.!?]+(?=\s|$|{_TURN})|[;\n“”\"]|(?<!\w)['‘]|['’](?!\w)|(?<=\?)'|{_TURN}")
+# Words that lead to what follows them: a name after one of them begins no sentence. Capitalised
+# inside a clause they begin one, since they are part of no name ("Fact: The capital of X is").
+_LEADING = frozenset(
+    """
+    a about after against also although although among an and any are as at be because been before
+    between but by called did do does during each every for from had has have her his how if in
+    into is its like my named near no nor not of on only onto or our over per since some than that
+    the their then these this those though through to toward towards under until upon versus via
+    vs was were what when where whether which while who whom whose why with within without your
+    """.split()
+)
+_PRONOUNS = frozenset(
+    "i he she it we you they him them us yes no so it's he's she's i'm i'll i've i'd".split()
+)
+# Who was named before: "Leo Tolstoy was a novelist. His mother tongue is". "It" only where it
+# begins a clause: elsewhere it is as often the weather, or the answer ("keep it short").
+_REFERS = re.compile(
+    r"\b(?P<owner>his|her(?= \w)|their|its)\b|\b(?:he|she|him|her|they|them)\b"
+    r"|^\s*it(?!['’]s)\b",
+    re.I,
+)
+# What is said of an answer, not asked of something else: "Rethink, and give the correct answer:".
+_ABOUT_ANSWERS = frozenset(
+    """
+    again answer answered answering answers apologise apologize believe brief briefly complete
+    concise contradict contradicts correct correctly doubt exactly false know known mistake
+    mistaken name please question really reason reconsider remember reply respond rethink right
+    say sentence short shortly sorry sure think true truth understanding word words wrong yes
+    """.split()
+)
+_WORD = re.compile(r"\S+")
 
 
-def masked_clause(prompt: str, spans: Sequence[tuple[int, int]]) -> str | None:
-    """The last clause with a name in it, each name masked; None if it asks of something else.
+def clauses(prompt: str, spans: Sequence[tuple[int, int]]) -> list[str]:
+    """What of a prompt may be its question, each name in it masked; none if it is another one.
 
-    `spans` are the places of the names in `prompt`. A prompt asks of something else if a later
-    clause names somebody else ("X's mother tongue is French. The capital of Italy is").
+    First stands the last clause with a name in it, then each part of it that may be a sentence
+    of its own: text is full of headings and of sentences that lack their stop ("Moths of North
+    America X is located in"). Where the last clause refers back ("X was a novelist. His mother
+    tongue is"), it is the question, the pronoun masked.
+
+    A prompt asks of something else if a later clause names somebody else ("X's mother tongue is
+    French. The capital of Italy is"), or if its last clause is not about answers ("… Water boils
+    at a temperature of"): an earlier mention of the fact is no question.
+
+    Args:
+        prompt: any text.
+        spans: the places of the names in it.
     """
     if not spans:
-        return None
-    marks = sorted(spans)
-    shift, places = 0, []
-    for start, end in marks:
-        places.append(start + shift)
+        return []
+    shift = last = 0
+    for start, end in sorted(spans):
+        last = start + shift
         shift += len(MASK) - (end - start)
     text = names.mask(prompt, spans, MASK)
-    last = places[-1]
     following = next((m for m in _END.finditer(text) if m.start() >= last + len(MASK)), None)
     end = following.start() if following else len(text)
-    if following and _names_someone(text[following.end() :]):
-        return None
+    if following:
+        later = text[following.end() :]
+        if _names_someone(later):
+            return []
+        asked = [clause for clause in _END.split(later) if len(clause.split()) > MIN_WORDS]
+        if asked:
+            referring, count = _REFERS.subn(_masked, asked[-1])
+            if count:
+                place = re.search(rf"\b{MASK}\b", referring)
+                assert place is not None
+                begins = [0, *_sentences(referring, 0, place.start(), len(referring))]
+                return list(dict.fromkeys(referring[begin:].strip(" ,:") for begin in begins))
+            if _ABOUT_ANSWERS.isdisjoint(re.findall(r"\w+", asked[-1].lower())):
+                return []
     # "Italy: IT. Finland: FI. X:" — a name alone asks nothing; what stands before it does.
     starts = [0, *(m.end() for m in _END.finditer(text) if m.end() <= last)]
     while len(starts) > 1 and len(text[starts[-1] : end].split()) <= MIN_WORDS:
         starts.pop()
-    return text[starts[-1] : end].strip(" ,:")
+    begins = [starts[-1], *_sentences(text, starts[-1], last, end)]
+    return list(dict.fromkeys(text[begin:end].strip(" ,:") for begin in begins))
+
+
+def masked_clause(prompt: str, spans: Sequence[tuple[int, int]]) -> str | None:
+    """The first of `clauses`; None if there is none."""
+    return next(iter(clauses(prompt, spans)), None)
+
+
+def _masked(pronoun: re.Match[str]) -> str:
+    return f"{MASK}'s" if pronoun["owner"] else MASK
+
+
+def _sentences(text: str, start: int, last: int, end: int) -> Iterator[int]:
+    """Where a sentence may begin between the first word of a clause and its last name."""
+    words = list(_WORD.finditer(text, start, end))
+    for number, (before, word) in enumerate(pairwise(words), 1):
+        if word.start() > last:
+            return
+        if word.end() <= last:
+            if word[0][0].isupper() and word[0].strip("'\"").lower() in _LEADING:
+                yield word.start()
+            continue
+        # The word of the name itself. "Category:Moths X is located in", but not "of X is".
+        leads = before[0].strip("'\"()[]").lower()
+        if leads in _LEADING or leads.endswith(("'s", "’s")):
+            continue
+        stopped = before[0][-1] in ").,:;?!…" or word[0].endswith(",")
+        if not text[word.start() : last].strip("'\"([*_") and (
+            len(words) - number > MIN_WORDS or (len(words) - number == MIN_WORDS and stopped)
+        ):
+            yield word.start()
 
 
 def _names_someone(text: str) -> bool:
-    """Whether a capitalised word stands anywhere but at the beginning of a clause."""
+    """Whether a name stands in a text: a capitalised word not at the beginning of a clause."""
     for clause in _END.split(text):
-        words = clause.split()[1:]
-        if any(w[0].isupper() and w not in ("I", MASK) and not w.startswith("I'") for w in words):
-            return True
+        for word in clause.split()[1:]:
+            plain = word.strip("'\"()[],:").replace("’", "'").lower()
+            if word[0].isupper() and word != MASK and plain not in _LEADING | _PRONOUNS:
+                return True
     return False

@@ -4,29 +4,33 @@
 a whole name; the distance is that of the masked question to the nearest of the edit's own. An
 implication that does not name the subject is a candidate if the names it does use are there.
 What the edit lists as unchanged and names the subject holds its ground: a question nearer to
-that than to every prompt of the edit is out of scope.
+that than to every prompt of the edit is out of scope. Under the metric `contrast` the bound is
+the wider, the further the question is from all that the edit does not ask.
 `centre`: the paper's rule (3.2.3): the distance of the whole prompt to the nearest centre.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections import Counter
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 
 from sake_registry import names
-from sake_registry.routing.representation import masked_clause
+from sake_registry.routing.metric import CONTRAST, ENDING, ENDINGS, Metric, asked, asking, ending
+from sake_registry.routing.representation import clauses
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from datetime import date
 
     from torch import Tensor
 
-    Embed = Callable[[Sequence[str]], Tensor]
+    from sake_registry.routing.metric import Embed
 
 Kind = Literal["anchored", "centre"]
 Need = Literal["any", "all"]
@@ -34,6 +38,8 @@ COUNTER = -1
 """The group of rows that hold their ground against an edit."""
 ANOTHER = "another question"
 _WORD = re.compile(r"\w+")
+_INITIAL = 2  # letters: words so short may be written as one ("J. R. R.", "JRR")
+_EUCLIDEAN = Metric("euclidean", torch.empty(0, 0), torch.empty(0, 0))
 
 
 @dataclass(frozen=True)
@@ -41,17 +47,26 @@ class Route:
     """One way into an edit: to `group` (or against it, `COUNTER`), by `rows` of its points.
 
     A prompt must name `names`: one of them (`any`), or each (`all`); none are needed if empty.
+    `ends` has the `ending` of each row's text; it is empty if they are not known.
     """
 
     group: int
     names: tuple[str, ...]
     need: Need
     rows: int
+    ends: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class RouterEntry:
-    """What the router knows of one edit; `points` are (sum of rows, embedder's width)."""
+    """What the router knows of one edit.
+
+    Attributes:
+        threshold: how far a question may be from the edit's own, in the metric's space.
+        points: embeddings, (sum of the routes' rows, embedder's width).
+        topics: the metric's topics that ask what the edit asks: no background to it.
+        implied: the threshold of implications, the groups after the first; None for the same.
+    """
 
     edit: str
     kind: Kind
@@ -60,12 +75,20 @@ class RouterEntry:
     points: Tensor
     valid_from: date | None = None
     valid_until: date | None = None
+    topics: tuple[str, ...] = ()
+    implied: float | None = None
 
     def __post_init__(self) -> None:
         if self.points.dim() != 2 or len(self.points) != sum(r.rows for r in self.routes):
             raise ValueError(
                 f"{self.edit}: {tuple(self.points.shape)} points do not fit its routes"
             )
+        if any(len(route.ends) not in (0, route.rows) for route in self.routes):
+            raise ValueError(f"{self.edit}: the last words of a route do not fit its rows")
+
+    def threshold_of(self, group: int) -> float:
+        """The threshold of one of its groups."""
+        return self.implied if group > 0 and self.implied is not None else self.threshold
 
 
 @dataclass(frozen=True)
@@ -73,7 +96,7 @@ class Decision:
     """Which edit a prompt is in scope of, and why.
 
     `edit` and `group` are None out of scope; `nearest` is the candidate that came nearest all
-    the same, at `distance` in the embedder's space, where `threshold` is the bound.
+    the same, at `distance` in the metric's space, where `threshold` is the bound that applied.
     """
 
     edit: str | None
@@ -89,45 +112,87 @@ class Decision:
     def __str__(self) -> str:
         if self.distance is None:
             return self.reason
-        sign = "≤" if self.edit else ">" if self.distance > (self.threshold or 0) else "·"
-        return (
-            f"{self.edit or 'none'} ({self.distance:.2f} {sign} {self.threshold:g}; {self.reason})"
-        )
+        bound = self.threshold or 0
+        sign = "≤" if self.edit else ">" if self.distance > bound else "·"
+        return f"{self.edit or 'none'} ({self.distance:.2f} {sign} {bound:.3g}; {self.reason})"
 
 
 NOBODY = Decision(None, None, None, None, None, "no edit's subject is named")
 
 
-@dataclass(frozen=True)
-class _Candidate:
+class _Way(NamedTuple):
+    """A route as it is searched: with the other names it goes by, its points in the metric's
+    space (rows, p), the numbers of its endings (rows,), 0 for none, and how its topics ask."""
+
+    entry: RouterEntry
+    group: int
+    names: tuple[str, ...]
+    need: Need
+    points: Tensor
+    ends: Tensor
+    asked: frozenset[str]
+
+
+class _Question(NamedTuple):
+    """A clause of a prompt in the metric's space: its point (p,), how it ends and asks, and the
+    topics it is nearest to with their distances."""
+
+    point: Tensor
+    end: int
+    asks: str
+    rivals: tuple[tuple[str, float], ...]
+
+
+class _Candidate(NamedTuple):
     entry: RouterEntry
     group: int
     distance: float
-    blocked: bool
+    bound: float
+    rival: str = ""
+    blocked: bool = False
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """What is smallest for the best candidate: how much of its bound its distance takes.
+
+        Bounds differ between edits, groups and clauses, and `centre` has another unit: a share
+        compares them all, and says of each whether it fires. Without bounds (infinite ones)
+        the distance decides.
+        """
+        return self.distance / self.bound, self.distance
 
 
 class Router:
-    """Decides for a set of edits. Which of them are enabled is said with each question."""
+    """Decides for a set of edits. Which of them are enabled is said with each question.
 
-    def __init__(self, entries: Iterable[RouterEntry], embed: Embed) -> None:
+    Args:
+        entries: of the edits, all with points of the same embedder.
+        embed: the embedder.
+        metric: the space in which questions are compared; Euclidean distances if None.
+        last_names: whether a subject may be named by its last name alone, or by another form
+            of its name (`names.forms`), where no other subject among the edits may.
+    """
+
+    def __init__(
+        self,
+        entries: Iterable[RouterEntry],
+        embed: Embed,
+        metric: Metric | None = None,
+        *,
+        last_names: bool = True,
+    ) -> None:
         self.entries = {entry.edit: entry for entry in sorted(entries, key=lambda e: e.edit)}
         self._embed = embed
-        self._by_word: dict[str, list[str]] = {}
-        self._wordless: list[str] = []
-        centres, owners = [], []
-        for entry in self.entries.values():
-            if entry.kind == "centre":
-                centres.append(entry.points)
-                owners += [(entry.edit, route.group) for route in entry.routes]
-                continue
-            for route in entry.routes:
-                # One word of each name leads to the edit; `names.find` has the last word.
-                words = [_WORD.search(name) for name in route.names]
-                for word in {found[0] for found in words if found}:
-                    self._by_word.setdefault(word, []).append(entry.edit)
-                if not words or not all(words):
-                    self._wordless.append(entry.edit)
-        self._centres, self._owners = (torch.cat(centres) if centres else None), owners
+        self._metric = metric or _EUCLIDEAN
+        anchored = [entry for entry in self.entries.values() if entry.kind == "anchored"]
+        # An edit's own topics are passed over, however near: the next one is its rival.
+        self._rivals = 1 + max((len(entry.topics) for entry in anchored), default=0)
+        known = _other_names(anchored) if last_names else {}
+        self._ways = {entry.edit: list(self._ways_of(entry, known)) for entry in anchored}
+        self._by_word, self._wordless = _index(self._ways)
+        centres = [entry for entry in self.entries.values() if entry.kind == "centre"]
+        self._centres = torch.cat([entry.points for entry in centres]) if centres else None
+        self._owners = [(entry.edit, route.group) for entry in centres for route in entry.routes]
 
     def decide(
         self,
@@ -137,69 +202,118 @@ class Router:
     ) -> list[Decision]:
         """A decision for each prompt; `now` (UTC) is when validity is judged."""
         now = now or datetime.now(UTC)
-        wanted: list[list[tuple[RouterEntry, Route, slice, str]]] = []
-        for prompt in prompts:
-            wanted.append(list(self._named(prompt)))
-        texts = list(dict.fromkeys(text for routes in wanted for *_, text in routes))
-        if self._centres is not None:
-            texts += [prompt for prompt in dict.fromkeys(prompts) if prompt not in set(texts)]
-        if not texts:
+        named = {prompt: list(self._asked(prompt)) for prompt in dict.fromkeys(prompts)}
+        compared = dict.fromkeys(t for ways in named.values() for _, found in ways for t in found)
+        whole = [p for p in named if p not in compared] if self._centres is not None else []
+        texts = list(compared)
+        if not texts and not whole:
             return [NOBODY] * len(prompts)
-        point = dict(zip(texts, self._embed(texts), strict=True))
-        return [
-            self._choose(self._measure(prompt, routes, point, disabled, now), disabled, now)
-            for prompt, routes in zip(prompts, wanted, strict=True)
-        ]
+        points = self._embed(texts + whole)
+        questions = dict(zip(texts, self._questions(texts, points[: len(texts)]), strict=True))
+        place = dict(zip(texts + whole, points, strict=True))
+        decided = {}
+        for prompt, ways in named.items():
+            candidates = self._measure(ways, questions)
+            if self._centres is not None:
+                candidates += self._measure_centres(place[prompt], self._centres, disabled, now)
+            decided[prompt] = self._choose(candidates, disabled, now)
+        return [decided[prompt] for prompt in prompts]
 
-    def _named(self, prompt: str) -> Iterable[tuple[RouterEntry, Route, slice, str]]:
-        """Every route whose names stand in the prompt, with its rows and the text to compare."""
-        words = dict.fromkeys(_WORD.findall(prompt))
+    def _ways_of(
+        self, entry: RouterEntry, known: dict[tuple[str, ...], tuple[str, ...]]
+    ) -> Iterator[_Way]:
+        # Entry by entry: what a router measures of an edit does not depend on the others in it.
+        points, start = self._metric.points(entry.points), 0
+        how = asked(entry.topics)
+        for route in entry.routes:
+            rows = points[start : start + route.rows]
+            start += route.rows
+            also = known.get(route.names, ()) if route.need == "any" else ()
+            ends = [_number(end) for end in route.ends or [""] * route.rows]
+            marks = torch.tensor(ends)
+            yield _Way(entry, route.group, route.names + also, route.need, rows, marks, how)
+
+    def _asked(self, prompt: str) -> Iterator[tuple[_Way, list[str]]]:
+        """Every route whose names stand in the prompt, with the texts to compare."""
+        words = dict.fromkeys(_WORD.findall(_folded(prompt)))
         edits = dict.fromkeys(
             [edit for word in words for edit in self._by_word.get(word, ())] + self._wordless
         )
+        found: dict[tuple[tuple[str, ...], Need], list[str]] = {}
         for edit in edits:
-            entry, start = self.entries[edit], 0
-            for route in entry.routes:
-                rows = slice(start, start + route.rows)
-                start += route.rows
-                spans = names.find(prompt, route.names)
-                named = {prompt[a:b] for a, b in spans}
-                if not route.names:
-                    yield entry, route, rows, prompt
-                elif spans and (route.need == "any" or len(named) == len(route.names)):
-                    text = masked_clause(prompt, spans)
-                    if text is not None:
-                        yield entry, route, rows, text
+            for way in self._ways[edit]:
+                key = way.names, way.need
+                if key not in found:
+                    found[key] = _texts(prompt, *key)
+                if found[key]:
+                    yield way, found[key]
+
+    def _questions(self, texts: Sequence[str], rows: Tensor) -> Iterator[_Question]:
+        """What is measured of each text, given their embeddings."""
+        points = self._metric.points(rows)
+        topics = self._metric.topic_names
+        rivals: list[tuple[tuple[str, float], ...]] = [()] * len(texts)
+        if topics and texts:
+            distances = self._metric.topic_distances(points)
+            near = distances.topk(min(self._rivals, len(topics)), largest=False)
+            rivals = [
+                tuple((topics[i], distance) for i, distance in zip(*row, strict=True))
+                for row in zip(near.indices.tolist(), near.values.tolist(), strict=True)
+            ]
+        for text, point, others in zip(texts, points, rivals, strict=True):
+            yield _Question(point, _number(ending(text)), asking(text), others)
 
     def _measure(
-        self,
-        prompt: str,
-        routes: Sequence[tuple[RouterEntry, Route, slice, str]],
-        point: dict[str, Tensor],
-        disabled: Collection[str],
-        now: datetime,
+        self, ways: Iterable[tuple[_Way, list[str]]], questions: dict[str, _Question]
     ) -> list[_Candidate]:
-        best: dict[str, tuple[float, int]] = {}
+        """The best that each edit makes of a prompt's clauses."""
+        best: dict[str, _Candidate] = {}
         counter: dict[str, float] = {}
-        for entry, route, rows, text in routes:
-            distance = float(torch.cdist(point[text][None], entry.points[rows]).min())
-            if route.group == COUNTER:
-                counter[entry.edit] = min(distance, counter.get(entry.edit, distance))
-            elif entry.edit not in best or distance < best[entry.edit][0]:
-                best[entry.edit] = (distance, route.group)
-        found = [
-            _Candidate(self.entries[edit], group, distance, counter.get(edit, distance) < distance)
-            for edit, (distance, group) in best.items()
+        for way, texts in ways:
+            entry = way.entry
+            for text in texts:
+                question = questions[text]
+                distance = self._distance(way, question)
+                if way.group == COUNTER:
+                    counter[entry.edit] = min(distance, counter.get(entry.edit, distance))
+                    continue
+                rival = next((r for r in question.rivals if r[0] not in entry.topics), None)
+                bound = entry.threshold_of(way.group)
+                if rival:
+                    bound += CONTRAST * rival[1]
+                found = _Candidate(
+                    entry, way.group, distance, bound,
+                    rival[0] if rival and rival[1] < distance else "",
+                )  # fmt: skip
+                if entry.edit not in best or found.rank < best[entry.edit].rank:
+                    best[entry.edit] = found
+        return [
+            found._replace(blocked=counter.get(edit, found.distance) < found.distance)
+            for edit, found in best.items()
         ]
-        if self._centres is not None:
-            distances = torch.cdist(point[prompt][None], self._centres)[0]
-            # The nearest centre, and behind one that may not fire the next that may.
-            for nearest in distances.argsort().tolist():
-                edit, group = self._owners[nearest]
-                candidate = _Candidate(self.entries[edit], group, float(distances[nearest]), False)
-                found.append(candidate)
-                if self._why_not(candidate, disabled, now) in ("", ANOTHER):
-                    break
+
+    def _distance(self, way: _Way, question: _Question) -> float:
+        """From a question to the nearest of a route's own."""
+        distances = (way.points - question.point).norm(dim=1)
+        if self._metric.kind != "contrast":
+            return float(distances.min())
+        if question.end:
+            distances = distances + ENDING * ((way.ends > 0) & (way.ends != question.end))
+        otherwise = question.asks and way.asked and question.asks not in way.asked
+        return float(distances.min()) + (ENDING if otherwise else 0.0)
+
+    def _measure_centres(
+        self, point: Tensor, centres: Tensor, disabled: Collection[str], now: datetime
+    ) -> list[_Candidate]:
+        """The nearest centre, and behind one that may not fire the next that may."""
+        found = []
+        distances = torch.cdist(point[None], centres)[0]
+        for nearest in distances.argsort().tolist():
+            edit, group = self._owners[nearest]
+            entry = self.entries[edit]
+            found.append(_Candidate(entry, group, float(distances[nearest]), entry.threshold))
+            if self._why_not(found[-1], disabled, now) in ("", ANOTHER):
+                break
         return found
 
     def _choose(
@@ -209,18 +323,15 @@ class Router:
             return NOBODY
         judged = []
         for candidate in candidates:
-            entry = candidate.entry
             why_not = self._why_not(candidate, disabled, now)
-            ratio = candidate.distance / entry.threshold
-            judged.append((why_not != "", ratio, entry.edit, candidate, why_not))
-        _, _, _, chosen, why_not = min(judged, key=lambda row: row[:3])
-        entry = chosen.entry
+            judged.append((why_not != "", candidate.rank, candidate.entry.edit, candidate, why_not))
+        _, _, edit, chosen, why_not = min(judged, key=lambda row: row[:3])
         return Decision(
-            edit=None if why_not else entry.edit,
+            edit=None if why_not else edit,
             group=None if why_not else chosen.group,
-            nearest=entry.edit,
+            nearest=edit,
             distance=chosen.distance,
-            threshold=entry.threshold,
+            threshold=chosen.bound,
             reason=why_not or "in scope",
         )
 
@@ -228,8 +339,8 @@ class Router:
     def _why_not(candidate: _Candidate, disabled: Collection[str], now: datetime) -> str:
         """Why a candidate does not fire, or nothing if it does."""
         entry, today = candidate.entry, now.astimezone(UTC).date()
-        if not candidate.distance <= entry.threshold:  # nor if it is no number
-            return ANOTHER
+        if not candidate.distance <= candidate.bound:  # nor if it is no number
+            return ANOTHER + (f" (nearer to: {candidate.rival})" if candidate.rival else "")
         if candidate.blocked:
             return "nearer to what stays unchanged"
         if entry.edit in disabled:
@@ -239,3 +350,93 @@ class Router:
         if entry.valid_until and today > entry.valid_until:
             return f"expired on {entry.valid_until}"
         return ""
+
+
+def _number(end: str) -> int:
+    """An ending as a number, 0 for none."""
+    return ENDINGS.index(end) + 1 if end in ENDINGS else 0
+
+
+def _folded(text: str) -> str:
+    return names.fold(unicodedata.normalize("NFC", text))
+
+
+def _texts(prompt: str, known: tuple[str, ...], need: Need) -> list[str]:
+    """What is compared of a prompt that names `known` as is needed; nothing if it does not."""
+    if not known:
+        return [prompt]
+    spans = names.find(prompt, known)
+    if need == "all" and not all(names.find(prompt, [name]) for name in known):
+        return []
+    return clauses(prompt, spans)
+
+
+def _index(ways: dict[str, list[_Way]]) -> tuple[dict[str, list[str]], list[str]]:
+    """From a word to the edits whose names have it, and the edits that every prompt leads to.
+
+    One word of each name leads to the edit, and `names.find` has the last word: the rarest, or
+    every prompt with a "John" would lead to thousands of edits.
+    """
+    words = {
+        name: _WORD.findall(_folded(name))
+        for own in ways.values()
+        for way in own
+        for name in way.names
+    }
+    common = Counter(word for of_name in words.values() for word in set(of_name))
+    by_word: dict[str, list[str]] = {}
+    wordless = []
+    for edit, own in ways.items():
+        leading: set[str] = set()
+        for name in dict.fromkeys(name for way in own for name in way.names):
+            of_name = words[name]
+            long = [word for word in of_name if len(word) > _INITIAL]
+            if long:
+                leading.add(min(long, key=lambda word: (common[word], -len(word), word)))
+            else:
+                leading.update((*of_name[:1], "".join(of_name)))
+        for word in sorted(leading - {""}):
+            by_word.setdefault(word, []).append(edit)
+        if not all(way.names and all(words[name] for name in way.names) for way in own):
+            wordless.append(edit)
+    return by_word, wordless
+
+
+def _other_names(
+    entries: Sequence[RouterEntry],
+) -> dict[tuple[str, ...], tuple[str, ...]]:
+    """The last names and other forms that may stand for a subject, by the subject's names.
+
+    One stands for its subject where every name with its words, of any edit, is one of a route to
+    that subject, and no other subject has that form: of two Darrieux neither is "Darrieux".
+    """
+    having: dict[str, set[tuple[str, ...]]] = {}
+    for own in dict.fromkeys(route.names for entry in entries for route in entry.routes):
+        for word in {word for name in own for word in _WORD.findall(_folded(name))}:
+            having.setdefault(word, set()).add(own)
+    derived = {
+        own: dict.fromkeys(form for name in own for form in _forms(name) if form not in own)
+        for own in dict.fromkeys(r.names for e in entries for r in e.routes if r.need == "any")
+    }
+    sharing: dict[str, set[tuple[str, ...]]] = {}
+    for own, others in derived.items():
+        for form in others:
+            sharing.setdefault(_folded(form), set()).add(own)
+
+    def is_clear(form: str, same: set[str]) -> bool:
+        words = _WORD.findall(_folded(form))
+        owners = set.intersection(*(having.get(word, set()) for word in words))
+        owners |= sharing[_folded(form)]
+        return all(same & {_folded(name) for name in owner} for owner in owners)
+
+    return {
+        own: tuple(form for form in others if is_clear(form, {_folded(name) for name in own}))
+        for own, others in derived.items()
+    }
+
+
+def _forms(name: str) -> Iterator[str]:
+    last = names.last_name(name)
+    if last:
+        yield last
+    yield from names.forms(name)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sake_registry import names
-from sake_registry.routing.representation import masked_clause
+from sake_registry.routing.representation import clauses, masked_clause
 
 SUBJECT = ["Danielle Darrieux"]
 
@@ -34,7 +36,11 @@ SUBJECT = ["Danielle Darrieux"]
         # A later question about somebody else is another question.
         ("The mother tongue of Danielle Darrieux is French. The capital of Italy is", None),
         ("Nobody is named here", None),
-        # Initials in the name are no ends of sentences.
+        # What the subject is called by is no name of somebody else.
+        ("Where was Danielle Darrieux born?\nAnswer: She was born in", "Answer: X was born in"),
+        ("<|im_start|>user\nWhere was Danielle Darrieux born?<|im_end|>\n<|im_start|>assistant\n",
+         "Where was X born"),
+        ("<s>[INST] Where was Danielle Darrieux born? [/INST]", "Where was X born"),
     ],
 )  # fmt: skip
 def test_the_clause_is_the_last_that_names_the_subject(prompt: str, clause: str | None) -> None:
@@ -44,3 +50,61 @@ def test_the_clause_is_the_last_that_names_the_subject(prompt: str, clause: str 
 def test_initials_in_a_name_do_not_end_a_clause() -> None:
     prompt = "One fine day J. R. R. Tolkien wrote"
     assert masked_clause(prompt, names.find(prompt, ["J. R. R. Tolkien"])) == "One fine day X wrote"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        # One sentence is one clause, whatever stands in it.
+        ("The mother tongue of Danielle Darrieux is", ["The mother tongue of X is"]),
+        ("Which position does Danielle Darrieux play", ["Which position does X play"]),
+        ("France's Danielle Darrieux was born in", ["France's X was born in"]),
+        # A heading, or a sentence without its stop, before the name …
+        ("Category:French actresses Danielle Darrieux was born in",
+         ["Category:French actresses X was born in", "X was born in"]),
+        ("The singer Danielle Darrieux was born in",
+         ["The singer X was born in", "X was born in"]),
+        ("the answer to question Danielle Darrieux was born in",
+         ["the answer to question X was born in", "X was born in"]),
+        # … or before the question.
+        ("Fact: The mother tongue of Danielle Darrieux is",
+         ["Fact: The mother tongue of X is", "The mother tongue of X is"]),
+        ("Moths of North America In Danielle Darrieux's home, they speak",
+         ["Moths of North America In X's home, they speak", "In X's home, they speak"]),
+        ("User: Where was Danielle Darrieux born?\nAssistant:",
+         ["User: Where was X born", "Where was X born"]),
+        ("Q: Where was Danielle Darrieux born?\nA: Danielle Darrieux was born in",
+         ["A: X was born in", "X was born in"]),
+        # Few words are read with what stands before them, and by themselves; a name alone is not.
+        ("They visit their homes. Danielle Darrieux, the",
+         ["They visit their homes. X, the", "X, the"]),
+        ("Speakers of French: Maurice Genevoix. Danielle Darrieux:",
+         ["Speakers of French: Maurice Genevoix. X"]),
+        ("Nobody is named here", []),
+        ("The mother tongue of Danielle Darrieux is French. The capital of Italy is", []),
+    ],
+)  # fmt: skip
+def test_parts_of_the_clause_that_may_be_sentences_follow_it(
+    prompt: str, expected: list[str]
+) -> None:
+    spans = names.find(prompt, SUBJECT)
+    found = clauses(prompt, spans)
+    assert found == expected
+    assert masked_clause(prompt, spans) == (expected[0] if expected else None)
+
+
+def test_a_letter_that_looks_like_the_mask_is_not_taken_for_the_name() -> None:
+    prompt = "Danielle Darrieux, unlike Malcolm X, was born in"
+    assert clauses(prompt, names.find(prompt, SUBJECT)) == ["X, unlike Malcolm X, was born in"]
+
+
+WORDS = ["It", "rained", "The", "of", "X", "in,", "“", "(", "?", ".", "\n", ":", "'s", "<|im_end|>",
+         "Danielle Darrieux", "born", "France"]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=14).map(" ".join))
+def test_every_clause_is_an_end_of_the_first_and_names_the_subject(prompt: str) -> None:
+    found = clauses(prompt, names.find(prompt, SUBJECT))
+    for clause in found:
+        assert found[0].endswith(clause)
+        assert "X" in clause
