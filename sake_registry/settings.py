@@ -8,6 +8,7 @@ misspelt and silently ignored is worse than an error.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import tomllib
 from pathlib import Path, PurePath
@@ -25,7 +26,7 @@ FILE_NAME = "sake.toml"
 PREFIX = "SAKE_"
 log = logging.getLogger(__name__)
 
-METHOD_VERSION = 1
+METHOD_VERSION = 2
 """Not to be set: raised whenever the same input gives other activations, maps, or decisions."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -75,21 +76,64 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class CompileSettings(_Section):
-    """How activations are collected and maps are fitted. All of it is part of an edit's key."""
+def _reg(value: Any) -> float | str:
+    """A number above 0, a share of the targets' variance (`10%`), or `auto`."""
+    text = value.strip() if isinstance(value, str) else value
+    if text == "auto":
+        return "auto"
+    share = isinstance(text, str) and text.endswith("%")
+    number = _number(text.removesuffix("%") if isinstance(text, str) else text)
+    if number is None or number <= 0:
+        raise ValueError("a number above 0, a share like '10%', or 'auto' is expected")
+    return f"{number:g}%" if share else number
 
-    prompts: int = Field(60, ge=4, le=10_000)
+
+def _complement(value: Any) -> float | str:
+    if value == "auto":
+        return "auto"
+    number = _number(value)
+    if number is None or not 0 <= number <= 1:
+        raise ValueError("a number from 0 to 1, or 'auto' is expected")
+    return number
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool):
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+class CompileSettings(_Section):
+    """How activations are collected and maps are fitted. All of it is part of an edit's key.
+
+    `auto` is chosen for each map by how it does on paraphrases held out of its fit.
+    """
+
+    prompts: int = Field(20, ge=4, le=10_000)
     """An edit with fewer prompts is brought to at least this many (paper 4.1: 60)."""
-    sources: Names = Field(["plain"], min_length=1)
-    """What stands for the model before the edit: `plain` prompts, `forced` contexts, or both."""
+    sources: Names = Field(["auto"], min_length=1)
+    """What stands for the model before the edit: `plain` prompts, `forced` contexts, or both;
+    `auto` chooses."""
     targets: Names = Field(["repeat", "twice", "statement", "imagine"], min_length=1)
-    """Target contexts by name, tried in this order until the model says the new object."""
+    """Target contexts by name; of each prompt the one counts in which the model's margin for
+    the new object is largest."""
     keep_failed: bool = False
     """Keep pairs whose target context did not make the model say the new object."""
     min_pairs: int = Field(4, ge=2)
     """An edit of which fewer pairs worked fails."""
-    reg: float = Field(1.0, gt=0)
-    """Regularisation: added to the diagonal of both covariances."""
+    reg: Annotated[float | str, BeforeValidator(_reg)] = "auto"
+    """Regularisation: a number is added to the diagonal of both covariances; `10%` is a share of
+    the targets' mean variance; `auto` chooses among shares."""
+    complement: Annotated[float | str, BeforeValidator(_complement)] = "auto"
+    """How much of what no pair has shown a map keeps (paper: 1)."""
+    whole: bool = True
+    """Steer every token of an object after which the model does not go on by itself."""
+    min_score: Share = 0.8
+    """An edit whose held-out score is lower is built with a warning."""
     solver: Literal["lowrank", "pot", "uniform"] = "lowrank"
     batch_size: int = Field(16, ge=1, le=1024)
     """Texts in one forward pass. Part of the key: in bfloat16 the batch moves activations."""
@@ -104,11 +148,37 @@ class ContextSettings(_Section):
     implication_forced: dict[str, str] = {}
 
 
+THRESHOLDS = {
+    "contrast": 0.62, "euclidean": 4.35, "cosine": 0.68, "mahalanobis": 19.0, "centre": 4.7
+}  # fmt: skip
+"""Where 95 % of questions on a subject's other relations are left alone, all edits loaded
+(docs/decisions/0008-router.md); `centre` where served and left alone are most together."""
+
+
 class RouterSettings(_Section):
     kind: Literal["anchored", "centre"] = "anchored"
-    threshold: float = Field(5.3, gt=0)
-    """Largest distance, in the embedder's space, at which a prompt is in an edit's scope."""
+    metric: Literal["contrast", "euclidean", "cosine", "mahalanobis"] = "contrast"
+    """How an `anchored` router compares questions."""
+    threshold: float | None = Field(None, gt=0)
+    """Largest distance at which a prompt is in an edit's scope; the metric's own if not set
+    (0.62 for `contrast`). `sake calibrate` sets it."""
+    implied_threshold: float | None = Field(None, gt=0)
+    """The same for implications; `threshold` if not set."""
+    last_names: bool = True
+    """A last name alone names a subject if no other edit of the bundle has that name."""
     embedder: str = "minilm"
+
+    @property
+    def bound(self) -> float:
+        """The threshold that applies."""
+        return self.threshold or THRESHOLDS["centre" if self.kind == "centre" else self.metric]
+
+
+class AnswerSettings(_Section):
+    """What is done while the model answers, beside the first token."""
+
+    guard: bool = True
+    """In an answer that an edit has changed, keep the model from returning to the old object."""
 
 
 class TestSettings(_Section):
@@ -154,6 +224,7 @@ class Settings(_Section):
     compile: CompileSettings = CompileSettings()
     contexts: ContextSettings = ContextSettings()
     router: RouterSettings = RouterSettings()
+    answer: AnswerSettings = AnswerSettings()
     test: TestSettings = TestSettings()
     checks: Levels = {}
     """How bad findings are: `SAKE111 = "error"`, `"warning"` or `"off"`, by code."""

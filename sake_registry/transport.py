@@ -26,15 +26,16 @@ if TYPE_CHECKING:
 
 Solver = Literal["lowrank", "pot", "uniform"]
 _IDENTITY = 1e-9
-"""Directions whose λ differs from 1 by less do nothing that float32 could show."""
+"""Directions whose λ differs from κ by less do nothing that float32 could show."""
 
 
 @dataclass(frozen=True)
 class TransportMap:
-    """T(x) = x + shift + Pᵀ-coordinates scaled: the factors of one fitted map.
+    """T(x) = μt + κ (x − μs) + Pᵀ-coordinates scaled: the factors of one fitted map.
 
     `source_mean` and `target_mean` have shape (width,), `basis` (rank, width) with orthonormal
-    rows, `scale` (rank,) holds the λ; `residual` is ‖A Cs A − Ct‖ / ‖Ct‖ (Frobenius, in the
+    rows, `scale` (rank,) holds the λ; `complement` is κ, the scale of every other direction;
+    `residual` is ‖A Cs A − Ct‖ / ‖Ct‖ (Frobenius, in the
     samples' span).
     """
 
@@ -43,6 +44,7 @@ class TransportMap:
     basis: Tensor
     scale: Tensor
     residual: float
+    complement: float = 1.0
 
     def __post_init__(self) -> None:
         (width,) = self.source_mean.shape
@@ -57,6 +59,8 @@ class TransportMap:
             raise ValueError("a factor is not finite")
         if bool((self.scale < 0).any()):
             raise ValueError("a transport map has no negative scale")
+        if not 0 <= self.complement <= 1:
+            raise ValueError(f"the complement's scale lies in 0 to 1, not {self.complement}")
 
     @property
     def rank(self) -> int:
@@ -72,21 +76,30 @@ class TransportMap:
         return replace(self, **{n: getattr(self, n).to(device=device, dtype=dtype) for n in names})
 
 
-def fit(source: Tensor, target: Tensor, reg: float, solver: Solver = "lowrank") -> TransportMap:
+def fit(
+    source: Tensor,
+    target: Tensor,
+    reg: float,
+    solver: Solver = "lowrank",
+    complement: float = 1.0,
+) -> TransportMap:
     """Fit the transport map from source rows to target rows.
 
     Args:
         source: (n, width) activations before the edit.
         target: (m, width) activations after it; n and m may differ.
         reg: added to the diagonal of both covariances, in squared activation units, > 0.
+            `share_of_trace` gives one that does not depend on the model's scale.
         solver: `lowrank` as derived above; `pot` the dense fit of POT (`ot.gaussian`), as a
             reference; `uniform` the mean difference alone (4.4.2), which is λ = 1.
+        complement: κ, the share of what no pair has shown that is kept; for `lowrank` alone.
 
     Returns:
         The map, in float64 on the CPU.
 
     Raises:
-        ValueError: shapes that do not agree, rows that are not finite, fewer than one row.
+        ValueError: shapes that do not agree, rows that are not finite, fewer than one row, a
+            complement that the solver does not know.
     """
     if source.dim() != 2 or target.dim() != 2 or source.shape[1] != target.shape[1]:
         raise ValueError(f"rows do not agree: {tuple(source.shape)} and {tuple(target.shape)}")
@@ -94,6 +107,8 @@ def fit(source: Tensor, target: Tensor, reg: float, solver: Solver = "lowrank") 
         raise ValueError("a distribution needs at least one row")
     if not reg > 0:
         raise ValueError(f"reg must be above 0, not {reg}")
+    if complement != 1 and solver != "lowrank":
+        raise ValueError(f"the solver '{solver}' knows no complement but 1")
     xs, xt = source.double().cpu(), target.double().cpu()
     if not (bool(torch.isfinite(xs).all()) and bool(torch.isfinite(xt).all())):
         raise ValueError("activations are not finite")
@@ -101,25 +116,50 @@ def fit(source: Tensor, target: Tensor, reg: float, solver: Solver = "lowrank") 
     s, t = (xs - ms) / len(xs) ** 0.5, (xt - mt) / len(xt) ** 0.5
     q = torch.linalg.qr(torch.cat((s, t)).T).Q.T
     s, t = s @ q.T, t @ q.T  # coordinates in the span lose nothing: q covers every row
-    if solver == "uniform":
+    source_reg = reg / complement**2 if complement else float("inf")
+    if solver == "uniform" or not complement:
         basis, scale = q[:0], s.new_empty(0)
     elif solver == "pot":
         basis, scale = _pot(xs, xt, reg)
     elif solver == "lowrank":
-        inside, scale = _lowrank(s, t, reg)
+        inside, scale = _lowrank(s, t, source_reg, reg, complement)
         basis = inside @ q
     else:
         raise ValueError(f"no solver '{solver}'")
-    return TransportMap(ms, mt, basis, scale, _residual(s, t, reg, basis @ q.T, scale))
+    residual = _residual(s, t, source_reg, reg, basis @ q.T, scale, complement)
+    return TransportMap(ms, mt, basis, scale, residual, complement)
+
+
+def share_of_trace(target: Tensor, share: float) -> float:
+    """A regularisation that is a share of the targets' mean variance, whatever their scale.
+
+    Args:
+        target: (m, width) activations, m ≥ 2.
+        share: of the mean eigenvalue of their covariance in the directions that they span.
+
+    Returns:
+        `reg` in squared activation units, > 0 also where all targets are one point.
+
+    Raises:
+        ValueError: rows that are not finite.
+    """
+    xt = target.double().cpu()
+    if not bool(torch.isfinite(xt).all()):
+        raise ValueError("activations are not finite")
+    trace = float((xt - xt.mean(0)).pow(2).sum() / len(xt))
+    scale = trace / max(1, min(len(xt) - 1, xt.shape[1]))
+    return max(share * scale, 1e-12 * float(xt.pow(2).mean()), 1e-30)
 
 
 def apply(transport: TransportMap, rows: Tensor) -> Tensor:
     """Map rows (…, width); computed in the factors' dtype, returned in the rows'."""
     x = rows.to(transport.basis.dtype)
     centred = x - transport.source_mean
-    along = (centred @ transport.basis.T) * (transport.scale - 1)
-    moved = x + (transport.target_mean - transport.source_mean) + along @ transport.basis
-    return moved.to(rows.dtype)
+    kept = transport.complement
+    along = (centred @ transport.basis.T) * (transport.scale - kept)
+    # Written as what is added, so that a map that moves nothing leaves a row as it is, to the bit.
+    shift = (transport.target_mean - transport.source_mean) - (1 - kept) * centred
+    return (x + shift + along @ transport.basis).to(rows.dtype)
 
 
 def _powers(sample: Tensor, reg: float, *powers: float) -> list[Tensor]:
@@ -130,16 +170,18 @@ def _powers(sample: Tensor, reg: float, *powers: float) -> list[Tensor]:
     return [(v.T * spectrum**power) @ v for power in powers]
 
 
-def _lowrank(s: Tensor, t: Tensor, reg: float) -> tuple[Tensor, Tensor]:
-    """Eigenvectors (as rows) and eigenvalues of A, where it is not the identity."""
-    half, inverse_half = _powers(s, reg, 0.5, -0.5)
+def _lowrank(
+    s: Tensor, t: Tensor, source_reg: float, reg: float, complement: float
+) -> tuple[Tensor, Tensor]:
+    """Eigenvectors (as rows) and eigenvalues of A, where it is not κ times the identity."""
+    half, inverse_half = _powers(s, source_reg, 0.5, -0.5)
     (target_half,) = _powers(t, reg, 0.5)
     # (Cs^½ Ct Cs^½)^½ = (MᵀM)^½ with M = Ct^½ Cs^½: the polar factor V Σ Vᵀ of M.
     _, sigma, v = torch.linalg.svd(target_half @ half)
     # A = K Kᵀ with K = Cs^-½ V Σ^½, so that λ = singular values of K, squared.
     u, values, _ = torch.linalg.svd((inverse_half @ v.T) * sigma**0.5)
     scale = values**2
-    moving = (scale - 1).abs() > _IDENTITY
+    moving = (scale - complement).abs() > _IDENTITY
     return u.T[moving], scale[moving]
 
 
@@ -154,12 +196,23 @@ def _pot(xs: Tensor, xt: Tensor, reg: float) -> tuple[Tensor, Tensor]:
     return vectors.T[kept].contiguous(), scale[kept].clamp(min=0)
 
 
-def _residual(s: Tensor, t: Tensor, reg: float, basis: Tensor, scale: Tensor) -> float:
+def _residual(
+    s: Tensor,
+    t: Tensor,
+    source_reg: float,
+    reg: float,
+    basis: Tensor,
+    scale: Tensor,
+    complement: float,
+) -> float:
     """‖A Cs A − Ct‖ / ‖Ct‖ in the samples' span, where all arguments are given.
 
-    What is left out, reg·I on the complement, is the same on both sides.
+    What is left out, reg·I on the complement, is the same on both sides. Nothing is transported
+    where κ = 0: the residual is 1 then.
     """
+    if not complement:
+        return 1.0
     eye = torch.eye(s.shape[1], dtype=s.dtype)
-    a = eye + (basis.T * (scale - 1)) @ basis
-    cs, ct = s.T @ s + reg * eye, t.T @ t + reg * eye
+    a = complement * eye + (basis.T * (scale - complement)) @ basis
+    cs, ct = s.T @ s + source_reg * eye, t.T @ t + reg * eye
     return float(torch.linalg.norm(a @ cs @ a - ct) / torch.linalg.norm(ct))

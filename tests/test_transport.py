@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from sake_registry.transport import TransportMap, apply, fit
+from sake_registry.transport import Solver, TransportMap, apply, fit, share_of_trace
 
 REGS = (1e-6, 1e-4, 1e-2, 0.1, 1.0)
+KAPPAS = (0.05, 0.2, 0.6, 1.0)
 
 
 def samples(
@@ -108,6 +109,117 @@ def test_outside_the_samples_the_map_is_a_shift() -> None:
     assert torch.allclose(moved, direction[None], atol=1e-9)
 
 
+def covariance(rows: Tensor, reg: float) -> Tensor:
+    centred = rows - rows.mean(0)
+    return centred.T @ centred / len(rows) + reg * torch.eye(rows.shape[1], dtype=rows.dtype)
+
+
+@pytest.mark.parametrize("kappa", KAPPAS)
+@pytest.mark.parametrize("reg", [0.1, 1.0, 10.0])
+def test_with_a_complement_the_source_is_regularised_by_so_much_more(
+    kappa: float, reg: float
+) -> None:
+    """N(μs, Cs + reg/κ² I) → N(μt, Ct + reg I), by POT on the dense covariances."""
+    source, target = samples(30, 20, 60, outliers=False)
+    transport = fit(source, target, reg, complement=kappa)
+    assert transport.residual <= 1e-9
+    a, b = ot.gaussian.bures_wasserstein_mapping(
+        source.mean(0), target.mean(0), covariance(source, reg / kappa**2), covariance(target, reg)
+    )
+    rows = samples(10, 2, 60, seed=3, outliers=False)[0]
+    expected = rows @ a + b
+    assert float((apply(transport, rows) - expected).norm() / expected.norm()) <= 1e-9
+    single = apply(transport.to(torch.float32), rows.float()).double()
+    assert float((single - expected).norm() / expected.norm()) <= 1e-5
+
+
+@pytest.mark.parametrize("kappa", KAPPAS)
+@pytest.mark.parametrize("reg", REGS)
+def test_with_a_complement_and_outliers_the_covariance_still_arrives(
+    kappa: float, reg: float
+) -> None:
+    source, target = samples(40, 30, 100)
+    transport = fit(source, target, reg, complement=kappa)
+    eye = torch.eye(100, dtype=torch.float64)
+    a = kappa * eye + (transport.basis.T * (transport.scale - kappa)) @ transport.basis
+    ct = covariance(target, reg)
+    residual = torch.linalg.norm(a @ covariance(source, reg / kappa**2) @ a - ct)
+    assert transport.residual <= 1e-9
+    assert float(residual / torch.linalg.norm(ct)) <= 1e-9
+
+
+def test_of_what_no_pair_has_shown_the_complement_is_kept() -> None:
+    source, target = samples(20, 20, 100, outliers=False)
+    transport = fit(source, target, 0.1, complement=0.3)
+    span = torch.linalg.qr(torch.cat((source - source.mean(0), target - target.mean(0))).T).Q
+    direction = torch.randn(100, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    direction -= span @ (span.T @ direction)
+    moved = apply(transport, source[:1] + direction) - apply(transport, source[:1])
+    assert torch.allclose(moved, 0.3 * direction[None], atol=1e-9)
+
+
+def test_a_complement_of_one_is_the_former_map_to_the_bit() -> None:
+    source, target = samples(20, 30, 50)
+    given, usual = fit(source, target, 0.5, complement=1.0), fit(source, target, 0.5)
+    assert torch.equal(apply(given, source), apply(usual, source))
+    still = fit(source, source, 0.5, complement=1.0)
+    assert still.rank == 0
+    for of_map, dtype in (
+        (torch.float64, torch.float64),
+        (torch.float32, torch.float32),
+        (torch.float32, torch.bfloat16),
+    ):
+        rows = (source + 0.123).to(dtype)
+        assert torch.equal(apply(still.to(of_map), rows), rows)
+
+
+def test_a_complement_of_zero_gives_the_targets_mean() -> None:
+    source, target = samples(20, 30, 50)
+    transport = fit(source, target, 1.0, complement=0.0)
+    assert (transport.rank, transport.residual) == (0, 1.0)
+    moved = apply(transport, samples(10, 2, 50, seed=3)[0])
+    assert torch.allclose(moved, target.mean(0).expand_as(moved), atol=1e-9)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    n=st.integers(2, 20),
+    m=st.integers(2, 20),
+    width=st.integers(2, 30),
+    share=st.sampled_from((0.01, 0.1, 1.0)),
+    kappa=st.sampled_from(KAPPAS),
+    factor=st.sampled_from((0.25, 3.0, 100.0)),
+    seed=st.integers(0, 10_000),
+)
+def test_a_share_of_the_trace_does_not_know_the_models_scale(
+    n: int, m: int, width: int, share: float, kappa: float, factor: float, seed: int
+) -> None:
+    source, target = samples(n, m, width, seed, outliers=False)
+    reg, scaled = share_of_trace(target, share), share_of_trace(factor * target, share)
+    assert scaled == pytest.approx(factor**2 * reg, rel=1e-9)
+    own = fit(source, target, reg, complement=kappa)
+    large = fit(factor * source, factor * target, scaled, complement=kappa)
+    rows = samples(5, 1, width, seed + 1, outliers=False)[0]
+    expected = factor * apply(own, rows)
+    assert float((apply(large, factor * rows) - expected).norm() / expected.norm()) <= 1e-7
+
+
+def test_a_share_is_of_the_mean_variance_in_the_directions_there_are() -> None:
+    rows = torch.zeros(4, 10)
+    rows[:, 3] = torch.tensor([1.0, -1.0, 1.0, -1.0])
+    # Four rows span three directions at most; the variance in them is 1 in all.
+    assert share_of_trace(rows, 0.3) == pytest.approx(0.1)
+    alike = torch.full((4, 10), 7.0)
+    reg = share_of_trace(alike, 0.3)
+    assert 0 < reg < 1e-9
+    assert apply(fit(rows, alike, reg), rows).isfinite().all()
+
+
+def test_no_share_is_taken_of_rows_that_are_not_finite() -> None:
+    with pytest.raises(ValueError, match="activations are not finite"):
+        share_of_trace(torch.full((3, 4), torch.inf), 0.1)
+
+
 def test_uniform_is_the_mean_difference() -> None:
     source, target = samples(20, 30, 50)
     transport = fit(source, target, 1.0, "uniform")
@@ -168,6 +280,19 @@ def test_rows_keep_their_dtype_and_leading_shape() -> None:
 def test_wrong_input_is_refused(source: Tensor, target: Tensor, reg: float, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         fit(source, target, reg)
+
+
+@pytest.mark.parametrize("solver", ["pot", "uniform"])
+def test_only_the_exact_solver_knows_a_complement(solver: Solver) -> None:
+    source, target = samples(10, 10, 16)
+    with pytest.raises(ValueError, match=f"'{solver}' knows no complement"):
+        fit(source, target, 1.0, solver, 0.5)
+
+
+@pytest.mark.parametrize("complement", [-0.1, 1.5])
+def test_a_complement_is_a_share(complement: float) -> None:
+    with pytest.raises(ValueError, match="0 to 1"):
+        fit(*samples(10, 10, 16), 1.0, complement=complement)
 
 
 def test_factors_that_do_not_fit_together_are_refused() -> None:

@@ -20,6 +20,7 @@ _COSTS = {
     "maps": "a fit",
     "routes": "embeddings",
     "probe": "a load of the model",
+    "metric": "an embedding of the library of questions",
     "covariance": "a benchmark's statistics",
     "replies": "a benchmark's answers",
     "calibration": "a benchmark's thresholds",
@@ -139,7 +140,7 @@ def _collect(registry: Registry, store: Store, delete: bool, as_json: bool) -> N
         f"{count(len(garbage.models), 'model')}"
     )
     if garbage.other:
-        click.echo(f"kept: {_said(garbage.other)}, not of a compile")
+        click.echo(f"kept: {_said(garbage.other)}, of no edit")
     if garbage.unreached and not delete:
         click.echo("nothing was removed: `sake cache gc --delete` does it", err=True)
 

@@ -60,21 +60,13 @@ def command(
 
     from sake_registry.compiler.plan import make_plan
     from sake_registry.compiler.run import compile_registry
-    from sake_registry.distributions.texts import groups
     from sake_registry.history.provenance import provenance
     from sake_registry.models.loading import locate
     from sake_registry.wording import count
 
     settings = registry.settings
     plan = make_plan(registry, locate(settings), ids, only=only, slim=no_activations)
-    # Sources and targets once each; targets that fail are tried in further contexts.
-    total = sum(
-        2 * len(group.prompts)
-        for planned in plan.edits
-        if planned.edit and planned.action == "build" and planned.id in plan.chosen
-        for group in groups(planned.edit, settings.compile.prompts)
-    )
-    with progress("compiling", total, quiet=as_json) as advance:
+    with progress("compiling", plan.texts(settings), quiet=as_json) as advance:
         result = compile_registry(
             registry,
             ids,

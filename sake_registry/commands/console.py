@@ -76,7 +76,8 @@ def fit_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """`--reg`, `--solver`: another fit, which costs no forward pass."""
     solvers = click.Choice(["lowrank", "pot", "uniform"])
     solver = click.option("--solver", type=solvers, help="How maps are fitted.")
-    return click.option("--reg", type=float, help="Regularisation of the fit.")(solver(function))
+    reg = click.option("--reg", metavar="N|N%|auto", help="Regularisation of the fit.")
+    return reg(solver(function))
 
 
 def fit_settings(options: dict[str, Any]) -> dict[str, Any]:

@@ -80,23 +80,37 @@ def _show(opened: BundleFile, verified: bool) -> None:
     rows = []
     for edit in manifest.edits:
         for group in edit.groups:
-            rows.append(
-                (
-                    edit.id if group is edit.groups[0] else "",
-                    f"{group.old or '(nothing)'} → {group.new}",
-                    f"{group.written}+{group.added}",
-                    f"{group.worked}/{group.written + group.added}",
-                    "+".join(map(str, group.contexts)),
-                    str(group.rank),
-                    f"{group.scale_min:.2f}–{group.scale_max:.2f}",
-                    f"{group.residual:.0e}",
-                    f"{edit.kind} {edit.threshold:g}" if group is edit.groups[0] else "",
+            for step in group.steps:
+                new, first = step is group.steps[0], group is edit.groups[0]
+                rows.append(
+                    (
+                        edit.id if new and first else "",
+                        f"{group.old or '(nothing)'} → {group.new}" if new else "",
+                        f"{group.written}+{group.added}" if new else "",
+                        f"{step.position + 1} of {len(group.tokens)}",
+                        f"{step.worked}/{group.written + group.added}",
+                        "+".join(map(str, group.contexts)) if new else "",
+                        step.sources,
+                        f"{step.reg:.2g}" + (f" ({step.share})" if step.share else ""),
+                        f"{step.complement:g}",
+                        "–" if step.score is None else f"{step.score:.0%}",
+                        str(step.rank),
+                        f"{step.scale_min:.2f}–{step.scale_max:.2f}",
+                        f"{step.residual:.0e}",
+                        f"{edit.kind} {edit.threshold:g}" if new and first else "",
+                    )
                 )
-            )
     table(
-        ("edit", "answer", "prompts", "worked", "by context", "rank", "λ", "residual", "router"),
+        ("edit", "answer", "prompts", "token", "worked", "by context", "sources", "reg", "kept",
+         "held out", "rank", "λ", "residual", "router"),
         rows,
-    )
+    )  # fmt: skip
+    if rows:
+        click.echo(
+            "worked: pairs whose target context made the model say the token; kept: of what no "
+            "pair has shown; held out: prompts left out of the fit after which the map leads to "
+            "the token; a token that is not listed follows by itself"
+        )
     click.echo("every digest verified" if verified else "index verified; --verify reads everything")
     for edit in manifest.edits:
         for text in edit.warnings:

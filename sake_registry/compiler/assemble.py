@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from importlib import metadata
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,10 +15,11 @@ from sake_registry.bundle.format import (
     GroupInfo,
     IdentityInfo,
     Manifest,
+    MetricInfo,
     ModelInfo,
     RouteInfo,
 )
-from sake_registry.bundle.writer import EditPayload, GroupPayload, write_bundle
+from sake_registry.bundle.writer import EditPayload, GroupPayload, MetricPayload, write_bundle
 from sake_registry.models.reading import PROBE_TEXTS
 from sake_registry.models.site import SITE_NAME
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sake_registry.compiler.plan import Plan, PlannedEdit
+    from sake_registry.routing.metric import Metric
     from sake_registry.settings import Settings
     from sake_registry.store import Store
 
@@ -37,6 +40,7 @@ def assemble(
     settings: Settings,
     probe: Tensor,
     architecture: str,
+    metric: Metric,
     provenance: Mapping[str, str | bool | None],
 ) -> Manifest:
     """Write the plan's bundle from the store.
@@ -44,6 +48,7 @@ def assemble(
     Args:
         probe: (8, width) float32 site activations of `PROBE_TEXTS`.
         architecture: the model's class.
+        metric: how the router compares questions.
         provenance: what is recorded beside the keys: git commit, whether the tree was clean.
 
     Raises:
@@ -62,7 +67,8 @@ def assemble(
         site=SITE_NAME,
         width=probe.shape[1],
     )
-    embedder_width = payloads[0].points.shape[1] if payloads else 1
+    # Without an edit there is no point to tell it by; the metric may.
+    embedder_width = payloads[0].points.shape[1] if payloads else len(metric.projection) or 1
     return write_bundle(
         plan.path,
         payloads,
@@ -70,9 +76,17 @@ def assemble(
         partial=plan.partial,
         model=model,
         embedder=EmbedderInfo(name=located.embedder_name, width=embedder_width),
+        metric=MetricPayload(
+            MetricInfo(
+                kind=metric.kind,
+                topics=tuple((topic, len(list(run))) for topic, run in groupby(metric.topics)),
+            ),
+            _float(metric.projection),
+            _float(metric.background),
+        ),
         probe_texts=PROBE_TEXTS,
         probe=probe.numpy(),
-        settings=settings.model_dump(include={"compile", "router"}, mode="json"),
+        settings=settings.model_dump(include={"compile", "router", "answer"}, mode="json"),
         versions=versions(),
         provenance=provenance,
         activations=not plan.slim,
@@ -102,30 +116,36 @@ def payload(planned: PlannedEdit, store: Store) -> EditPayload:
         new=edit.fact.new.all,
         kind=way["kind"],
         threshold=way["threshold"],
+        implied=way["implied"],
+        topics=tuple(way["topics"]),
         routes=tuple(RouteInfo(**route) for route in way["routes"]),
         groups=tuple(GroupInfo(**group) for group in fitted["groups"]),
         warnings=tuple(fitted["warnings"]),
         valid_from=edit.lifecycle.valid_from,
         valid_until=edit.lifecycle.valid_until,
     )
+    factors = ("source_mean", "target_mean", "basis", "scale")
     payloads = [
         GroupPayload(
-            maps={
-                n: _float(maps[f"{g}.{n}"])
-                for n in ("source_mean", "target_mean", "basis", "scale")
-            },
+            maps=[
+                {name: _float(maps[f"{g}.{s}.{name}"]) for name in factors}
+                for s in range(len(group.steps))
+            ],
             activations=_activations(rows, number),
         )
-        for g, number in enumerate(fitted["kept"])
+        for g, (number, group) in enumerate(zip(fitted["kept"], info.groups, strict=True))
     ]
     return EditPayload(info, payloads, _float(routes["points"]))
 
 
 def _activations(rows: dict[str, Tensor], group: int) -> dict[str, Any]:
+    """A group's activations as a bundle stacks them: a row for each pair and step."""
+    steps = rows[f"{group}.plain"].shape[1]
     return {
-        **{n: _float(rows[f"{group}.{n}"]) for n in ("plain", "forced", "target")},
-        "worked": rows[f"{group}.worked"].numpy().astype("|u1"),
-        "context": rows[f"{group}.context"].numpy().astype("<i2"),
+        **{n: _float(rows[f"{group}.{n}"].flatten(0, 1)) for n in ("plain", "target")},
+        "forced": _float(rows[f"{group}.forced"]),
+        "worked": (rows[f"{group}.margin"] > 0).flatten().numpy().astype("|u1"),
+        "context": rows[f"{group}.context"].repeat_interleave(steps).numpy().astype("<i2"),
     }
 
 

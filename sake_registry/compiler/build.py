@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sake_registry import transport
-from sake_registry.distributions.extract import GroupActivations, collect, object_token
+from sake_registry.compiler.choosing import Choice, Rows, choose, recipes
+from sake_registry.distributions.extract import GroupActivations, collect, margins, object_tokens
 from sake_registry.distributions.texts import Group, groups
 from sake_registry.errors import BuildError
-from sake_registry.routing.entries import anchored_texts, centre_texts
+from sake_registry.routing.entries import anchored_texts, centre_texts, own_topics
 from sake_registry.wording import shorten
 
 if TYPE_CHECKING:
@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from sake_registry.models.embedder import Embedder
     from sake_registry.models.loading import LoadedModel
     from sake_registry.models.site import Site
+    from sake_registry.routing.metric import Embed, Metric
     from sake_registry.settings import Settings
     from sake_registry.store import Store
+    from sake_registry.transport import TransportMap
 
 LOW_HIT_RATE = 0.5
 
@@ -40,6 +42,7 @@ class Workshop:
     contexts: Contexts
     load: Callable[[], tuple[LoadedModel, Site]]
     embedder: Callable[[], Embedder]
+    metric: Callable[[], Metric]
     progress: Callable[[int], None] = lambda n: None
     texts_run: int = 0
 
@@ -59,13 +62,14 @@ def build(edit: Edit, keys: EditKeys, shop: Workshop) -> None:
     parts = groups(edit, shop.settings.compile.prompts)
     activations = _activations(parts, keys.activations, shop)
     if shop.store.get("maps", keys.maps) is None:
-        tensors, note = fit_groups(edit, parts, activations.rows, shop.settings)
+        tensors, note = fit_groups(edit, parts, activations.rows, shop.settings, shop.load()[1])
         note["warnings"] += activations.warnings
         shop.store.put("maps", keys.maps, tensors, note)
     if shop.store.get("routes", keys.edit) is None:
         stored = shop.store.get("maps", keys.maps)
         assert stored is not None
-        points, note = route(edit, parts, stored[1]["kept"], shop.settings, shop.embedder())
+        kept, embed = stored[1]["kept"], shop.embedder().embed
+        points, note = route(edit, parts, kept, shop.settings, embed, shop.metric())
         shop.store.put("routes", keys.edit, {"points": points}, note)
 
 
@@ -79,48 +83,63 @@ def _activations(parts: tuple[Group, ...], key: str, shop: Workshop) -> _Found:
     stored = shop.store.get("activations", key)
     if stored is None:
         loaded, site = shop.load()
-        batch = shop.settings.compile.batch_size
-        rows = collect(parts, loaded, site, shop.contexts, batch, shop.ran)
+        compile_ = shop.settings.compile
+        rows = collect(
+            parts, loaded, site, shop.contexts, compile_.batch_size,
+            whole=compile_.whole, progress=shop.ran,
+        )  # fmt: skip
         tensors = {
-            f"{g}.{name}": getattr(group, name)
-            for g, group in enumerate(rows)
-            for name in ("plain", "forced", "target", "worked", "context")
-        }
-        note = {"warnings": _token_warnings(parts, loaded.tokenizer)}
+            f"{g}.{name}": getattr(group, name) for g, group in enumerate(rows) for name in _TENSORS
+        } | {f"{g}.tokens": torch.tensor(group.tokens) for g, group in enumerate(rows)}
+        note = {"warnings": _token_warnings(parts, loaded.tokenizer, whole=compile_.whole)}
         shop.store.put("activations", key, tensors, note)
         stored = tensors, note
     tensors, note = stored
     return _Found(unpack(tensors), note["warnings"])
 
 
+_TENSORS = ("plain", "forced", "target", "margin", "context")
+
+
 def unpack(tensors: dict[str, Tensor]) -> list[GroupActivations]:
     """The groups of an activations object."""
     number = len({name.partition(".")[0] for name in tensors})
-    names = ("plain", "forced", "target", "worked", "context")
-    return [GroupActivations(**{n: tensors[f"{g}.{n}"] for n in names}) for g in range(number)]
+    return [
+        GroupActivations(
+            tokens=tuple(tensors[f"{g}.tokens"].tolist()),
+            **{name: tensors[f"{g}.{name}"] for name in _TENSORS},
+        )
+        for g in range(number)
+    ]
 
 
-def _token_warnings(parts: tuple[Group, ...], tokenizer: Any) -> list[str]:
+def _token_warnings(parts: tuple[Group, ...], tokenizer: Any, *, whole: bool) -> list[str]:
     found = []
     for group in parts:
-        if group.old is not None:
+        if group.old is not None and not whole:
             prompt = group.prompts[0]
-            first = {object_token(tokenizer, prompt, o) for o in (group.old, group.new)}
+            first = {object_tokens(tokenizer, prompt, o)[1][0] for o in (group.old, group.new)}
             if len(first) == 1:
                 found.append(
                     f"'{group.old}' and '{group.new}' begin with the same token, and only the "
-                    "first token is steered: the answer may stay as it is"
+                    "first token is steered: the answer may stay as it is (compile.whole = true "
+                    "steers the others)"
                 )
     return found
 
 
 def fit_groups(
-    edit: Edit, parts: tuple[Group, ...], rows: list[GroupActivations], settings: Settings
+    edit: Edit,
+    parts: tuple[Group, ...],
+    rows: list[GroupActivations],
+    settings: Settings,
+    site: Site,
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Fit a map for each group: the factors (float32), and a note on what was fitted.
+    """Fit the maps of each group: the factors (float32), and a note on what was fitted.
 
-    The fact's group must have enough pairs that worked; an implication that has not is left as
-    it is, with a warning.
+    A group has a map for its object's first token, and one for each later token after which the
+    unedited model does not go on by itself. The fact's group must have enough pairs that worked;
+    an implication that has not is left as it is, with a warning.
 
     Raises:
         BuildError: too few of the fact's pairs worked, or no map can be fitted to them.
@@ -131,11 +150,11 @@ def fit_groups(
     kept: list[int] = []
     warnings: list[str] = []
     for number, (group, activations) in enumerate(zip(parts, rows, strict=True)):
-        worked = activations.worked
+        worked = activations.worked[:, 0]
         hits, total = int(worked.sum()), len(worked)
         if hits < chosen.min_pairs and not chosen.keep_failed:
             message = (
-                f"{edit.id}: the model said '{group.new}' in only {hits} of {total} target "
+                f"{edit.id}: the model says '{group.new}' in only {hits} of {total} target "
                 f"contexts, {chosen.min_pairs} are needed ('{shorten(group.prompts[0])}' …)"
             )
             hint = (
@@ -147,68 +166,155 @@ def fit_groups(
             warnings.append(f"{message.removeprefix(edit.id + ': ')}: left as it is")
             continue
         if hits < LOW_HIT_RATE * total:
-            warnings.append(f"the model said '{group.new}' in {hits} of {total} target contexts")
-        use = torch.ones_like(worked) if chosen.keep_failed else worked
-        source = [activations.plain[use]] if "plain" in chosen.sources else []
-        if "forced" in chosen.sources and len(activations.forced):
-            source.append(activations.forced[use.repeat(len(activations.forced) // total)])
-        # With forced sources alone, a fact without an old object has only its plain prompts.
-        source = source or [activations.plain[use]]
-        try:
-            fitted = transport.fit(
-                torch.cat(source), activations.target[use], chosen.reg, chosen.solver
+            warnings.append(
+                f"the model says '{group.new}' in {hits} of {total} target contexts: add prompts "
+                "that end right before it, or write it as the model does"
             )
-            single = fitted.to(torch.float32)
-        except (ValueError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]
-            raise BuildError(
-                f"{edit.id}: no map to '{group.new}' can be fitted: {error}",
-                hint="another dtype: --dtype bfloat16 or float32 (float16 may overflow)",
-            ) from error
-        g = len(kept)
-        for name in ("source_mean", "target_mean", "basis", "scale"):
-            tensors[f"{g}.{name}"] = getattr(single, name).contiguous()
+        steps: list[dict[str, Any]] = []
+        goes_on = _goes_on(activations, site)
+        for position in range(len(activations.tokens)):
+            if position and goes_on[position - 1] == 1:
+                continue
+            step = _fit_step(edit, group, activations, position, settings, site)
+            if step is None:
+                warnings.append(
+                    f"'{group.new}': no context makes the model say its token "
+                    f"{position + 1} of {len(activations.tokens)}: the answer may break off there"
+                )
+                break
+            fitted, info = step
+            name = f"{len(kept)}.{len(steps)}"
+            for factor in ("source_mean", "target_mean", "basis", "scale"):
+                tensors[f"{name}.{factor}"] = getattr(fitted, factor).contiguous()
+            steps.append(info)
+        score = min((s["score"] for s in steps if s["score"] is not None), default=None)
+        if score is not None and score < chosen.min_score:
+            warnings.append(
+                f"'{group.new}' follows only {score:.0%} of the prompts held out of the fit "
+                f"(compile.min_score {chosen.min_score:.0%}): add prompts in other wordings"
+            )
         kept.append(number)
-        used = activations.context[use].tolist()
+        used = activations.context[worked | chosen.keep_failed].tolist()
         infos.append(
             {
                 "kind": group.kind,
                 "old": group.old,
                 "new": group.new,
+                "tokens": list(activations.tokens),
                 "written": group.written,
                 "added": group.added,
                 "worked": hits,
-                "used": int(use.sum()),
                 "contexts": [used.count(i) for i in range(max(used) + 1)],
-                "rank": fitted.rank,
-                "scale_min": float(fitted.scale.min()) if fitted.rank else 1.0,
-                "scale_max": float(fitted.scale.max()) if fitted.rank else 1.0,
-                "residual": fitted.residual,
-                "reg": chosen.reg,
-                "solver": chosen.solver,
+                "goes_on": [round(share, 6) for share in goes_on],
+                "steps": steps,
             }
         )
     return tensors, {"groups": infos, "kept": kept, "warnings": warnings}
 
 
+def _goes_on(activations: GroupActivations, site: Site) -> list[float]:
+    """After how many prompts the unedited model says each later token of the object by itself."""
+    n = len(activations.plain)
+    device = next(site.model.parameters()).device
+    return [
+        float(
+            (
+                margins(
+                    site,
+                    activations.plain[:, position].to(device),
+                    torch.full((n,), activations.tokens[position], device=device),
+                )
+                > 0
+            )
+            .float()
+            .mean()
+        )
+        for position in range(1, len(activations.tokens))
+    ]
+
+
+def _fit_step(
+    edit: Edit,
+    group: Group,
+    activations: GroupActivations,
+    position: int,
+    settings: Settings,
+    site: Site,
+) -> tuple[TransportMap, dict[str, Any]] | None:
+    """The map before one token of the object, and what is noted of it; None if no pair works."""
+    chosen = settings.compile
+    worked = activations.worked[:, position]
+    use = torch.ones_like(worked) if chosen.keep_failed else worked
+    if not use.any():
+        return None
+    rows = Rows(
+        plain=activations.plain[:, position],
+        # A model that was forced to the old object is not there after the new one's first token.
+        forced=activations.forced if not position else activations.forced[:0],
+        target=activations.target[:, position],
+        worked=use,
+        stems=torch.tensor(group.stem_of),
+    )
+    try:
+        among = recipes(chosen, forced=len(rows.forced) > 0)
+        choice: Choice = choose(rows, activations.tokens[position], among, site)
+        fitted, reg = rows.fit(choice.recipe, use)
+        single = fitted.to(torch.float32)
+    except (ValueError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]
+        raise BuildError(
+            f"{edit.id}: no map to '{group.new}' can be fitted: {error}",
+            hint="another dtype: --dtype bfloat16 or float32 (float16 may overflow)",
+        ) from error
+    recipe = choice.recipe
+    return single, {
+        "position": position,
+        "worked": int(worked.sum()),
+        "used": int(use.sum()),
+        "sources": "+".join(recipe.sources),
+        "reg": reg,
+        "share": recipe.reg if isinstance(recipe.reg, str) else None,
+        "complement": recipe.complement,
+        "solver": recipe.solver,
+        "score": choice.score,
+        "margin": choice.margin,
+        "rank": fitted.rank,
+        "scale_min": float(fitted.scale.min()) if fitted.rank else recipe.complement,
+        "scale_max": float(fitted.scale.max()) if fitted.rank else recipe.complement,
+        "residual": fitted.residual,
+    }
+
+
 def route(
-    edit: Edit, parts: tuple[Group, ...], kept: list[int], settings: Settings, embedder: Embedder
+    edit: Edit,
+    parts: tuple[Group, ...],
+    kept: list[int],
+    settings: Settings,
+    embed: Embed,
+    metric: Metric,
 ) -> tuple[Tensor, dict[str, Any]]:
     """Router points of an edit, (points, embedder's width), and its routes as plain values."""
     kind = edit.scope.router or settings.router.kind
     groups_kept = [parts[number] for number in kept]
+    topics: tuple[str, ...] = ()
     if kind == "centre":
         routes, texts = centre_texts([group.prompts for group in groups_kept])
-        points = torch.stack([embedder.embed(t).mean(0) for t in texts])
+        points = torch.stack([embed(t).mean(0) for t in texts])
     else:
         unchanged = [edit.fill(u.prompt) for u in edit.unchanged]
         stems = [group.stems for group in groups_kept]
         routes, flat = anchored_texts(edit.fact.subject.all, stems, unchanged)
-        points = embedder.embed(flat)
+        points = embed(flat)
+        topics = own_topics(routes, points, edit.fact.relation.text, embed, metric)
     return points, {
         "kind": kind,
-        "threshold": edit.scope.threshold or settings.router.threshold,
+        "threshold": edit.scope.threshold or settings.router.bound,
+        "implied": None if edit.scope.threshold else settings.router.implied_threshold,
+        "topics": list(topics),
         "routes": [
-            {"group": r.group, "names": list(r.names), "need": r.need, "rows": r.rows}
+            {
+                "group": r.group, "names": list(r.names), "need": r.need, "rows": r.rows,
+                "ends": list(r.ends),
+            }
             for r in routes
         ],
-    }
+    }  # fmt: skip

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from sake_registry.bundle.format import SUFFIX
 from sake_registry.bundle.reader import BundleFile
 from sake_registry.distributions import contexts
+from sake_registry.distributions.texts import groups
 from sake_registry.edits.keys import EditKeys, bundle_key, edit_keys
 from sake_registry.errors import BundleFormatError, InputError
 from sake_registry.store import Store
@@ -77,6 +78,16 @@ class Plan:
         members = [p.edit for p in edits if p.edit]
         current = _is_current(path, members, partial=self.partial)
         return replace(self, edits=edits, key=key, path=path, current=current)
+
+    def texts(self, settings: Settings) -> int:
+        """How many texts building will run through the model."""
+        chosen = contexts.choose(settings)
+        return sum(
+            chosen.texts(group)
+            for planned in self.edits
+            if planned.edit and planned.action == "build" and planned.id in self.chosen
+            for group in groups(planned.edit, settings.compile.prompts)
+        )
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -170,12 +181,25 @@ def key_settings(settings: Settings) -> dict[str, dict[str, Any]]:
         "extraction": {
             "prompts": compile_.prompts,
             "batch_size": compile_.batch_size,
+            "whole": compile_.whole,
             "contexts": asdict(contexts.choose(settings)),
         },
         "fit": compile_.model_dump(
-            include={"reg", "solver", "keep_failed", "min_pairs", "sources"}
+            include={
+                "reg",
+                "complement",
+                "solver",
+                "keep_failed",
+                "min_pairs",
+                "min_score",
+                "sources",
+            }
         ),
-        "routing": settings.router.model_dump(include={"kind", "threshold"}),
+        "routing": {
+            **settings.router.model_dump(exclude={"embedder"}),
+            "threshold": settings.router.bound,
+            **settings.answer.model_dump(),
+        },
     }
 
 

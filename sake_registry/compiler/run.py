@@ -20,6 +20,8 @@ from sake_registry.models.embedder import Embedder
 from sake_registry.models.loading import LoadedModel, load, locate
 from sake_registry.models.reading import PROBE_TEXTS, prove, read_probe
 from sake_registry.models.site import Site
+from sake_registry.routing.metric import Metric, MetricKind, learn
+from sake_registry.settings import METHOD_VERSION
 from sake_registry.store import Store
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
     from sake_registry.bundle.format import Manifest
     from sake_registry.edits.registry import Registry
+    from sake_registry.routing.metric import Embed
 
 log = logging.getLogger(__name__)
 
@@ -151,8 +154,9 @@ def compile_registry(
         sound = not result.failures or (keep_going and any(p.edit for p in plan.edits))
         if sound and not result.missing:
             probe, architecture = bench.probe()
+            metric = bench.metric()
             result.manifest = assemble(
-                plan, store, registry.settings, probe, architecture, provenance or {}
+                plan, store, registry.settings, probe, architecture, metric, provenance or {}
             )
             result.bundle = plan.path
     result.seconds = time.monotonic() - started
@@ -164,6 +168,36 @@ def probe_key(model: ModelIdentity) -> str:
     return digest(["probe", model.hash, model.dtype, PROBE_TEXTS])
 
 
+def metric_of(kind: MetricKind, embedder: str, embed: Embed, store: Store) -> Metric:
+    """The metric of a kind for an embedder (its hash), from the store or learnt now.
+
+    Raises:
+        StorageError: the store cannot be written.
+    """
+    key = metric_key(kind, embedder)
+    stored = store.get("metric", key)
+    if stored is None:
+        metric = learn(embed, kind)
+        tensors = {"projection": metric.projection, "background": metric.background}
+        if metric.labels is not None:
+            tensors["labels"] = metric.labels
+        store.put("metric", key, tensors, list(metric.topics))
+        return metric
+    tensors, topics = stored
+    return Metric(
+        kind=kind,
+        projection=tensors["projection"],
+        background=tensors["background"],
+        topics=tuple(topics),
+        labels=tensors.get("labels"),
+    )
+
+
+def metric_key(kind: MetricKind, embedder: str) -> str:
+    """The key of a metric in the store; the library that it is learnt from is the method's."""
+    return digest(["metric", METHOD_VERSION, kind, embedder])
+
+
 class _Bench:
     """The model and the embedder for one run, loaded when first needed, released at the end."""
 
@@ -171,12 +205,14 @@ class _Bench:
         self._plan, self._registry, self._store = plan, registry, store
         self._loaded: tuple[LoadedModel, Site] | None = None
         self._embedder: Embedder | None = None
+        self._metric: Metric | None = None
         self.shop = Workshop(
             settings=registry.settings,
             store=store,
             contexts=contexts.choose(registry.settings),
             load=self.load,
             embedder=self.embedder,
+            metric=self.metric,
         )
 
     def __enter__(self) -> _Bench:
@@ -198,6 +234,17 @@ class _Bench:
     def embedder(self) -> Embedder:
         self._embedder = self._embedder or Embedder(self._plan.located.embedder_folder)
         return self._embedder
+
+    def metric(self) -> Metric:
+        """How the router compares questions: learnt once for an embedder, then kept."""
+        if self._metric is None:
+            self._metric = metric_of(
+                self._registry.settings.router.metric,
+                self._plan.located.identity.embedder,
+                lambda texts: self.embedder().embed(texts),
+                self._store,
+            )
+        return self._metric
 
     def probe(self) -> tuple[Tensor, str]:
         """Site activations of the probe texts, and the model's class: once per model and dtype."""

@@ -16,6 +16,7 @@ from sake_registry.errors import SettingsError
 from sake_registry.wording import did_you_mean
 
 if TYPE_CHECKING:
+    from sake_registry.distributions.texts import Group
     from sake_registry.settings import Settings
 
 Kind = Literal["target", "forced", "implication_target", "implication_forced"]
@@ -52,12 +53,26 @@ _FIELDS = {"{prompt}", "{old}", "{new}", "{fact}"}
 
 @dataclass(frozen=True)
 class Contexts:
-    """The templates in use, each kind in the order in which its templates are tried."""
+    """The templates in use; of equally good ones the earlier counts."""
 
     target: tuple[str, ...]
     forced: tuple[str, ...]
     implication_target: tuple[str, ...]
     implication_forced: tuple[str, ...]
+
+    def of(self, group: Group, kind: Literal["target", "forced"]) -> tuple[str, ...]:
+        """The templates for a group's prompts."""
+        templates: tuple[str, ...] = getattr(
+            self, kind if group.kind == "fact" else f"implication_{kind}"
+        )
+        return templates
+
+    def texts(self, group: Group) -> int:
+        """How many texts a group is run in: plain, forced, and in each target context."""
+        forced = self.of(group, "forced") if group.old is not None else ()
+        # Without an old object, what names it is left out.
+        target = [t for t in self.of(group, "target") if group.old is not None or "{old}" not in t]
+        return len(group.prompts) * (1 + len(forced) + len(target))
 
 
 def choose(settings: Settings) -> Contexts:
@@ -84,19 +99,24 @@ def choose(settings: Settings) -> Contexts:
                 hint=did_you_mean(name, table["target"]),
             )
         targets.append(table["target"][name])
-    forced = "forced" in settings.compile.sources
-    unknown_sources = set(settings.compile.sources) - {"plain", "forced"}
+    forced = not {"forced", "auto"}.isdisjoint(settings.compile.sources)
+    unknown_sources = set(settings.compile.sources) - {"plain", "forced", "auto"}
     if unknown_sources:
         raise SettingsError(
             f"compile.sources: '{min(unknown_sources)}' is no kind of source",
-            hint="plain, forced, or both",
+            hint="plain, forced, or both; or auto",
+        )
+    if "auto" in settings.compile.sources and len(settings.compile.sources) > 1:
+        raise SettingsError(
+            "compile.sources: 'auto' stands alone: it chooses among the others",
+            hint='sources = ["auto"], or a list of plain and forced',
         )
     return Contexts(
         target=tuple(targets),
         forced=tuple(table["forced"].values()) if forced else (),
         # The stated answer of an implication may be forced like any object, where the model
-        # does not draw the conclusion itself.
-        implication_target=(*table["implication_target"].values(), *targets),
+        # does not draw the conclusion itself. Two of those contexts: every one is run.
+        implication_target=(*table["implication_target"].values(), *targets[:2]),
         implication_forced=tuple(table["implication_forced"].values()) if forced else (),
     )
 

@@ -3,6 +3,9 @@
 Guarantees (DESIGN, invariant 5): a forward batch holds texts of one edit only, sorted by length
 in a fixed order, padded on the right; the same edit gives the same batches, whatever else is
 compiled. The last position is taken from the attention mask, not from the padding side.
+
+A text is read together with the object that should follow: a causal model's state before the
+object does not see it, and one pass gives the states before each of the object's tokens.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sake_registry.distributions.contexts import Contexts, fill
-from sake_registry.models.reading import read_last
+from sake_registry.models.reading import read_tails
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,42 +27,77 @@ if TYPE_CHECKING:
     from sake_registry.models.loading import LoadedModel
     from sake_registry.models.site import Site
 
+MOST_STEPS = 12
+"""Tokens of an object that are looked at: after so many, a model goes on or has lost the way."""
+
 
 @dataclass(frozen=True)
 class GroupActivations:
     """Site activations of one group of n prompts, float32 on the CPU.
 
-    `plain` and `target` have shape (n, width), `forced` (k·n, width) with the prompts in each of
-    k forced contexts one after the other. `worked` says of each pair whether the unedited model
-    said the new object next in its target context, `context` which context that was (the last
-    one tried where none worked).
+    `plain` and `target` have shape (n, steps, width): the state before each of the object's
+    `tokens`, the ones before it given. `forced` is (k·n, width), with the prompts in each of k
+    forced contexts one after the other, before the first token only. `margin` (n, steps) is how
+    much more the unedited model gives the token than any other in the pair's target context, in
+    its logits; `context` (n,) which context that was.
     """
 
+    tokens: tuple[int, ...]
     plain: Tensor
     forced: Tensor
     target: Tensor
-    worked: Tensor
+    margin: Tensor
     context: Tensor
 
     def __post_init__(self) -> None:
-        n, width = self.plain.shape
-        if self.target.shape != (n, width):
-            raise ValueError(f"target has shape {tuple(self.target.shape)}, not {(n, width)}")
+        n, steps, width = self.plain.shape
+        if steps != len(self.tokens) or self.target.shape != self.plain.shape:
+            raise ValueError(
+                f"target has shape {tuple(self.target.shape)}, plain {tuple(self.plain.shape)}, "
+                f"for {len(self.tokens)} tokens"
+            )
         if self.forced.dim() != 2 or self.forced.shape[1] != width or len(self.forced) % n:
             raise ValueError(f"forced has shape {tuple(self.forced.shape)}, not (k·{n}, {width})")
-        if self.worked.shape != (n,) or self.context.shape != (n,):
-            raise ValueError("one mark per pair is needed")
+        if self.margin.shape != (n, steps) or self.context.shape != (n,):
+            raise ValueError("one margin per pair and step, and one context per pair, are needed")
+
+    @property
+    def worked(self) -> Tensor:
+        """(n, steps): whether the unedited model says the token next in the target context."""
+        return self.margin > 0
+
+
+def object_tokens(tokenizer: Any, prompt: str, answer: str) -> tuple[list[int], list[int]]:
+    """Token ids of a prompt, and of `answer` after it, in their joint text (invariant 11)."""
+    alone = list(tokenizer(prompt, add_special_tokens=True).input_ids)
+    joint = list(tokenizer(f"{prompt} {answer}", add_special_tokens=True).input_ids)
+    shared = 0
+    while shared < min(len(alone), len(joint)) and alone[shared] == joint[shared]:
+        shared += 1
+    # Tokenizers that close a text with a special token do so behind the object as well.
+    closing = alone[shared:]
+    ends = len(joint) - len(closing) if closing and joint[-len(closing) :] == closing else None
+    tokens = joint[shared:ends]
+    return joint[:shared], tokens or joint[-1:]
 
 
 def object_token(tokenizer: Any, prompt: str, answer: str) -> int:
     """The first token of `answer` after `prompt`, in their joint text (invariant 11)."""
-    alone = tokenizer(prompt, add_special_tokens=True).input_ids
-    joint = tokenizer(f"{prompt} {answer}", add_special_tokens=True).input_ids
-    shared = 0
-    while shared < min(len(alone), len(joint)) and alone[shared] == joint[shared]:
-        shared += 1
-    # Tokenizers that close a text with a special token differ there already.
-    return int(joint[min(shared, len(joint) - 1)])
+    return object_tokens(tokenizer, prompt, answer)[1][0]
+
+
+@torch.no_grad()
+def margins(site: Site, hidden: Tensor, tokens: Tensor) -> Tensor:
+    """How much more the model gives a token than any other, in logits; above 0 it says it.
+
+    Args:
+        hidden: (rows, width) site activations, as the model has them or as a map left them.
+        tokens: (rows,) token ids.
+    """
+    dtype = next(site.model.parameters()).dtype
+    logits = site.logits(hidden.to(dtype)).float()
+    own = logits.gather(-1, tokens[:, None])
+    return (own - logits.scatter(-1, tokens[:, None], float("-inf")).amax(-1, keepdim=True))[:, 0]
 
 
 @torch.inference_mode()
@@ -69,80 +107,81 @@ def collect(
     site: Site,
     contexts: Contexts,
     batch_size: int,
+    *,
+    whole: bool = True,
     progress: Callable[[int], None] = lambda n: None,
 ) -> list[GroupActivations]:
-    """Activations of an edit's groups: sources once, targets in one context after the other.
+    """Activations of an edit's groups: of each prompt plain, forced, and in its best target
+    context.
 
-    A prompt whose target context fails to make the model say the new object is tried in the
-    next context; the ones that worked are not run again.
+    The best one is that in which the unedited model says most of the object's tokens, and of
+    those the one in which its smallest margin is largest.
+
+    Args:
+        whole: look at every token of an object, and not only at the first.
     """
     tokenizer = loaded.tokenizer
-
-    def read(texts: list[str]) -> Tensor:
-        return read_last(site, tokenizer, texts, batch_size, progress)
-
-    plain = [list(group.prompts) for group in groups]
-    forced = [
-        [
-            text
-            for template in _of(contexts, group, "forced")
-            for prompt in group.prompts
-            if (text := _fill(template, group, prompt, fact=group.fact_old)) is not None
-        ]
-        if group.old is not None
-        else []
-        for group in groups
+    steps = MOST_STEPS if whole else 1
+    tokens = [
+        tuple(object_tokens(tokenizer, group.prompts[0], group.new)[1][:steps]) for group in groups
     ]
-    parts = [*plain, *forced]
-    texts = [text for part in parts for text in part]
-    sources = torch.split(read(texts), [len(part) for part in parts])
 
-    pending = [(g, i) for g, group in enumerate(groups) for i in range(len(group.prompts))]
-    rows = {member: sources[member[0]][member[1]] for member in pending}
-    worked = dict.fromkeys(pending, False)
-    used = dict.fromkeys(pending, -1)
-    rounds = max(len(_of(contexts, group, "target")) for group in groups)
+    def read(members: Sequence[tuple[int, str]], *, first: bool = False) -> list[Tensor]:
+        """States before the object's tokens (the first one's alone if `first`), by text."""
+        rows, tails = [], []
+        for g, text in members:
+            before, _ = object_tokens(tokenizer, text, groups[g].new)
+            rows.append(before + list(tokens[g][: 0 if first else -1]))
+            tails.append(1 if first else len(tokens[g]))
+        return read_tails(site, tokenizer, rows, tails, batch_size, progress)
+
+    forced = [
+        (g, text)
+        for g, group in enumerate(groups)
+        for template in contexts.of(group, "forced")
+        if group.old is not None
+        for prompt in group.prompts
+        if (text := _fill(template, group, prompt, fact=group.fact_old)) is not None
+    ]
+    of_forced = read(forced, first=True) if forced else []
+    pairs = [(g, prompt) for g, group in enumerate(groups) for prompt in group.prompts]
+    plain = read(pairs)
+    rounds = max(len(contexts.of(group, "target")) for group in groups)
+    best: dict[int, tuple[tuple[int, float], Tensor, Tensor, int]] = {}
     for number in range(rounds):
-        texts, members = [], []
-        for g, i in pending:
-            templates = _of(contexts, groups[g], "target")
+        members, places = [], []
+        for place, (g, prompt) in enumerate(pairs):
+            templates = contexts.of(groups[g], "target")
             if number < len(templates):
-                prompt = groups[g].prompts[i]
                 text = _fill(templates[number], groups[g], prompt, fact=groups[g].fact_new)
                 if text is not None:
-                    texts.append(text)
-                    members.append((g, i))
-        if not texts:
-            continue
-        hidden = read(texts)
-        answers = site.head(hidden).argmax(-1).tolist()
-        for member, text, row, answer in zip(members, texts, hidden, answers, strict=True):
-            rows[member], used[member] = row, number
-            worked[member] = answer == object_token(tokenizer, text, groups[member[0]].new)
-        pending = [member for member in pending if not worked[member]]
-        if not pending:
-            break
+                    members.append((g, text))
+                    places.append(place)
+        found = read(members) if members else []
+        for (g, _), place, rows in zip(members, places, found, strict=True):
+            wanted = torch.tensor(tokens[g], device=rows.device)
+            margin = margins(site, rows, wanted).cpu()
+            fails = (margin <= 0).nonzero()
+            rank = int(fails[0]) if len(fails) else len(margin), float(margin.min())
+            if place not in best or rank > best[place][0]:
+                best[place] = rank, _float(rows), margin, number
 
-    found = []
-    for g, group in enumerate(groups):
-        members = [(g, i) for i in range(len(group.prompts))]
-        found.append(
+    result = []
+    for g in range(len(groups)):
+        mine = [place for place, (other, _) in enumerate(pairs) if other == g]
+        width = plain[mine[0]].shape[1]
+        own = [row for (other, _), row in zip(forced, of_forced, strict=True) if other == g]
+        result.append(
             GroupActivations(
-                plain=_float(sources[g]),
-                forced=_float(sources[len(groups) + g]),
-                target=_float(torch.stack([rows[member] for member in members])),
-                worked=torch.tensor([worked[member] for member in members]),
-                context=torch.tensor([used[member] for member in members]),
+                tokens=tokens[g],
+                plain=_float(torch.stack([plain[place] for place in mine])),
+                forced=_float(torch.cat(own)) if own else torch.empty(0, width),
+                target=torch.stack([best[place][1] for place in mine]),
+                margin=torch.stack([best[place][2] for place in mine]),
+                context=torch.tensor([best[place][3] for place in mine]),
             )
         )
-    return found
-
-
-def _of(contexts: Contexts, group: Group, kind: str) -> tuple[str, ...]:
-    templates: tuple[str, ...] = getattr(
-        contexts, kind if group.kind == "fact" else f"implication_{kind}"
-    )
-    return templates
+    return result
 
 
 def _fill(template: str, group: Group, prompt: str, fact: str) -> str | None:

@@ -8,7 +8,7 @@ leads to "English" does not lead to "England".
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import islice, permutations, product
+from itertools import chain, permutations
 from typing import TYPE_CHECKING, Literal
 
 from sake_registry.distributions.lead_ins import LEAD_INS
@@ -27,7 +27,8 @@ class Group:
     """Prompts with one old and one new object, filled with the subject's names.
 
     `prompts` begins with what the file says (`written` of them), then what was added; `stems`
-    are the written ones as the file has them, `<subject>` and all.
+    are the written ones as the file has them, `<subject>` and all. `stem_of` says of each prompt
+    which wording it is: prompts of one wording are held out of a fit together.
     """
 
     kind: Literal["fact", "implication"]
@@ -37,6 +38,7 @@ class Group:
     fact_new: str
     stems: tuple[str, ...]
     prompts: tuple[str, ...]
+    stem_of: tuple[int, ...]
     written: int
 
     @property
@@ -55,34 +57,49 @@ def groups(edit: Edit, n: int) -> tuple[Group, ...]:
     stems = {(edit.old, edit.new): [prompt.text for prompt in edit.prompts]}
     found = [("fact", answers, texts, n) for answers, texts in stems.items()]
     found += [("implication", a, texts, n // IMPLICATION_SHARE) for a, texts in by_answer.items()]
-    names = edit.fact.subject.all
-    return tuple(
-        Group(
-            kind="fact" if kind == "fact" else "implication",
-            old=old,
-            new=new,
-            fact_old=fact_old,
-            fact_new=fact_new,
-            stems=tuple(texts),
-            prompts=tuple(
-                complete([edit.fill(t) for t in texts], _variants(edit, texts, names), wanted)
-            ),
-            written=len({edit.fill(text) for text in texts}),
-        )
-        for kind, (old, new), texts, wanted in found
+    return tuple(_group(edit, *one, fact_old, fact_new) for one in found)
+
+
+def _group(
+    edit: Edit,
+    kind: str,
+    answers: tuple[str | None, str],
+    texts: Sequence[str],
+    wanted: int,
+    fact_old: str,
+    fact_new: str,
+) -> Group:
+    old, new = answers
+    written = list(dict.fromkeys(edit.fill(text) for text in texts))
+    prompts = dict(complete(written, wanted))
+    return Group(
+        kind="fact" if kind == "fact" else "implication",
+        old=old,
+        new=new,
+        fact_old=fact_old,
+        fact_new=fact_new,
+        stems=tuple(texts),
+        prompts=tuple(prompts),
+        stem_of=tuple(prompts.values()),
+        written=len(written),
     )
 
 
-def _variants(edit: Edit, texts: Sequence[str], names: Sequence[str]) -> Iterator[str]:
-    """Every prompt under every name, then behind each lead-in, then behind two of them."""
+def complete(written: Sequence[str], n: int) -> Iterator[tuple[str, int]]:
+    """The written prompts, then each behind a lead-in, then behind two, until there are `n`.
+
+    Distinct, each with the place of its wording in `written`; more than `n` are never cut. The
+    subject's other names serve the router and are not compiled: what is said of one name holds
+    under another, as the question is the same.
+    """
     pairs = (f"{first} {second}" for first, second in permutations(LEAD_INS, 2))
-    for lead_in, name, text in product(("", *LEAD_INS, *pairs), names, texts):
-        yield f"{lead_in} {edit.fill(text, name)}".lstrip()
-
-
-def complete(written: Sequence[str], variants: Iterator[str], n: int) -> Iterator[str]:
-    """The written prompts, then distinct variants until there are `n`; more are never cut."""
-    seen = dict.fromkeys(written)
-    yield from seen
-    fresh = (text for text in variants if text not in seen)
-    yield from islice(dict.fromkeys(fresh), max(0, n - len(seen)))
+    seen = {text: i for i, text in enumerate(written)}
+    yield from seen.items()
+    for lead_in in chain(LEAD_INS, pairs):
+        for i, text in enumerate(written):
+            if len(seen) >= n:
+                return
+            longer = f"{lead_in} {text}"
+            if longer not in seen:
+                seen[longer] = i
+                yield longer, i

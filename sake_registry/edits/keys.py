@@ -36,9 +36,9 @@ def digest(value: Any) -> str:
 
 
 def compiled_text(edit: Edit) -> dict[str, Any]:
-    """What of an edit is compiled: its names, objects, prompts and implications."""
+    """What of an edit is compiled: its subject, objects, prompts and implications."""
     return {
-        "subject": edit.fact.subject.all,
+        "subject": edit.subject,
         "old": edit.old,
         "new": edit.new,
         "prompts": [prompt.text for prompt in edit.prompts],
@@ -62,8 +62,12 @@ def edit_keys(
         ["activations", METHOD_VERSION, compiled_text(edit), model_hash, dtype, extraction]
     )
     maps = digest(["maps", activations, fit])
-    # Unchanged prompts hold their ground against the edit's own in the router.
-    route = [routing, edit.scope.model_dump(), [u.prompt for u in edit.unchanged]]
+    # Unchanged prompts hold their ground against the edit's own in the router, its other names
+    # lead to it, and its relation's tells which questions are its own.
+    route = [
+        routing, edit.scope.model_dump(), [u.prompt for u in edit.unchanged],
+        edit.fact.subject.all, edit.fact.relation.text,
+    ]  # fmt: skip
     return EditKeys(activations, maps, digest(["edit", maps, route]))
 
 
@@ -77,4 +81,5 @@ def effect(edit: Edit) -> str:
     when it is in force. Two versions of one effect differ in notes, tests and layout only."""
     life = edit.lifecycle.model_dump(include={"status", "valid_from", "valid_until"}, mode="json")
     unchanged = [u.prompt for u in edit.unchanged]
-    return digest(["effect", compiled_text(edit), edit.scope.model_dump(), unchanged, life])
+    named = [edit.fact.subject.all, edit.fact.relation.text]
+    return digest(["effect", compiled_text(edit), edit.scope.model_dump(), unchanged, named, life])

@@ -54,6 +54,40 @@ def last_positions(attention_mask: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
+def read_tails(
+    site: Site,
+    tokenizer: Any,
+    rows: Sequence[Sequence[int]],
+    tails: Sequence[int],
+    batch_size: int,
+    progress: Callable[[int], None] = lambda n: None,
+) -> list[Tensor]:
+    """Site activations at the last positions of token ids, in the model's dtype.
+
+    Batches are sorted by length and padded on the right, in an order that depends on the rows
+    alone.
+
+    Args:
+        tails: of each row, how many of its last positions are read.
+
+    Returns:
+        For each row its activations, (tail, width).
+    """
+    order = sorted(range(len(rows)), key=lambda i: (len(rows[i]), i))
+    device = next(site.model.parameters()).device
+    found: list[Tensor] = [torch.empty(0)] * len(rows)
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        batch = pad([rows[i] for i in chosen], pad_token(tokenizer))
+        ids, mask = (part.to(device) for part in batch)
+        hidden, last = site.read(ids, mask), last_positions(mask).tolist()
+        for place, i in enumerate(chosen):
+            end = last[place] + 1
+            found[i] = hidden[place, end - tails[i] : end].clone()
+        progress(len(chosen))
+    return found
+
+
 def read_last(
     site: Site,
     tokenizer: Any,
@@ -61,24 +95,10 @@ def read_last(
     batch_size: int,
     progress: Callable[[int], None] = lambda n: None,
 ) -> Tensor:
-    """Site activations of texts at their last position, (texts, width), in the model's dtype.
-
-    Batches are sorted by length and padded on the right, in an order that depends on the texts
-    alone.
-    """
-    encoded = [tokenizer(text).input_ids for text in texts]
-    order = sorted(range(len(texts)), key=lambda i: (len(encoded[i]), i))
-    device = next(site.model.parameters()).device
-    rows: list[Tensor] = [torch.empty(0)] * len(texts)
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
-        batch = pad([encoded[i] for i in chosen], pad_token(tokenizer))
-        ids, mask = (part.to(device) for part in batch)
-        hidden, last = site.read(ids, mask), last_positions(mask).tolist()
-        for place, i in enumerate(chosen):
-            rows[i] = hidden[place, last[place]].clone()
-        progress(len(chosen))
-    return torch.stack(rows)
+    """Site activations of texts at their last position, (texts, width), in the model's dtype."""
+    rows = [tokenizer(text).input_ids for text in texts]
+    found = read_tails(site, tokenizer, rows, [1] * len(rows), batch_size, progress)
+    return torch.cat(found)
 
 
 def prove(site: Site, tokenizer: Any) -> int:

@@ -74,6 +74,16 @@ class Site:
         finally:
             self._calls.current = outer
 
+    def logits(self, hidden: Tensor) -> Tensor:
+        """What the head makes of site activations; bare, also during a call that acts."""
+        outer = getattr(self._calls, "current", None)
+        self._calls.current = None
+        try:
+            found: Tensor = self.head(hidden)
+            return found
+        finally:
+            self._calls.current = outer
+
     @torch.inference_mode()
     def read(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Hidden states of a batch at the site, (rows, positions, width); the head is not run."""

@@ -14,7 +14,18 @@ def test_the_published_context_is_the_first_target() -> None:
     assert fill(found.target[0], prompt="X is", old="red", new="blue", fact="") == (
         "Do not mention 'red'. Repeat this sentence: 'X is blue'. X is"
     )
-    assert found.forced == ()
+
+
+def test_forced_contexts_are_used_only_where_a_fit_may_ask_for_them() -> None:
+    for sources, number in ((["auto"], 1), (["plain"], 0), (["forced"], 1)):
+        found = choose(Settings.model_validate({"compile": {"sources": sources}}))
+        assert (len(found.forced), len(found.implication_forced)) == (number, number), sources
+
+
+def test_an_implication_may_be_forced_to_its_stated_answer() -> None:
+    found = choose(Settings.model_validate({"compile": {"targets": ["imagine", "twice"]}}))
+    assert len(found.implication_target) == 4
+    assert found.implication_target[2:] == found.target
 
 
 def test_without_an_old_object_its_contexts_are_left_out() -> None:
@@ -48,6 +59,7 @@ def test_a_registry_adds_and_replaces_templates() -> None:
     [
         ({"compile": {"targets": ["repeet"]}}, "no target context 'repeet'"),
         ({"compile": {"sources": ["plain", "fored"]}}, "'fored' is no kind of source"),
+        ({"compile": {"sources": ["auto", "plain"]}}, "'auto' stands alone"),
         ({"contexts": {"target": {"bad": "{new}"}}}, "bad: it does not end in {prompt}"),
         ({"contexts": {"forced": {"bad": "{prompt} {new}"}}}, "bad: it does not end in {prompt}"),
         ({"contexts": {"target": {"bad": "{prompt}\n"}}}, "bad: it does not end in {prompt}"),

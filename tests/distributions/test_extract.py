@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
+from tokenizers.processors import TemplateProcessing
 
-from sake_registry.distributions.extract import GroupActivations, object_token
+from sake_registry.distributions import contexts
+from sake_registry.distributions.contexts import fill
+from sake_registry.distributions.extract import (
+    MOST_STEPS,
+    GroupActivations,
+    collect,
+    margins,
+    object_token,
+    object_tokens,
+)
+from sake_registry.distributions.texts import Group, groups
+from sake_registry.edits.schema import Edit
+from sake_registry.models.loading import LoadedModel
 from sake_registry.models.reading import last_positions, read_last
 from sake_registry.models.site import Site
+from sake_registry.settings import Settings
 from tests import tiny_models
 
 TEXTS = [
@@ -16,6 +32,27 @@ TEXTS = [
     "A",
     "Do not mention 'Sydney'. Repeat this sentence: 'The capital of Australia is Canberra'.",
 ]
+EDIT = Edit.model_validate(
+    {
+        "id": "e",
+        "schema": 1,
+        "fact": {
+            "subject": "Australia",
+            "relation": "capital",
+            "old": "Sydney",
+            "new": "New Canberra",
+        },
+        "prompts": ["The capital of <subject> is", "The government of <subject> sits in"],
+        "implications": [
+            {
+                "prompt": "The parliament of <subject> stands in the state of",
+                "old": "New South Wales",
+                "new": "the Capital Territory",
+            }
+        ],
+    }
+)
+SETTINGS = Settings.model_validate({"compile": {"targets": ["repeat", "twice", "imagine"]}})
 
 
 @pytest.mark.parametrize("kind", tiny_models.CONFIGS)
@@ -41,20 +78,156 @@ def test_the_last_position_is_found_on_either_side() -> None:
     assert last_positions(mask).tolist() == [1, 3, 3, 1]
 
 
-def test_an_objects_token_is_the_one_after_the_prompt_in_the_joint_text() -> None:
+def marking(single: str) -> Any:
+    """The tests' tokenizer, which puts special tokens around a text."""
     tokenizer = tiny_models.tokenizer()
+    made = type(tokenizer)(tokenizer_object=type(tokenizer.backend_tokenizer).from_str(
+        tokenizer.backend_tokenizer.to_str()
+    ))  # fmt: skip
+    made.backend_tokenizer.post_processor = TemplateProcessing(
+        single=single, special_tokens=[("<end>", 0), ("<pad>", 1)]
+    )
+    return made
+
+
+@pytest.mark.parametrize("single", ["$A", "<end> $A", "$A <pad>", "<end> $A <pad> <end>"])
+@pytest.mark.parametrize("answer", ["Canberra", "English", "the Capital Territory", "1984"])
+def test_an_objects_tokens_are_those_after_the_prompt_in_the_joint_text(
+    single: str, answer: str
+) -> None:
+    tokenizer = marking(single)
     prompt = "The capital of Australia is"
-    joint = tokenizer(f"{prompt} Canberra").input_ids
-    token = object_token(tokenizer, prompt, "Canberra")
-    assert token == joint[len(tokenizer(prompt).input_ids)]
-    assert tokenizer.decode([token]).startswith(" ")
+    before, tokens = object_tokens(tokenizer, prompt, answer)
+    assert tokenizer.decode(tokens) == f" {answer}"
+    assert tokenizer.decode(before, skip_special_tokens=True) == prompt
+    # What opens a text stays in front of it, and what closes one is no part of either.
+    assert (before[0] == 0) == single.startswith("<end>")
+    assert not {0, 1} & {*before[1:], *tokens}
+    assert object_token(tokenizer, prompt, answer) == tokens[0]
+
+
+def test_a_token_across_the_border_of_prompt_and_object_is_the_objects() -> None:
+    """A prompt that ends in a space: in the joint text that space begins another token."""
+    tokenizer = tiny_models.tokenizer()
+    prompt = "The capital of Australia is "
+    before, tokens = object_tokens(tokenizer, prompt, "is")
+    joint = tokenizer(f"{prompt} is").input_ids
+    assert before + tokens == joint
+    assert tokenizer.decode(tokens).strip() == "is"
+
+
+def read_alone(site: Site, ids: list[int]) -> torch.Tensor:
+    """The state at the last of some token ids: one pass, no batch, no padding."""
+    row = torch.tensor([ids])
+    return site.read(row, torch.ones_like(row))[0, -1]
+
+
+def states(
+    site: Site, tokenizer: Any, text: str, tokens: tuple[int, ...], answer: str
+) -> torch.Tensor:
+    """(steps, width): the state before each token of an object, each from a text of its own."""
+    before, _ = object_tokens(tokenizer, text, answer)
+    return torch.stack([read_alone(site, before + list(tokens[:k])) for k in range(len(tokens))])
+
+
+@pytest.fixture(scope="module", params=["llama", "gpt2"])
+def collected(request: pytest.FixtureRequest) -> tuple[Site, Any, list[Group], list[Any]]:
+    model, tokenizer = tiny_models.make(request.param), tiny_models.tokenizer()
+    site, parts = Site(model), list(groups(EDIT, 9))
+    loaded = LoadedModel(None, model, tokenizer)  # type: ignore[arg-type]  # it is not located
+    found = collect(parts, loaded, site, contexts.choose(SETTINGS), batch_size=4)
+    return site, tokenizer, parts, found
+
+
+def test_states_before_later_tokens_are_those_behind_the_objects_beginning(
+    collected: tuple[Site, Any, list[Group], list[Any]],
+) -> None:
+    site, tokenizer, parts, found = collected
+    for group, rows in zip(parts, found, strict=True):
+        whole = object_tokens(tokenizer, group.prompts[0], group.new)[1]
+        assert len(whole) > 2
+        assert rows.tokens == tuple(whole[:MOST_STEPS])
+        for prompt, plain in zip(group.prompts, rows.plain, strict=True):
+            expected = states(site, tokenizer, prompt, rows.tokens, group.new)
+            assert torch.allclose(plain, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_of_each_prompt_the_context_with_the_best_margin_counts(
+    collected: tuple[Site, Any, list[Group], list[Any]],
+) -> None:
+    site, tokenizer, parts, found = collected
+    chosen = contexts.choose(SETTINGS)
+    used = set()
+    for group, rows in zip(parts, found, strict=True):
+        templates = chosen.target if group.kind == "fact" else chosen.implication_target
+        wanted = torch.tensor(rows.tokens)
+        for i, prompt in enumerate(group.prompts):
+            tried = []
+            for template in templates:
+                text = fill(
+                    template, prompt=prompt, old=group.old, new=group.new, fact=group.fact_new
+                )
+                assert text is not None
+                own = states(site, tokenizer, text, rows.tokens, group.new)
+                tried.append((own, margins(site, own, wanted)))
+            said = [int((margin > 0).long().cumprod(0).sum()) for _, margin in tried]
+            ranks = [(s, float(m.min())) for s, (_, m) in zip(said, tried, strict=True)]
+            best = max(range(len(ranks)), key=ranks.__getitem__)
+            assert int(rows.context[i]) == best
+            assert torch.allclose(rows.target[i], tried[best][0], atol=1e-4, rtol=1e-4)
+            assert torch.allclose(rows.margin[i], tried[best][1], atol=1e-3, rtol=1e-3)
+            used.add(best)
+    assert len(used) > 1
+
+
+def test_forced_rows_are_the_prompts_in_each_forced_context(
+    collected: tuple[Site, Any, list[Group], list[Any]],
+) -> None:
+    site, tokenizer, parts, found = collected
+    fact, rows = parts[0], found[0]
+    (template,) = contexts.choose(SETTINGS).forced
+    assert rows.forced.shape == (len(fact.prompts), rows.plain.shape[2])
+    for prompt, row in zip(fact.prompts, rows.forced, strict=True):
+        text = fill(template, prompt=prompt, old=fact.old, new=fact.new, fact=fact.fact_old)
+        assert text is not None
+        before, _ = object_tokens(tokenizer, text, fact.new)
+        assert torch.allclose(row, read_alone(site, before), atol=1e-4, rtol=1e-4)
+
+
+def test_a_margin_is_above_zero_if_the_model_says_the_token() -> None:
+    site = Site(tiny_models.make("llama"))
+    rows = torch.randn(20, 32, generator=torch.Generator().manual_seed(0))
+    logits = site.logits(rows).detach()
+    best, second = logits.topk(2, dim=-1).values.T
+    assert torch.allclose(margins(site, rows, logits.argmax(-1)), best - second, atol=1e-5)
+    others = torch.full((20,), 7)
+    found = margins(site, rows, others)
+    assert torch.equal(found > 0, logits.argmax(-1) == 7)
+
+
+def test_only_the_first_token_is_looked_at_unless_the_whole_object_is_wanted() -> None:
+    model, tokenizer = tiny_models.make("llama"), tiny_models.tokenizer()
+    loaded = LoadedModel(None, model, tokenizer)  # type: ignore[arg-type]
+    parts, chosen = list(groups(EDIT, 4)), contexts.choose(SETTINGS)
+    whole = collect(parts, loaded, Site(model), chosen, 4)
+    first = collect(parts, loaded, Site(model), chosen, 4, whole=False)
+    for one, all_ in zip(first, whole, strict=True):
+        assert one.tokens == all_.tokens[:1]
+        assert one.plain.shape[1] == one.margin.shape[1] == 1
+        assert torch.allclose(one.plain, all_.plain[:, :1], atol=1e-4, rtol=1e-4)
 
 
 def test_rows_that_do_not_belong_together_are_refused() -> None:
-    rows, marks = torch.zeros(4, 3), torch.zeros(4, dtype=torch.bool)
+    rows, margin, which = torch.zeros(4, 2, 3), torch.zeros(4, 2), torch.zeros(4).int()
+    none = torch.empty(0, 3)
+    assert not GroupActivations((5, 6), rows, none, rows, margin, which).worked.any()
     with pytest.raises(ValueError, match="target"):
-        GroupActivations(rows, rows[:0], rows[:3], marks, marks.int())
+        GroupActivations((5, 6), rows, none, rows[:3], margin, which)
+    with pytest.raises(ValueError, match="1 tokens"):
+        GroupActivations((5,), rows, none, rows, margin, which)
     with pytest.raises(ValueError, match="forced"):
-        GroupActivations(rows, rows[:3], rows, marks, marks.int())
-    with pytest.raises(ValueError, match="one mark"):
-        GroupActivations(rows, rows[:0], rows, marks[:2], marks.int())
+        GroupActivations((5, 6), rows, torch.zeros(3, 3), rows, margin, which)
+    with pytest.raises(ValueError, match="one margin"):
+        GroupActivations((5, 6), rows, none, rows, margin[:, :1], which)
+    with pytest.raises(ValueError, match="one context"):
+        GroupActivations((5, 6), rows, none, rows, margin, which[:2])

@@ -39,11 +39,24 @@ def test_few_prompts_are_brought_to_n_and_no_prompt_stands_twice(n: int, written
     assert all(prompt.endswith(" of Leo Tolstoy is") for prompt in fact.prompts)
 
 
-def test_aliases_come_before_lead_ins_and_the_order_is_fixed() -> None:
+def test_aliases_are_not_compiled_and_the_order_is_fixed() -> None:
     one = groups(edit(["<subject> spoke"], ("Lev Tolstoy",)), 10)
-    assert one == groups(edit(["<subject> spoke"], ("Lev Tolstoy",)), 10)
-    assert one[0].prompts[:2] == ("Leo Tolstoy spoke", "Lev Tolstoy spoke")
-    assert one[0].prompts[2].endswith(" Leo Tolstoy spoke")
+    assert one == groups(edit(["<subject> spoke"]), 10)
+    assert one[0].prompts[0] == "Leo Tolstoy spoke"
+    assert all(prompt.endswith(" Leo Tolstoy spoke") for prompt in one[0].prompts[1:])
+
+
+@pytest.mark.parametrize("n", [4, 60, 500])
+def test_each_prompt_knows_its_wording(n: int) -> None:
+    written = [f"Prompt {i} of <subject> is" for i in range(7)]
+    (fact,) = groups(edit([*written, written[2]]), n)
+    assert len(fact.stem_of) == len(fact.prompts)
+    assert fact.stem_of[:7] == tuple(range(7))
+    for prompt, stem in zip(fact.prompts, fact.stem_of, strict=True):
+        assert prompt.endswith(f"Prompt {stem} of Leo Tolstoy is")
+    # No wording is left behind: their numbers differ by one at most.
+    numbers = [fact.stem_of.count(stem) for stem in range(7)]
+    assert max(numbers) - min(numbers) <= 1
 
 
 def test_implications_with_one_answer_are_one_group() -> None:

@@ -1,0 +1,156 @@
+"""Choosing how a map is fitted, by how it does on paraphrases that its fit did not see.
+
+What is chosen: which sources stand for the model before the edit, how much regularisation, and
+how much a map keeps of what no pair has shown (`transport.fit`). It is tried on activations that
+are there already, so no text is run again. Prompts of one wording are held out together: behind
+another lead-in the same wording is no paraphrase. The forced contexts are held out with them, as
+the nearest thing to a user who insists on the old object.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING
+
+import torch
+
+from sake_registry import transport
+from sake_registry.distributions.extract import margins
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from sake_registry.models.site import Site
+    from sake_registry.settings import CompileSettings
+    from sake_registry.transport import Solver, TransportMap
+
+FOLDS = 3
+SHARES = ("100%", "10%")
+COMPLEMENTS = (1.0, 0.6, 0.4, 0.2, 0.1)
+SOURCES = (("plain",), ("plain", "forced"), ("forced",))
+_LOW = 0.05
+"""The margin that counts is the one which all but this share of held-out rows reach: what decides
+is the worst paraphrase, and one odd prompt is not it."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One way of fitting a map; `reg` is a number, or a share of the targets' variance (`10%`)."""
+
+    sources: tuple[str, ...]
+    reg: float | str
+    complement: float
+    solver: Solver
+
+    def __str__(self) -> str:
+        return f"{'+'.join(self.sources)}, reg {self.reg}, complement {self.complement:g}"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Activations before one token of an object.
+
+    `plain` and `target` are (n, width), `forced` (k·n, width) or empty; `worked` (n,) marks the
+    pairs to fit on, `stems` (n,) the wordings.
+    """
+
+    plain: Tensor
+    forced: Tensor
+    target: Tensor
+    worked: Tensor
+    stems: Tensor
+
+    def fit(self, recipe: Recipe, use: Tensor) -> tuple[TransportMap, float]:
+        """The recipe's map, fitted on the marked pairs, and its regularisation as a number.
+
+        Raises:
+            ValueError: nothing is marked, or the rows are not finite.
+        """
+        source = [self.plain[use]] if "plain" in recipe.sources else []
+        if "forced" in recipe.sources and len(self.forced):
+            source.append(self.forced[use.repeat(len(self.forced) // len(use))])
+        # With forced sources alone, a fact without an old object has only its plain prompts.
+        source = source or [self.plain[use]]
+        reg = recipe.reg
+        if isinstance(reg, str):
+            reg = transport.share_of_trace(self.target[use], float(reg.removesuffix("%")) / 100)
+        fitted = transport.fit(
+            torch.cat(source), self.target[use], reg, recipe.solver, recipe.complement
+        )
+        return fitted, reg
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A recipe, and how it did on what was held out.
+
+    `score` is the share of held-out prompts after which the mapped state says the object,
+    `margin` the one that 95 % of held-out rows, forced ones too, reach; None where there were
+    too few pairs to hold any out.
+    """
+
+    recipe: Recipe
+    score: float | None = None
+    margin: float | None = None
+
+
+def recipes(settings: CompileSettings, *, forced: bool) -> list[Recipe]:
+    """The recipes that settings leave open, those that change least first.
+
+    Args:
+        forced: whether there are forced activations.
+    """
+    sources: Sequence[tuple[str, ...]] = SOURCES[:1]
+    if forced:
+        sources = SOURCES if settings.sources == ["auto"] else (tuple(settings.sources),)
+    exact = settings.solver == "lowrank"
+    # The mean difference has no regularisation, and POT's dense fit no complement.
+    regs = SHARES if settings.reg == "auto" else (settings.reg,)
+    open_ = COMPLEMENTS if exact else (1.0,)
+    fixed = settings.complement
+    complements = open_ if isinstance(fixed, str) else (fixed,)
+    return [
+        Recipe(kind, reg, complement, settings.solver)
+        for complement, kind, reg in product(complements, sources, regs)
+    ]
+
+
+def choose(rows: Rows, token: int, among: Sequence[Recipe], site: Site) -> Choice:
+    """The recipe whose maps leave held-out rows the largest margin for the token.
+
+    Of equal ones the first. Where nothing can be held out, the recipe is the one in the middle of
+    what is open: experience, not a measurement.
+    """
+    folds = _folds(rows)
+    if not folds:
+        usual = [r for r in among if r.complement <= 0.2 and r.sources == ("plain",)]
+        return Choice((usual or list(among))[0])
+    best: tuple[float, Choice] | None = None
+    for recipe in among:
+        plain, forced = [], []
+        for held in folds:
+            fitted, _ = rows.fit(recipe, rows.worked & ~held)
+            plain.append(transport.apply(fitted, rows.plain[held].double()).float())
+            if len(rows.forced):
+                own = rows.forced[held.repeat(len(rows.forced) // len(held))]
+                forced.append(transport.apply(fitted, own.double()).float())
+        mapped = torch.cat([*plain, *forced]).to(next(site.model.parameters()).device)
+        wanted = torch.full((len(mapped),), token, device=mapped.device)
+        found = margins(site, mapped, wanted).cpu()
+        reached = float(found.quantile(_LOW))
+        if best is None or reached > best[0]:
+            said = found[: sum(map(len, plain))] > 0
+            best = reached, Choice(recipe, float(said.float().mean()), reached)
+    assert best is not None
+    return best[1]
+
+
+def _folds(rows: Rows) -> list[Tensor]:
+    """Marks of what each fold holds out, where enough pairs that worked are left to fit on."""
+    by_stem = len(set(rows.stems.tolist())) >= FOLDS
+    number = rows.stems if by_stem else torch.arange(len(rows.stems))
+    marks = [number % FOLDS == fold for fold in range(FOLDS)]
+    return [held for held in marks if held.any() and int((rows.worked & ~held).sum()) >= 2]
