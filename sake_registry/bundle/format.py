@@ -13,15 +13,15 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
 FORMAT: Literal["sake-bundle"] = "sake-bundle"
-VERSION = 1
+VERSION = 2
 SUFFIX = ".h5"
 
 MAX_EDITS = 1_000_000
@@ -31,8 +31,12 @@ LIMITS: dict[int | str, int] = {
     "B": 64 << 20,
     "E": MAX_EDITS,
     "G": 1 << 24,
+    "M": 1 << 24,
+    "Q": 1 << 20,
     "d": MAX_WIDTH,
     "e": MAX_WIDTH,
+    "w": MAX_WIDTH,
+    "p": MAX_WIDTH,
 }
 """The largest length of each letter of a shape; of the others it is `MAX_ROWS`."""
 PROBES = 8
@@ -45,8 +49,9 @@ class Dataset:
     """A dataset that a bundle may hold: its path, element type and shape.
 
     A letter in the shape is a length; the same letter is the same length everywhere:
-    E edits, G groups, R basis rows, P router points, N, F, T activation rows, d the site's
-    width, e the embedder's.
+    E edits, G groups, M maps, R basis rows, P router points, N, F activation rows, d the site's
+    width, e the embedder's, p the metric's, Q its background rows; w is e, or 0 where the metric
+    has no projection.
     """
 
     path: str
@@ -60,24 +65,28 @@ DATASETS = (
     Dataset("seal", "|u1", (DIGEST,)),
     Dataset("digests", "|u1", ("E", len(PARTS), DIGEST)),
     Dataset("index/groups", "<i8", ("E+1",)),
-    Dataset("index/basis", "<i8", ("G+1",)),
+    Dataset("index/steps", "<i8", ("G+1",)),
+    Dataset("index/basis", "<i8", ("M+1",)),
     Dataset("index/points", "<i8", ("E+1",)),
-    Dataset("index/activations", "<i8", ("G+1", 3)),
-    Dataset("maps/source_mean", "<f4", ("G", "d")),
-    Dataset("maps/target_mean", "<f4", ("G", "d")),
+    Dataset("index/activations", "<i8", ("G+1", 2)),
+    Dataset("maps/source_mean", "<f4", ("M", "d")),
+    Dataset("maps/target_mean", "<f4", ("M", "d")),
     Dataset("maps/basis", "<f4", ("R", "d")),
     Dataset("maps/scale", "<f4", ("R",)),
     Dataset("router/points", "<f4", ("P", "e")),
+    Dataset("router/projection", "<f4", ("w", "p")),
+    Dataset("router/background", "<f4", ("Q", "p")),
     Dataset("probe/activations", "<f4", (PROBES, "d")),
     Dataset("activations/plain", "<f4", ("N", "d"), optional=True),
     Dataset("activations/forced", "<f4", ("F", "d"), optional=True),
-    Dataset("activations/target", "<f4", ("T", "d"), optional=True),
+    Dataset("activations/target", "<f4", ("N", "d"), optional=True),
     Dataset("activations/worked", "|u1", ("N",), optional=True),
     Dataset("activations/context", "<i2", ("N",), optional=True),
 )
 BY_PATH = {dataset.path: dataset for dataset in DATASETS}
-SEALED = ("meta", "digests", "index/groups", "index/basis", "index/points", "index/activations",
-          "probe/activations")  # fmt: skip
+SEALED = ("meta", "digests", "index/groups", "index/steps", "index/basis", "index/points",
+          "index/activations", "probe/activations", "router/projection",
+          "router/background")  # fmt: skip
 
 
 class _Part(BaseModel):
@@ -88,6 +97,8 @@ Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=MAX_ROWS)]
 Size = Annotated[Finite, Field(ge=0)]
+Share = Annotated[Finite, Field(ge=0, le=1)]
+Text = Annotated[str, Field(pattern=r"\S")]
 
 
 class IdentityInfo(_Part):
@@ -114,30 +125,67 @@ class EmbedderInfo(_Part):
     width: Annotated[int, Field(ge=1, le=MAX_WIDTH)]
 
 
+class MetricInfo(_Part):
+    """How the router compares questions; the topics are runs of background rows."""
+
+    kind: Literal["contrast", "euclidean", "cosine", "mahalanobis"]
+    topics: tuple[tuple[str, Annotated[int, Field(ge=1, le=1 << 20)]], ...] = ()
+
+
 class RouteInfo(_Part):
     group: Annotated[int, Field(ge=-1)]
-    names: tuple[Annotated[str, Field(pattern=r"\S")], ...]
+    names: tuple[Text, ...]
     need: Literal["any", "all"]
     rows: Annotated[int, Field(ge=1, le=MAX_ROWS)]
+    ends: tuple[str, ...] = ()
 
 
-class GroupInfo(_Part):
-    """One map: how its pairs came out, and what was fitted."""
+class StepInfo(_Part):
+    """One map: the place of its token in the object, how its pairs came out, what was fitted."""
 
-    kind: Literal["fact", "implication"]
-    old: str | None
-    new: str
-    written: Count
-    added: Count
+    position: Count
     worked: Count
     used: Count
-    contexts: tuple[Count, ...]
+    sources: str
+    reg: Size
+    share: str | None
+    complement: Share
+    solver: str
+    score: Share | None
+    margin: Finite | None
     rank: Count
     scale_min: Size
     scale_max: Size
     residual: Size
-    reg: Size
-    solver: str
+
+
+class GroupInfo(_Part):
+    """The maps to one object: its tokens, its pairs, and how often the model goes on by itself."""
+
+    kind: Literal["fact", "implication"]
+    old: Text | None
+    new: Text
+    tokens: Annotated[tuple[Count, ...], Field(min_length=1)]
+    written: Count
+    added: Count
+    worked: Count
+    contexts: tuple[Count, ...]
+    goes_on: tuple[Share, ...]
+    steps: Annotated[tuple[StepInfo, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _steps_are_of_tokens(self) -> GroupInfo:
+        positions = [step.position for step in self.steps]
+        if positions[0] != 0 or positions != sorted(set(positions)):
+            raise ValueError("its maps are not in the order of its tokens")
+        if positions[-1] >= len(self.tokens) or len(self.goes_on) != len(self.tokens) - 1:
+            raise ValueError("its maps are not those of its tokens")
+        return self
+
+    @property
+    def score(self) -> float | None:
+        """The share of held-out prompts that every map leads on; the lowest of its maps'."""
+        return min((s.score for s in self.steps if s.score is not None), default=None)
 
 
 class EditInfo(_Part):
@@ -149,6 +197,8 @@ class EditInfo(_Part):
     new: Annotated[tuple[str, ...], Field(min_length=1)]
     kind: Literal["anchored", "centre"]
     threshold: Annotated[Finite, Field(gt=0)]
+    implied: Annotated[Finite, Field(gt=0)] | None = None
+    topics: tuple[str, ...] = ()
     routes: tuple[RouteInfo, ...]
     groups: tuple[GroupInfo, ...]
     warnings: tuple[str, ...] = ()
@@ -160,13 +210,14 @@ class Manifest(_Part):
     """The `meta` dataset: everything about a bundle but its numbers."""
 
     format: Literal["sake-bundle"]
-    version: Literal[1]
+    version: Literal[2]
     method: Annotated[int, Field(ge=1)]
     key: Hash
     content_hash: Hash
     partial: bool
     model: ModelInfo
     embedder: EmbedderInfo
+    metric: MetricInfo
     probe_texts: Annotated[tuple[str, ...], Field(min_length=PROBES, max_length=PROBES)]
     edits: Annotated[tuple[EditInfo, ...], Field(max_length=MAX_EDITS)]
     settings: dict[str, Any]
@@ -195,21 +246,45 @@ def digest(part: str, arrays: Mapping[str, Array]) -> bytes:
 def router_arrays(info: EditInfo, points: Array) -> dict[str, Array]:
     """What the router digest of an edit is taken over.
 
-    The threshold and the routes as numbers, and their names as JSON of strings alone, so that a
+    The bounds and the routes as numbers, and their words as JSON of strings alone, so that a
     reader in another language need not spell numbers as Python does.
     """
-    names = json.dumps(
-        [info.kind, [route.names for route in info.routes]],
+    words = json.dumps(
+        [
+            info.kind,
+            [route.names for route in info.routes],
+            [route.ends for route in info.routes],
+            info.topics,
+        ],
         ensure_ascii=False,
         separators=(",", ":"),
     )
     numbers = [[route.group, route.rows, int(route.need == "all")] for route in info.routes]
     return {
         "points": points,
-        "threshold": np.array([info.threshold], "<f8"),
+        "threshold": np.array([info.threshold, info.implied or info.threshold], "<f8"),
         "routes": np.array(numbers, "<i8").reshape(-1, 3),
-        "names": np.frombuffer(names.encode(), "|u1"),
+        "names": np.frombuffer(words.encode(), "|u1"),
     }
+
+
+def map_arrays(
+    infos: Sequence[GroupInfo], maps: Sequence[Sequence[Mapping[str, Array]]]
+) -> dict[str, Array]:
+    """What the maps digest of an edit is taken over.
+
+    Of each group its objects, old and new, as JSON, and the new one's tokens; of each of its maps
+    the factors, where it stands, and what it keeps of the complement.
+    """
+    found: dict[str, Array] = {}
+    for g, (info, steps) in enumerate(zip(infos, maps, strict=True)):
+        objects = json.dumps([info.old, info.new], ensure_ascii=False, separators=(",", ":"))
+        found[f"{g}/objects"] = np.frombuffer(objects.encode(), "|u1")
+        found[f"{g}/tokens"] = np.array(info.tokens, "<i8")
+        for s, (step, factors) in enumerate(zip(info.steps, steps, strict=True)):
+            found |= {f"{g}/{s}/{name}": array for name, array in factors.items()}
+            found[f"{g}/{s}/step"] = np.array([step.position, step.complement], "<f8")
+    return found
 
 
 def content_hash(edits: Iterable[tuple[str, str, bytes]]) -> str:

@@ -4,8 +4,8 @@ Guarantees:
 - Every name, type, rank and size is known before a byte of data is read. Links, external
   storage, filters, unknown objects, and shapes without the bytes they claim are refused.
 - What is read at opening (manifest, index, router data, digests) is verified then; an edit's
-  maps and activations are verified against its digest when they are first used. Maps and router
-  points are finite.
+  maps and activations are verified against its digest when they are first used. Maps, router
+  points and the metric are finite.
 - A damaged or hostile file raises `BundleFormatError`, whatever HDF5 itself makes of it.
 """
 
@@ -32,6 +32,7 @@ from sake_registry.bundle.format import (
     EditInfo,
     Manifest,
     content_hash,
+    map_arrays,
     router_arrays,
     seal,
 )
@@ -101,6 +102,11 @@ class BundleFile:
         return "activations/plain" in self._datasets
 
     @property
+    def metric(self) -> tuple[Array, Array]:
+        """How the router compares questions, verified: projection (e, p) and background (Q, p)."""
+        return self._projection, self._background
+
+    @property
     def digests(self) -> dict[str, str]:
         """The digest of each edit, hexadecimal: over its maps, routes and activations."""
         return {
@@ -116,30 +122,32 @@ class BundleFile:
         i = self._at(edit)
         return self._points[self._index["index/points"][i] : self._index["index/points"][i + 1]]
 
-    def maps(self, edit: str) -> list[dict[str, Array]]:
-        """The factors of each of an edit's maps, verified: source_mean, target_mean, basis, scale.
+    def maps(self, edit: str) -> list[list[dict[str, Array]]]:
+        """The factors of the maps of each of an edit's groups, verified, in the order of its steps:
+        source_mean, target_mean, basis, scale.
 
         Raises:
             BundleFormatError: they are not what the digest says.
         """
         with self._refusals():
             i = self._at(edit)
-            groups, basis = self._index["index/groups"], self._index["index/basis"]
+            groups, steps = self._index["index/groups"], self._index["index/steps"]
+            basis = self._index["index/basis"]
             found = []
             for g in range(groups[i], groups[i + 1]):
-                rows = slice(basis[g], basis[g + 1])
                 found.append(
-                    {
-                        "source_mean": self._read("maps/source_mean", g),
-                        "target_mean": self._read("maps/target_mean", g),
-                        "basis": self._read("maps/basis", rows),
-                        "scale": self._read("maps/scale", rows),
-                    }
+                    [
+                        {
+                            "source_mean": self._read("maps/source_mean", m),
+                            "target_mean": self._read("maps/target_mean", m),
+                            "basis": self._read("maps/basis", slice(basis[m], basis[m + 1])),
+                            "scale": self._read("maps/scale", slice(basis[m], basis[m + 1])),
+                        }
+                        for m in range(steps[g], steps[g + 1])
+                    ]
                 )
-            self._check(
-                i, "maps", {f"{g}/{n}": a for g, m in enumerate(found) for n, a in m.items()}
-            )
-            for factors in found:
+            self._check(i, "maps", map_arrays(self.manifest.edits[i].groups, found))
+            for factors in (step for group in found for step in group):
                 if not all(np.isfinite(a).all() for a in factors.values()):
                     raise _Refused(f"the maps of '{edit}' are not finite")
                 if (factors["scale"] < 0).any():
@@ -159,14 +167,14 @@ class BundleFile:
             groups, offsets = self._index["index/groups"], self._index["index/activations"]
             found = []
             for g in range(groups[i], groups[i + 1]):
-                plain, forced, target = (
+                plain, forced = (
                     slice(start, end) for start, end in zip(offsets[g], offsets[g + 1], strict=True)
                 )
                 found.append(
                     {
                         "plain": self._read("activations/plain", plain),
                         "forced": self._read("activations/forced", forced),
-                        "target": self._read("activations/target", target),
+                        "target": self._read("activations/target", plain),
                         "worked": self._read("activations/worked", plain),
                         "context": self._read("activations/context", plain),
                     }
@@ -266,48 +274,68 @@ class BundleFile:
             raise _Refused(f"'{path}' has {length} rows or columns, not {wanted + more}")
 
     def _verify_index(self) -> None:
-        """Read and verify the manifest and the index."""
+        """Read and verify the manifest, the index and the metric."""
+        self.manifest = self._parse(self._read("meta").tobytes())
+        # What the datasets are long is what the manifest says, before the long ones are read.
+        self._verify_lengths()
         arrays = {path: self._read(path) for path in SEALED}
         if self._read("seal").tobytes() != seal(arrays):
             raise _Refused("its index or manifest is damaged")
-        self.manifest = self._parse(arrays["meta"].tobytes())
         edits, lengths = self.manifest.edits, self._lengths
-        # What the datasets are long is what the manifest says, before the long ones are read.
-        if (len(edits), self.manifest.model.width, self.manifest.embedder.width) != (
-            lengths["E"], lengths["d"], lengths["e"],
-        ):  # fmt: skip
-            raise _Refused("its manifest and its datasets disagree")
         self._index = {path: arrays[path] for path in arrays if path.startswith("index/")}
         for name, end, said in (
             ("groups", "G", [len(edit.groups) for edit in edits]),
-            ("basis", "R", [group.rank for edit in edits for group in edit.groups]),
+            ("steps", "M", [len(group.steps) for edit in edits for group in edit.groups]),
+            ("basis", "R", [s.rank for edit in edits for g in edit.groups for s in g.steps]),
             ("points", "P", [sum(route.rows for route in edit.routes) for edit in edits]),
         ):
             offsets = self._index[f"index/{name}"]
             if offsets[-1] != lengths[end] or not np.array_equal(offsets, np.cumsum([0, *said])):
                 raise _Refused(f"'index/{name}' is not what its manifest and its datasets say")
-        for column, letter in enumerate("NFT"):
+        for column, letter in enumerate("NF"):
             offsets = self._index["index/activations"][:, column]
             end = lengths.get(letter, offsets[-1])
             if offsets[0] != 0 or offsets[-1] != end or (offsets[1:] < offsets[:-1]).any():
                 raise _Refused("'index/activations' does not fit the datasets")
         self._digests, self.probe = arrays["digests"], arrays["probe/activations"]
+        self._projection = arrays["router/projection"]
+        self._background = arrays["router/background"]
         root = content_hash(
             (edit.id, edit.key, self._digests[i].tobytes()) for i, edit in enumerate(edits)
         )
         if root != self.manifest.content_hash:
             raise _Refused("its content hash is not that of its edits")
 
+    def _verify_lengths(self) -> None:
+        """Compare the lengths of the datasets with what the manifest says."""
+        manifest = self.manifest
+        d, e, w, p, rows = (self._lengths[letter] for letter in "dewpQ")
+        if (len(manifest.edits), manifest.model.width, manifest.embedder.width) != (
+            self._lengths["E"], d, e,
+        ):  # fmt: skip
+            raise _Refused("its manifest and its datasets disagree")
+        if sum(run for _, run in manifest.metric.topics) != rows:
+            raise _Refused("its metric's topics are not those of its background")
+        # Without a projection, the background lies in the embedder's own space.
+        if w not in (0, e) or p > e or (rows and p != e and not w * p):
+            raise _Refused("its metric is not made for its embedder")
+
     def _verify_router(self) -> None:
         """Read and verify what the router decides by."""
         self._points = self._read("router/points")
         if not np.isfinite(self._points).all():
             raise _Refused("its router points are not finite")
+        if not (np.isfinite(self._projection).all() and np.isfinite(self._background).all()):
+            raise _Refused("its metric is not finite")
         for i, edit in enumerate(self.manifest.edits):
             start, end = self._index["index/points"][i : i + 2]
             self._check(i, "router", router_arrays(edit, self._points[start:end]))
+            if any(route.ends and len(route.ends) != route.rows for route in edit.routes):
+                raise _Refused(f"'{edit.id}' has a route whose words do not fit its points")
             if any(route.group >= len(edit.groups) for route in edit.routes):
                 raise _Refused(f"'{edit.id}' has a route to a group that it does not have")
+            if edit.kind == "centre" and any(r.rows != 1 or r.group < 0 for r in edit.routes):
+                raise _Refused(f"'{edit.id}' has a route that is no centre of a group")
 
     @staticmethod
     def _head(meta: bytes) -> None:

@@ -18,9 +18,11 @@ from sake_registry.bundle.format import (
     EditInfo,
     EmbedderInfo,
     Manifest,
+    MetricInfo,
     ModelInfo,
     content_hash,
     digest,
+    map_arrays,
     router_arrays,
     seal,
 )
@@ -43,10 +45,22 @@ _STRUCTURE = 1 << 17
 
 @dataclass(frozen=True)
 class GroupPayload:
-    """The numbers of one group: its map's factors and its pairs' activations, by dataset name."""
+    """The numbers of one group: each map's factors, its pairs' activations, by dataset name."""
 
-    maps: Mapping[str, Array]
+    maps: Sequence[Mapping[str, Array]]
     activations: Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class MetricPayload:
+    """How the router compares questions: its description, and its numbers.
+
+    `projection` is (e, p), or empty for none; `background` (rows, p).
+    """
+
+    info: MetricInfo
+    projection: Array
+    background: Array
 
 
 @dataclass(frozen=True)
@@ -61,18 +75,19 @@ class EditPayload:
 def edit_digests(payload: EditPayload) -> bytes:
     """The three digests of an edit, one after the other: maps, router, activations."""
 
-    def stored(part: str) -> dict[str, Array]:
-        return {
-            f"{g}/{name}": np.asarray(array, BY_PATH[f"{part}/{name}"].dtype)
-            for g, group in enumerate(payload.groups)
-            for name, array in getattr(group, part).items()
-        }
+    def stored(part: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        return {n: np.asarray(a, BY_PATH[f"{part}/{n}"].dtype) for n, a in arrays.items()}
 
+    maps = [[stored("maps", step) for step in group.maps] for group in payload.groups]
     points = np.asarray(payload.points, BY_PATH["router/points"].dtype)
     parts = {
-        "maps": stored("maps"),
+        "maps": map_arrays(payload.info.groups, maps),
         "router": router_arrays(payload.info, points),
-        "activations": stored("activations"),
+        "activations": {
+            f"{g}/{name}": array
+            for g, group in enumerate(payload.groups)
+            for name, array in stored("activations", group.activations).items()
+        },
     }
     return b"".join(digest(part, parts[part]) for part in PARTS)
 
@@ -85,6 +100,7 @@ def write_bundle(
     partial: bool,
     model: ModelInfo,
     embedder: EmbedderInfo,
+    metric: MetricPayload,
     probe_texts: Sequence[str],
     probe: Array,
     settings: Mapping[str, Any],
@@ -115,6 +131,7 @@ def write_bundle(
         partial=partial,
         model=model,
         embedder=embedder,
+        metric=metric.info,
         probe_texts=tuple(probe_texts),
         edits=tuple(edit.info for edit in edits),
         settings=dict(settings),
@@ -127,6 +144,8 @@ def write_bundle(
         len(edits), len(PARTS), DIGEST
     )
     arrays["probe/activations"] = probe
+    arrays["router/projection"] = metric.projection
+    arrays["router/background"] = metric.background
     arrays["seal"] = np.frombuffer(seal(_typed(arrays)), np.uint8)
     typed = _typed(arrays)
     with replacing(path) as temporary:
@@ -164,35 +183,38 @@ def _stack(
     edits: Sequence[EditPayload], width: int, embedder_width: int, activations: bool
 ) -> dict[str, Array]:
     groups = [group for edit in edits for group in edit.groups]
+    steps = [step for group in groups for step in group.maps]
 
-    def rows(name: str, part: str, columns: tuple[int, ...]) -> Array:
-        parts = [getattr(group, part)[name] for group in groups]
-        return np.concatenate(parts) if parts else np.empty((0, *columns))
+    def rows(name: str, parts: Sequence[Mapping[str, Array]], columns: tuple[int, ...]) -> Array:
+        found = [part[name] for part in parts]
+        return np.concatenate(found) if found else np.empty((0, *columns))
+
+    def means(name: str) -> Array:
+        return np.stack([step[name] for step in steps]) if steps else np.empty((0, width))
 
     def offsets(lengths: Sequence[int]) -> Array:
         return np.cumsum([0, *lengths])
 
-    names = ("plain", "forced", "target")
+    pairs = [group.activations for group in groups]
     stacked = {
         "index/groups": offsets([len(edit.groups) for edit in edits]),
-        "index/basis": offsets([len(group.maps["scale"]) for group in groups]),
+        "index/steps": offsets([len(group.maps) for group in groups]),
+        "index/basis": offsets([len(step["scale"]) for step in steps]),
         "index/points": offsets([len(edit.points) for edit in edits]),
         "index/activations": np.stack(
-            [offsets([len(group.activations[name]) for group in groups]) for name in names], axis=1
+            [offsets([len(own[name]) for own in pairs]) for name in ("plain", "forced")], axis=1
         ),
-        "maps/source_mean": np.stack([g.maps["source_mean"] for g in groups])
-        if groups
-        else np.empty((0, width)),
-        "maps/target_mean": np.stack([g.maps["target_mean"] for g in groups])
-        if groups
-        else np.empty((0, width)),
-        "maps/basis": rows("basis", "maps", (width,)),
-        "maps/scale": rows("scale", "maps", ()),
+        "maps/source_mean": means("source_mean"),
+        "maps/target_mean": means("target_mean"),
+        "maps/basis": rows("basis", steps, (width,)),
+        "maps/scale": rows("scale", steps, ()),
         "router/points": np.concatenate([edit.points for edit in edits])
         if edits
         else np.empty((0, embedder_width)),
     }
     if activations:
-        stacked |= {f"activations/{name}": rows(name, "activations", (width,)) for name in names}
-        stacked |= {f"activations/{n}": rows(n, "activations", ()) for n in ("worked", "context")}
+        stacked |= {
+            f"activations/{n}": rows(n, pairs, (width,)) for n in ("plain", "forced", "target")
+        }
+        stacked |= {f"activations/{n}": rows(n, pairs, ()) for n in ("worked", "context")}
     return stacked

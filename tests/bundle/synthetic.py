@@ -7,7 +7,7 @@ that a test is about.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,19 +23,21 @@ from sake_registry.bundle.format import (
     GroupInfo,
     IdentityInfo,
     Manifest,
+    MetricInfo,
     ModelInfo,
     RouteInfo,
+    StepInfo,
     content_hash,
     digest,
     seal,
 )
 from sake_registry.bundle.reader import BundleFile
-from sake_registry.bundle.writer import EditPayload, GroupPayload, write_bundle
+from sake_registry.bundle.writer import EditPayload, GroupPayload, MetricPayload, write_bundle
 
 if TYPE_CHECKING:
     from sake_registry.bundle.format import Array
 
-WIDTH, EMBEDDER = 6, 5
+WIDTH, EMBEDDER, SPACE = 6, 5, 3
 Arrays = dict[str, "Array"]
 ManifestJson = dict[str, Any]
 Change = Callable[[Arrays, ManifestJson], None]
@@ -45,60 +47,97 @@ def hash_of(letter: str) -> str:
     return letter * 64
 
 
-def group(rng: np.random.Generator, rank: int, pairs: int, forced: bool) -> GroupPayload:
+def group(
+    rng: np.random.Generator, ranks: Sequence[int | None], pairs: int, forced: bool
+) -> GroupPayload:
+    """The numbers of a group: a map for each rank, and a plain row for each pair and token."""
+
     def numbers(*shape: int) -> Array:
         return rng.standard_normal(shape).astype("<f4")
 
+    rows = pairs * len(ranks)
     return GroupPayload(
-        maps={
-            "source_mean": numbers(WIDTH),
-            "target_mean": numbers(WIDTH),
-            "basis": numbers(rank, WIDTH),
-            "scale": rng.random(rank).astype("<f4"),
-        },
+        maps=[
+            {
+                "source_mean": numbers(WIDTH),
+                "target_mean": numbers(WIDTH),
+                "basis": numbers(rank, WIDTH),
+                "scale": rng.random(rank).astype("<f4"),
+            }
+            for rank in ranks
+            if rank is not None
+        ],
         activations={
-            "plain": numbers(pairs, WIDTH),
+            "plain": numbers(rows, WIDTH),
             "forced": numbers(pairs if forced else 0, WIDTH),
-            "target": numbers(pairs, WIDTH),
-            "worked": rng.integers(0, 2, pairs).astype("|u1"),
-            "context": rng.integers(-1, 4, pairs).astype("<i2"),
+            "target": numbers(rows, WIDTH),
+            "worked": rng.integers(0, 2, rows).astype("|u1"),
+            "context": rng.integers(-1, 4, rows).astype("<i2"),
         },
+    )
+
+
+def described(
+    number: int, ranks: Sequence[int | None], pairs: int, forced: bool, groups: int
+) -> GroupInfo:
+    """What the manifest says of a group."""
+    return GroupInfo(
+        kind="implication" if number else "fact",
+        old="old" if forced else None,
+        new="new",
+        tokens=tuple(100 * groups + 10 * number + t for t in range(len(ranks))),
+        written=2,
+        added=pairs - 2,
+        worked=pairs,
+        contexts=(pairs, 0),
+        goes_on=tuple(1.0 if rank is None else 0.25 for rank in ranks[1:]),
+        steps=tuple(
+            StepInfo(
+                position=position,
+                worked=pairs,
+                used=pairs,
+                sources="plain+forced" if forced else "plain",
+                reg=1.0,
+                share=None if position else "10%",
+                complement=0.75 if position else 1.0,
+                solver="lowrank",
+                score=None if position else 0.9,
+                margin=None if position else -1.5,
+                rank=rank,
+                scale_min=0.5,
+                scale_max=1.5,
+                residual=1e-10,
+            )
+            for position, rank in enumerate(ranks)
+            if rank is not None
+        ),
     )
 
 
 def edit(
     name: str,
     seed: int,
-    groups: Sequence[tuple[int, int, bool]],
+    groups: Sequence[tuple[int | tuple[int | None, ...], int, bool]],
     **changes: Any,
 ) -> EditPayload:
     """An edit with a group for each (rank, pairs, with forced rows); one route a group and one
-    against the edit."""
+    against the edit.
+
+    Where the object has several tokens, a rank stands for each; None where there is no map.
+    """
     rng = np.random.default_rng(seed)
-    payloads = [group(rng, *shape) for shape in groups]
+    shapes = [((r,) if isinstance(r, int) else r, pairs, forced) for r, pairs, forced in groups]
+    payloads = [group(rng, *shape) for shape in shapes]
     rows = [*range(1, len(groups) + 1), 2]
     routes = tuple(
-        RouteInfo(group=g if g < len(groups) else -1, names=(name.title(),), need="any", rows=n)
-        for g, n in enumerate(rows)
-    )
-    infos = tuple(
-        GroupInfo(
-            kind="implication" if g else "fact",
-            old="old" if forced else None,
-            new="new",
-            written=2,
-            added=pairs - 2,
-            worked=pairs,
-            used=pairs,
-            contexts=(pairs, 0),
-            rank=rank,
-            scale_min=0.5,
-            scale_max=1.5,
-            residual=1e-10,
-            reg=1.0,
-            solver="lowrank",
+        RouteInfo(
+            group=g if g < len(groups) else -1,
+            names=(name.title(),),
+            need="any",
+            rows=n,
+            ends=("in", *[""] * (n - 1)) if g < len(groups) else (),
         )
-        for g, (rank, pairs, forced) in enumerate(groups)
+        for g, n in enumerate(rows)
     )
     info = EditInfo(
         **{
@@ -111,7 +150,7 @@ def edit(
             "kind": "anchored",
             "threshold": 4.25,
             "routes": routes,
-            "groups": infos,
+            "groups": tuple(described(g, *s, len(groups)) for g, s in enumerate(shapes)),
             **changes,
         }
     )
@@ -119,10 +158,29 @@ def edit(
     return EditPayload(info, payloads, points)
 
 
+def metric(kind: str = "contrast", **topics: int) -> MetricPayload:
+    """A metric with so many background rows for each topic; without a projection by its kind."""
+    rng, rows = np.random.default_rng(9), sum(topics.values())
+    projected = kind in ("contrast", "mahalanobis")
+    shape = (EMBEDDER, SPACE) if projected else (0, EMBEDDER if topics else 0)
+    return MetricPayload(
+        MetricInfo.model_validate({"kind": kind, "topics": tuple(topics.items())}),
+        rng.standard_normal(shape).astype("<f4"),
+        rng.standard_normal((rows, shape[1])).astype("<f4"),
+    )
+
+
 EDITS = (
-    edit("ada-3", 1, [(3, 4, True), (0, 5, True)], valid_until="2030-01-01"),
+    edit(
+        "ada-3",
+        1,
+        [((3, None, 1), 4, True), (0, 5, True)],
+        implied=3.5,
+        topics=("birth",),
+        valid_until="2030-01-01",
+    ),
     edit("bob", 2, [(0, 3, False)], old=None, warnings=("a warning",)),
-    edit("cyd", 3, [(4, 6, True), (2, 3, False), (1, 7, True)], valid_from="2026-11-22"),
+    edit("cyd", 3, [(4, 6, True), ((2, 0), 3, False), (1, 7, True)], valid_from="2026-11-22"),
 )
 
 
@@ -144,6 +202,7 @@ def write(path: Path, edits: Sequence[EditPayload] = EDITS, **changes: Any) -> M
         "partial": False,
         "model": model,
         "embedder": embedder,
+        "metric": metric(birth=3, death=1),
         "probe_texts": [f"probe {i}" for i in range(PROBES)],
         "probe": np.random.default_rng(0).standard_normal((PROBES, WIDTH)).astype("<f4"),
         "settings": {"compile": {"reg": 1.0, "sources": ["plain"]}},
@@ -162,6 +221,7 @@ def values(path: Path) -> dict[str, Any]:
             "digests": bundle.digests,
             "slim": not bundle.has_activations,
             "probe": exact(bundle.probe),
+            "metric": [exact(array) for array in bundle.metric],
         }
         for info in bundle.manifest.edits:
             found[info.id] = values_of(bundle, info.id)
@@ -173,9 +233,13 @@ def values_of(bundle: BundleFile, name: str) -> dict[str, Any]:
     return {
         "info": bundle.info(name),
         "points": exact(bundle.points(name)),
-        "maps": [{n: exact(a) for n, a in m.items()} for m in bundle.maps(name)],
+        "maps": exact_maps(bundle.maps(name)),
         "activations": [{n: exact(a) for n, a in m.items()} for m in bundle.activations(name)],
     }
+
+
+def exact_maps(groups: Iterable[Sequence[Mapping[str, Array]]]) -> list[list[dict[str, Any]]]:
+    return [[{n: exact(a) for n, a in step.items()} for step in steps] for steps in groups]
 
 
 def exact(array: Array) -> tuple[str, tuple[int, ...], bytes]:
@@ -215,29 +279,35 @@ def forge(
 
 def _digest_again(arrays: Arrays, manifest: ManifestJson) -> None:
     digests = arrays["digests"].copy()
-    groups, basis, points = (arrays[f"index/{name}"] for name in ("groups", "basis", "points"))
+    groups, steps, basis, points = (
+        arrays[f"index/{name}"] for name in ("groups", "steps", "basis", "points")
+    )
     for i, info in enumerate(manifest["edits"][: len(digests)]):
-        routes = [[r["group"], r["rows"], int(r["need"] == "all")] for r in info["routes"]]
-        names = json.dumps(
-            [info["kind"], [route["names"] for route in info["routes"]]],
-            ensure_ascii=False,
-            separators=(",", ":"),
-        )
+        routes = info["routes"]
+        words = [info["kind"], *([r[n] for r in routes] for n in ("names", "ends")), info["topics"]]
+        numbers = [[r["group"], r["rows"], int(r["need"] == "all")] for r in routes]
+        bounds = [info["threshold"], info["implied"] or info["threshold"]]
         router = {
             "points": arrays["router/points"][points[i] : points[i + 1]],
-            "threshold": np.array([info["threshold"]], "<f8"),
-            "routes": np.array(routes, "<i8").reshape(-1, 3),
-            "names": np.frombuffer(names.encode(), np.uint8),
+            "threshold": np.array(bounds, "<f8"),
+            "routes": np.array(numbers, "<i8").reshape(-1, 3),
+            "names": _json(words),
         }
         maps: Arrays = {}
-        for number, g in enumerate(range(groups[i], groups[i + 1])):
-            rows = slice(basis[g], basis[g + 1])
-            maps |= {
-                f"{number}/source_mean": arrays["maps/source_mean"][g],
-                f"{number}/target_mean": arrays["maps/target_mean"][g],
-                f"{number}/basis": arrays["maps/basis"][rows],
-                f"{number}/scale": arrays["maps/scale"][rows],
-            }
+        owned = range(groups[i], groups[i + 1])
+        for k, (g, said) in enumerate(zip(owned, info["groups"], strict=False)):
+            maps[f"{k}/objects"] = _json([said["old"], said["new"]])
+            maps[f"{k}/tokens"] = np.array(said["tokens"], "<i8")
+            of_group = range(steps[g], steps[g + 1])
+            for s, (m, step) in enumerate(zip(of_group, said["steps"], strict=False)):
+                rows = slice(basis[m], basis[m + 1])
+                maps |= {
+                    f"{k}/{s}/source_mean": arrays["maps/source_mean"][m],
+                    f"{k}/{s}/target_mean": arrays["maps/target_mean"][m],
+                    f"{k}/{s}/basis": arrays["maps/basis"][rows],
+                    f"{k}/{s}/scale": arrays["maps/scale"][rows],
+                    f"{k}/{s}/step": np.array([step["position"], step["complement"]], "<f8"),
+                }
         for part, found in (("router", router), ("maps", maps)):
             digests[i, PARTS.index(part)] = np.frombuffer(digest(part, found), np.uint8)
     arrays["digests"] = digests
@@ -245,3 +315,8 @@ def _digest_again(arrays: Arrays, manifest: ManifestJson) -> None:
     manifest["content_hash"] = content_hash(
         (name, key, digests[i].tobytes()) for i, (name, key) in enumerate(named[: len(digests)])
     )
+
+
+def _json(value: Any) -> Array:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return np.frombuffer(text.encode(), np.uint8)

@@ -13,11 +13,13 @@ import h5py
 import numpy as np
 import pytest
 
+from sake_registry.bundle.format import VERSION
 from sake_registry.bundle.reader import BundleFile
 from sake_registry.errors import BundleFormatError
 from sake_registry.settings import METHOD_VERSION
 from tests.bundle.synthetic import (
     EMBEDDER,
+    SPACE,
     WIDTH,
     Arrays,
     Change,
@@ -274,17 +276,21 @@ def test_what_a_bundle_does_not_have_is_refused(name: str, copy: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "shape", "says"),
     [
-        ("maps/scale", (10, 1), "has 2 dimensions, not 1"),
+        ("maps/scale", (11, 1), "has 2 dimensions, not 1"),
         ("maps/scale", (), "has 0 dimensions, not 1"),
         ("maps/scale", None, "has 0 dimensions, not 1"),
-        ("maps/basis", (60,), "has 1 dimensions, not 2"),
-        ("maps/scale", (11,), "'maps/scale' has 11 rows or columns, not 10"),
+        ("maps/basis", (66,), "has 1 dimensions, not 2"),
+        ("maps/scale", (12,), "'maps/scale' has 12 rows or columns, not 11"),
+        ("maps/source_mean", (6, WIDTH), "has 6 rows or columns, not 8"),
+        ("index/steps", (9,), "has 9 rows or columns, not 7"),
+        ("router/projection", (EMBEDDER, SPACE + 1), f"has {SPACE + 1} rows or columns, not"),
+        ("activations/target", (40, WIDTH), "has 40 rows or columns, not 39"),
         ("seal", (33,), "has 33 rows or columns, not 32"),
         ("seal", (0,), "has 0 rows or columns, not 32"),
         ("probe/activations", (9, WIDTH), "has 9 rows or columns, not 8"),
         ("index/groups", (0,), "'index/groups' claims 0 rows"),
-        ("index/activations", (7, 2), "has 2 rows or columns, not 3"),
-        ("maps/basis", (10, WIDTH + 1), f"has {WIDTH + 1} rows or columns, not {WIDTH}"),
+        ("index/activations", (7, 3), "has 3 rows or columns, not 2"),
+        ("maps/basis", (11, WIDTH + 1), f"has {WIDTH + 1} rows or columns, not {WIDTH}"),
     ],
 )
 def test_another_shape_is_refused(
@@ -328,8 +334,10 @@ def contiguous(file: h5py.File, path: str, shape: tuple[int, ...], early: bool =
         ("maps/basis", (1 << 31, WIDTH), "'maps/basis' claims"),
         ("router/points", (1 << 31, EMBEDDER), "'router/points' claims"),
         ("digests", (1 << 30, 3, 32), "'digests' claims"),
-        ("index/activations", (1 << 33, 3), "'index/activations' claims"),
-        ("maps/source_mean", (6, 1 << 32), "'maps/source_mean' claims"),
+        ("index/activations", (1 << 33, 2), "'index/activations' claims"),
+        ("maps/source_mean", (8, 1 << 32), "'maps/source_mean' claims"),
+        ("router/projection", (1 << 18, SPACE), "'router/projection' claims"),
+        ("router/background", ((1 << 20) + 1, SPACE), "'router/background' claims"),
         ("activations/plain", (1 << 58, WIDTH), "'activations/plain' claims"),
     ],
 )
@@ -358,6 +366,8 @@ def test_a_length_in_chunks_that_are_not_there_is_refused(copy: Path, resized: b
         ("maps/basis", (1 << 31, WIDTH)),
         ("index/points", ((1 << 34),)),
         ("digests", (1 << 27, 3, 32)),
+        ("router/projection", (1 << 16, 1 << 16)),
+        ("router/background", (1 << 20, 1 << 12)),
     ],
 )
 def test_a_long_file_full_of_holes_is_refused_before_it_is_read(
@@ -368,13 +378,22 @@ def test_a_long_file_full_of_holes_is_refused_before_it_is_read(
             contiguous(file, path, shape, early=True)
             if path == "maps/basis":
                 contiguous(file, "maps/scale", shape[:1], early=True)
+            if path == "router/projection":
+                contiguous(file, "router/background", (0, shape[1]))
+            if path == "router/background":
+                contiguous(file, "router/projection", (EMBEDDER, shape[1]), early=True)
             file.flush()
         except OSError as error:
             pytest.skip(f"no files with holes here: {error}")
     assert copy.stat().st_size > 10_000 * MEGABYTES
     assert copy.stat().st_blocks * 512 < MEGABYTES
-    index = {"router/points": "'index/points'", "maps/basis": "'index/basis'"}
-    refused(copy, index.get(path, f"'{path}' claims"))
+    says = {
+        "router/points": "'index/points'",
+        "maps/basis": "'index/basis'",
+        "router/projection": "its metric's topics",
+        "router/background": "its metric's topics",
+    }
+    refused(copy, says.get(path, f"'{path}' claims"))
 
 
 # -- a manifest and an index that do not say what is there --------------------------------------
@@ -397,16 +416,20 @@ def index(path: str, *numbers: int, column: int | None = None) -> Change:
         (index("groups", 0, 2, 3, 7), "'index/groups'"),
         (index("groups", 1, 2, 3, 6), "'index/groups'"),
         (index("groups", 0, 3, 3, 6), "'index/groups'"),
-        (index("basis", 0, 4, 3, 3, 7, 9, 10), "'index/basis'"),
-        (index("basis", 0, 3, 3, 3, 7, 9, 1 << 62), "'index/basis'"),
-        (index("points", 0, -5, 9, 16), "'index/points'"),
-        (index("points", 0, 6, 9, 16), "'index/points'"),
-        (index("activations", 0, 4, 9, 12, 18, 21, 29, column=0), "'index/activations'"),
-        (index("activations", 0, 4, 3, 12, 18, 21, 28, column=0), "'index/activations'"),
-        (index("activations", 4, 4, 9, 12, 18, 21, 28, column=2), "'index/activations'"),
+        (index("steps", 0, 2, 3, 4, 5, 7, 9), "'index/steps'"),
+        (index("steps", 0, 1, 3, 4, 5, 7, 8), "'index/steps'"),
+        (index("steps", 0, 3, 2, 4, 5, 7, 8), "'index/steps'"),
+        (index("basis", 0, 3, 5, 4, 4, 8, 10, 10, 11), "'index/basis'"),
+        (index("basis", 0, 4, 4, 4, 4, 8, 10, 10, 11), "'index/basis'"),
+        (index("basis", 0, 3, 4, 4, 4, 8, 10, 10, 1 << 62), "'index/basis'"),
+        (index("points", 0, -5, 8, 16), "'index/points'"),
+        (index("points", 0, 6, 8, 16), "'index/points'"),
+        (index("activations", 0, 12, 17, 20, 26, 32, 40, column=0), "'index/activations'"),
+        (index("activations", 0, 12, 11, 20, 26, 32, 39, column=0), "'index/activations'"),
+        (index("activations", 4, 4, 9, 9, 15, 15, 22, column=1), "'index/activations'"),
         # Differences that overflow to something positive.
         (
-            index("activations", 0, 1 << 62, (1 << 63) - 1, -2, 18, 21, 28, column=2),
+            index("activations", 0, 1 << 62, (1 << 63) - 1, -2, 15, 15, 22, column=1),
             "'index/activations'",
         ),
     ],
@@ -429,7 +452,7 @@ def test_offsets_of_activations_that_a_slim_bundle_lacks_are_checked_as_well(
 
 
 def at(where: str, value: Any) -> Change:
-    """Another value in the manifest: `edits.0.groups.1.rank`."""
+    """Another value in the manifest: `edits.0.groups.1.old`."""
 
     def change(arrays: Arrays, manifest: ManifestJson) -> None:
         target: Any = manifest
@@ -446,15 +469,36 @@ NAN, INFINITY = float("nan"), float("inf")
 WRONG: list[tuple[str, Any]] = [
     ("edits.0.threshold", -1.0),
     ("edits.0.threshold", 0.0),
-    ("edits.0.groups.0.rank", -3),
+    ("edits.0.implied", 0.0),
+    ("edits.0.implied", -1.0),
+    ("edits.0.topics", [1]),
+    ("edits.0.groups.0.steps", []),
+    ("edits.0.groups.0.steps.0.rank", -3),
+    ("edits.0.groups.0.steps.0.position", -1),
+    ("edits.0.groups.0.steps.0.complement", 1.5),
+    ("edits.0.groups.0.steps.0.complement", -0.25),
+    ("edits.0.groups.0.steps.0.score", 2.0),
+    ("edits.0.groups.0.steps.0.used", 1 << 70),
+    ("edits.0.groups.0.steps.0.scale_min", -0.1),
+    ("edits.0.groups.0.steps.0.residual", -1e-9),
+    ("edits.0.groups.0.steps.0.reg", "one"),
+    ("edits.0.groups.0.steps.0.code", "import os"),
+    ("edits.0.groups.0.tokens", []),
+    ("edits.0.groups.0.tokens", [100, -1, 102]),
+    ("edits.0.groups.0.goes_on", [1.5, 0.0]),
+    ("edits.0.groups.0.old", ""),
+    ("edits.0.groups.0.new", " "),
+    ("edits.0.routes.0.ends", ["in", 1]),
+    ("metric.kind", "manhattan"),
+    ("metric.topics", [["birth", 0]]),
+    ("metric.topics", [["birth", -1], ["death", 5]]),
+    ("metric.topics", [["birth", 1 << 30]]),
+    ("metric.topics", [["birth"]]),
+    ("metric", None),
     ("edits.0.groups.0.written", -1),
     ("edits.0.groups.0.added", -1),
     ("edits.0.groups.0.worked", -1),
-    ("edits.0.groups.0.used", 1 << 70),
     ("edits.0.groups.0.contexts", [4, -1]),
-    ("edits.0.groups.0.scale_min", -0.1),
-    ("edits.0.groups.0.residual", -1e-9),
-    ("edits.0.groups.0.reg", "one"),
     ("edits.0.groups.0.kind", "code"),
     ("edits.0.routes.0.rows", 0),
     ("edits.0.routes.0.rows", -1),
@@ -502,9 +546,13 @@ def test_a_manifest_with_a_wrong_value_is_refused_and_says_where(
     "where",
     [
         "edits.0.threshold",
-        "edits.0.groups.0.residual",
-        "edits.0.groups.0.scale_max",
-        "edits.0.groups.0.reg",
+        "edits.0.implied",
+        "edits.0.groups.0.goes_on",
+        "edits.0.groups.0.steps.0.complement",
+        "edits.0.groups.0.steps.0.margin",
+        "edits.0.groups.0.steps.0.residual",
+        "edits.0.groups.0.steps.0.scale_max",
+        "edits.0.groups.0.steps.0.reg",
         "settings.compile",
     ],
 )
@@ -517,10 +565,10 @@ def test_what_is_no_number_is_refused_wherever_it_stands(
 
 def test_a_later_version_is_named_whatever_else_is_in_it(good: Path, tmp_path: Path) -> None:
     def later(arrays: Arrays, manifest: ManifestJson) -> None:
-        manifest["version"] = 2
+        manifest["version"] = VERSION + 1
         arrays["future"] = np.zeros(3, "<f4")
 
-    refused(forge(good, tmp_path / "f.h5", later=later), "it has format version 2")
+    refused(forge(good, tmp_path / "f.h5", later=later), f"it has format version {VERSION + 1}")
 
 
 def test_a_bundle_of_other_rules_is_refused(good: Path, tmp_path: Path) -> None:
@@ -531,8 +579,9 @@ def test_a_bundle_of_other_rules_is_refused(good: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("version", "says"),
     [
-        (2, "it has format version 2; this sake reads 1"),
-        ("1", "it has format version '1'; this sake reads 1"),
+        (1, "it has format version 1; this sake reads 2"),
+        (3, "it has format version 3; this sake reads 2"),
+        ("2", "it has format version '2'; this sake reads 2"),
         (None, "it has format version None"),
         ("\x1b[31m" + "9" * 5000, "it has format version '\\x1b[31m99999"),
     ],
@@ -555,7 +604,7 @@ def test_another_version_is_refused_and_named(
         (b'{"format": "sake-bundle", "version": ' + b"9" * 100_000 + b"}", "is no JSON"),
         (b"null", "its manifest is wrong"),
         (b"[]", "its manifest is wrong"),
-        (b'{"format": "\\ud800", "version": 1}', "its manifest is wrong"),
+        (b'{"format": "\\ud800", "version": 2}', "its manifest is wrong"),
         (b"{" + b'"' + b"k" * 100_000 + b'": 1}', "its manifest is wrong"),
     ],
     ids=lambda v: f"{v!r:.20}",
@@ -607,8 +656,18 @@ def group_moved(arrays: Arrays, manifest: ManifestJson) -> None:
 
 
 def rank_moved(arrays: Arrays, manifest: ManifestJson) -> None:
-    groups = manifest["edits"][0]["groups"]
-    groups[0]["rank"], groups[1]["rank"] = groups[1]["rank"], groups[0]["rank"]
+    first, second = manifest["edits"][0]["groups"][0]["steps"]
+    first["rank"], second["rank"] = second["rank"], first["rank"]
+
+
+def step_moved(arrays: Arrays, manifest: ManifestJson) -> None:
+    one, other = manifest["edits"][2]["groups"][1:]
+    other["steps"].append(one["steps"].pop())
+    other["tokens"], other["goes_on"] = one["tokens"], one["goes_on"]
+
+
+def one_step_less(arrays: Arrays, manifest: ManifestJson) -> None:
+    manifest["edits"][0]["groups"][0]["steps"].pop()
 
 
 def other_content(arrays: Arrays, manifest: ManifestJson) -> None:
@@ -624,8 +683,10 @@ def other_content(arrays: Arrays, manifest: ManifestJson) -> None:
         (one_less, "its manifest and its datasets disagree"),
         (one_group_more, "'index/groups'"),
         (group_moved, "'index/groups'"),
+        (step_moved, "'index/steps'"),
+        (one_step_less, "'index/steps'"),
         (rank_moved, "'index/basis'"),
-        (at("edits.0.groups.0.rank", 1 << 31), "'index/basis'"),
+        (at("edits.0.groups.0.steps.0.rank", 1 << 31), "'index/basis'"),
         (at("model.width", WIDTH + 1), "its manifest and its datasets disagree"),
         (at("embedder.width", EMBEDDER + 1), "its manifest and its datasets disagree"),
         (at("edits.0.routes.0.rows", 2), "'index/points'"),
@@ -636,6 +697,16 @@ def other_content(arrays: Arrays, manifest: ManifestJson) -> None:
         (at("edits.0.key", hash_of("9")), "its content hash is not that of its edits"),
         (at("edits.0.threshold", 100.0), "the router of 'ada-3' are not what its digest says"),
         (at("edits.0.kind", "centre"), "the router of 'ada-3' are not what its digest says"),
+        (at("edits.0.implied", 3.75), "the router of 'ada-3' are not what its digest says"),
+        (at("edits.0.implied", None), "the router of 'ada-3' are not what its digest says"),
+        (at("edits.1.implied", 9.0), "the router of 'bob' are not what its digest says"),
+        (at("edits.0.topics", []), "the router of 'ada-3' are not what its digest says"),
+        (at("edits.0.topics", ["death"]), "the router of 'ada-3' are not what its digest says"),
+        (at("edits.1.topics", ["birth"]), "the router of 'bob' are not what its digest says"),
+        (at("edits.1.routes.0.ends", ["on"]), "the router of 'bob' are not what its digest says"),
+        (at("edits.1.routes.0.ends", []), "the router of 'bob' are not what its digest says"),
+        (at("edits.1.routes.0.names", ["Eve"]), "the router of 'bob' are not what its"),
+        (at("edits.1.routes.0.need", "all"), "the router of 'bob' are not what its digest says"),
     ],
     ids=lambda v: getattr(v, "__name__", None),
 )
@@ -646,15 +717,150 @@ def test_a_manifest_that_contradicts_the_data_is_refused(
 
 
 @pytest.mark.parametrize(
-    "change", [at("edits.1.routes.0.group", 1), at("edits.0.routes.0.rows", 2)]
+    ("change", "says"),
+    [
+        (at("edits.1.routes.0.group", 1), "'bob' has a route to a group that it does not have"),
+        (at("edits.0.routes.0.rows", 2), "'index/points'"),
+        (at("edits.1.routes.0.ends", ["in", "on"]), "'bob' has a route whose words do not fit"),
+        (at("edits.0.routes.1.ends", ["in"]), "'ada-3' has a route whose words do not fit"),
+        (at("edits.1.kind", "centre"), "'bob' has a route that is no centre of a group"),
+    ],
+    ids=lambda v: getattr(v, "__name__", None),
 )
 def test_routes_that_do_not_fit_are_refused_though_all_digests_do(
+    good: Path, tmp_path: Path, change: Change, says: str
+) -> None:
+    refused(forge(good, tmp_path / "forged.h5", change), says)
+
+
+# -- an object's tokens and maps ---------------------------------------------------------------
+
+STEPS = "edits.0.groups.0.steps"
+"""Two maps, at the places 0 and 2 of three tokens."""
+
+
+def steps_turned(arrays: Arrays, manifest: ManifestJson) -> None:
+    manifest["edits"][0]["groups"][0]["steps"].reverse()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (steps_turned, "its maps are not in the order of its tokens"),
+        (at(f"{STEPS}.0.position", 1), "its maps are not in the order of its tokens"),
+        (at(f"{STEPS}.1.position", 0), "its maps are not in the order of its tokens"),
+        (at(f"{STEPS}.1.position", 3), "its maps are not those of its tokens"),
+        (at("edits.0.groups.0.tokens", [200, 201]), "its maps are not those of its tokens"),
+        (at("edits.0.groups.0.goes_on", [1.0]), "its maps are not those of its tokens"),
+        (at("edits.0.groups.0.goes_on", [1.0] * 3), "its maps are not those of its tokens"),
+        (at("edits.1.groups.0.goes_on", [1.0]), "its maps are not those of its tokens"),
+    ],
+    ids=lambda v: getattr(v, "__name__", None),
+)
+def test_maps_that_are_not_those_of_an_object_are_refused_though_all_digests_fit(
+    good: Path, tmp_path: Path, change: Change, says: str
+) -> None:
+    refused(forge(good, tmp_path / "forged.h5", change), f"Value error, {says}")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        at(f"{STEPS}.0.complement", 0.5),
+        at(f"{STEPS}.1.complement", 1.0),
+        at(f"{STEPS}.1.position", 1),
+        at("edits.0.groups.0.tokens.1", 7),
+        at("edits.0.groups.0.tokens.2", 7),
+        at("edits.0.groups.1.tokens.0", 7),
+        at("edits.0.groups.0.old", "older"),
+        at("edits.0.groups.0.old", None),
+        at("edits.0.groups.1.new", "newer"),
+    ],
+    ids=lambda v: str(v.__name__),
+)
+def test_what_a_map_is_used_by_is_under_the_digest_of_the_maps(
     good: Path, tmp_path: Path, change: Change
 ) -> None:
-    refused(
-        forge(good, tmp_path / "forged.h5", change),
-        "'bob' has a route" if "group" in change.__name__ else "'index/points'",
-    )
+    with BundleFile(forge(good, tmp_path / "forged.h5", later=change)) as bundle:
+        with pytest.raises(BundleFormatError, match="the maps of 'ada-3' are not what"):
+            bundle.maps("ada-3")
+        assert len(bundle.maps("bob")) == 1
+
+
+def steps_exchanged(arrays: Arrays, manifest: ManifestJson) -> None:
+    """The maps of one group's two steps, one in the other's place."""
+    manifest["edits"][2]["groups"][1]["steps"][0]["rank"] = 0
+    manifest["edits"][2]["groups"][1]["steps"][1]["rank"] = 2
+    arrays["index/basis"] = np.array([0, 3, 4, 4, 4, 8, 8, 10, 11], "<i8")
+    for name in ("maps/source_mean", "maps/target_mean"):
+        rows = arrays[name] = arrays[name].copy()
+        rows[[5, 6]] = rows[[6, 5]]
+
+
+def test_maps_of_one_object_in_another_order_are_refused(good: Path, tmp_path: Path) -> None:
+    with (
+        BundleFile(forge(good, tmp_path / "forged.h5", later=steps_exchanged)) as bundle,
+        pytest.raises(BundleFormatError, match="the maps of 'cyd' are not what"),
+    ):
+        bundle.maps("cyd")
+
+
+# -- the router's metric -----------------------------------------------------------------------
+
+
+def space(projection: tuple[int, int], background: tuple[int, int]) -> Change:
+    """A metric of other shapes, with a topic for all of its background."""
+
+    def change(arrays: Arrays, manifest: ManifestJson) -> None:
+        arrays["router/projection"] = np.ones(projection, "<f4")
+        arrays["router/background"] = np.ones(background, "<f4")
+        manifest["metric"]["topics"] = [["all", background[0]]] if background[0] else []
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("projection", "background"),
+    [
+        ((EMBEDDER - 1, SPACE), (4, SPACE)),
+        ((EMBEDDER + 1, SPACE), (4, SPACE)),
+        ((SPACE, EMBEDDER), (0, EMBEDDER)),
+        ((EMBEDDER + 1, 0), (0, 0)),
+        ((EMBEDDER, EMBEDDER + 1), (0, EMBEDDER + 1)),
+        ((0, 0), (4, 0)),
+        ((EMBEDDER, 0), (4, 0)),
+        ((0, SPACE), (4, SPACE)),
+    ],
+)
+def test_a_metric_that_does_not_fit_the_embedder_is_refused(
+    good: Path, tmp_path: Path, projection: tuple[int, int], background: tuple[int, int]
+) -> None:
+    forged = forge(good, tmp_path / "f.h5", space(projection, background))
+    refused(forged, "its metric is not made for its embedder")
+
+
+@pytest.mark.parametrize(
+    "topics",
+    [
+        [],
+        [["birth", 3]],
+        [["birth", 3], ["death", 2]],
+        [["birth", 1 << 20], ["death", 1 << 20]],
+    ],
+)
+def test_topics_that_are_not_those_of_the_background_are_refused(
+    good: Path, tmp_path: Path, topics: list[Any]
+) -> None:
+    forged = forge(good, tmp_path / "f.h5", at("metric.topics", topics))
+    refused(forged, "its metric's topics are not those of its background")
+
+
+@pytest.mark.parametrize("path", ["router/projection", "router/background"])
+@pytest.mark.parametrize("value", [NAN, INFINITY, -INFINITY])
+def test_a_metric_that_is_no_numbers_is_refused(
+    good: Path, tmp_path: Path, path: str, value: float
+) -> None:
+    refused(forge(good, tmp_path / "f.h5", number(path, value)), "its metric is not finite")
 
 
 def number(path: str, value: float) -> Change:

@@ -30,7 +30,7 @@ def test_data_of_the_router_is_not_looked_at(tmp_path: Path) -> None:
     assert read_manifest(path) == written
 
 
-@pytest.mark.parametrize("dataset", ["meta", "digests", "index/groups"])
+@pytest.mark.parametrize("dataset", ["meta", "digests", "index/groups", "index/steps"])
 def test_what_is_under_the_seal_is_verified(tmp_path: Path, dataset: str) -> None:
     path = tmp_path / "a.h5"
     synthetic.write(path)
@@ -39,6 +39,16 @@ def test_what_is_under_the_seal_is_verified(tmp_path: Path, dataset: str) -> Non
         data.reshape(-1)[-1] ^= 1
         file[dataset][()] = data
     with pytest.raises(BundleFormatError):
+        read_manifest(path)
+
+
+@pytest.mark.parametrize("dataset", ["router/projection", "router/background"])
+def test_the_metric_is_under_the_seal(tmp_path: Path, dataset: str) -> None:
+    path = tmp_path / "a.h5"
+    synthetic.write(path)
+    with h5py.File(path, "r+") as file:
+        file[dataset][-1, -1] += 1
+    with pytest.raises(BundleFormatError, match="its index or manifest is damaged"):
         read_manifest(path)
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from sake_registry.bundle.format import BY_PATH
+from sake_registry.bundle.format import BY_PATH, EditInfo
 from sake_registry.bundle.reader import BundleFile
-from sake_registry.bundle.writer import edit_digests
+from sake_registry.bundle.writer import MetricPayload, edit_digests
 from sake_registry.errors import BundleFormatError, InputError
 from tests.bundle.synthetic import (
     EDITS,
@@ -20,7 +23,9 @@ from tests.bundle.synthetic import (
     WIDTH,
     edit,
     exact,
+    exact_maps,
     hash_of,
+    metric,
     values,
     values_of,
     write,
@@ -37,7 +42,7 @@ def test_everything_written_is_read_back_bit_for_bit(tmp_path: Path) -> None:
             assert values_of(bundle, name) == {
                 "info": payload.info,
                 "points": exact(payload.points),
-                "maps": [{n: exact(a) for n, a in g.maps.items()} for g in payload.groups],
+                "maps": exact_maps(group.maps for group in payload.groups),
                 "activations": [
                     {n: exact(a) for n, a in g.activations.items()} for g in payload.groups
                 ],
@@ -47,11 +52,11 @@ def test_everything_written_is_read_back_bit_for_bit(tmp_path: Path) -> None:
 def test_every_float32_survives_but_those_that_are_no_number(tmp_path: Path) -> None:
     extremes = np.array([0.0, -0.0, 1e-45, 3.4028235e38, -1.1754944e-38, 1 / 3], "<f4")
     payload = edit("ada", 1, [(1, 2, True)])
-    payload.groups[0].maps["basis"][0] = extremes
+    payload.groups[0].maps[0]["basis"][0] = extremes
     payload.groups[0].activations["target"][1] = extremes
     write(tmp_path / "b.h5", [payload])
     with BundleFile(tmp_path / "b.h5") as bundle:
-        assert bundle.maps("ada")[0]["basis"][0].tobytes() == extremes.tobytes()
+        assert bundle.maps("ada")[0][0]["basis"][0].tobytes() == extremes.tobytes()
         assert bundle.activations("ada")[0]["target"][1].tobytes() == extremes.tobytes()
 
 
@@ -136,6 +141,90 @@ def test_provenance_versions_and_settings_change_no_hash(good: Path, tmp_path: P
         assert other.digests == bundle.digests
 
 
+def test_an_object_of_several_tokens_has_its_maps_in_their_order(good: Path) -> None:
+    with BundleFile(good) as bundle:
+        first, _ = bundle.info("ada-3").groups
+        assert [step.position for step in first.steps] == [0, 2]
+        assert [step.complement for step in first.steps] == [1.0, 0.75]
+        assert [[len(m["scale"]) for m in maps] for maps in bundle.maps("ada-3")] == [[3, 1], [0]]
+        # A row for each pair and token; the model is forced to the old object's first only.
+        rows = bundle.activations("ada-3")[0]
+        assert {name: len(array) for name, array in rows.items()} == {
+            "plain": 12, "forced": 4, "target": 12, "worked": 12, "context": 12,
+        }  # fmt: skip
+
+
+def test_the_score_of_a_group_is_the_lowest_of_its_maps() -> None:
+    (group,) = edit("ada", 1, [((2, 1, 1), 3, True)]).info.groups
+    first, second, third = group.steps
+    assert group.score == 0.9
+    steps = (first, second.model_copy(update={"score": 0.25}), third)
+    assert group.model_copy(update={"steps": steps}).score == 0.25
+    assert group.model_copy(update={"steps": (second, third)}).score is None
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        metric("contrast", birth=2, death=1),
+        metric("contrast"),
+        metric("mahalanobis"),
+        metric("euclidean"),
+        metric("cosine", birth=2),
+    ],
+    ids=lambda payload: f"{payload.info.kind}-{len(payload.background)}",
+)
+def test_the_metric_is_read_back_with_and_without_projection_and_background(
+    tmp_path: Path, payload: MetricPayload
+) -> None:
+    write(tmp_path / "b.h5", metric=payload)
+    with BundleFile(tmp_path / "b.h5") as bundle:
+        bundle.verify()
+        assert bundle.manifest.metric == payload.info
+        expected = exact(payload.projection), exact(payload.background)
+        assert tuple(map(exact, bundle.metric)) == expected
+
+
+def edit_changed(info: EditInfo, **changes: Any) -> EditInfo:
+    return info.model_copy(update=changes)
+
+
+def ends_changed(info: EditInfo) -> EditInfo:
+    route = info.routes[0].model_copy(update={"ends": ("on",)})
+    return edit_changed(info, routes=(route, *info.routes[1:]))
+
+
+def group_changed(info: EditInfo, **changes: Any) -> EditInfo:
+    return edit_changed(info, groups=(info.groups[0].model_copy(update=changes),))
+
+
+def step_changed(info: EditInfo, **changes: Any) -> EditInfo:
+    first, second = info.groups[0].steps
+    return group_changed(info, steps=(first, second.model_copy(update=changes)))
+
+
+INFOS: dict[str, Callable[[EditInfo], EditInfo]] = {
+    "threshold": lambda info: edit_changed(info, threshold=4.5),
+    "implied": lambda info: edit_changed(info, implied=4.5),
+    "topics": lambda info: edit_changed(info, topics=("birth",)),
+    "kind": lambda info: edit_changed(info, kind="centre"),
+    "ends": ends_changed,
+    "tokens": lambda info: group_changed(info, tokens=(7, *info.groups[0].tokens[1:])),
+    "old object": lambda info: group_changed(info, old="older"),
+    "new object": lambda info: group_changed(info, new="newer"),
+    "complement": lambda info: step_changed(info, complement=0.5),
+    "position": lambda info: step_changed(info, position=2),
+}
+
+
+@pytest.mark.parametrize("name", INFOS)
+def test_whatever_an_edit_does_is_in_its_digest(name: str) -> None:
+    payload = edit("ada", 1, [((2, 1, None), 3, True)])
+    changed = INFOS[name](payload.info)
+    assert changed != payload.info
+    assert edit_digests(replace(payload, info=changed)) != edit_digests(payload)
+
+
 @pytest.mark.parametrize("part", ["maps", "activations", "points", "routes", "key"])
 def test_every_part_of_an_edit_is_in_its_digest_and_in_no_other(tmp_path: Path, part: str) -> None:
     first, second = edit("ada", 1, [(2, 3, True)]), edit("bob", 2, [(2, 3, True)])
@@ -147,7 +236,7 @@ def test_every_part_of_an_edit_is_in_its_digest_and_in_no_other(tmp_path: Path, 
     elif part == "points":
         second.points[0, 0] += 1
     elif part == "maps":
-        second.groups[0].maps["scale"][1] += 1
+        second.groups[0].maps[0]["scale"][1] += 1
     else:
         second.groups[0].activations["context"][1] += 1
     after = write(tmp_path / "after.h5", [first, second])
