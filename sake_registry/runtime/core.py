@@ -10,7 +10,9 @@ import torch
 from sake_registry import transport
 from sake_registry.bundle.reader import BundleFile
 from sake_registry.errors import ModelMismatchError
+from sake_registry.routing.metric import Metric
 from sake_registry.routing.router import Route, Router, RouterEntry
+from sake_registry.runtime.answering import ObjectMaps, groups_of
 from sake_registry.transport import TransportMap
 
 if TYPE_CHECKING:
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sake_registry.bundle.format import Manifest
-    from sake_registry.routing.router import Decision, Embed
+    from sake_registry.routing.metric import Embed
+    from sake_registry.routing.router import Decision
     from sake_registry.runtime.huggingface import Edited
 
 # Largest relative distance at which a probe text's activation counts as reproduced. The same
@@ -40,7 +43,7 @@ class Bundle:
 
     def __init__(self, file: BundleFile) -> None:
         self.file = file
-        self._maps: dict[tuple[str, str], list[TransportMap]] = {}
+        self._maps: dict[tuple[str, str], list[ObjectMaps]] = {}
         self._router: Router | None = None
         self._lock = threading.Lock()
 
@@ -85,8 +88,22 @@ class Bundle:
         """The router over this bundle's edits, with its embedder proved; made once."""
         with self._lock:
             if self._router is None:
-                self._router = Router(self.entries(), self._embedder())
+                router = self.manifest.settings.get("router")
+                names_ = router.get("last_names", True) if isinstance(router, dict) else True
+                self._router = Router(
+                    self.entries(), self._embedder(), self.metric(), last_names=bool(names_)
+                )
             return self._router
+
+    def metric(self) -> Metric:
+        """How its router compares questions."""
+        info, (projection, background) = self.manifest.metric, self.file.metric
+        return Metric(
+            kind=info.kind,
+            projection=torch.from_numpy(projection.copy()),
+            background=torch.from_numpy(background.copy()),
+            topics=tuple(topic for topic, run in info.topics for _ in range(run)),
+        )
 
     def entries(self) -> Iterable[RouterEntry]:
         """What the router knows of each edit."""
@@ -95,7 +112,9 @@ class Bundle:
                 edit=edit.id,
                 kind=edit.kind,
                 threshold=edit.threshold,
-                routes=tuple(Route(r.group, r.names, r.need, r.rows) for r in edit.routes),
+                implied=edit.implied,
+                topics=edit.topics,
+                routes=tuple(Route(r.group, r.names, r.need, r.rows, r.ends) for r in edit.routes),
                 points=torch.from_numpy(self.file.points(edit.id).copy()),
                 valid_from=edit.valid_from,
                 valid_until=edit.valid_until,
@@ -116,23 +135,37 @@ class Bundle:
             )
         return Embedder(folder).embed
 
-    def maps(self, edit: str, device: torch.device) -> list[TransportMap]:
-        """The maps of an edit, one a group, on a device; verified when first read.
+    def maps(self, edit: str, device: torch.device) -> list[ObjectMaps]:
+        """The maps of an edit, by group, on a device; verified when first read.
 
         Raises:
             BundleFormatError: the payload is not what its digest says.
         """
         key = (edit, str(device))
         if key not in self._maps:
-            residuals = [group.residual for group in self.file.info(edit).groups]
             self._maps[key] = [
-                TransportMap(
-                    **{name: torch.from_numpy(array.copy()) for name, array in factors.items()},
-                    residual=residual,
-                ).to(torch.float32, device)
-                for factors, residual in zip(self.file.maps(edit), residuals, strict=True)
+                ObjectMaps(
+                    info.tokens,
+                    {
+                        step.position: TransportMap(
+                            **{name: torch.from_numpy(a.copy()) for name, a in factors.items()},
+                            residual=step.residual,
+                            complement=step.complement,
+                        ).to(torch.float32, device)
+                        for step, factors in zip(info.steps, of_group, strict=True)
+                    },
+                )
+                for info, of_group in zip(
+                    self.file.info(edit).groups, self.file.maps(edit), strict=True
+                )
             ]
         return self._maps[key]
+
+    @property
+    def guards(self) -> bool:
+        """Whether it was compiled with the guard against the old object (`answer.guard`)."""
+        answer = self.manifest.settings.get("answer", {})
+        return bool(answer.get("guard", False)) if isinstance(answer, dict) else False
 
     def known(self, ids: Iterable[str]) -> set[str]:
         """These ids, if all are in the bundle.
@@ -146,12 +179,11 @@ class Bundle:
         return found
 
     def steer(self, rows: Tensor, decisions: Sequence[Decision]) -> Tensor:
-        """Rows (n, width) mapped by their decisions' edits; a row without one is left alone."""
+        """Rows (n, width) before an answer's first token, mapped by their decisions' edits; a row
+        without one is left alone."""
         result = rows.clone()
-        for edit, group in {(d.edit, d.group) for d in decisions if d.edit is not None}:
-            assert group is not None
-            chosen = [i for i, d in enumerate(decisions) if (d.edit, d.group) == (edit, group)]
-            transport_map = self.maps(edit, rows.device)[group]
+        for (edit, group), chosen in groups_of(decisions).items():
+            transport_map = self.maps(edit, rows.device)[group].maps[0]
             result[chosen] = transport.apply(transport_map, rows[chosen])
         return result
 

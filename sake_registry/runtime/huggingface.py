@@ -5,7 +5,7 @@ Guarantees (DESIGN, invariants 1 to 4, 8):
   other threads too: only calls through `Edited` are edited.
 - Attaching proves the site, the identity of the checkpoint, and a probe of its activations.
 - With no edit in scope, logits are bit-identical to the bare model's; after detaching as well.
-- Only the last prompt position is steered, once per generation (3.2.3).
+- Steered is the last position before each token of an edit's object, and nothing else (3.2.3).
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ from sake_registry.models.fingerprint import ModelIdentity
 from sake_registry.models.reading import last_positions, pad, pad_token, prove, read_probe
 from sake_registry.models.site import Site
 from sake_registry.models.sources import ModelSource, fetch, on_disk, resolve
+from sake_registry.runtime.answering import Answering, beginnings
 from sake_registry.runtime.core import check_probe
+from sake_registry.runtime.following import Following
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -94,6 +96,7 @@ class Edited:
         tokenizer: its tokenizer.
         source: the folder or name that the model was loaded from; needed only where the model
             itself does not know it.
+        guard: keep an edited answer from returning to the old object; as compiled if None.
         clock: what time it is, for edits that are valid for a time; UTC now unless given.
 
     Raises:
@@ -108,19 +111,24 @@ class Edited:
         tokenizer: Any,
         *,
         source: str | Path | None = None,
+        guard: bool | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.bundle, self.model, self.tokenizer = bundle, model, tokenizer
         self._clock = clock
+        self._guard = bundle.guards if guard is None else guard
+        self._beginnings: dict[tuple[str, int], frozenset[int]] = {}
         self._disabled: frozenset[str] = frozenset()
         check_identity(bundle, model, source)
         bundle.router()  # its embedder is part of the identity
         self._site: Site | None = Site(model)
+        self._following: Following | None = None
         try:
             prove(self._site, tokenizer)
             dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
             probe = read_probe(self._site, tokenizer, bundle.manifest.probe_texts)
             check_probe(bundle, probe, dtype)
+            self._following = Following(model)
         except BaseException:
             self.detach()
             raise
@@ -133,6 +141,9 @@ class Edited:
 
     def detach(self) -> None:
         """Take the hook off; the model is what it was before. May be called twice."""
+        if self._following is not None:
+            self._following.remove()
+            self._following = None
         if self._site is not None:
             self._site.remove()
             self._site = None
@@ -208,14 +219,26 @@ class Edited:
         decided = list(decisions)
         # Only a mask that was given is handed on: without one the model has its own rule.
         extra = {} if mask is None else {"attention_mask": mask}
-        done = False
+        answering = self._answering(decided)
+        following, width = self._following, ids.shape[1]
+        assert following is not None
+        following.forget()
 
         def action(hidden: Tensor) -> Tensor | None:
-            nonlocal done
-            if done:
+            if answering.idle:
                 return None
-            done = True
-            return self._steer_last(hidden, decided)
+            rows = following.rows()
+            if rows is None:
+                raise UnsupportedModelError(
+                    "this model does not say what it continues (prepare_inputs_for_generation)",
+                    hint="supported: the generate of transformers' own models",
+                )
+            steered = answering.steer(hidden[:, -1], rows[:, width:].tolist())
+            if steered is None:
+                return None
+            result = hidden.clone()
+            result[:, -1] = steered
+            return result
 
         with site.acting(action) as call:
             output = self.model.generate(input_ids=ids, **extra, **options)
@@ -332,15 +355,28 @@ class Edited:
             texts.append("\n".join(decoded))
         return texts
 
-    def _steer_last(self, hidden: Tensor, decisions: list[Decision]) -> Tensor | None:
-        """The prompt's forward pass: rows are the inputs, each repeated for beams or samples."""
-        if all(decision.edit is None for decision in decisions):
-            return None
-        repeats = len(hidden) // len(decisions)
-        rows = [decision for decision in decisions for _ in range(repeats)]
-        result = hidden.clone()
-        result[:, -1] = self.bundle.steer(hidden[:, -1], rows)
-        return result
+    def _answering(self, decisions: Sequence[Decision]) -> Answering:
+        """What the edits do in the rows of one call."""
+        site = self._attached()
+        device = next(self.model.parameters()).device
+        return Answering(
+            decisions,
+            lambda edit, group: self.bundle.maps(edit, device)[group],
+            self._guarded,
+            site.logits,
+        )
+
+    def _guarded(self, edit: str, group: int) -> frozenset[int]:
+        """The tokens with which a group's old object begins, if there is a guard against it."""
+        if not self._guard:
+            return frozenset()
+        key = edit, group
+        if key not in self._beginnings:
+            info = self.bundle.file.info(edit).groups[group]
+            old, new = (beginnings(self.tokenizer, name) for name in (info.old, info.new))
+            # What both begin with is not the old one's.
+            self._beginnings[key] = old - new - {info.tokens[0]}
+        return self._beginnings[key]
 
 
 def check_identity(bundle: Bundle, model: Any, source: str | Path | None) -> None:

@@ -56,9 +56,11 @@ def test_a_refused_attach_leaves_no_hook(llama: Compiled) -> None:
     model = fresh(llama)
     with torch.no_grad():
         model.model.layers[0].mlp.down_proj.weight[3, 4] += 5.0
+    before = dict(vars(model))
     with pytest.raises(ModelMismatchError):
         llama.bundle.attach(model, llama.tokenizer)
     assert not model.lm_head._forward_pre_hooks
+    assert vars(model) == before
 
 
 @pytest.mark.parametrize(

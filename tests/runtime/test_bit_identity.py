@@ -64,7 +64,7 @@ def test_in_scope_the_last_position_is_mapped_and_nothing_else(every: Compiled) 
         for row, decision in enumerate(decisions):
             if decision.edit is not None:
                 assert decision.group is not None
-                mapped = every.bundle.maps(decision.edit, hidden.device)[decision.group]
+                mapped = every.bundle.maps(decision.edit, hidden.device)[decision.group].maps[0]
                 expected[row, last[row]] = transport.apply(mapped, hidden[row, last[row]])
     assert [d.edit for d in decisions] == ["australia-capital", None, "tolstoy-tongue"]
     assert torch.equal(output.logits[1], bare[1])
