@@ -44,7 +44,7 @@ from sake_registry.wording import count
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from sake_registry.authoring.records import DataSet, Record
+    from sake_registry.authoring.records import Aliases, DataSet, Record
     from sake_registry.edits.diagnostics import Diagnostic
 
 _TITLES = {"counterfact": "CounterFact", "rippleedits": "RippleEdits", "knowedit": "KnowEdit"}
@@ -158,11 +158,17 @@ def without_conflicts(
 
 
 def import_records(
-    data: DataSet, records: Iterable[Record], folder: Path, *, schema_path: str | None = None
+    data: DataSet,
+    records: Iterable[Record],
+    folder: Path,
+    *,
+    aliases: Aliases = "none",
+    schema_path: str | None = None,
 ) -> ImportResult:
     """Write records as edit files into a folder of edits; conflicting ones are left out.
 
     Args:
+        aliases: which of the subject's other names the files state.
         schema_path: where the editors' JSON Schema lies, seen from `folder`.
 
     Raises:
@@ -183,7 +189,7 @@ def import_records(
     findings: list[Diagnostic] = []
     dropped = 0
     for record in kept:
-        draft = _draft(record, data)
+        draft = _draft(record, data, aliases)
         dropped += draft.dropped
         path = folder / f"{record.id}.yaml"
         texts[path] = write_edit(draft.edit, schema_path)
@@ -203,7 +209,9 @@ def import_records(
     return ImportResult(tuple(texts), kept, conflicts, dropped)
 
 
-def import_into(root: Path, data: DataSet, records: Iterable[Record]) -> ImportResult:
+def import_into(
+    root: Path, data: DataSet, records: Iterable[Record], *, aliases: Aliases = "none"
+) -> ImportResult:
     """`import_records` into a registry's folder of edits; `root` becomes a registry if it is none.
 
     Raises:
@@ -223,7 +231,7 @@ def import_into(root: Path, data: DataSet, records: Iterable[Record]) -> ImportR
     edits = Path("edits" if new else load_settings(root).edits)
     schema = "../" * len(edits.parts) + SCHEMA_PATH.as_posix()
     # Last: an import that fails leaves nothing behind, no empty registry either.
-    result = import_records(data, records, root / edits, schema_path=schema)
+    result = import_records(data, records, root / edits, aliases=aliases, schema_path=schema)
     if new:
         init_registry(root)
     return result
@@ -234,9 +242,9 @@ def _nearest(path: Path) -> Path:
     return next(folder for folder in (path, *path.resolve().parents) if folder.is_dir())
 
 
-def to_edit(record: Record, data: DataSet) -> Edit:
+def to_edit(record: Record, data: DataSet, aliases: Aliases = "none") -> Edit:
     """A record as an edit: its prompts, its paraphrase tests as holdout, what follows from it."""
-    return _draft(record, data).edit
+    return _draft(record, data, aliases).edit
 
 
 def implication_prompts(record: Record, data: DataSet) -> tuple[str, ...]:
@@ -260,7 +268,7 @@ class _Draft:
     dropped: int
 
 
-def _draft(record: Record, data: DataSet) -> _Draft:
+def _draft(record: Record, data: DataSet, listed: Aliases) -> _Draft:
     prompts, met = _prompts(record, data)
     implications, unfit = _implications(record, data)
     old = record.old
@@ -270,7 +278,7 @@ def _draft(record: Record, data: DataSet) -> _Draft:
         "schema": 1,
         "id": record.id,
         "fact": Fact(
-            subject=Name(text=record.subject),
+            subject=Name(text=record.subject, aliases=record.listed(listed)),
             relation=_relation(record, data),
             old=Name(text=old) if old else None,
             new=Name(text=record.new, aliases=tuple(aliases)),
@@ -288,14 +296,14 @@ def _draft(record: Record, data: DataSet) -> _Draft:
     return _Draft(edit, met + unfit)
 
 
-def _property(record: Record, data: DataSet) -> str | None:
-    """The Wikidata property of a record's relation."""
+def property_of(record: Record, data: DataSet) -> str | None:
+    """The Wikidata property of a record's relation, if it is known."""
     known = data.resources.properties.get(record.relation)
     return known or (record.relation if re.fullmatch(r"P[1-9]\d*", record.relation) else None)
 
 
 def _relation(record: Record, data: DataSet) -> Relation:
-    property_ = _property(record, data)
+    property_ = property_of(record, data)
     said = record.relation
     if said.isupper() and property_ != said:
         said = said.lower().replace("_", " ")
@@ -323,7 +331,7 @@ def _prompts(record: Record, data: DataSet) -> tuple[list[str], int]:
 
 
 def _wordings(record: Record, data: DataSet) -> Iterator[str]:
-    property_ = _property(record, data)
+    property_ = property_of(record, data)
     yield from data.resources.patterns.get(property_ or "", ())
     yield from data.templates.get(record.relation, ())
     yield from _paraphrases(record)

@@ -119,14 +119,16 @@ def held_in(record: Record) -> tuple[Test, ...]:
 
 
 def compiled(edit: Edit) -> Iterator[str]:
-    """Every text of an edit that a bundle is made from, filled in; each once, in order."""
-    known = edit.fact.subject.all
+    """Every text of an edit that a bundle is made from, filled in; each once, in order.
+
+    The subject has its main name in all of them: its other names serve the router.
+    """
     texts = (
         *(prompt.text for prompt in edit.prompts),
         *(implication.prompt for implication in edit.implications),
         *(unchanged.prompt for unchanged in edit.unchanged),
     )
-    yield from dict.fromkeys(edit.fill(text, name) for text in texts for name in known)
+    yield from dict.fromkeys(edit.fill(text) for text in texts)
 
 
 def overlaps(edit: Edit, tests: Iterable[str]) -> list[tuple[str, str]]:

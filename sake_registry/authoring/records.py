@@ -9,7 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from sake_registry.edits.checks import plainly
 from sake_registry.names import SUBJECT
+
+Aliases = Literal["none", "half"]
+"""Which of the subject's other names an edit file states: none, or every second one, the first
+among them. The other half then tells how an edit does for names that nobody has listed."""
 
 Axis = Literal[
     "acc",  # the record's own prompt
@@ -25,6 +30,9 @@ Axis = Literal[
     "forgetfulness",
     "portability",  # KnowEdit
     "locality",
+    "other-relation",  # made for a benchmark: the same subject asked something else,
+    "question",  # the fact asked as a question,
+    "chat",  # and the same through the model's chat template
 ]
 
 
@@ -49,6 +57,7 @@ class Test:
         conditions: what the unedited model must know for the test to be fair (RippleEdits);
             None where the data do not say.
         on_edit: the condition is that the edit itself holds (Subject Aliasing).
+        alias: of an aliasing test, the other name of the subject that it uses.
         second_relation: of a two-hop test, the relation of the second hop, if the file says.
     """
 
@@ -59,6 +68,7 @@ class Test:
     conditions: tuple[Query, ...] | None = ()
     on_edit: bool = False
     second_relation: str | None = None
+    alias: str | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +104,19 @@ class Record:
     @property
     def new_names(self) -> tuple[str, ...]:
         return (self.new, *self.new_aliases)
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """Other names of the subject that its tests use, each once, in order of appearance."""
+        found: dict[str, str] = {}
+        for test in self.tests:
+            if test.alias is not None:
+                found.setdefault(plainly(test.alias), test.alias)
+        return tuple(found.values())
+
+    def listed(self, aliases: Aliases) -> tuple[str, ...]:
+        """Those of them that its edit file states."""
+        return self.aliases[::2] if aliases == "half" else ()
 
     def of(self, *axes: Axis) -> tuple[Test, ...]:
         """Its tests on these axes, in the file's order."""

@@ -205,7 +205,17 @@ def _tests(entry: _RippleEdits, axis: Axis, fact: _Fact, resources: Resources) -
             second = query.second_relation
             if axis == "ci" and second is None:
                 second = _second_relation(query.prompt, entry.edit.relation, fact, resources)
-            yield Test(axis, _query(query), () if on_edit else known, on_edit, second)
+            alias = _alias(query.prompt, fact) if on_edit else None
+            yield Test(axis, _query(query), () if on_edit else known, on_edit, second, alias)
+
+
+def _alias(prompt: str, fact: _Fact) -> str | None:
+    """What stands in an aliasing test where the own prompt has the subject."""
+    before, _, after = fact.prompt.partition(SUBJECT)
+    if not (prompt.startswith(before) and prompt.endswith(after)):
+        return None
+    name = prompt[len(before) : len(prompt) - len(after)].strip()
+    return name if name and plainly(name) != plainly(fact.subject) else None
 
 
 def _query(query: _Query) -> Query:

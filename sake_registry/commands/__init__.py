@@ -21,9 +21,11 @@ from sake_registry.commands import (
     ask,
     bench,
     cache,
+    calibrate,
     check,
     compile_,
     completion,
+    conflicts,
     diff,
     explain,
     fmt,
@@ -84,8 +86,9 @@ def cli(context: click.Context, folder: Path, verbose: bool) -> None:
 
 
 for _module in (
-    init, new, import_, check, explain, fmt, list_, show, models, plan, compile_, test, inspect_,
-    ask, status, log, diff, review, revert, withdraw, migrate, cache, completion, bench,
+    init, new, import_, check, conflicts, explain, fmt, list_, show, models, calibrate, plan,
+    compile_, test, inspect_, ask, status, log, diff, review, revert, withdraw, migrate, cache,
+    completion, bench,
 ):  # fmt: skip
     cli.add_command(_module.command)
 

@@ -22,6 +22,7 @@ from sake_registry.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sake_registry.authoring.records import Aliases
     from sake_registry.settings import Settings
 
 STEERED = ("base", "icl", "actadd", "uniform", "sake-paper", "sake")
@@ -63,6 +64,21 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
               help="Other data to set the published router's threshold on.")  # fmt: skip
 @click.option("--threshold", type=float, help="The published router's threshold, as given.")
 @click.option("--curves", is_flag=True, help="The points of Figures 3 and 5 as well.")
+@click.option(
+    "--loads", is_flag=True, help="Acc, Gen, Spec with 1, 10, 100, and all edits of the data."
+)
+@click.option(
+    "--questions",
+    is_flag=True,
+    help="Ask more: the fact as a question and in a chat; the subject's other relations.",
+)
+@click.option(
+    "--aliases",
+    type=click.Choice(["none", "half"]),
+    default="none",
+    show_default=True,
+    help="RippleEdits: which of the subjects' other names the edit files state.",
+)
 @click.option("--project", "project", multiple=True, metavar="ID",
               help="Draw this edit's activations.")  # fmt: skip
 @click.option("--skip-bad", is_flag=True, help="Leave malformed records out.")
@@ -89,6 +105,9 @@ def command(
     calibrate_on: Path | None,
     threshold: float | None,
     curves: bool,
+    loads: bool,
+    questions: bool,
+    aliases: Aliases,
     project: tuple[str, ...],
     skip_bad: bool,
     resources: Path | None,
@@ -100,12 +119,15 @@ def command(
     """Measure editing methods on records of a benchmark, and print the paper's tables.
 
     TABLE is one of table1 … table5, figure3, figure5: it chooses methods and layout. Without it
-    everything is measured that --methods and --curves ask for. Records become ordinary edit
-    files first; no compiled prompt occurs in a test. Interrupted, the next run goes on.
+    everything is measured that --methods, --curves, --loads and --questions ask for. Records
+    become ordinary edit files first; no compiled prompt occurs in a test. Interrupted, the next
+    run goes on.
 
     \b
     sake bench table3 --data counterfact.json --limit 100 --methods base,sake,sake-paper
     sake bench --data counterfact.json --limit 10 --curves --out report/
+    sake bench --data counterfact.json --methods base,sake --questions --loads
+    sake bench table1 --data popular.json --threshold 4.6 --aliases half
     """
     wanted, drawn, of_kind = PRESETS.get(preset or "", (STEERED, (), ""))
     settings = _settings(state, options | {"compile.prompts": prompts})
@@ -132,7 +154,9 @@ def command(
         seed=seed,
         calibrate_on=others,
         threshold=threshold,
-        curves=("threshold", "prompts") if curves else tuple(drawn),
+        curves=(*(("threshold", "prompts") if curves else drawn), *(("loads",) if loads else ())),
+        questions=questions,
+        aliases=aliases,
         project=project,
     )
     rows: list[dict[str, Any]] = []
@@ -163,6 +187,8 @@ def command(
         click.echo(markdown.paper_table(run, preset))
     else:
         click.echo(markdown.paper_figure(run, preset))
+    for line in run["data"]["left_out"]:
+        warn(f"not measured: {line}")
     for problem in first((*run["data"]["conflicts"], *run["data"]["problems"])):
         warn(f"left out: {problem}")
     for method in run["methods"]:

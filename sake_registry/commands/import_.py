@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +11,9 @@ from sake_registry.commands.console import State, emit_json, json_option, warn
 from sake_registry.commands.data import first, read_sound
 from sake_registry.errors import InputError
 from sake_registry.wording import count
+
+if TYPE_CHECKING:
+    from sake_registry.authoring.records import Aliases
 
 
 @click.command("import")
@@ -35,6 +39,13 @@ from sake_registry.wording import count
 @click.option(
     "--seed", default=0, show_default=True, metavar="S", help="Which N: the draw is a benchmark's."
 )
+@click.option(
+    "--aliases",
+    type=click.Choice(["none", "half"]),
+    default="none",
+    show_default=True,
+    help="RippleEdits: which of the subject's other names in the record's tests the files state.",
+)
 @click.option("--skip-bad", is_flag=True, help="Leave malformed records out.")
 @click.option(
     "--resources",
@@ -51,6 +62,7 @@ def command(
     out: Path,
     limit: int | None,
     seed: int,
+    aliases: Aliases,
     skip_bad: bool,
     resources: Path | None,
     as_json: bool,
@@ -72,7 +84,8 @@ def command(
     sound, conflicts = without_conflicts(data.records)
     if not sound:
         raise InputError(f"{file}: no sound record")
-    result = import_into(state.folder / out, data, sample(sound, limit, seed))
+    chosen = sample(sound, limit, seed)
+    result = import_into(state.folder / out, data, chosen, aliases=aliases)
     if as_json:
         emit_json(
             "import/1",

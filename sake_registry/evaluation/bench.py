@@ -24,11 +24,15 @@ import torch
 from sake_registry import names
 from sake_registry.authoring.importing import import_into, sample, to_edit, without_conflicts
 from sake_registry.authoring.overlap import held_in, overlaps
+from sake_registry.authoring.records import Query, Test
 from sake_registry.compiler.assemble import versions
+from sake_registry.compiler.run import metric_of
+from sake_registry.distributions.extract import object_tokens
+from sake_registry.edits.checks import plainly
 from sake_registry.edits.keys import digest
 from sake_registry.edits.registry import Registry, open_registry
 from sake_registry.errors import InputError
-from sake_registry.evaluation import curves
+from sake_registry.evaluation import curves, derived
 from sake_registry.evaluation.lineup import Lineup, Progress, Request, Stage
 from sake_registry.evaluation.methods import DESCRIPTIONS, WEIGHTS, Base, Question, Steering
 from sake_registry.evaluation.replies import Speaker
@@ -37,6 +41,7 @@ from sake_registry.evaluation.scores import (
     CONTINUATION,
     LONG,
     PROTOCOL,
+    QUESTIONS,
     Asked,
     as_rows,
     mark,
@@ -47,15 +52,16 @@ from sake_registry.evaluation.scoring import SUCCESSES, Success, judge, met
 from sake_registry.models.embedder import Embedder
 from sake_registry.models.loading import load, locate
 from sake_registry.store import Store
+from sake_registry.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor
 
-    from sake_registry.authoring.records import Record, Test
+    from sake_registry.authoring.records import Record
     from sake_registry.evaluation.methods import Heard, Scope
-    from sake_registry.routing.router import Embed
+    from sake_registry.routing.metric import Embed
     from sake_registry.settings import Settings
 
 __all__ = ["Progress", "Request", "run"]
@@ -115,12 +121,20 @@ class _Run:
             if id_ not in chosen:
                 raise InputError(f"no edit '{id_}' in this run", hint="--project takes its ids")
         self.others = [record for record in sound if record.id not in chosen]
-        self.edits = {record.id: to_edit(record, request.data) for record in self.records}
+        self.edits = {
+            record.id: to_edit(record, request.data, request.aliases) for record in self.records
+        }
+        self.left_out: list[str] = []
         # A test that the record's own prompt meets can be held out by no method.
         self.tests: dict[str, tuple[Test, ...]] = {}
         for record in self.records:
             lost = held_in(record)
             self.tests[record.id] = tuple(test for test in record.tests if test not in lost)
+            if request.questions:
+                self.tests[record.id] += derived.questions(record, request.data)
+                self.tests[record.id] += derived.other_relations(
+                    record, request.data, self.edits[record.id], request.seed
+                )
         self._refuse_overlap()
         self.registry = self._register()
 
@@ -144,7 +158,7 @@ class _Run:
         if not (root / "complete").is_file():
             for path in (root / "edits").glob("*.yaml"):
                 path.unlink()
-            import_into(root, self.request.data, self.records)
+            import_into(root, self.request.data, self.records, aliases=self.request.aliases)
             (root / "complete").touch()
         return replace(open_registry(root).sound(), settings=self.settings)
 
@@ -182,6 +196,7 @@ class _Run:
             if not {*self.request.methods} <= {"base", "sake", *WEIGHTS}:
                 self.lineup.threshold()  # what cannot be calibrated is said before hours of work
             asked = self._asked()
+            self._say_what_is_left_out()
             known = self._conditions()
             labels = {r.relation: self.edits[r.id].fact.relation.text for r in self.records}
             for name in self.request.methods:
@@ -209,19 +224,64 @@ class _Run:
         """Every test as a question, and each edit's share of unrelated prompts."""
         found: list[tuple[Record, Test | None, Question]] = []
         for record in self.records:
-            for test in self.tests[record.id]:
-                tokens = CONTINUATION if test.axis in LONG else self._tokens(test)
-                found.append((record, test, Question(test.query.prompt, record.id, tokens)))
+            for test in (*self.tests[record.id], *self._in_chats(record)):
+                # Its own map on another relation's prompt tells nothing.
+                related = test.axis != "other-relation"
+                question = Question(test.query.prompt, record.id, self._tokens(test), related)
+                found.append((record, test, question))
         for record, prompts in zip(self.records, self._unrelated(), strict=True):
             for prompt in prompts:
                 question = Question(prompt, record.id, ANSWER, related=False)
                 found.append((record, None, question))
         self.doing = "asking base"
         heard = Base(self.stage.speaker).ask([question for *_, question in found])["none"]
-        return [Asked(*one, h.reply) for one, h in zip(found, heard, strict=True)]
+        return [
+            Asked(record, test, question, h.reply, *self._kinds(record, test))
+            for (record, test, question), h in zip(found, heard, strict=True)
+        ]
+
+    def _say_what_is_left_out(self) -> None:
+        if not self.request.questions:
+            return
+        if not getattr(self.stage.loaded.tokenizer, "chat_template", None):
+            name = self.stage.loaded.located.source.name
+            self.left_out.append(f"chat: {name} has no chat template")
+        silent = [
+            r for r in self.records if not any(t.axis == "question" for t in self.tests[r.id])
+        ]
+        if silent:
+            said = count(len(silent), "record")
+            relations = ", ".join(sorted({record.relation for record in silent}))
+            self.left_out.append(f"question: {said} without a wording for {relations}")
+
+    def _in_chats(self, record: Record) -> list[Test]:
+        """The record's questions through the model's chat template, if it has one."""
+        found = []
+        for test in self.tests[record.id]:
+            if test.axis == "question":
+                told = derived.in_chat(self.stage.loaded.tokenizer, test.query.prompt)
+                if told is not None:
+                    found.append(Test("chat", Query(told, test.query.answers)))
+        return found
+
+    def _kinds(self, record: Record, test: Test | None) -> tuple[bool, bool | None]:
+        """Whether the new object has several tokens after a test's prompt; whether the name that
+        an aliasing test uses is among those of the edit file."""
+        several, listed = False, None
+        if test is not None and test.axis in LONG:
+            tokenizer = self.stage.loaded.tokenizer
+            several = len(object_tokens(tokenizer, test.query.prompt, record.new)[1]) > 1
+        if test is not None and test.alias is not None and self.request.aliases == "half":
+            known = {plainly(name) for name in record.listed(self.request.aliases)}
+            listed = plainly(test.alias) in known
+        return several, listed
 
     def _tokens(self, test: Test) -> int:
         """As many tokens as the answer needs, in the name that the data give first."""
+        if test.axis in (*LONG, *QUESTIONS):
+            return CONTINUATION
+        if test.axis == "other-relation":  # what counts is the first position's activation
+            return 1
         text, name = test.query.prompt, next(iter(test.query.names), "")
         encode = self.stage.speaker.encode
         return max(ANSWER, len(encode(f"{text} {name}")) - len(encode(text)))
@@ -280,7 +340,7 @@ class _Run:
 
     def _curves(self, asked: Sequence[Asked]) -> dict[str, list[dict[str, Any]]]:
         found: dict[str, list[dict[str, Any]]] = {
-            "threshold_curves": [], "prompt_curve": [], "projections": []
+            "threshold_curves": [], "prompt_curve": [], "load_curves": [], "projections": []
         }  # fmt: skip
         steered = [n for n in self.request.methods if n in ("sake", "sake-paper")]
         lab = curves.Lab(self.stage.speaker, self.stage.embed, self.stage.loaded.tokenizer)
@@ -300,6 +360,8 @@ class _Run:
             if "prompts" in self.request.curves and name == "sake-paper":
                 self.doing = f"prompts of {name}"
                 found["prompt_curve"].append(curves.prompts(lab, method, tests))
+            if "loads" in self.request.curves:
+                found["load_curves"].append(self._loads(lab, method, tests))
             ids = self.request.project or tuple(method.entries)[:1]
             for id_ in ids:
                 if id_ in method.entries:
@@ -308,6 +370,27 @@ class _Run:
                         {"edit": id_, "claim": self.edits[id_].claim, "method": name, **drawn}
                     )
         return found
+
+    def _loads(self, lab: curves.Lab, method: Steering, tests: curves.Tests) -> dict[str, Any]:
+        """The curve over the number of edits loaded; the others' routes are made and kept."""
+        scored = {(plainly(r.subject), r.relation) for r in self.records}
+        # What says the same as a scored record is that edit once more, and no other one.
+        others = [r for r in self.others if (plainly(r.subject), r.relation) not in scored]
+        random.Random(self.request.seed).shuffle(others)
+        settings = self.settings.model_validate(self.settings.model_dump() | method.settings)
+        located, store = self.stage.loaded.located, self.stage.store
+        metric = metric_of(settings.router.metric, located.identity.embedder, lab.embed, store)
+        self.progress.phase(f"routes for {method.name}", len(others))
+        entries = {}
+        with self.stage.clock(f"routes for {method.name}"):
+            for record in others:
+                edit = to_edit(record, self.request.data)
+                if method.name == "sake-paper":
+                    edit = edit.model_copy(update={"implications": ()})
+                entries[record.id] = curves.entry_of(edit, settings, lab, metric, located, store)
+                self.progress.advance(1)
+        self.doing = f"edits loaded: {method.name}"
+        return curves.loads(lab, method, tests, [r.id for r in self.records], entries)
 
     # -- the report's values -------------------------------------------------------------------
 
@@ -337,6 +420,8 @@ class _Run:
                 "problems": [str(problem) for problem in request.data.problems],
                 "unanswerable": request.data.unanswerable,
                 "held_in": sum(len(r.tests) - len(self.tests[r.id]) for r in self.records),
+                "aliases": request.aliases,
+                "left_out": self.left_out,
                 "prompts": {"min": min(sizes), "median": median(sizes), "max": max(sizes)},
                 "implications": "their answers are taken from the records' tests, their wording "
                 "is not"

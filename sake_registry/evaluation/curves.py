@@ -1,4 +1,5 @@
-"""The points of Figures 3 and 5, and projections of activations to two dimensions."""
+"""The points of Figures 3 and 5, what more edits loaded do, and projections of activations to
+two dimensions."""
 
 from __future__ import annotations
 
@@ -8,19 +9,28 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sake_registry import transport
+from sake_registry.compiler.build import route
+from sake_registry.compiler.plan import keys_of
+from sake_registry.distributions.texts import groups
+from sake_registry.edits.keys import digest
 from sake_registry.evaluation.intervals import estimate
 from sake_registry.evaluation.methods import OtherMaps, activations
-from sake_registry.evaluation.replies import Job
+from sake_registry.evaluation.replies import Job, Reply
 from sake_registry.evaluation.scoring import judge
-from sake_registry.routing.router import Router
+from sake_registry.routing.router import Route, Router, RouterEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sake_registry.authoring.records import Axis, Record
+    from sake_registry.compiler.plan import ModelIdentity
+    from sake_registry.edits.schema import Edit
     from sake_registry.evaluation.methods import Question, Steering
-    from sake_registry.evaluation.replies import Reply, Speaker
-    from sake_registry.routing.router import Embed
+    from sake_registry.evaluation.replies import Speaker
+    from sake_registry.routing.metric import Embed, Metric
+    from sake_registry.routing.router import Decision
+    from sake_registry.settings import Settings
+    from sake_registry.store import Store
     from sake_registry.transport import TransportMap
 
     Tests = Sequence[tuple[Question, Axis, Record]]
@@ -28,6 +38,10 @@ if TYPE_CHECKING:
 STEPS = tuple(round(0.25 * i, 2) for i in range(4, 41))
 """Thresholds of the trade-off, in the embedder's space."""
 _CURVES = {"acc": "acc", "gen": "gen", "neighbourhood": "spec"}
+LOADS = (1, 10, 100)
+"""Numbers of edits loaded at once, beside all there are."""
+SILENCE = Reply((), "", "")
+"""What counts as the reply where the right edit does not fire: right in nothing."""
 SIZES = (2, 5, 10, 20, 30, 40, 50, 60)
 """Numbers of prompts that Figure 5 fits on."""
 
@@ -41,6 +55,12 @@ class Lab:
     tokenizer: Any
 
 
+def router_of(method: Steering, entries: Iterable[RouterEntry], embed: Embed) -> Router:
+    """A router that decides as the method's own does, over other entries."""
+    last_names = method.settings["router"]["last_names"]
+    return Router(entries, embed, method.bundle.metric(), last_names=last_names)
+
+
 def thresholds(lab: Lab, method: Steering, tests: Tests) -> dict[str, Any]:
     """Accuracy, generality and specificity over one global threshold, all edits loaded.
 
@@ -48,9 +68,11 @@ def thresholds(lab: Lab, method: Steering, tests: Tests) -> dict[str, Any]:
     the nearest edit fires, and if it does, it is that edit's map.
     """
     chosen = [t for t in tests if t[1] in ("acc", "gen", "neighbourhood")]
+    steps = _steps(method)
     # One threshold for all, and not an infinite one: the router compares what share of it is used.
-    entries = [replace(e, threshold=STEPS[-1]) for e in method.entries.values()]
-    decisions = Router(entries, lab.embed).decide([question.prompt for question, _, _ in chosen])
+    entries = [replace(e, threshold=steps[-1], implied=None) for e in method.entries.values()]
+    router = router_of(method, entries, lab.embed)
+    decisions = router.decide([question.prompt for question, _, _ in chosen])
     jobs = [
         Job(q.prompt, 1, d.edit, d.group) for (q, _, _), d in zip(chosen, decisions, strict=True)
     ]
@@ -64,10 +86,9 @@ def thresholds(lab: Lab, method: Steering, tests: Tests) -> dict[str, Any]:
         before = _right(lab, axis, record, question, unedited, unedited)
         after = _right(lab, axis, record, question, replies[job], unedited)
         if before is not None and after is not None:
-            distance = decision.distance if decision.distance is not None else float("inf")
-            rows[axis].append((distance, before, after))
+            rows[axis].append((_needed(decision, steps[-1]), before, after))
     points = []
-    for step in STEPS:
+    for step in steps:
         point: dict[str, Any] = {"threshold": step}
         for kind, name in _CURVES.items():
             marks = [after if d <= step else before for d, before, after in rows[kind]]
@@ -80,6 +101,24 @@ def thresholds(lab: Lab, method: Steering, tests: Tests) -> dict[str, Any]:
         "n": {name: len(rows[axis]) for axis, name in _CURVES.items()},
         "points": points,
     }
+
+
+def _steps(method: Steering) -> tuple[float, ...]:
+    """Thresholds of the trade-off: in the embedder's space, or about the method's own."""
+    router = method.settings["router"]
+    if router["kind"] == "centre" or router["metric"] == "euclidean":
+        return STEPS
+    return tuple(round(0.05 * i * router["threshold"], 4) for i in range(2, 61))
+
+
+def _needed(decision: Decision, threshold: float) -> float:
+    """The least threshold at which an edit fires, of a decision under another one.
+
+    The bound that a decision names may be the threshold and something beside it.
+    """
+    if decision.distance is None or decision.threshold is None:
+        return float("inf")
+    return decision.distance - (decision.threshold - threshold)
 
 
 def prompts(lab: Lab, method: Steering, tests: Tests) -> dict[str, Any]:
@@ -118,6 +157,95 @@ def prompts(lab: Lab, method: Steering, tests: Tests) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def entry_of(
+    edit: Edit, settings: Settings, lab: Lab, metric: Metric, model: ModelIdentity, store: Store
+) -> RouterEntry:
+    """The router entry of an edit that is loaded and not compiled: no model is run.
+
+    Args:
+        settings: those of the method that it is loaded for; `metric` is theirs, as learnt.
+        store: where its points are kept under the edit's key.
+    """
+    # Beside the routes of a compile, not in their place: they are of the groups that worked.
+    key = digest(["loaded", keys_of([edit], model, settings)[edit.id].edit])
+    stored = store.get("routes", key)
+    if stored is None:
+        parts = groups(edit, settings.compile.prompts)
+        every = list(range(len(parts)))
+        points, note = route(edit, parts, every, settings, lab.embed, metric)
+        store.put("routes", key, {"points": points}, note)
+        stored = {"points": points}, note
+    tensors, note = stored
+    return RouterEntry(
+        edit=edit.id,
+        kind=note["kind"],
+        threshold=note["threshold"],
+        implied=note["implied"],
+        topics=tuple(note["topics"]),
+        routes=tuple(
+            Route(r["group"], tuple(r["names"]), r["need"], r["rows"], tuple(r["ends"]))
+            for r in note["routes"]
+        ),
+        points=tensors["points"],
+    )
+
+
+def loads(
+    lab: Lab,
+    method: Steering,
+    tests: Tests,
+    scored: Sequence[str],
+    others: Mapping[str, RouterEntry],
+) -> dict[str, Any]:
+    """Accuracy, generality and specificity by the number of edits loaded at once.
+
+    First token. A prompt counts if the right edit fires and what it then says is right; any other
+    edit that fires is wrong, and changes what must stay. With fewer edits loaded than there are
+    to score, they are loaded in disjoint groups, each asked its own tests.
+
+    Args:
+        scored: the ids of the edits that tests are of.
+        others: entries of edits that are loaded beside them, in the order of loading.
+    """
+    chosen = [t for t in tests if t[1] in _CURVES]
+    total = len(scored) + len(others)
+    decided: dict[int, list[tuple[Question, Axis, Record, Decision]]] = {}
+    for size in sorted({min(size, total) for size in (*LOADS, total)}):
+        decided[size] = []
+        for start in range(0, len(scored), size):
+            group = scored[start : start + size]
+            fill = [id_ for id_ in (*scored, *others) if id_ not in set(group)]
+            loaded = {*group, *fill[: size - len(group)]}
+            entries = [e for id_, e in (method.entries | dict(others)).items() if id_ in loaded]
+            own = [t for t in chosen if t[0].edit in set(group)]
+            decisions = router_of(method, entries, lab.embed).decide([q.prompt for q, _, _ in own])
+            decided[size] += [(*test, d) for test, d in zip(own, decisions, strict=True)]
+    fired = {
+        Job(q.prompt, 1, d.edit, d.group): Job(q.prompt, 1)
+        for of_size in decided.values()
+        for q, _, _, d in of_size
+        if d.edit == q.edit
+    }
+    lab.speaker.expect(len(fired) + len(set(fired.values())))
+    replies = lab.speaker.replies(fired.values()) | _steered(lab, method, list(fired))
+    points = []
+    for size, of_size in decided.items():
+        values: dict[str, dict[str, list[float]]] = {name: {} for name in _CURVES.values()}
+        for question, axis, record, decision in of_size:
+            job = Job(question.prompt, 1, decision.edit, decision.group)
+            mark: bool | None = axis == "neighbourhood" and decision.edit is None
+            if decision.edit == question.edit:
+                mark = _right(lab, axis, record, question, replies[job], replies[fired[job]])
+            elif axis != "neighbourhood":
+                mark = _right(lab, axis, record, question, SILENCE, SILENCE)
+            if mark is not None:
+                values[_CURVES[axis]].setdefault(record.id, []).append(float(mark))
+        points.append({"loaded": size, **{n: asdict(estimate(v)) for n, v in values.items()}})
+    return {
+        "method": method.name, "scope": "all-edits", "success": "first-token", "points": points
+    }  # fmt: skip
+
+
 def _steered(
     lab: Lab,
     method: Steering,
@@ -142,7 +270,7 @@ def _right(
 
 
 def projection(method: Steering, edit: str) -> dict[str, Any]:
-    """An edit's source, target and mapped activations on two axes (of its fact's map).
+    """An edit's source, target and mapped activations on two axes (of its fact's first map).
 
     The axes are the first two principal components of sources and targets together; `explained`
     is their share of the variance.
@@ -151,7 +279,7 @@ def projection(method: Steering, edit: str) -> dict[str, Any]:
     keep_failed = method.settings["compile"]["keep_failed"]
     used = torch.ones_like(rows["worked"]).bool() if keep_failed else rows["worked"].bool()
     source, target = rows["plain"].double(), rows["target"][used].double()
-    transport_map = method.bundle.maps(edit, torch.device("cpu"))[0]
+    transport_map = method.bundle.maps(edit, torch.device("cpu"))[0].maps[0]
     mapped = transport.apply(transport_map, rows["plain"]).double()
     both = torch.cat((source, target))
     centre = both.mean(0)

@@ -31,6 +31,7 @@ from sake_registry.evaluation.methods import DESCRIPTIONS, WEIGHTS, Steering
 from sake_registry.models.reading import prove, read_last
 from sake_registry.models.site import Site
 from sake_registry.routing import calibration
+from sake_registry.settings import CompileSettings
 from sake_registry.wording import count
 
 if TYPE_CHECKING:
@@ -39,13 +40,13 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from sake_registry.authoring.records import DataSet, Record
+    from sake_registry.authoring.records import Aliases, DataSet, Record
     from sake_registry.edits.registry import Registry
     from sake_registry.edits.schema import Edit
     from sake_registry.evaluation.methods import Method
     from sake_registry.evaluation.replies import Speaker
     from sake_registry.models.loading import LoadedModel
-    from sake_registry.routing.router import Embed
+    from sake_registry.routing.metric import Embed
     from sake_registry.settings import Settings
     from sake_registry.store import Store
     from sake_registry.transport import TransportMap
@@ -63,7 +64,11 @@ class Request:
         calibrate_on: records that are not scored, to set the published router's threshold on;
             the other records of the data if None.
         threshold: the published router's threshold, instead of calibrating it.
-        curves: `threshold`, `prompts`: the points of Figures 3 and 5.
+        curves: `threshold`, `prompts`: the points of Figures 3 and 5; `loads`: by the number of
+            edits loaded.
+        questions: ask more than the data do: the subject's other relations, and the fact as a
+            question, plainly and in a chat.
+        aliases: which of the subjects' other names the edit files state.
         project: ids of edits to draw; the first if empty.
     """
 
@@ -77,6 +82,8 @@ class Request:
     calibrate_on: DataSet | None = None
     threshold: float | None = None
     curves: tuple[str, ...] = ()
+    questions: bool = False
+    aliases: Aliases = "none"
     project: tuple[str, ...] = ()
 
 
@@ -122,8 +129,15 @@ class Stage:
             self.seconds[what] += time.monotonic() - start
 
 
+PUBLISHED_PROMPTS = 60
+
+
 def paper_settings(settings: Settings, threshold: float) -> Settings:
-    """The published settings (3.2.1, 4.1, A.2), over the settings at hand."""
+    """The published settings (3.2.1, 4.1, A.2), over the settings at hand.
+
+    Another number of prompts than this project's default was asked for: it holds for all methods.
+    """
+    usual = settings.compile.prompts == CompileSettings().prompts
     return settings.model_copy(
         update={
             "compile": settings.compile.model_copy(
@@ -131,14 +145,20 @@ def paper_settings(settings: Settings, threshold: float) -> Settings:
                     "sources": ["plain", "forced"],
                     "targets": ["repeat"],
                     "keep_failed": True,
+                    "prompts": PUBLISHED_PROMPTS if usual else settings.compile.prompts,
                     "reg": 0.01,
+                    "complement": 1.0,
+                    "whole": False,
                     "solver": "lowrank",
                 }
             ),
             "contexts": settings.contexts.model_copy(
                 update={"forced": {"repeat": "Repeat this sentence: '{prompt} {old}'. {prompt}"}}
             ),
-            "router": settings.router.model_copy(update={"kind": "centre", "threshold": threshold}),
+            "router": settings.router.model_copy(
+                update={"kind": "centre", "metric": "euclidean", "threshold": threshold}
+            ),
+            "answer": settings.answer.model_copy(update={"guard": False}),
         }
     )
 
@@ -269,12 +289,7 @@ class Lineup:
     def _compiled(self, name: str, registry: Registry) -> Steering:
         """A method that runs a bundle compiled with a registry's settings."""
         plan = make_plan(registry, self.stage.loaded.located)
-        total = sum(
-            (1 + len(registry.settings.compile.sources)) * len(group.prompts)
-            for planned in plan.edits
-            if planned.edit and planned.action == "build"
-            for group in groups(planned.edit, registry.settings.compile.prompts)
-        )
+        total = plan.texts(registry.settings)
         if total:
             self.stage.progress.phase(f"compiling {name}", total)
         with self.stage.clock(f"compiling {name}"):
@@ -293,6 +308,7 @@ class Lineup:
         method.settings = registry.settings.model_dump(
             include={"compile", "router", "contexts"}, mode="json"
         )
+        method.settings["router"]["threshold"] = registry.settings.router.bound
         return method
 
     def _implied(

@@ -16,6 +16,7 @@ from sake_registry import transport
 from sake_registry.edits.keys import compiled_text, digest
 from sake_registry.evaluation.replies import Job, Reply
 from sake_registry.routing.router import Router
+from sake_registry.runtime.answering import ObjectMaps
 from sake_registry.runtime.core import Bundle, load_bundle
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from sake_registry.edits.schema import Edit
     from sake_registry.evaluation.replies import Speaker
     from sake_registry.evaluation.weights import WeightEditor
-    from sake_registry.routing.router import Decision, Embed, RouterEntry
+    from sake_registry.routing.metric import Embed, Metric
+    from sake_registry.routing.router import Decision, RouterEntry
     from sake_registry.transport import Solver, TransportMap
 
 Scope = Literal["none", "given", "own-centre", "all-edits", "alone", "together"]
@@ -108,11 +110,14 @@ class Scoping:
     `own-centre`: the router knows only the edit of the question. `all-edits`: it knows all.
     """
 
-    def __init__(self, entries: Mapping[str, RouterEntry], embed: Embed) -> None:
-        self._all = Router(entries.values(), embed)
-        self._own = {edit: Router([entry], embed) for edit, entry in entries.items()}
+    def __init__(
+        self, entries: Mapping[str, RouterEntry], embed: Embed, metric: Metric | None = None
+    ) -> None:
+        self._all = Router(entries.values(), embed, metric)
+        self._own = {edit: Router([entry], embed, metric) for edit, entry in entries.items()}
+        endless = float("inf")
         self._given = {
-            edit: Router([replace(entry, threshold=float("inf"))], embed)
+            edit: Router([replace(entry, threshold=endless, implied=endless)], embed, metric)
             for edit, entry in entries.items()
         }
 
@@ -169,7 +174,7 @@ class Steering:
         own = {edit.id: edit.key for edit in self.bundle.manifest.edits}
         self.keys = {edit: (keys or own)[edit] for edit in own}
         self.entries = {entry.edit: entry for entry in self.bundle.entries()}
-        self.scoping = Scoping(self.entries, embed)
+        self.scoping = Scoping(self.entries, embed, self.bundle.metric())
         self.settings: dict[str, Any] = {}
         self.failed: dict[str, str] = {}
 
@@ -200,22 +205,34 @@ class Steering:
 
 
 class OtherMaps(Bundle):
-    """A bundle whose maps are replaced, for a baseline that shares its router."""
+    """A bundle whose maps are replaced, for a baseline that shares its router.
+
+    The first token alone is steered, as by the methods that it stands for.
+    """
 
     def __init__(self, path: Path, maps: Mapping[str, Sequence[TransportMap]]) -> None:
         super().__init__(load_bundle(path).file)
         self._others = {edit: [m.to(torch.float32) for m in own] for edit, own in maps.items()}
 
-    def maps(self, edit: str, device: torch.device) -> list[TransportMap]:
-        return [m.to(torch.float32, device) for m in self._others[edit]]
+    def maps(self, edit: str, device: torch.device) -> list[ObjectMaps]:
+        groups = self.file.info(edit).groups
+        return [
+            ObjectMaps(info.tokens, {0: m.to(torch.float32, device)})
+            for info, m in zip(groups, self._others[edit], strict=True)
+        ]
 
 
 def activations(bundle: Bundle, edit: str) -> list[dict[str, Tensor]]:
-    """The activations that a bundle keeps of an edit, one mapping a group."""
-    return [
-        {name: torch.from_numpy(array.copy()) for name, array in group.items()}
-        for group in bundle.file.activations(edit)
-    ]
+    """The activations that a bundle keeps of an edit before its objects' first tokens, one mapping
+    a group: plain, target (n, width), forced (k·n, width), worked, context (n,)."""
+    found = []
+    for info, group in zip(
+        bundle.file.info(edit).groups, bundle.file.activations(edit), strict=True
+    ):
+        steps = len(info.tokens)
+        rows = {name: torch.from_numpy(array.copy()) for name, array in group.items()}
+        found.append({n: r if n == "forced" else r[::steps] for n, r in rows.items()})
+    return found
 
 
 def contrast_maps(bundle: Bundle) -> dict[str, list[TransportMap]]:

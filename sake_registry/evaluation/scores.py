@@ -14,9 +14,11 @@ from sake_registry.evaluation.scoring import (
     SUCCESSES,
     Marks,
     Success,
+    Told,
     comes_back,
     entropy,
     judge,
+    told,
 )
 
 if TYPE_CHECKING:
@@ -27,10 +29,14 @@ if TYPE_CHECKING:
     from sake_registry.evaluation.replies import Reply
 
 CONTINUATION = 40
-"""Tokens of the continuations that `relapse` and `fluency` read."""
+"""Tokens of the continuations that `relapse` and `fluency` read, and of answers to questions."""
 ANSWER = 10
 """Tokens of every other reply, unless an accepted name is longer."""
 LONG: tuple[Axis, ...] = ("acc", "gen")
+QUESTIONS: tuple[Axis, ...] = ("question", "chat")
+"""Axes that are answered in sentences."""
+SEVERAL = "several tokens"
+"""The condition that a new object has more than one token after the prompt."""
 _CLAIMS: tuple[Axis, ...] = ("acc", "gen", "di", "dii")
 """Axes on which the new object is what is wanted instead of the old one."""
 _RIPPLE: tuple[Axis, ...] = ("ci", "cii", "sa", "rs", "lg", "forgetfulness")
@@ -54,6 +60,21 @@ PROTOCOL = {
     "relapse": f"the old object stands in the first {CONTINUATION} tokens after the edit's "
     "prompt or a paraphrase",
     "fluency": f"weighted entropy of bigrams and trigrams of the same {CONTINUATION} tokens, bits",
+    "other-relation": "for prompts on the edit's subject that ask for another relation (the data's "
+    "own templates) the model computes the same, to the bit",
+    "question": f"within {CONTINUATION} tokens after the fact asked as a question the new object "
+    "(or an accepted name of it) stands as a whole word, and the old one does not (within the "
+    "subject's name, or the other object's, neither counts)",
+    "question-new": "the new object stands there, whether or not the old one does",
+    "question-old": "the old object stands there, whether or not the new one does",
+    "chat": "the same question as a user's turn in the model's chat template",
+    "chat-new": "as question-new, in a chat",
+    "chat-old": "as question-old, in a chat",
+    "sa-listed": "Subject Aliasing under the names that the edit file states: every second one",
+    "sa-unlisted": "Subject Aliasing under the names that it does not state",
+    "loads": "edits loaded at once: a prompt counts where the right edit fires and its first token "
+    "is right; another edit that fires is wrong, for spec a change",
+    f"condition {SEVERAL}": "only objects of more than one token after the prompt",
     "condition applied": "only tests whose conditions hold: the unedited model knows what the "
     "test takes for granted (for Subject Aliasing: the edit itself succeeds)",
     "interval": "95 %, bootstrap over edits, 2000 resamples, seed 0",
@@ -64,23 +85,33 @@ PROTOCOL = {
 class Asked:
     """One test of a record as a question, and what the unedited model replies.
 
-    `test` is None for an unrelated prompt.
+    Attributes:
+        test: None for an unrelated prompt.
+        several: the new object has several tokens after the prompt.
+        listed: of an aliasing test, whether the edit file states the name it uses; None where it
+            states none at all.
     """
 
     record: Record
     test: Test | None
     question: Question
     bare: Reply
+    several: bool = False
+    listed: bool | None = None
 
 
 def mark(tokenizer: Any, asked: Sequence[Asked], heard: Sequence[Heard]) -> list[Marks]:
-    """A mark for each reply; of neighbourhood prompts: whether it is what it was."""
+    """A mark for each reply; of prompts that must stay: whether it is what it was."""
     found = []
     for a, h in zip(asked, heard, strict=True):
         bare = h.bare or a.bare
         if a.test is None or a.test.axis == "neighbourhood":
             first = h.reply.tokens[:1] == bare.tokens[:1]
             marks = Marks(first, h.reply.tokens[:ANSWER] == bare.tokens[:ANSWER])
+        elif a.test.axis == "other-relation":
+            marks = Marks(h.reply.tokens[:1] == bare.tokens[:1], h.untouched)
+        elif a.test.axis in QUESTIONS:
+            marks = Marks(None, _told(a, h).right)
         else:
             claim = a.test.axis in _CLAIMS
             old = [a.record.old] if claim and a.record.old else []
@@ -88,6 +119,11 @@ def mark(tokenizer: Any, asked: Sequence[Asked], heard: Sequence[Heard]) -> list
             marks = judge(tokenizer, a.question.prompt, h.reply, accepted, old)
         found.append(marks)
     return found
+
+
+def _told(a: Asked, h: Heard) -> Told:
+    record = a.record
+    return told(h.reply.text, record.new_names, filter(None, [record.old]), record.subject)
 
 
 def as_rows(
@@ -141,22 +177,42 @@ def scores(
             bare = h.bare or a.bare
             same = h.reply.tokens[:ANSWER] == bare.tokens[:ANSWER]
             sheet.add("locality", None, None, edit, same)
+        elif test.axis == "other-relation" and scope != "given":
+            sheet.add("other-relation", None, None, edit, h.untouched)
+        elif test.axis in QUESTIONS:
+            said = _told(a, h)
+            sheet.add(test.axis, None, None, edit, said.right)
+            sheet.add(f"{test.axis}-new", None, None, edit, said.new)
+            if a.record.old:
+                sheet.add(f"{test.axis}-old", None, None, edit, said.old)
         for success in SUCCESSES:
             if test.axis in axes:
                 sheet.add(test.axis, success, None, edit, m.under(success))
             elif test.axis in _RIPPLE:
-                sheet.add(test.axis, success, "not applied", edit, m.under(success))
                 fair = known.get(id(test), {}).get(success)
                 if test.on_edit:
                     fair = held[edit].under(success)
-                if fair:
-                    sheet.add(test.axis, success, "applied", edit, m.under(success))
+                for metric in _ripple_metrics(a):
+                    sheet.add(metric, success, "not applied", edit, m.under(success))
+                    if fair:
+                        sheet.add(metric, success, "applied", edit, m.under(success))
+        if test.axis in LONG and a.several:
+            sheet.add(test.axis, "full-object", SEVERAL, edit, m.full)
         if test.axis in LONG and a.record.old:
             sheet.add("relapse", None, None, edit, comes_back(h.reply.text, [a.record.old]))
         if test.axis in LONG:
             sheet.add("fluency", None, None, edit, entropy(h.reply.text))
-    wanted = {a.test.axis for a in asked if a.test and a.test.axis in _RIPPLE}
+    wanted = {m for a in asked if a.test and a.test.axis in _RIPPLE for m in _ripple_metrics(a)}
     return sheet.scores(wanted)
+
+
+def _ripple_metrics(asked: Asked) -> tuple[str, ...]:
+    """The metrics that a test of RippleEdits counts for."""
+    assert asked.test is not None
+    axis = asked.test.axis
+    if axis != "sa" or asked.listed is None:
+        return (axis,)
+    return axis, "sa-listed" if asked.listed else "sa-unlisted"
 
 
 def relations(

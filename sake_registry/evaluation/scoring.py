@@ -6,6 +6,8 @@ A mark is True, False, or None where the protocol cannot tell.
   tokens are those after the prompt's in the joint text (DESIGN, invariant 11). Where the new
   and the old object begin with the same token, that token tells nothing: a tie, not scored.
 - `full-object`: the greedy text begins with the whole of an accepted name.
+
+An answer to a question is a sentence: there the new object counts wherever it stands in it.
 """
 
 from __future__ import annotations
@@ -72,7 +74,49 @@ def met(conditions: Sequence[Query] | None, given: Sequence[Marks], success: Suc
 
 def comes_back(text: str, old: Iterable[str]) -> bool:
     """Whether one of the old object's names stands in a text as a whole word."""
-    return any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) for name in old if name.strip())
+    return says(text, old)
+
+
+def says(text: str, names: Iterable[str], others: Iterable[str] = ()) -> bool:
+    """Whether one of these names stands in a text as a whole word, in its own case.
+
+    Args:
+        others: names of something else: what stands inside one of them does not count ("Ireland"
+            in "Northern Ireland").
+    """
+    others = [other for other in others if other.strip()]
+    for name in filter(str.strip, names):
+        longer = [other for other in others if name in other and name != other]
+        rest = re.sub("|".join(map(_whole, longer)), "", text) if longer else text
+        if re.search(_whole(name), rest):
+            return True
+    return False
+
+
+def _whole(name: str) -> str:
+    return rf"(?<!\w){re.escape(name)}(?!\w)"
+
+
+@dataclass(frozen=True)
+class Told:
+    """Whether an answer in sentences gives the new object, and whether it gives the old one."""
+
+    new: bool
+    old: bool
+
+    @property
+    def right(self) -> bool:
+        return self.new and not self.old
+
+
+def told(text: str, new: Iterable[str], old: Iterable[str], subject: str = "") -> Told:
+    """What of a fact's two objects an answer in sentences names.
+
+    Args:
+        subject: who names it names no object ("Chevrolet" in "Chevrolet Greenbrier").
+    """
+    new, old = tuple(new), tuple(old)
+    return Told(says(text, new, (*old, subject)), says(text, old, (*new, subject)))
 
 
 def entropy(text: str) -> float | None:

@@ -39,16 +39,23 @@ from sake_registry.reports.summary import (
 from sake_registry.wording import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from sake_registry.reports.tables import Cell, Row, Table
 
 GROUPS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("Does the edit hold, and nothing else?", ("acc", "gen", "spec"), ("table3", "table4")),
     ("Does what follows from it hold?", ("ci", "cii", "sa", "rs"), ("table1",)),
+    ("Does it hold under other names?", ("sa-listed", "sa-unlisted"), ("aliases",)),
     ("What follows by logic, what is forgotten", ("lg", "forgetfulness"), ("table5",)),
     ("Portability and locality", ("portability", "locality"), ("knowedit",)),
     ("Does it hold when doubted?", ("di", "dii"), ("table2",)),
+    (
+        "Does it hold as a question, and only as this one?",
+        ("question", "chat", "other-relation"),
+        ("asked",),
+    ),
+    ("Is the whole of a long object there?", (), ("whole",)),
     ("What else changed", ("unchanged", "relapse", "collateral"), ("unreported",)),
 )
 """What a scope shows: a question, the metrics in its pictures, its tables."""
@@ -80,6 +87,7 @@ def page(run: Mapping[str, Any] | Run) -> str:
         ("results", "Results", _results(read)),
         ("threshold", "Threshold", _threshold(read)),
         ("prompts", "Number of prompts", _prompts(read)),
+        ("loads", "Edits loaded at once", _loads(read)),
         ("relations", "By relation", _relations(read)),
         ("activations", "Activations", _projections(read)),
         ("reading", "How to read this", _reading(read)),
@@ -214,10 +222,17 @@ def _panel(run: Run, scope: str) -> Markup:
     return tag("div", *parts, class_=f"panel panel-{scope}")
 
 
+_OTHER_TABLES: Mapping[str, Callable[[Run], tuple[Table, ...]]] = {
+    "unreported": made.unreported_tables,
+    "knowedit": made.knowedit_tables,
+    "asked": made.asked_tables,
+    "whole": made.whole_tables,
+    "aliases": made.alias_tables,
+}
+
+
 def _tables(run: Run, name: str) -> tuple[Table, ...]:
-    if name == "unreported":
-        return made.unreported_tables(run)
-    return made.knowedit_tables(run) if name == "knowedit" else made.paper_tables(run, name)
+    return _OTHER_TABLES[name](run) if name in _OTHER_TABLES else made.paper_tables(run, name)
 
 
 def _pictures(run: Run, metrics: tuple[str, ...], scope: str) -> list[Markup]:
@@ -378,6 +393,15 @@ def _prompts(run: Run) -> Markup | None:
     return join(*parts)
 
 
+def _loads(run: Run) -> Markup | None:
+    if not run.load_curves:
+        return None
+    told = (
+        "What becomes of an edit as more are loaded beside it: the router has more to choose from."
+    )
+    return join(tag("p", told), *(_table(table) for table in made.loads_table(run)))
+
+
 def _relations(run: Run) -> Markup | None:
     choices = []
     for i, (scope, success, metric, found) in enumerate(run.relation_groups()):
@@ -491,6 +515,7 @@ def _data(run: Run) -> Markup | None:
     if isinstance(implications, str):
         parts.append(tag("p", tag("strong", "Implications: "), implications))
     for name, title in (
+        ("left_out", "Not measured"),
         ("conflicts", "Records that contradict each other"),
         ("problems", "Problems"),
     ):
@@ -498,7 +523,7 @@ def _data(run: Run) -> Markup | None:
         if isinstance(found, list) and found:
             items = tag("ul", *(tag("li", str(text)) for text in found))
             parts.append(tag("div", tag("h3", f"{title} ({len(found)})"), items))
-    if not parts:
+    if not run.data.get("conflicts") and not run.data.get("problems"):
         parts.append(tag("p", "No record contradicts another, and none had to be skipped."))
     return join(*parts)
 

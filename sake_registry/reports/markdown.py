@@ -36,12 +36,17 @@ def tables(run: Mapping[str, Any] | Run) -> str:
     parts += _protocol(read)
     parts += [_section(name, read) for name in made.PAPER if made.paper_tables(read, name)]
     parts += _group(made.UNREPORTED.title, made.unreported_tables(read))
+    parts += _group(made.WHOLE.title, made.whole_tables(read))
+    parts += _group(made.ASKED.title, made.asked_tables(read))
+    parts += _group(made.ALIASES.title, made.alias_tables(read))
     parts += _group(made.KNOWEDIT.title, made.knowedit_tables(read))
     parts += _group("Threshold", made.threshold_table(read))
     parts += _group("Number of prompts", made.prompts_table(read))
+    parts += _group("Edits loaded at once", made.loads_table(read))
     parts += _group("By relation", made.relation_tables(read))
     parts += _metrics(read)
     parts += _methods(read)
+    parts += _findings("Not measured", read.data.get("left_out"))
     parts += _findings("Problems in the data", read.data.get("problems"))
     parts += _findings("Records that contradict each other", read.data.get("conflicts"))
     environment = [f"- {plain(name)}: {plain(text)}" for name, text in environment_lines(read)]

@@ -172,6 +172,17 @@ class Conflict:
 
 
 @dataclass(frozen=True)
+class EditConflict:
+    """A prompt on which two edits disagree: of each (id, where it says it, what it says)."""
+
+    severity: str
+    prompt: str
+    sides: tuple[tuple[str, str, str], tuple[str, str, str]]
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True)
 class Gate:
     name: str
     limit: float | None
@@ -218,6 +229,7 @@ class Review:
     model: Model | None
     settings: tuple[str, ...]
     conflicts: tuple[Conflict, ...]
+    edit_conflicts: tuple[EditConflict, ...]
     edits: tuple[EditReview, ...]
     interference: tuple[Row, ...]
     unrelated: Sample
@@ -390,6 +402,7 @@ def read_review(value: Mapping[str, Any]) -> Review:
             Conflict(c.text("id"), c.text("path", ""), c.text("text"))
             for c in read.objects("conflicts")
         ),
+        edit_conflicts=tuple(_edit_conflict(c) for c in read.objects("edit_conflicts")),
         edits=tuple(_edit(edit) for edit in read.objects("edits")),
         interference=tuple(_row(row, row.text("edit")) for row in read.objects("interference")),
         unrelated=_sample(read, "unrelated"),
@@ -402,6 +415,23 @@ def read_review(value: Mapping[str, Any]) -> Review:
         passed=read.flag("passed"),
         seconds=read.number("seconds", 0),
         texts_run=read.whole("texts_run", 0),
+    )
+
+
+def _edit_conflict(read: Fields) -> EditConflict:
+    def side(read: Fields) -> tuple[str, str, str]:
+        path, line = read.text("path", ""), read.whole("line", 0)
+        return read.text("edit"), f"{path}:{line}" if line else path, read.text("says")
+
+    sides = [side(one) for one in read.objects("sides")]
+    if len(sides) != 2:
+        raise wrong("review", "edit_conflicts.sides", "two edits", len(sides))
+    return EditConflict(
+        severity=read.text("severity"),
+        prompt=read.text("prompt"),
+        sides=(sides[0], sides[1]),
+        message=read.text("message"),
+        hint=read.text("hint", ""),
     )
 
 
@@ -542,6 +572,10 @@ WHAT_TO_DO = (
     (
         ("implications",),
         "See whether each answer really follows from the edit; correct or drop those that do not.",
+    ),
+    (
+        ("contradiction",),
+        "See below which edits disagree: withdraw one, or mend what it says.",
     ),
     (("conflict",), "Merge the base branch and decide which side is right."),
     (("build", "pair"), "See what the build says below; `sake compile` shows it again."),

@@ -103,6 +103,7 @@ def page(value: Mapping[str, Any] | Review) -> str:
         ("gates", "Gates", _gates(review)),
         ("overview", "What changes", _overview(review)),
         ("conflicts", "Conflicts", _conflicts(review)),
+        ("edit-conflicts", "Conflicts between edits", _edit_conflicts(review)),
         ("settings", "Settings", _settings(review)),
         ("edits", "Edits", _edits(review)),
         ("interference", "Other edits", _interference(review)),
@@ -231,6 +232,19 @@ def _conflicts(review: Review) -> Markup | None:
     told = "Both sides changed these; merge the base branch and decide. They were not judged."
     rows = [(True, [visible(text) for text in (c.id, c.path, c.text)]) for c in review.conflicts]
     return join(tag("p", told), _table("Conflicts", ("Edit", "File", "What"), rows))
+
+
+def _edit_conflicts(review: Review) -> Markup | None:
+    if not review.edit_conflicts:
+        return None
+    told = "New with this change: the edits do not agree about these prompts."
+    rows = []
+    for conflict in review.edit_conflicts:
+        sides = [f"{edit} ({where}): {says}" for edit, where, says in conflict.sides]
+        cells = [conflict.severity, conflict.prompt, *sides, conflict.hint]
+        rows.append((conflict.severity == "error", [visible(text) or "–" for text in cells]))
+    heads = ("How bad", "Prompt", "One says", "The other says", "What to do")
+    return join(tag("p", told), _table("Conflicts between edits", heads, rows))
 
 
 def _settings(review: Review) -> Markup | None:

@@ -27,7 +27,7 @@ from sake_registry.wording import count, shorten
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from sake_registry.reports.review import EditReview, Finding, Sample
+    from sake_registry.reports.review import EditConflict, EditReview, Finding, Sample
 
 MARKER = "<!-- sake-review -->"
 LIMIT = 65_000
@@ -40,6 +40,7 @@ SIGNS = {"unusable": "✗", "failed": "✗", "error": "✗", "warning": "⚠", "
 ROOM = {
     "gates": 0.12,
     "conflicts": 0.08,
+    "edit_conflicts": 0.08,
     "settings": 0.03,
     "interference": 0.12,
     "unrelated": 0.08,
@@ -73,6 +74,13 @@ def comment(value: Mapping[str, Any] | Review, limit: int = LIMIT, link: str | N
                 for c in review.conflicts
             ],
             int(limit * ROOM["conflicts"]),
+            "conflict",
+        ),
+        _listed(
+            "Conflicts between edits",
+            "New with this change: the edits do not agree about these prompts.",
+            [_edit_conflict(conflict) for conflict in review.edit_conflicts],
+            int(limit * ROOM["edit_conflicts"]),
             "conflict",
         ),
         _listed(
@@ -255,6 +263,16 @@ def _finding(finding: Finding) -> str:
     severity, code = shown(finding.severity, 20), shown(finding.code, 20)
     where = shown(finding.where, 140)
     return f"- {severity} {code} at {where}{field} {shown(finding.message, 300)}{hint}"
+
+
+def _edit_conflict(conflict: EditConflict) -> str:
+    sides = "; ".join(
+        f"{shown(edit, 80)} ({shown(where, 120)}): {shown(says, 80)}"
+        for edit, where, says in conflict.sides
+    )
+    hint = f" ({shown(conflict.hint, 200)})" if conflict.hint else ""
+    prompt, message = shown(conflict.prompt, 200), shown(conflict.message, 200)
+    return f"- {shown(conflict.severity, 20)}: **{prompt}** {sides}. {_first(message)}{hint}"
 
 
 def _edits(review: Review, room: int, rest: str) -> list[str]:

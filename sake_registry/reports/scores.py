@@ -25,6 +25,8 @@ MISSING = "–"
 SCOPES = ("given", "own-centre", "all-edits")
 SUCCESSES = ("first-token", "full-object")
 CONDITIONS = ("applied", "not applied")
+SEVERAL = "several tokens"
+"""The condition that the new object has several tokens: a part of what is scored without it."""
 STANDS_FOR: dict[str, tuple[str, ...]] = {
     "given": ("given", "alone", "none"),
     "own-centre": ("own-centre", "alone", "none"),
@@ -55,6 +57,7 @@ SUCCESS_SENTENCES = {
 CONDITION_SENTENCES = {
     "applied": "Only tests whose condition queries the model passes are scored.",
     "not applied": "Every test is scored, whatever the model knows.",
+    SEVERAL: "Only new objects of more than one token are scored.",
 }
 
 
@@ -97,6 +100,16 @@ METRICS: dict[str, Metric] = {
         "Questions that reach the subject by another fact are answered with the new object.",
     ),
     "sa": Metric("SA", "Subject aliasing", "The edit holds when the subject has another name."),
+    "sa-listed": Metric(
+        "SA listed",
+        "Subject aliasing, listed names",
+        "The edit holds when the subject has another name that the edit file states.",
+    ),
+    "sa-unlisted": Metric(
+        "SA unlisted",
+        "Subject aliasing, unlisted names",
+        "The edit holds when the subject has another name that the edit file does not state.",
+    ),
     "rs": Metric("RS", "Relation specificity", "Other facts about the same subject stay."),
     "lg": Metric(
         "LG", "Logical generalization", "What follows by logic, such as the converse, holds, too."
@@ -108,6 +121,36 @@ METRICS: dict[str, Metric] = {
     ),
     "portability": Metric("Portability", "Portability", "What follows from the edit holds, too."),
     "locality": Metric("Locality", "Locality", "What the edit does not concern stays."),
+    "other-relation": Metric(
+        "Other relations",
+        "Other relations left alone",
+        "Questions about the same subject that ask something else are answered exactly as by the "
+        "unedited model.",
+    ),
+    "question": Metric(
+        "Question",
+        "Asked as a question",
+        "The answer to the fact as a question names the new object and not the old one.",
+    ),
+    "question-new": Metric(
+        "Q: new", "Question: new object", "The answer to a question names the new object."
+    ),
+    "question-old": Metric(
+        "Q: old",
+        "Question: old object",
+        "The answer to a question names the old object.",
+        better="lower",
+    ),
+    "chat": Metric(
+        "Chat",
+        "Asked in a chat",
+        "The same question through the model's chat template: the answer names the new object "
+        "and not the old one.",
+    ),
+    "chat-new": Metric("Chat: new", "Chat: new object", "The answer in a chat names the new one."),
+    "chat-old": Metric(
+        "Chat: old", "Chat: old object", "The answer in a chat names the old one.", better="lower"
+    ),
     "relapse": Metric(
         "Relapse",
         "Relapse",
@@ -217,6 +260,22 @@ class PromptCurve:
     points: tuple[PromptPoint, ...]
 
 
+@dataclass(frozen=True)
+class LoadPoint:
+    loaded: int
+    values: Mapping[str, Value]
+
+
+@dataclass(frozen=True)
+class LoadCurve:
+    """What becomes of an edit as more are loaded beside it."""
+
+    method: str
+    scope: str
+    success: str
+    points: tuple[LoadPoint, ...]
+
+
 Points = tuple[tuple[float, float], ...]
 
 
@@ -245,6 +304,7 @@ class Run:
     relations: tuple[RelationScore, ...]
     threshold_curves: tuple[ThresholdCurve, ...]
     prompt_curves: tuple[PromptCurve, ...]
+    load_curves: tuple[LoadCurve, ...]
     projections: tuple[Projection, ...]
     environment: Mapping[str, Any]
 
@@ -262,14 +322,16 @@ class Run:
     ) -> Score | None:
         """The score that stands in a table of `scope`, or None if it was not measured.
 
-        A metric that knows no success protocol or no condition is found under any.
+        A metric that knows no success protocol or no condition is found under any; but a part of
+        the objects never stands for all of them, nor all for a part.
         """
+        conditions = (condition,) if condition == SEVERAL else (condition, None)
         for place in STANDS_FOR.get(scope, (scope,)):
             for score in self.scores:
                 if (
                     (score.method, score.scope, score.metric) == (method, place, metric)
                     and score.success in (success, None)
-                    and score.condition in (condition, None)
+                    and score.condition in conditions
                 ):
                     return score
         return None
@@ -427,6 +489,7 @@ def read_run(value: Mapping[str, Any]) -> Run:
         ),
         threshold_curves=tuple(_threshold_curve(*i) for i in _items(value, "threshold_curves")),
         prompt_curves=tuple(_prompt_curve(*item) for item in _items(value, "prompt_curve")),
+        load_curves=tuple(_load_curve(*item) for item in _items(value, "load_curves")),
         projections=tuple(_projection(*item) for item in _items(value, "projections")),
         environment=_mapping(_given(value, "environment", {}), "environment"),
     )
@@ -532,11 +595,7 @@ def _prompt_curve(value: Mapping[str, Any], where: str) -> PromptCurve:
     points = [
         PromptPoint(
             prompts=_whole(point.get("prompts"), f"{place}prompts"),
-            values={
-                name: _value(_mapping(point[name], f"{place}{name}"), f"{place}{name}.")
-                for name in ("acc", "gen", "spec")
-                if point.get(name) is not None
-            },
+            values=_three(point, place),
         )
         for point, place in _items(value, "points", where)
     ]
@@ -545,6 +604,28 @@ def _prompt_curve(value: Mapping[str, Any], where: str) -> PromptCurve:
         scope=_text(value.get("scope"), f"{where}scope"),
         success=_text(value.get("success"), f"{where}success"),
         points=tuple(sorted(points, key=lambda point: point.prompts)),
+    )
+
+
+def _three(point: Mapping[str, Any], where: str) -> dict[str, Value]:
+    """Accuracy, generality and specificity of a curve's point, as far as it has them."""
+    return {
+        name: _value(_mapping(point[name], f"{where}{name}"), f"{where}{name}.")
+        for name in ("acc", "gen", "spec")
+        if point.get(name) is not None
+    }
+
+
+def _load_curve(value: Mapping[str, Any], where: str) -> LoadCurve:
+    points = [
+        LoadPoint(_whole(point.get("loaded"), f"{place}loaded"), _three(point, place))
+        for point, place in _items(value, "points", where)
+    ]
+    return LoadCurve(
+        method=_text(value.get("method"), f"{where}method"),
+        scope=_text(value.get("scope"), f"{where}scope"),
+        success=_text(value.get("success"), f"{where}success"),
+        points=tuple(sorted(points, key=lambda point: point.loaded)),
     )
 
 

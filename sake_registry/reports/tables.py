@@ -17,6 +17,7 @@ from sake_registry.reports.scores import (
     METRICS,
     MISSING,
     SCOPE_NAMES,
+    SEVERAL,
     Method,
     Run,
     Score,
@@ -26,6 +27,7 @@ from sake_registry.reports.scores import (
     number,
     percent,
     sentence,
+    shown_scopes,
 )
 from sake_registry.wording import count, did_you_mean
 
@@ -54,6 +56,16 @@ PAPER: dict[str, Layout] = {
     "table5": Layout("Table 5 · Logical generalization, forgetfulness", ("lg", "forgetfulness")),
 }
 UNREPORTED = Layout("What is seldom reported", ("unchanged", "relapse", "collateral", "fluency"))
+ASKED = Layout(
+    "Asked as a question, and asked something else",
+    (
+        "question", "question-new", "question-old", "chat", "chat-new", "chat-old",
+        "other-relation",
+    ),
+)  # fmt: skip
+WHOLE = Layout("Objects of several tokens", ("acc", "gen"))
+ALIASES = Layout("Subject aliasing, by whether the edit file states the name",
+                 ("sa-listed", "sa-unlisted"))  # fmt: skip
 KNOWEDIT = Layout("Portability and locality", ("portability", "locality"))
 
 STAY = {"spec", "unchanged", "collateral", "locality"}
@@ -160,6 +172,29 @@ def unreported_tables(run: Run) -> tuple[Table, ...]:
     return _plain(run, UNREPORTED)
 
 
+def asked_tables(run: Run) -> tuple[Table, ...]:
+    """The fact as a question, plainly and in a chat; the subject's other relations."""
+    return _plain(run, ASKED)
+
+
+def whole_tables(run: Run) -> tuple[Table, ...]:
+    """Accuracy and generality of whole objects, of those that have several tokens."""
+    scopes = shown_scopes({score.scope for score in run.scores if score.condition == SEVERAL})
+    found = [score_table(run, WHOLE, scope, SEVERAL) for scope in scopes]
+    return tuple(table for table in found if table.rows)
+
+
+def alias_tables(run: Run) -> tuple[Table, ...]:
+    """Subject aliasing of the names that an edit file states, and of those it does not."""
+    conditions = run.conditions(ALIASES.metrics)
+    found = [
+        score_table(run, ALIASES, scope, condition, conditions)
+        for condition in conditions
+        for scope in run.scopes(ALIASES.metrics)
+    ]
+    return tuple(table for table in found if table.rows)
+
+
 def knowedit_tables(run: Run) -> tuple[Table, ...]:
     """Portability and locality, as in KnowEdit."""
     return _plain(run, KNOWEDIT)
@@ -243,7 +278,11 @@ def _columns(run: Run, layout: Layout, condition: str) -> list[_Asked]:
     successes = run.successes(metrics)
     free = {s.metric for s in run.scores if s.success is None}
     # A metric that only one protocol knows has no empty column under the other.
-    known = {(s.metric, s.success) for s in run.scores}
+    known = {
+        (s.metric, s.success)
+        for s in run.scores
+        if (s.condition == SEVERAL) == (condition == SEVERAL)
+    }
     asked = [
         _Asked(metric, success, condition)
         for success in successes
@@ -292,7 +331,9 @@ def scope_sentence(run: Run, scope: str) -> str:
 def _above(run: Run, asked: Sequence[_Asked], condition: str) -> tuple[str, ...]:
     successes = dict.fromkeys(a.success for a in asked if a.success)
     lines = [f"{success}: {run.sentence(success)}" for success in successes]
-    if condition:
+    if asked and asked[0].condition == SEVERAL:
+        lines.append(f"{SEVERAL}: {run.condition_sentence(SEVERAL)}")
+    elif condition:
         lines.append(f"conditions {condition}: {run.condition_sentence(condition)}")
     lines.append(sentence(f"In brackets: {run.protocol.get('interval', '95 % interval')}"))
     return tuple(lines)
@@ -370,17 +411,11 @@ def prompts_table(run: Run) -> tuple[Table, ...]:
         ]
         rows = []
         for point in curve.points:
-            found = [point.values.get(name) for name in names]
             rows.append(
                 Row(
                     str(point.prompts),
                     (),
-                    tuple(
-                        Cell(MISSING)
-                        if value is None or value.value is None
-                        else Cell(f"{figure(value)} n {value.n}", value, name)
-                        for name, value in zip(names, found, strict=True)
-                    ),
+                    tuple(_point_cell(point.values.get(name), name) for name in names),
                 )
             )
         rows.append(
@@ -412,6 +447,39 @@ def prompts_table(run: Run) -> tuple[Table, ...]:
             )
         )
     return tuple(tables)
+
+
+def loads_table(run: Run) -> tuple[Table, ...]:
+    """What more edits loaded at once do: one table a curve."""
+    names = ("acc", "gen", "spec")
+    return tuple(
+        Table(
+            title=f"Edits loaded at once · {curve.method}, {curve.success}",
+            scope=curve.scope,
+            first="Edits loaded",
+            columns=tuple(Column(METRICS[name].short) for name in names),
+            rows=tuple(
+                Row(
+                    str(point.loaded),
+                    (),
+                    tuple(_point_cell(point.values.get(name), name) for name in names),
+                )
+                for point in curve.points
+            ),
+            scope_sentence=scope_sentence(run, curve.scope),
+            above=tuple(
+                sentence(run.protocol[name]) for name in ("loads", "interval")
+                if name in run.protocol
+            ),
+        )
+        for curve in run.load_curves
+    )  # fmt: skip
+
+
+def _point_cell(value: Value | None, metric: str) -> Cell:
+    if value is None or value.value is None:
+        return Cell(MISSING)
+    return Cell(f"{figure(value)} n {value.n}", value, metric)
 
 
 def relation_tables(run: Run) -> tuple[Table, ...]:

@@ -192,12 +192,18 @@ def _settings_then(manifest: Manifest, settings: Settings) -> Iterator[Settings]
     the registry's own contexts, so they are today's, or there were none."""
     from pydantic import ValidationError
 
-    from sake_registry.settings import CompileSettings, ContextSettings, RouterSettings
+    from sake_registry.settings import (
+        AnswerSettings,
+        CompileSettings,
+        ContextSettings,
+        RouterSettings,
+    )
 
     try:
         recorded = {
             "compile": CompileSettings.model_validate(manifest.settings.get("compile", {})),
             "router": RouterSettings.model_validate(manifest.settings.get("router", {})),
+            "answer": AnswerSettings.model_validate(manifest.settings.get("answer", {})),
         }
     except ValidationError:
         return  # of a later or an earlier sake

@@ -7,8 +7,8 @@ Versions of which no edit can be made are passed over: nothing was built of them
 settings built (a flag, a variable) is not kept, unless it is what the settings of the moment say;
 activations that differ in the fit alone are.
 
-Only what a compile wrote is looked at; replies and statistics of benchmarks stay. Finding writes
-nothing, and loads no model.
+Only what a compile wrote of edits is looked at; what the router learnt of its embedder, replies and
+statistics of benchmarks stay. Finding writes nothing, and loads no model.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _LENIENT: dict[str, Level] = {code: "off" for code in CODES if code not in FIXED
 
 @dataclass(frozen=True)
 class Garbage:
-    """The objects of a store: those to keep, those nobody needs, and those of no compile.
+    """The objects of a store: those to keep, those nobody needs, and those of no edit.
 
     `versions` counts the versions of edits that are reached, and `settings` those of the settings,
     as far as they differ in what is compiled.

@@ -27,14 +27,23 @@ class Gate:
         return asdict(self)
 
 
-def claim_gates(errors: int, conflicts: int) -> list[Gate]:
-    """Gates that need no model."""
+def claim_gates(errors: int, conflicts: int, contradictions: int = 0) -> list[Gate]:
+    """Gates that need no model.
+
+    Args:
+        errors: findings of the checks that are errors.
+        conflicts: files that git cannot merge.
+        contradictions: prompts to which two edits state two answers.
+    """
     wrong = f"{count(errors, 'error')} in the files" if errors else "no errors in the files"
     both = count(conflicts, "file") if conflicts else "no files"
     both += " changed on both sides that git cannot merge"
+    denied = count(contradictions, "new contradiction") if contradictions else "no contradictions"
+    denied += " between edits"
     return [
         Gate("errors", 0, errors, errors == 0, wrong),
         Gate("conflicts", 0, conflicts, conflicts == 0, both),
+        Gate("contradictions", 0, contradictions, contradictions == 0, denied),
     ]
 
 

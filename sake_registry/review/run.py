@@ -75,12 +75,14 @@ def review(
         f["severity"] == "error"
         for f in [*findings, *(f for edit in edits for f in edit["findings"])]
     )
-    gates = claim_gates(errors, len(read.conflicts))
+    contradictions = sum(conflict.severity == "error" for conflict in read.edit_conflicts)
+    gates = claim_gates(errors, len(read.conflicts), contradictions)
     value: dict[str, Any] = {
         "range": read.reviewed.as_json(),
         "model": None,
         "settings": list(read.settings),
         "conflicts": [vars(conflict) for conflict in read.conflicts],
+        "edit_conflicts": [conflict.as_json() for conflict in read.edit_conflicts],
         "edits": edits,
         "interference": [],
         "unrelated": {"n": 0, "changed": []},

@@ -16,6 +16,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from sake_registry.edits.checks import check_together
+from sake_registry.edits.conflicts import Conflict as EditConflict
+from sake_registry.edits.conflicts import find_conflicts
 from sake_registry.edits.diagnostics import Diagnostic, graded
 from sake_registry.edits.ignoring import without_ignored
 from sake_registry.edits.registry import Registry, find_files
@@ -73,8 +75,9 @@ class Sides:
     """Both registries, and what the head changed.
 
     `gates` are the settings of the base: a change cannot lower the gates that it is judged by.
-    `findings` are those about several edits together that merging would bring. `uncommitted` are
-    edits whose files differ from the head that is checked out: what is there is not reviewed.
+    `findings` are those about several edits together that merging would bring, and `edit_conflicts`
+    what a changed edit says otherwise than another one, findings apart. `uncommitted` are edits
+    whose files differ from the head that is checked out: what is there is not reviewed.
     """
 
     reviewed: Reviewed
@@ -83,6 +86,7 @@ class Sides:
     changes: tuple[EditChange, ...]
     conflicts: tuple[Conflict, ...]
     findings: tuple[Diagnostic, ...]
+    edit_conflicts: tuple[EditConflict, ...]
     settings: tuple[str, ...]
     gates: Settings
     uncommitted: tuple[str, ...] = ()
@@ -169,6 +173,7 @@ def sides(
         changes=changes,
         conflicts=tuple(conflicts),
         findings=tuple(f for f in after.findings if _gist(f) not in known),
+        edit_conflicts=_edit_conflicts(before, here.values(), after, merged, changes),
         settings=tuple(_settings_lines(before_settings, after_settings)),
         gates=before_settings,
         uncommitted=_uncommitted(repository, what, head),
@@ -332,6 +337,30 @@ def _registry(
     findings = [finding for file in found for finding in file.findings]
     return Registry(
         root, settings, tuple(edits), (*findings, *graded(together, levels), *unread), len(found)
+    )
+
+
+def _edit_conflicts(
+    before: Registry,
+    here: Iterable[Parsed],
+    after: Registry,
+    merged: Iterable[Parsed],
+    changes: Iterable[EditChange],
+) -> tuple[EditConflict, ...]:
+    """What changed edits say otherwise than others, and did not before; findings tell the rest."""
+    changed = {change.id for change in changes}
+    old, new = (
+        find_conflicts(registry.edits, {Path(f.path): f.data for f in files}.__getitem__)
+        for registry, files in ((before, here), (after, merged))
+    )
+    known = {conflict.gist for conflict in old}
+    return tuple(
+        conflict
+        for conflict in new
+        if not conflict.code
+        and conflict.severity != "information"
+        and not changed.isdisjoint(conflict.ids)
+        and conflict.gist not in known
     )
 
 

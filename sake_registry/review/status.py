@@ -361,7 +361,7 @@ def _compiled(registry: Registry, states: Iterable[BundleState]) -> Iterator[Ite
 
 def _settings(state: BundleState, registry: Registry) -> list[str]:
     """Which settings are others than when a bundle was made."""
-    now = registry.settings.model_dump(include={"compile", "router"}, mode="json")
+    now = registry.settings.model_dump(include={"compile", "router", "answer"}, mode="json")
     return [f"{name} {a} → {b}" for name, a, b in differing(state.manifest.settings, now)]
 
 

@@ -1,0 +1,99 @@
+"""`sake calibrate`: the router's thresholds, from prompts whose scope is known."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from sake_registry.commands.console import State, emit_json, json_option, phases, table, warn
+
+if TYPE_CHECKING:
+    from sake_registry.evaluation.calibrating import Bound, Calibration
+    from sake_registry.settings import Settings
+
+
+@click.command("calibrate")
+@click.option(
+    "--rate",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.02,
+    show_default=True,
+    help="The largest share of out-of-scope prompts at which an edit may fire.",
+)
+@click.option("--write", is_flag=True, help="Write the thresholds into sake.toml.")
+@json_option
+@click.pass_obj
+def command(state: State, rate: float, write: bool, as_json: bool) -> None:
+    """Set the router's thresholds to a false-fire rate, and say what that costs.
+
+    In scope are the edits' holdout prompts, and their own prompts, each left out in turn; out of
+    scope are other questions about their subjects, their prompts about other subjects, other
+    edits' prompts and ordinary text. Only the prompt embedder is asked. The curve is kept in the
+    store.
+
+    \b
+    sake calibrate
+    sake calibrate --rate 0.005 --write
+    """
+    registry = state.registry().sound()  # before torch is imported
+
+    from sake_registry.evaluation.calibrating import calibrate
+    from sake_registry.review.unrelated import ORDINARY, unrelated
+
+    elsewhere = [text for text in unrelated(registry.active, ()) if text not in ORDINARY]
+    with phases(quiet=as_json) as (phase, advance):
+        result = calibrate(registry, rate, ORDINARY, elsewhere, phase=phase, advance=advance)
+    if as_json:
+        emit_json("calibrate/1", result.as_json())
+    else:
+        _show(result)
+    if write:
+        _write(state, result, quiet=as_json)
+
+
+def _show(result: Calibration) -> None:
+    _show_bound("threshold", "prompts", result.facts)
+    if result.implied is not None:
+        _show_bound("implied_threshold", "implications", result.implied)
+    else:
+        click.echo("implied_threshold: no implication has a second wording to set it on\n")
+    if result.left_out:
+        ids = ", ".join(result.left_out)
+        warn(f"with a router or a threshold of their own, not looked at: {ids}")
+    click.echo(f"curve: {result.path}")
+
+
+def _show_bound(name: str, what: str, bound: Bound) -> None:
+    click.echo(f"{name}: {bound.present:g} now, {bound.chosen:g} calibrated")
+    rows = []
+    for title, measures in (("served", bound.inside), ("fires", bound.outside)):
+        rows += [
+            (title, label, str(n), f"{now:.1%}", f"{then:.1%}") for label, n, now, then in measures
+        ]
+    if bound.unchanged.n:
+        _, n, now, then = bound.unchanged
+        rows.append(("apart", "unchanged prompts", str(n), f"{now:.1%}", f"{then:.1%}"))
+    table(("", f"{what}", "n", f"at {bound.present:g}", f"at {bound.chosen:g}"), rows)
+    (served, served_then), (fires, fires_then) = bound.served, bound.false_fires
+    click.echo(
+        f"in scope and served: {served:.1%} now, {served_then:.1%} calibrated; false fires, the "
+        f"mean of their kinds: {fires:.1%} now, {fires_then:.1%} calibrated\n"
+    )
+
+
+def _write(state: State, result: Calibration, *, quiet: bool) -> None:
+    from sake_registry.settings import FILE_NAME
+    from sake_registry.tomltext import set_in_table
+
+    path = result.root / FILE_NAME
+    set_in_table(path, "router", result.thresholds)
+    if not quiet:
+        click.echo(f"wrote {path}; `sake compile` takes it up, without running the model", err=True)
+    _warn_if_overridden(state.registry().settings, result)
+
+
+def _warn_if_overridden(settings: Settings, result: Calibration) -> None:
+    for name, value in result.thresholds.items():
+        if getattr(settings.router, name) != value:
+            warn(f"SAKE_ROUTER_{name.upper()} is set and beats what was written: unset it")

@@ -1,0 +1,132 @@
+"""Routers over a registry's edits, to ask which of them would fire: no language model is needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from sake_registry.bundle.format import SUFFIX
+from sake_registry.bundle.reader import read_manifest
+from sake_registry.compiler.build import route
+from sake_registry.compiler.plan import stale
+from sake_registry.compiler.run import metric_key, metric_of
+from sake_registry.distributions.texts import groups
+from sake_registry.errors import BundleError, LockedError, StorageError
+from sake_registry.models.embedder import Embedder, locate_embedder
+from sake_registry.models.fingerprint import embedder_hash
+from sake_registry.routing.metric import learn
+from sake_registry.routing.router import Route, Router, RouterEntry
+from sake_registry.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from sake_registry.edits.registry import Registry
+    from sake_registry.edits.schema import Edit
+    from sake_registry.routing.metric import Embed, Metric, MetricKind
+    from sake_registry.settings import Settings
+
+GroupKind = Literal["fact", "implication"]
+
+
+@dataclass(frozen=True)
+class Scoping:
+    """What makes routers over edits, as a registry's settings say."""
+
+    settings: Settings
+    embed: Embed
+    embedder: str
+    """The hash of the prompt embedder."""
+    metric: Metric
+    store: Store
+
+    def measuring(self, kind: MetricKind) -> Scoping:
+        """The same with a metric of another kind."""
+        if kind == self.metric.kind:
+            return self
+        return replace(self, metric=_metric(kind, self.embedder, self.embed, self.store))
+
+    def entry(
+        self, edit: Edit, kinds: Collection[GroupKind] = ("fact", "implication")
+    ) -> tuple[RouterEntry, tuple[str, ...]]:
+        """What a router knows of an edit, and the new object of each of its groups.
+
+        Dates are left out: what is asked is not of one day.
+        """
+        parts = groups(edit, self.settings.compile.prompts)
+        kept = [number for number, group in enumerate(parts) if group.kind in kinds]
+        points, note = route(edit, parts, kept, self.settings, self.embed, self.metric)
+        routes = tuple(
+            Route(r["group"], tuple(r["names"]), r["need"], r["rows"], tuple(r["ends"]))
+            for r in note["routes"]
+        )
+        entry = RouterEntry(
+            edit.id, note["kind"], note["threshold"], routes, points,
+            topics=tuple(note["topics"]), implied=note["implied"],
+        )  # fmt: skip
+        return entry, tuple(parts[number].new for number in kept)
+
+    def router(self, entries: Iterable[RouterEntry], metric: Metric | None = None) -> Router:
+        """A router over entries; `metric` in place of the settings' one."""
+        last_names = self.settings.router.last_names
+        return Router(entries, self.embed, metric or self.metric, last_names=last_names)
+
+
+def scoping(registry: Registry) -> Scoping:
+    """What makes routers as a registry's settings say.
+
+    Raises:
+        ModelNotFoundError: the prompt embedder is not on this machine and cannot be fetched.
+    """
+    settings = registry.settings
+    folder = locate_embedder(settings.router.embedder)
+    embedder, embed = embedder_hash(folder), _Remembering(folder).embed
+    store = Store(registry.store)
+    metric = _metric(settings.router.metric, embedder, embed, store)
+    return Scoping(settings, embed, embedder, metric, store)
+
+
+def _metric(kind: MetricKind, embedder: str, embed: Embed, store: Store) -> Metric:
+    if store.has("metric", metric_key(kind, embedder)):
+        return metric_of(kind, embedder, embed, store)
+    try:
+        with store.lock():
+            return metric_of(kind, embedder, embed, store)
+    except (StorageError, LockedError):  # not to keep it costs only time
+        return learn(embed, kind)
+
+
+class _Remembering(Embedder):
+    """An embedder that embeds each text once: most texts of a registry are asked many times."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._known: dict[str, Tensor] = {}
+
+    def embed(self, texts: Sequence[str], batch_size: int = 32) -> Tensor:
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        self._known.update(zip(new, super().embed(new, batch_size), strict=True))
+        if not texts:
+            return torch.empty(0, self.width)
+        return torch.stack([self._known[text] for text in texts])
+
+
+def current_bundle(registry: Registry, embedder: str) -> Path | None:
+    """The newest whole bundle that is what the registry says now, for whatever model, with
+    prompts embedded by the embedder of this hash."""
+    found = [path for path in registry.bundles.glob(f"*{SUFFIX}") if not path.name.startswith(".")]
+    for path in sorted(found, key=lambda p: (-p.stat().st_mtime_ns, p.name)):
+        try:
+            manifest = read_manifest(path)
+        except BundleError:
+            continue
+        if manifest.partial or stale(manifest, registry, manifest.model):
+            continue
+        if manifest.model.identity.embedder == embedder:
+            return path
+    return None
