@@ -211,7 +211,11 @@ def settings(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[tu
 
 def test_the_settings_table_is_the_settings() -> None:
     table = rows(section(ROOT / "README.md", "Settings"))
-    documented = {key: tomllib.loads(f"v = {default}")["v"] for key, default, *_ in table}
+    documented = {
+        # TOML has no value for a key that is not there.
+        key: None if default == "not set" else tomllib.loads(f"v = {default}")["v"]
+        for key, default, *_ in table
+    }
     assert len(documented) == len(table), "a setting stands twice"
     assert documented == dict(settings())
 
@@ -234,8 +238,8 @@ def test_every_field_of_the_manifest_is_described() -> None:
     from sake_registry.bundle import format as bundle_format
 
     text = section(BUNDLE_PAGE, "Manifest")
-    for name in ("Manifest", "ModelInfo", "IdentityInfo", "EmbedderInfo", "EditInfo", "RouteInfo",
-                 "GroupInfo"):  # fmt: skip
+    for name in ("Manifest", "ModelInfo", "IdentityInfo", "EmbedderInfo", "MetricInfo", "EditInfo",
+                 "RouteInfo", "GroupInfo", "StepInfo"):  # fmt: skip
         model: type[BaseModel] = getattr(bundle_format, name)
         assert [f for f in model.model_fields if f"`{f}`" not in text] == []
 
@@ -267,22 +271,27 @@ class Stranger:
         return state.digest()
 
     def seal(self) -> bytes:
-        names = ("meta", "digests", "index/groups", "index/basis", "index/points",
-                 "index/activations", "probe/activations")  # fmt: skip
+        names = ("meta", "digests", "index/groups", "index/steps", "index/basis", "index/points",
+                 "index/activations", "probe/activations", "router/projection",
+                 "router/background")  # fmt: skip
         return self.digest("seal", {name: self.data[name] for name in names})
 
     def groups(self, i: int) -> range:
         start, end = self.data["index/groups"][i : i + 2]
         return range(start, end)
 
-    def map(self, g: int) -> dict[str, Any]:
-        start, end = self.data["index/basis"][g : g + 2]
-        means = {n: self.data[f"maps/{n}"][g] for n in ("source_mean", "target_mean")}
+    def steps(self, g: int) -> range:
+        start, end = self.data["index/steps"][g : g + 2]
+        return range(start, end)
+
+    def map(self, m: int) -> dict[str, Any]:
+        start, end = self.data["index/basis"][m : m + 2]
+        means = {n: self.data[f"maps/{n}"][m] for n in ("source_mean", "target_mean")}
         return means | {n: self.data[f"maps/{n}"][start:end] for n in ("basis", "scale")}
 
     def activations(self, g: int) -> dict[str, Any]:
         begin, end = self.data["index/activations"][g : g + 2]
-        columns = {"plain": 0, "forced": 1, "target": 2, "worked": 0, "context": 0}
+        columns = {"plain": 0, "forced": 1, "target": 0, "worked": 0, "context": 0}
         return {n: self.data[f"activations/{n}"][begin[c] : end[c]] for n, c in columns.items()}
 
     def parts(self, i: int) -> list[bytes]:
@@ -292,23 +301,36 @@ class Stranger:
         start, end = self.data["index/points"][i : i + 2]
         edit = self.edits[i]
         routes = [[r["group"], r["rows"], int(r["need"] == "all")] for r in edit["routes"]]
-        names = [edit["kind"], [route["names"] for route in edit["routes"]]]
+        words = [
+            edit["kind"],
+            [route["names"] for route in edit["routes"]],
+            [route["ends"] for route in edit["routes"]],
+            edit["topics"],
+        ]
+        implied = edit["threshold"] if edit["implied"] is None else edit["implied"]
         router = {
             "points": self.data["router/points"][start:end],
-            "threshold": np.array([edit["threshold"]], "<f8"),
+            "threshold": np.array([edit["threshold"], implied], "<f8"),
             "routes": np.array(routes, "<i8").reshape(-1, 3),
-            "names": self.as_bytes(json.dumps(names, ensure_ascii=False, separators=(",", ":"))),
+            "names": self.compact(words),
         }
-
-        def numbered(read: Any) -> dict[str, Any]:
-            found = [(k, read(g)) for k, g in enumerate(self.groups(i))]
-            return {f"{k}/{name}": array for k, part in found for name, array in part.items()}
-
+        maps: dict[str, Any] = {}
+        activations: dict[str, Any] = {}
+        for k, (g, group) in enumerate(zip(self.groups(i), edit["groups"], strict=True)):
+            maps[f"{k}/objects"] = self.compact([group["old"], group["new"]])
+            maps[f"{k}/tokens"] = np.array(group["tokens"], "<i8")
+            for s, (m, step) in enumerate(zip(self.steps(g), group["steps"], strict=True)):
+                maps |= {f"{k}/{s}/{name}": array for name, array in self.map(m).items()}
+                maps[f"{k}/{s}/step"] = np.array([step["position"], step["complement"]], "<f8")
+            activations |= {f"{k}/{name}": array for name, array in self.activations(g).items()}
         return [
-            self.digest("maps", numbered(self.map)),
+            self.digest("maps", maps),
             self.digest("router", router),
-            self.digest("activations", numbered(self.activations)),
+            self.digest("activations", activations),
         ]
+
+    def compact(self, value: Any) -> Any:
+        return self.as_bytes(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
 
     @staticmethod
     def as_bytes(text: str) -> Any:
@@ -324,17 +346,19 @@ class Stranger:
             state.update(hashlib.sha256(head + digests).digest())
         return state.hexdigest()
 
-    def apply(self, g: int, x: Any) -> Any:
-        m = self.map(g)
-        along = ((x - m["source_mean"]) @ m["basis"].T) * (m["scale"] - 1)
-        return x + (m["target_mean"] - m["source_mean"]) + along @ m["basis"]
+    def apply(self, m: int, complement: float, x: Any) -> Any:
+        f = self.map(m)
+        centred = x - f["source_mean"]
+        along = (centred @ f["basis"].T) * (f["scale"] - complement)
+        shift = (f["target_mean"] - f["source_mean"]) - (1 - complement) * centred
+        return x + shift + along @ f["basis"]
 
 
-WIDTH, EMBEDDED = 12, 5
+WIDTH, EMBEDDED, SPACE = 12, 5, 3
 
 
 def write_synthetic(path: Path, activations: bool = True) -> list[Any]:
-    """A bundle of two edits by the real writer; gives the maps of their groups."""
+    """A bundle of two edits by the real writer; gives the maps in the bundle's order."""
     import numpy as np
     import torch
 
@@ -344,44 +368,75 @@ def write_synthetic(path: Path, activations: bool = True) -> list[Any]:
         EmbedderInfo,
         GroupInfo,
         IdentityInfo,
+        MetricInfo,
         ModelInfo,
         RouteInfo,
+        StepInfo,
     )
-    from sake_registry.bundle.writer import EditPayload, GroupPayload, write_bundle
+    from sake_registry.bundle.writer import EditPayload, GroupPayload, MetricPayload, write_bundle
     from sake_registry.edits.keys import bundle_key
 
     generator = torch.Generator().manual_seed(7)
-    maps: list[Any] = []
 
-    def group(kind: Any, new: str, pairs: int, solver: Any) -> tuple[GroupInfo, GroupPayload]:
-        plain, target = (torch.randn(pairs, WIDTH, generator=generator) for _ in range(2))
-        fitted = transport.fit(plain, target, 0.5, solver)
-        single = fitted.to(torch.float32)
-        maps.append(single)
-        low, high = (float(f(fitted.scale)) if fitted.rank else 1.0 for f in (torch.min, torch.max))
+    def normal(*shape: int) -> Any:
+        return torch.randn(*shape, generator=generator)
+
+    def step(position: int, plain: Any, target: Any, solver: Any, complement: float) -> Any:
+        """A fitted map, and what the manifest says of it."""
+        fitted = transport.fit(plain, target, 0.5, solver, complement)
+        low, high = (
+            float(f(fitted.scale)) if fitted.rank else complement for f in (torch.min, torch.max)
+        )
+        info = StepInfo(
+            position=position, worked=len(plain), used=len(plain), sources="plain", reg=0.5,
+            share=None, complement=complement, solver=solver, score=0.75, margin=-0.5,
+            rank=fitted.rank, scale_min=low, scale_max=high, residual=fitted.residual,
+        )  # fmt: skip
+        return fitted.to(torch.float32), info
+
+    def group(
+        new: str, pairs: int, *complements: float, kind: Any = "implication",
+        solver: Any = "lowrank", forced: int = 0,
+    ) -> tuple[GroupInfo, GroupPayload, list[Any]]:  # fmt: skip
+        """A group whose object has a token, and a map, for each complement, and one token more."""
+        tokens = len(complements) + 1
+        plain, target = normal(pairs, tokens, WIDTH), normal(pairs, tokens, WIDTH)
+        # The token after the first goes on by itself; the maps behind it stand one further.
+        positions = [0, *range(2, tokens)]
+        steps = [
+            step(p, plain[:, p], target[:, p], solver, complement)
+            for p, complement in zip(positions, complements, strict=True)
+        ]
         info = GroupInfo(
-            kind=kind, old=None, new=new, written=pairs, added=0, worked=pairs, used=pairs,
-            contexts=(pairs,), rank=fitted.rank, scale_min=low, scale_max=high,
-            residual=fitted.residual, reg=0.5, solver=solver,
+            kind=kind, old=None, new=new, tokens=tuple(range(40, 40 + tokens)), written=pairs,
+            added=0, worked=pairs, contexts=(pairs,), goes_on=(1.0, *[0.25] * (tokens - 2)),
+            steps=tuple(info for _, info in steps),
         )  # fmt: skip
         names = ("source_mean", "target_mean", "basis", "scale")
-        return info, GroupPayload(
-            maps={name: np.ascontiguousarray(getattr(single, name).numpy()) for name in names},
+        payload = GroupPayload(
+            maps=[
+                {name: np.ascontiguousarray(getattr(fitted, name).numpy()) for name in names}
+                for fitted, _ in steps
+            ],
             activations={
-                "plain": plain.numpy(),
-                "forced": np.empty((0, WIDTH), "<f4"),
-                "target": target.numpy(),
-                "worked": np.ones(pairs, "|u1"),
-                "context": np.zeros(pairs, "<i2"),
+                "plain": plain.flatten(0, 1).numpy(),
+                "forced": normal(forced, WIDTH).numpy(),
+                "target": target.flatten(0, 1).numpy(),
+                "worked": np.ones(pairs * tokens, "|u1"),
+                "context": np.zeros(pairs * tokens, "<i2"),
             },
         )
+        return info, payload, [fitted for fitted, _ in steps]
 
-    def edit(id_: str, names: tuple[str, ...], *groups: Any) -> EditPayload:
+    def edit(id_: str, names: tuple[str, ...], *groups: Any, **changes: Any) -> EditPayload:
         routes = [
-            RouteInfo(group=number, names=names, need="any", rows=number + 2)
+            RouteInfo(
+                group=number, names=names, need="any", rows=number + 2,
+                ends=("în", *[""] * (number + 1)),
+            )
             for number in range(len(groups))
-        ]
-        routes.append(RouteInfo(group=-1, names=names, need="any", rows=1))
+        ]  # fmt: skip
+        routes.append(RouteInfo(group=-1, names=names, need="all", rows=1))
         total = sum(route.rows for route in routes)
         info = EditInfo(
             id=id_,
@@ -391,23 +446,25 @@ def write_synthetic(path: Path, activations: bool = True) -> list[Any]:
             old=None,
             new=("Pâpi’amentu",),
             kind="anchored",
-            threshold=5.3,
+            threshold=0.62,
             routes=tuple(routes),
-            groups=tuple(info for info, _ in groups),
+            groups=tuple(info for info, *_ in groups),
+            **changes,
         )
-        points = torch.randn(total, EMBEDDED, generator=generator).numpy()
-        return EditPayload(info, [payload for _, payload in groups], points)
+        return EditPayload(info, [own for _, own, _ in groups], normal(total, EMBEDDED).numpy())
 
+    second = [group("x", 4, 1.0, kind="fact", forced=3)]
+    first = [
+        group("fàct", 5, 0.5, 0.25, kind="fact", forced=2),
+        *(group(str(i), 5 + i % 2, 1.0, forced=i % 2) for i in range(1, 11)),
+        group("mean", 5, 1.0, solver="uniform"),
+        group("point", 5, 0.0),
+    ]
     edits = [
-        edit("b-second", ('Zoë "Z" Ωmega\\',), group("fact", "x", 4, "lowrank")),
-        edit(
-            "a-first",
-            ("Łódź", "Lodz"),
-            *(group("fact" if i == 0 else "implication", str(i), 5 + i % 2, "lowrank")
-              for i in range(11)),
-            group("implication", "mean", 5, "uniform"),
-        ),
-    ]  # fmt: skip
+        edit("b-second", ('Zoë "Z" Ωmega\\',), *second),
+        edit("a-first", ("Łódź", "Lodz"), *first, implied=0.31, topics=("bïrth", "death")),
+    ]
+    topics = (("bïrth", 3), ("death", 1), ("bïrth", 2))
     write_bundle(
         path,
         edits,
@@ -425,15 +482,20 @@ def write_synthetic(path: Path, activations: bool = True) -> list[Any]:
             width=WIDTH,
         ),
         embedder=EmbedderInfo(name="none", width=EMBEDDED),
+        metric=MetricPayload(
+            MetricInfo(kind="contrast", topics=topics),
+            normal(EMBEDDED, SPACE).numpy(),
+            normal(sum(rows for _, rows in topics), SPACE).numpy(),
+        ),
         probe_texts=[str(i) for i in range(8)],
-        probe=torch.randn(8, WIDTH, generator=generator).numpy(),
+        probe=normal(8, WIDTH).numpy(),
         settings={},
         versions={},
         provenance={"commit": None, "dirty": None},
         activations=activations,
     )
     # By id: the bundle's order is the ids', not the writer's arguments'.
-    return [*maps[1:], maps[0]]
+    return [fitted for *_, maps in (*first, *second) for fitted in maps]
 
 
 def test_a_stranger_reads_a_bundle(tmp_path: Path) -> None:
@@ -460,10 +522,14 @@ def test_a_stranger_reads_a_bundle(tmp_path: Path) -> None:
         assert file.digests == {e["id"]: found.content_hash([i]) for i, e in enumerate(found.edits)}
 
     x = np.random.default_rng(1).standard_normal((3, WIDTH)).astype("<f4")
-    assert len(maps) == len(found.data["maps/source_mean"])
-    for g, transport_map in enumerate(maps):
+    steps = [step for edit in found.edits for group in edit["groups"] for step in group["steps"]]
+    assert len(maps) == len(steps) == len(found.data["maps/source_mean"])
+    for m, (step, transport_map) in enumerate(zip(steps, maps, strict=True)):
         expected = transport.apply(transport_map, torch.from_numpy(x)).numpy()
-        np.testing.assert_allclose(found.apply(g, x), expected, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(found.apply(m, step["complement"], x), expected, 1e-5, 1e-5)
+    assert sum(rows for _, rows in found.manifest["metric"]["topics"]) == len(
+        found.data["router/background"]
+    )
 
 
 def test_a_slim_bundle_keeps_the_content_hash(tmp_path: Path) -> None:

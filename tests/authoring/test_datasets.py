@@ -23,7 +23,9 @@ from tests.authoring.entries import (
     PARAPHRASES,
     RESOURCES,
     ZSRE,
+    axis,
     counterfact,
+    query,
     write_data,
 )
 
@@ -133,11 +135,28 @@ def test_an_official_rippleedits_record(tmp_path: Path, resources: bool) -> None
     assert (lg.query.names, lg.conditions) == (("Malta",), None)
     (sa,) = record.of("sa")
     assert (sa.on_edit, sa.conditions) == (True, ())
+    assert (sa.alias, record.aliases) == ("Aase Holm", ("Aase Holm",))
     (ci,) = record.of("ci")
     assert ci.query.answers == (("euro", "EUR"), ("cent",))
     assert ci.second_relation == ("CURRENCY" if resources else None)  # found in the templates
     assert len(record.of("cii")) == len(record.of("forgetfulness")) == 1
     assert [t for t in record.tests if t.on_edit] == [sa]
+
+
+def test_aliases_stand_where_the_subject_stands_and_every_second_one_is_listed(
+    tmp_path: Path,
+) -> None:
+    entry = copy.deepcopy(OFFICIAL)
+    names = ["Aase Holm", "AASE HOLM", "Bishop Holm", "åse holm", "Holm", "The Bishop"]
+    prompts = [OWN.replace("Åse Holm", name) for name in names] + ["Åse Holm votes in"]
+    answer = ("Republic of Malta",)
+    entry["Subject_Aliasing"] = [axis(*(query(prompt, answer) for prompt in prompts))]
+    record = only(write_data(tmp_path, entry))
+    assert [t.alias for t in record.of("sa")] == [*names[:3], None, *names[4:], None]
+    # Each once, whatever its case; the subject's own name is no other one.
+    assert record.aliases == ("Aase Holm", "Bishop Holm", "Holm", "The Bishop")
+    assert record.listed("none") == ()
+    assert record.listed("half") == ("Aase Holm", "Holm")
 
 
 def test_fields_that_say_it_outright_are_believed(tmp_path: Path) -> None:

@@ -120,26 +120,24 @@ def edit() -> Edit:
     )
 
 
-def test_everything_that_is_compiled_is_compared_under_every_name() -> None:
+def test_everything_that_is_compiled_is_compared_under_its_main_name() -> None:
     assert list(compiled(edit())) == [
         "The mother tongue of Åse Holm is",
-        "The mother tongue of Aase is",
         "The flag where Åse Holm speaks shows a",
-        "The flag where Aase speaks shows a",
         "Åse Holm was born in",
-        "Aase was born in",
         "The mother tongue of Nis Bang is",
     ]
     tests = [
-        "So. The mother tongue of Aase is",
+        "So. The mother tongue of Åse Holm is",
         "The flag where åse holm speaks shows a",
-        "Aase was born in",
+        "Åse Holm was born in",
         "Åse Holm speaks the language",  # holdout: never compiled
+        "The mother tongue of Aase is",  # other names serve the router
     ]
     assert overlaps(edit(), [*tests, *tests]) == [
-        ("The mother tongue of Aase is", tests[0]),
+        ("The mother tongue of Åse Holm is", tests[0]),
         ("The flag where Åse Holm speaks shows a", tests[1]),
-        ("Aase was born in", tests[2]),
+        ("Åse Holm was born in", tests[2]),
     ]
     assert overlaps(edit(), []) == []
 

@@ -100,6 +100,25 @@ def test_out_writes_the_run_its_reports_and_its_rows(main: Main, tmp_path: Path)
     assert str(out / "report.html") not in shown
 
 
+def test_questions_and_loads_are_measured_when_asked_for(main: Main, tmp_path: Path) -> None:
+    """This model has no chat template, and that is said."""
+    out = tmp_path / "report"
+    code, shown, err = main(*MEASURED, "--questions", "--loads", "--out", str(out))
+    assert code == 0, err
+    assert "warning: not measured: chat: " in err
+    run = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    assert [line.split(":")[0] for line in run["data"]["left_out"]] == ["chat"]
+    metrics = {score["metric"] for score in run["scores"]}
+    assert metrics >= {"question", "question-new", "question-old", "other-relation"}
+    assert not any(metric.startswith("chat") for metric in metrics)
+    assert {curve["method"] for curve in run["load_curves"]} == {"sake", "sake-paper"}
+    assert run["threshold_curves"] == run["prompt_curve"] == []
+    page = (out / "report.html").read_text(encoding="utf-8")
+    for heading in ("Edits loaded at once", "Other relations", "has no chat template"):
+        assert heading in page
+        assert heading in shown
+
+
 @pytest.mark.parametrize("preset", ["table3", "figure3"])
 def test_a_table_or_figure_of_the_paper_is_printed_alone(main: Main, preset: str) -> None:
     code, out, err = main(preset, *MEASURED)
@@ -176,7 +195,7 @@ def test_a_table_of_counterfact_is_not_measured_on_rippleedits(main: Main, tmp_p
     "arguments",
     [
         ["table9"], ["--limit", "0"], ["--kind", "other"], ["--prompts", "3"],
-        ["--threshold", "much"],
+        ["--threshold", "much"], ["--aliases", "all"],
     ],
     ids=" ".join,
 )  # fmt: skip

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from sake_registry.edits.files import read_edit
+from sake_registry.edits.schema import Name
 from tests.authoring.entries import COUNTERFACT, KNOWEDIT, OFFICIAL, counterfact, write_data
 from tests.commands.test_authoring import contents
 from tests.commands.test_imports import HEAVY, RUN, loaded_by, roots
@@ -83,6 +85,21 @@ def test_a_limit_draws_by_its_seed(sake: Run, tmp_path: Path) -> None:
 
     assert drawn("a") == drawn("b", "--seed", "0") == sorted(drawn("c"))
     assert drawn("d", "--seed", "1") != drawn("e")
+
+
+def test_half_of_the_aliases_are_written_when_told(sake: Run, tmp_path: Path) -> None:
+    data = write_data(tmp_path / "data", OFFICIAL)
+
+    def subject(out: str, *more: str) -> Name:
+        done = sake("import", "--data", str(data), "--out", str(tmp_path / out), *more)
+        assert done.returncode == 0, done.stderr
+        (path,) = (tmp_path / out / "edits").iterdir()
+        return read_edit(path).fact.subject
+
+    assert subject("a") == subject("b", "--aliases", "none") == Name(text="Åse Holm")
+    assert subject("c", "--aliases", "half") == Name(text="Åse Holm", aliases=("Aase Holm",))
+    done = sake("import", "--data", str(data), "--out", str(tmp_path / "d"), "--aliases", "all")
+    assert done.returncode == 2
 
 
 def test_what_cannot_be_read_exits_1_and_writes_nothing(sake: Run, registry: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,18 +13,21 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from transformers import AutoTokenizer
 
 from sake_registry import compile_registry, make_plan, open_registry, test_registry
 from sake_registry.bundle.reader import BundleFile
 from sake_registry.commands import cli
 from sake_registry.commands import compile_ as compile_command
 from sake_registry.compiler import run
+from sake_registry.compiler.choosing import COMPLEMENTS, SHARES
 from sake_registry.compiler.run import Compiled
 from sake_registry.errors import BuildError, EditFileError, InputError, LockedError
 from sake_registry.models.loading import locate
+from sake_registry.runtime.core import load_bundle
 from sake_registry.store import Store
 from tests.compiler.conftest import Compile
-from tests.workshop import CAPITAL, EDITS, TONGUE
+from tests.workshop import CAPITAL, EDITS, IN_SCOPE, OUT_OF_SCOPE, TONGUE
 
 
 def actions(root: Path, overrides: dict[str, object] | None = None) -> dict[str, tuple[str, str]]:
@@ -117,7 +121,8 @@ def test_notes_and_dates_change_no_key_but_dates_reach_the_bundle(
 def payload(compiled: Compiled, edit: str) -> list[bytes]:
     assert compiled.bundle is not None
     with BundleFile(compiled.bundle) as file:
-        arrays = [a for m in file.maps(edit) for _, a in sorted(m.items())] + [file.points(edit)]
+        arrays = [a for g in file.maps(edit) for step in g for _, a in sorted(step.items())]
+        arrays += [file.points(edit)]
         arrays += [a for m in file.activations(edit) for _, a in sorted(m.items())]
         return [np.ascontiguousarray(a).tobytes() for a in arrays]
 
@@ -200,7 +205,7 @@ def test_an_edit_that_fails_says_why_and_the_others_are_built(
     assert result.bundle is None
     error = result.failures["australia-capital"]
     assert isinstance(error, BuildError)
-    assert "'Canberra' in only 0 of 12" in error.message
+    assert re.search("'Canberra' in only [0-3] of 12 target contexts, 4 are", error.message)
     assert "add prompts" in (error.hint or "")
     assert not (root / "bundles").exists()
     # What was collected for it is kept: other settings fit it without a forward pass.
@@ -285,12 +290,13 @@ def test_activations_that_overflow_are_an_edit_that_fails(
 ) -> None:
     import torch
 
+    from sake_registry import transport
     from sake_registry.compiler import build
 
     real = build.collect
 
-    def overflowing(*arguments: Any) -> Any:
-        rows = real(*arguments)
+    def overflowing(*arguments: Any, **options: Any) -> Any:
+        rows = real(*arguments, **options)
         return [replace(group, target=group.target * float("inf")) for group in rows]
 
     with monkeypatch.context() as patch:
@@ -299,11 +305,11 @@ def test_activations_that_overflow_are_an_edit_that_fails(
     assert "activations are not finite" in error.message
     assert "--dtype" in (error.hint or "")
 
-    def failing(*arguments: Any) -> Any:
+    def failing(*arguments: Any, **options: Any) -> Any:
         raise torch.linalg.LinAlgError("svd did not converge")  # type: ignore[attr-defined]
 
     with monkeypatch.context() as patch:
-        patch.setattr(build.transport, "fit", failing)
+        patch.setattr(transport, "fit", failing)
         result = compile_(None, "australia-capital")
     assert "did not converge" in result.failures["australia-capital"].message
 
@@ -337,8 +343,8 @@ def test_the_command_says_what_was_done_and_why_not(
     assert done.stdout.startswith("1 built, 1 still to build · ")
     assert run().stdout.startswith("1 built, 1 reused · ")
     assert run().stdout.startswith("2 reused · 0 texts")
-    # Twelve sources and targets; of the implication, four.
-    assert totals == [24, 32, 0]
+    # Twelve prompts plain, forced, and in a target context; of the implication four, in three.
+    assert totals == [36, 36 + 20, 0]
     settings = root / "sake.toml"
     settings.write_text(settings.read_text().replace("keep_failed = true", ""))
     for arguments, cure in (((), True), (("--keep-going",), False)):
@@ -395,11 +401,109 @@ def test_implications_get_maps_of_their_own(compile_: Compile) -> None:
     assert edit.subject == ("Australia", "Down Under")
 
 
+def test_what_was_chosen_for_each_map_is_in_the_bundle(compile_: Compile) -> None:
+    result = compile_()
+    assert result.manifest is not None
+    for edit in result.manifest.edits:
+        for group in edit.groups:
+            assert sum(group.contexts) == group.written + group.added
+            for step in group.steps:
+                assert set(step.sources.split("+")) <= {"plain", "forced"}
+                # Behind the object's beginning nothing is forced.
+                assert step.position == 0 or step.sources == "plain"
+                assert step.share in SHARES
+                assert step.complement in COMPLEMENTS
+                assert step.used == group.written + group.added
+                assert step.score is not None
+                assert step.margin is not None
+    fixed = compile_(
+        {
+            "compile.sources": ["plain", "forced"],
+            "compile.reg": 0.5,
+            "compile.complement": 0.3,
+        }
+    )
+    assert fixed.texts_run == 0
+    assert fixed.manifest is not None
+    found = {
+        (step.position > 0, step.sources, step.reg, step.share, step.complement)
+        for edit in fixed.manifest.edits
+        for group in edit.groups
+        for step in group.steps
+    }
+    assert found == {
+        (False, "plain+forced", 0.5, None, 0.3),
+        (True, "plain", 0.5, None, 0.3),
+    }
+
+
+def test_each_token_that_the_model_does_not_say_by_itself_gets_a_map(
+    root: Path, compile_: Compile, model_folder: Path
+) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(model_folder)
+    whole = compile_()
+    assert whole.manifest is not None
+    for edit in whole.manifest.edits:
+        for group in edit.groups:
+            assert f" {group.new}".startswith(tokenizer.decode(list(group.tokens)))
+            assert len(group.tokens) >= 2
+            steered = [step.position for step in group.steps]
+            alone = [place for place, share in enumerate(group.goes_on, 1) if share == 1]
+            assert sorted(steered + alone) == list(range(len(group.tokens)))
+            assert len(steered) > 1
+    first = compile_({"compile.whole": False})
+    assert first.texts_run > 0
+    assert first.manifest is not None
+    for edit in first.manifest.edits:
+        for group in edit.groups:
+            assert (len(group.tokens), [s.position for s in group.steps]) == (1, [0])
+    assert any(
+        "'Sydney' and 'Canberra' begin with the same token" in warning
+        for warning in first.manifest.edits[0].warnings
+    )
+    assert not any("same token" in w for edit in whole.manifest.edits for w in edit.warnings)
+
+
+def test_an_edit_that_does_badly_on_what_was_held_out_is_built_with_a_warning(
+    compile_: Compile,
+) -> None:
+    for floor in (0.0, 1.0):
+        result = compile_({"compile.min_score": floor})
+        assert result.manifest is not None
+        low = 0
+        for edit in result.manifest.edits:
+            scores = [(group.new, group.score) for group in edit.groups]
+            for new, score in scores:
+                assert score is not None
+                warned = any(f"'{new}' follows only {score:.0%}" in w for w in edit.warnings)
+                assert warned == (score < floor)
+                low += warned
+        assert bool(low) == (floor == 1.0)
+
+
+def test_the_default_metric_is_learnt_once_and_goes_with_the_bundle(
+    root: Path, compile_: Compile
+) -> None:
+    contrast: dict[str, object] = {"router.metric": "contrast"}
+    first = compile_(contrast)
+    (kept,) = (root / ".sake" / "store" / "metric").rglob("*.safetensors")
+    state = kept.stat().st_mtime_ns, kept.stat().st_ino
+    assert first.bundle is not None
+    with load_bundle(first.bundle) as bundle:
+        assert bundle.metric().kind == "contrast"
+        found = [d.edit for d in bundle.route([*IN_SCOPE, *OUT_OF_SCOPE])]
+    assert found == ["australia-capital", "tolstoy-tongue", None, None]
+    changed = compile_({**contrast, "router.threshold": 0.5})
+    assert changed.plan.key != first.plan.key
+    assert (kept.stat().st_mtime_ns, kept.stat().st_ino) == state
+
+
 def test_forced_sources_are_collected_in_every_forced_context(
     root: Path, compile_: Compile
 ) -> None:
-    plain = compile_()
-    both = {"compile.sources": ["plain", "forced"]}
+    fit = {"compile.reg": 1.0, "compile.complement": 1.0}
+    plain = compile_({"compile.sources": ["plain"], **fit})
+    both = {"compile.sources": ["plain", "forced"], **fit}
     settings = root / "sake.toml"
     settings.write_text(
         settings.read_text() + '\n[contexts.forced]\nas-ever = "{prompt} {old}. {prompt}"\n'
@@ -409,12 +513,13 @@ def test_forced_sources_are_collected_in_every_forced_context(
     assert plain.bundle is not None
     with BundleFile(forced.bundle) as file, BundleFile(plain.bundle) as before:
         rows = file.activations("tolstoy-tongue")[0]
-        assert rows["plain"].shape == (12, 32)
+        # A row before each of the object's two tokens; forced, before the first alone.
+        assert rows["plain"].shape == rows["target"].shape == (24, 32)
         assert rows["forced"].shape == (24, 32)
         assert before.activations("tolstoy-tongue")[0]["forced"].shape == (0, 32)
         assert (
-            file.info("tolstoy-tongue").groups[0].rank
-            > before.info("tolstoy-tongue").groups[0].rank
+            file.info("tolstoy-tongue").groups[0].steps[0].rank
+            > before.info("tolstoy-tongue").groups[0].steps[0].rank
         )
 
 

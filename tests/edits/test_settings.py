@@ -9,6 +9,8 @@ import pytest
 from sake_registry.errors import SettingsError
 from sake_registry.settings import Settings, find_root, load_settings
 
+METRICS = ("contrast", "euclidean", "cosine", "mahalanobis")
+
 
 @pytest.fixture
 def toml(tmp_path: Path) -> Path:
@@ -61,6 +63,25 @@ def test_a_variable_may_be_a_list() -> None:
     assert message.startswith("SAKE_COMPILE_SOURCES: ")
 
 
+def test_what_is_chosen_by_itself_may_be_given(toml: Path) -> None:
+    usual = load_settings(None, {}, {})
+    assert (usual.compile.reg, usual.compile.complement) == ("auto", "auto")
+    assert usual.answer.guard is True
+    assert usual.compile.whole is True
+    toml.write_text('[compile]\nreg = "10%"\ncomplement = 0.2\n[answer]\nguard = false\n')
+    given = load_settings(toml.parent, {}, {"SAKE_COMPILE_WHOLE": "false"})
+    assert (given.compile.reg, given.compile.complement) == ("10%", 0.2)
+    assert given.answer.guard is False
+    assert given.compile.whole is False
+    for text, reg in (("auto", "auto"), ("25%", "25%"), ("0.5", 0.5)):
+        assert load_settings(None, {}, {"SAKE_COMPILE_REG": text}).compile.reg == reg
+    # Each kind of router and metric has a threshold of its own.
+    kinds: list[dict[str, object]] = [{"router.metric": kind} for kind in METRICS]
+    bounds = [load_settings(None, kind, {}).router.bound for kind in kinds]
+    assert len(set(bounds)) == len(METRICS)
+    assert load_settings(None, {"router.threshold": 0.5}, {}).router.bound == 0.5
+
+
 def test_free_tables_take_any_name(toml: Path) -> None:
     toml.write_text('[aliases]\nmine = "org/model@main"\n[contexts.target]\nloud = "{prompt}!"\n')
     at_hand = load_settings(toml.parent, {}, {})
@@ -80,6 +101,13 @@ def test_free_tables_take_any_name(toml: Path) -> None:
         ("[compile]\nreg = 0", "compile.reg: "),
         ("[compile]\nreg = inf", "compile.reg: "),
         ("[compile]\nreg = nan", "compile.reg: "),
+        ('[compile]\nreg = "0%"', "compile.reg: a number above 0, a share like '10%', or 'auto'"),
+        ('[compile]\nreg = "some"', "compile.reg: a number above 0, a share like '10%', or 'auto'"),
+        ("[compile]\ncomplement = 1.5", "compile.complement: a number from 0 to 1, or 'auto'"),
+        ('[compile]\ncomplement = "some"', "compile.complement: a number from 0 to 1, or 'auto'"),
+        ("[compile]\nmin_score = 2", "compile.min_score: "),
+        ("[answer]\nguards = true", "answer.guards: unknown key; did you mean 'guard'?"),
+        ('[router]\nmetric = "manhattan"', "router.metric: "),
         ("[compile]\nsources = []", "compile.sources: "),
         ("[compile]\nsources = [1]", "compile.sources.0: "),
         ("compile = 5", "compile: "),

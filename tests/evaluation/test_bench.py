@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import math
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -92,7 +94,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
             [words(f" {word}").input_ids[0] for word in SAID]
         ] *= 5  # fmt: skip
     made.save_pretrained(folder)
-    words.save_pretrained(folder)
+    talking = copy.deepcopy(words)
+    talking.chat_template = "{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}"
+    talking.save_pretrained(folder)
     return folder
 
 
@@ -358,11 +362,12 @@ def test_the_report_says_what_was_measured(done: Done) -> None:
     for name in ("icl", "actadd", "uniform", "sake-paper"):
         assert by_name[name]["threshold"] == threshold
         assert "12 other records" in by_name[name]["calibrated"]
-    assert by_name["sake"]["threshold"] == 5.3
+    assert by_name["sake"]["threshold"] == done.runs.settings.router.bound
     assert by_name["sake"]["calibrated"] is by_name["base"]["calibrated"] is None
     assert by_name["sake-paper"]["settings"]["compile"] | {} == {
         "prompts": 12, "sources": ["plain", "forced"], "targets": ["repeat"], "keep_failed": True,
-        "min_pairs": 4, "reg": 0.01, "solver": "lowrank", "batch_size": 16,
+        "min_pairs": 4, "reg": 0.01, "solver": "lowrank", "batch_size": 16, "complement": 1.0,
+        "whole": False, "min_score": 0.8,
     }  # fmt: skip
     assert by_name["uniform"]["settings"]["compile"]["solver"] == "uniform"
     json.dumps(result, allow_nan=False)
@@ -410,6 +415,17 @@ def test_a_point_of_the_curve_is_the_score_at_that_threshold(done: Done) -> None
     assert result["methods"][0]["calibrated"] == "as given"
 
 
+def test_at_its_own_threshold_the_curve_is_what_the_method_scores(done: Done) -> None:
+    """Whatever its metric's unit, and though its bound is not the threshold alone."""
+    (curve,) = (c for c in done.result["threshold_curves"] if c["method"] == "sake")
+    assert done.runs.settings.router.metric == "contrast"
+    (point,) = (p for p in curve["points"] if p["threshold"] == curve["chosen"])
+    for metric in ("acc", "gen", "spec"):
+        score = done.score("sake", "all-edits", metric, "first-token")
+        assert (score["value"], score["n"]) == (point[metric], curve["n"][metric])
+    assert curve["points"][0] != curve["points"][-1]
+
+
 def test_where_two_subjects_are_named_the_curve_follows_the_nearer(
     runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -420,7 +436,7 @@ def test_where_two_subjects_are_named_the_curve_follows_the_nearer(
         prompt = f"{first.subject} nods. {record.filled} now"
         both = replace(gen, query=replace(gen.query, prompt=prompt))
         records.append(replace(record, tests=(*record.tests, both)))
-    at = curves.STEPS[-1]
+    at = 10.0
     router = runs.settings.router.model_copy(update={"threshold": at})
     mine = Runs(runs.request, runs.settings.model_copy(update={"router": router}))
     data = replace(runs.request.data, records=tuple(records))
@@ -444,12 +460,13 @@ def test_where_two_subjects_are_named_the_curve_follows_the_nearer(
     curved = {job.text: job.edit for job in asked if job.tokens == 1 and job.edit}
     assert curved == {prompt: edit for prompt, edit in routed.items() if edit}
     (curve,) = result["threshold_curves"]
+    (point,) = (p for p in curve["points"] if p["threshold"] == at)
     for metric in ("acc", "gen", "spec"):
         (score,) = (
             s for s in result["scores"]
             if key(s) == ("sake", "all-edits", metric, "first-token", None)
         )  # fmt: skip
-        assert score["value"] == curve["points"][-1][metric]
+        assert score["value"] == point[metric]
 
 
 def test_the_prompt_curve_is_of_the_given_edit(done: Done) -> None:
@@ -472,12 +489,14 @@ def test_projections_are_points_of_two_coordinates(done: Done) -> None:
         assert all(len(p) == 2 for kind in ("source", "target", "mapped") for p in one[kind])
         first, second = one["explained"]
         assert 0 <= second <= first <= first + second <= 1
-        # A map brings the sources' mean to the targets'.
+        # A map brings what it is applied to near the targets' mean.
+        middle = {
+            kind: [mean(p[axis_] for p in one[kind]) for axis_ in (0, 1)]
+            for kind in ("source", "target", "mapped")
+        }
         if one["method"] == "sake":
-            for axis_ in (0, 1):
-                assert mean(p[axis_] for p in one["mapped"]) == pytest.approx(
-                    mean(p[axis_] for p in one["target"]), abs=0.01
-                )
+            before = math.dist(middle["source"], middle["target"])
+            assert math.dist(middle["mapped"], middle["target"]) < 0.2 * before
 
 
 def test_the_working_folder_holds_an_ordinary_registry(done: Done) -> None:
@@ -486,6 +505,125 @@ def test_the_working_folder_holds_an_ordinary_registry(done: Done) -> None:
     (root,) = (done.work / "registries").iterdir()
     registry = open_registry(root).sound()
     assert {edit.id for edit in registry.edits} == {row["edit"] for row in done.rows}
+
+
+# -- what is asked only when it is asked for ------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def questioned(tmp_path_factory: pytest.TempPathFactory, runs: Runs) -> Done:
+    """A run on all records, in which every edit is scored."""
+    work = tmp_path_factory.mktemp("work")
+    mine = Runs(runs.request, runs.settings)
+    result = mine(
+        work, limit=None, threshold=5.0, methods=("base", "sake", "sake-paper"),
+        curves=("loads",), questions=True,
+    )  # fmt: skip
+    return Done(mine, work, result, mine.rows)
+
+
+def test_questions_are_asked_of_every_method_plainly_and_in_a_chat(questioned: Done) -> None:
+    assert questioned.result["data"]["left_out"] == []
+    for method, scopes in (("base", ("none",)), ("sake", ROUTED), ("sake-paper", ROUTED)):
+        for scope in scopes:
+            plainly_ = questioned.of(method, scope, "question")
+            chats = questioned.of(method, scope, "chat")
+            assert len(plainly_) == len(chats) == 2 * len(FACTS)
+            for row, chat in zip(plainly_, chats, strict=True):
+                assert chat["prompt"] == f"[user] {row['prompt']}\n"
+            for axis_, rows in (("question", plainly_), ("chat", chats)):
+                score = questioned.score(method, scope, axis_)
+                assert close(score, values(rows, lambda row: row["full"]))
+                old = questioned.score(method, scope, f"{axis_}-old")
+                assert close(old, values(rows, relapsed))
+                new = questioned.score(method, scope, f"{axis_}-new")
+                assert score["value"] <= min(new["value"], 1 - old["value"] + 1e-6)
+
+
+def test_other_relations_count_as_left_alone_where_nothing_fires(questioned: Done) -> None:
+    rows = questioned.of("sake", "all-edits", "other-relation")
+    assert len(rows) == len(FACTS)  # the data have two relations: one is the other one
+    for row in rows:
+        assert row["full"] == (row["fired"] is None)
+        number = int(row["edit"].split("-")[1])
+        templates = RELATIONS[("P27", "P103")[number % 2]]
+        assert row["prompt"] in {text.format(SUBJECTS[number]) for text in templates}
+    score = questioned.score("sake", "all-edits", "other-relation")
+    assert close(score, values(rows, lambda row: row["full"]))
+    assert questioned.score("base", "none", "other-relation")["value"] == 1
+    metrics = {s["metric"] for s in questioned.result["scores"] if s["scope"] == "given"}
+    assert "other-relation" not in metrics
+    given = questioned.of("sake", "given", "other-relation")
+    assert {row["fired"] for row in given} == {None}
+
+
+def test_more_questions_change_no_other_score(questioned: Done, tmp_path: Path) -> None:
+    more = ("question", "chat", "other")
+    expected = [
+        s for s in questioned.result["scores"]
+        if s["method"] == "base" and not s["metric"].startswith(more)
+    ]  # fmt: skip
+    result = questioned.runs(tmp_path, limit=None, methods=("base",), curves=())
+    assert result["scores"] == expected
+
+
+def fires_right(row: dict[str, Any]) -> bool | None:
+    if row["axis"] == "neighbourhood":
+        return bool(row["fired"] is None or (row["fired"] == row["edit"] and row["first"]))
+    return None if row["first"] is None else bool(row["fired"] == row["edit"] and row["first"])
+
+
+@pytest.mark.parametrize("method", ["sake", "sake-paper"])
+def test_loads_are_own_centres_with_one_edit_and_all_edits_with_all(
+    questioned: Done, method: str
+) -> None:
+    (curve,) = (c for c in questioned.result["load_curves"] if c["method"] == method)
+    points = {point["loaded"]: point for point in curve["points"]}
+    assert list(points) == [1, 10, len(FACTS)]
+    for size, scope in ((1, "own-centre"), (len(FACTS), "all-edits")):
+        for axis_, name in (("acc", "acc"), ("gen", "gen"), ("neighbourhood", "spec")):
+            rows = questioned.of(method, scope, axis_)
+            assert points[size][name] == values(rows, fires_right)
+    for name in ("acc", "gen", "spec"):  # in groups of ten, and eight, every test is asked once
+        assert points[10][name]["n"] == points[1][name]["n"]
+
+
+@pytest.mark.parametrize("method", ["sake", "sake-paper"])
+def test_edits_that_are_not_scored_are_loaded_with_the_routes_they_would_be_compiled_to(
+    questioned: Done, runs: Runs, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    seen: dict[str, Any] = {}
+    loads = curves.loads
+
+    def listen(lab: Any, steering: Any, tests: Any, scored: Any, others: Any) -> Any:
+        seen.update(others or steering.entries)
+        return loads(lab, steering, tests, scored, others)
+
+    monkeypatch.setattr(curves, "loads", listen)
+    more: dict[str, Any] = {"methods": (method,), "curves": ("loads",), "threshold": 5.0}
+    result = Runs(runs.request, runs.settings)(questioned.work, limit=4, **more)
+    others = dict(seen)
+    assert len(others) == len(FACTS) - 4
+    seen.clear()
+    Runs(runs.request, runs.settings)(questioned.work, limit=None, **more)
+    for id_, entry in others.items():
+        compiled = seen[id_]
+        assert (entry.kind, entry.threshold) == (compiled.kind, compiled.threshold)
+        assert entry.routes == compiled.routes
+        assert torch.allclose(entry.points, compiled.points, atol=1e-4)
+    (curve,) = result["load_curves"]
+    assert [point["loaded"] for point in curve["points"]] == [1, 10, len(FACTS)]
+    assert {point["acc"]["edits"] for point in curve["points"]} == {4}
+
+
+def test_loads_of_a_second_run_are_the_same_and_run_no_text(
+    questioned: Done, no_text_is_run: None
+) -> None:
+    again = questioned.runs(
+        questioned.work, limit=None, threshold=5.0, methods=("base", "sake", "sake-paper"),
+        curves=("loads",), questions=True,
+    )  # fmt: skip
+    assert plain(again) == plain(questioned.result)
 
 
 # -- what is refused -----------------------------------------------------------------------------
@@ -530,7 +668,7 @@ def test_no_records_are_nothing_to_measure(runs: Runs, tmp_path: Path) -> None:
 def test_a_compiled_prompt_that_meets_a_test_is_refused(
     runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def careless(record: Any, data: DataSet) -> Any:
+    def careless(record: Any, data: DataSet, aliases: Any) -> Any:
         edit = to_edit(record, data)
         (test, *_) = record.of("gen")
         stem = f"By the way. {test.query.prompt}".replace(record.subject, "<subject>")
@@ -707,6 +845,40 @@ def test_tests_that_ask_for_nothing_are_fair_without_any_condition_in_the_data(
     assert counts["rs", "applied"] == counts["rs", "not applied"] == 24
     assert counts["ci", "applied"] == counts["ci", "not applied"] == 6
     assert counts["lg", "applied"] == 0
+
+
+def test_every_second_alias_is_in_the_file_and_scored_apart(rippled: Done, tmp_path: Path) -> None:
+    entries = [json.loads(json.dumps(e)) for e in json.loads(rippled.runs.request.file.read_text())]
+    for entry, subject in zip(entries, SUBJECTS, strict=False):
+        (test,) = entry["Subject_Aliasing"]
+        (asked,) = test["test_queries"]
+        test["test_queries"] = [
+            {**asked, "prompt": COUNTRY.format(f"{title} {subject}")}
+            for title in ("Herr", "Bishop", "Skipper")
+        ]
+    path = write_data(tmp_path / "data", *entries)
+    result = rippled.runs(
+        tmp_path / "work", data=read_data(path), file=path, methods=("base", "sake"),
+        aliases="half",
+    )  # fmt: skip
+    assert result["data"]["aliases"] == "half"
+    (root,) = (tmp_path / "work" / "registries").iterdir()
+    from sake_registry.edits.registry import open_registry
+
+    for edit in open_registry(root).sound().edits:
+        assert edit.fact.subject.aliases == tuple(
+            f"{t} {edit.subject}" for t in ("Herr", "Skipper")
+        )
+    found = {key(s): s["n"] for s in result["scores"]}
+    for condition in ("applied", "not applied"):
+        of = [
+            found["sake", "all-edits", metric, "full-object", condition]
+            for metric in ("sa", "sa-listed", "sa-unlisted")
+        ]
+        assert of[0] == of[1] + of[2]
+        assert of[1] == 2 * of[2]
+    assert found["sake", "all-edits", "sa-listed", "full-object", "not applied"] == 12
+    assert {s["metric"] for s in rippled.result["scores"]} & {"sa-listed", "sa-unlisted"} == set()
 
 
 def test_new_names_of_an_aliasing_test_are_accepted(rippled: Done) -> None:

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
-from sake_registry.authoring.records import Query
+from sake_registry.authoring.records import Axis, Query, Record, Test
 from sake_registry.evaluation.intervals import estimate
+from sake_registry.evaluation.methods import Heard, Question
 from sake_registry.evaluation.replies import Reply
-from sake_registry.evaluation.scoring import Marks, comes_back, entropy, judge, met
+from sake_registry.evaluation.scores import Asked, mark, scores
+from sake_registry.evaluation.scoring import (
+    Marks,
+    Told,
+    comes_back,
+    entropy,
+    judge,
+    met,
+    says,
+    told,
+)
 from tests.tiny_models import tokenizer
 
 PROMPT = "The mother tongue of Leo Tolstoy is"
@@ -92,6 +104,129 @@ def test_the_old_object_comes_back_as_a_word() -> None:
     assert not comes_back("He spoke Polish like a Frenchman", ["French"])
     assert comes_back("the United States of America.", ["United States of America"])
     assert not comes_back("anything", [" "])
+
+
+@pytest.mark.parametrize(
+    ("text", "new", "old", "right"),
+    [
+        (" He spoke Polish at home.", True, False, True),
+        (" He spoke Polish, and never Russian.", True, True, False),
+        (" Russian.", False, True, False),
+        (" Something else.", False, False, False),
+        (" Polishing the silver; a Russians' joke", False, False, False),
+        (" polish", False, False, False),
+        ("", False, False, False),
+    ],
+)
+def test_an_answer_in_sentences(text: str, new: bool, old: bool, right: bool) -> None:
+    found = told(text, ["Polish"], ["Russian"])
+    assert (found, found.right) == (Told(new, old), right)
+
+
+def test_a_name_inside_the_other_objects_name_is_not_told() -> None:
+    assert told("He is from Northern Ireland.", ["Northern Ireland"], ["Ireland"]).right
+    assert told("He is from Ireland.", ["Northern Ireland"], ["Ireland"]) == Told(False, True)
+    both = told("Born in Ireland, not Northern Ireland.", ["Northern Ireland"], ["Ireland"])
+    assert both == Told(True, True)
+    assert told("He lives in New York City.", ["New York"], ["New York City"]) == Told(False, True)
+    assert told("He lives in New York.", ["New York"], ["New York City"]).right
+
+
+def test_the_subjects_own_name_tells_nothing() -> None:
+    text = "Google builds the Chevrolet Greenbrier"
+    assert told(f"{text}.", ["Google"], ["Chevrolet"], "Chevrolet Greenbrier").right
+    assert told(f"{text}, or Chevrolet.", ["Google"], ["Chevrolet"], "Chevrolet Greenbrier").old
+    assert not told("The Safari Company", ["Safari"], ["Apple"], "Safari Company").new
+
+
+def test_an_alias_is_told_too_and_what_is_special_in_a_pattern_is_text() -> None:
+    assert told("from Down Under", ["Australia", "Down Under"], []).right
+    assert says("It ran on C++ (mostly).", ["C++"])
+    assert not says("It ran on C, mostly.", ["C++", " "])
+
+
+RECORD = Record(
+    "tolstoy", 0, "Leo Tolstoy", "P103", "The mother tongue of <subject> is", "New South Wales",
+    old="Polish",
+)  # fmt: skip
+
+
+def asked(axis: Axis, prompt: str = PROMPT, **more: Any) -> Asked:
+    test = Test(axis, Query(prompt, ((RECORD.new,),)))
+    question = Question(prompt, RECORD.id, 40, axis != "other-relation")
+    return Asked(RECORD, test, question, reply(" Polish.", prompt), **more)
+
+
+def scored(*given: tuple[Asked, Heard]) -> dict[tuple[Any, ...], tuple[Any, int]]:
+    """(metric, success, condition) → (value, n), all edits loaded."""
+    questions, heard = [a for a, _ in given], [h for _, h in given]
+    marks = mark(tokenizer(), questions, heard)
+    found = scores("sake", "all-edits", questions, heard, marks, {})
+    return {(s["metric"], s["success"], s["condition"]): (s["value"], s["n"]) for s in found}
+
+
+def heard(text: str, edit: str | None = "tolstoy") -> Heard:
+    return Heard(reply(text), edit, edit is None)
+
+
+def test_questions_count_by_their_parts() -> None:
+    found = scored(
+        (asked("question"), heard(" He grew up in New South Wales.")),
+        (asked("question"), heard(" New South Wales, or Polish.")),
+        (asked("question"), heard(" He spoke Polish.")),
+        (asked("question"), heard(" I do not know.")),
+        (asked("chat"), heard(" New South Wales")),
+    )
+    assert found == {
+        ("question", None, None): (0.25, 4),
+        ("question-new", None, None): (0.5, 4),
+        ("question-old", None, None): (0.5, 4),
+        ("chat", None, None): (1, 1),
+        ("chat-new", None, None): (1, 1),
+        ("chat-old", None, None): (0, 1),
+    }
+
+
+def test_other_relations_are_left_alone_to_the_bit_or_not() -> None:
+    """The same first token under an edit that fired is no prompt left alone."""
+    pairs = [
+        (asked("other-relation"), heard(" Polish.", None)),
+        (asked("other-relation"), heard(" Polish.")),
+        (asked("other-relation"), heard(" New South Wales")),
+    ]
+    assert scored(*pairs) == {("other-relation", None, None): (pytest.approx(1 / 3), 3)}
+    questions, replies = [a for a, _ in pairs], [h for _, h in pairs]
+    marks = mark(tokenizer(), questions, replies)
+    assert marks == [Marks(True, True), Marks(True, False), Marks(False, False)]
+    assert scores("sake", "given", questions, replies, marks, {}) == []
+
+
+def test_objects_of_several_tokens_are_scored_again() -> None:
+    found = scored(
+        (asked("acc", several=True), heard(" New South Wales.")),
+        (asked("gen", several=True), heard(" New Zealand.")),
+        (asked("gen"), heard(" New South Wales.")),
+    )
+    assert found["acc", "full-object", "several tokens"] == (1, 1)
+    assert found["gen", "full-object", "several tokens"] == (0, 1)
+    assert found["gen", "full-object", None] == (0.5, 2)
+    assert ("gen", "first-token", "several tokens") not in found
+
+
+def test_aliases_are_scored_by_whether_the_file_lists_them() -> None:
+    own = (asked("acc"), heard(" New South Wales."))
+    found = scored(
+        own,
+        (asked("sa", listed=True), heard(" New South Wales.")),
+        (asked("sa", listed=False), heard(" Polish.")),
+        (asked("sa", listed=False), heard(" New South Wales.")),
+    )
+    full = ("full-object", "not applied")
+    assert found["sa", *full] == (pytest.approx(2 / 3), 3)
+    assert found["sa-listed", *full] == (1, 1)
+    assert found["sa-unlisted", *full] == (0.5, 2)
+    alone = scored(own, (asked("sa"), heard(" Polish.")))
+    assert {metric for metric, *_ in alone} & {"sa-listed", "sa-unlisted"} == set()
 
 
 def test_entropy_by_hand() -> None:

@@ -205,6 +205,33 @@ def example_review() -> dict[str, Any]:
                 "text": "both sides changed the new object: +47 → +48 here, +47 → +49 on main",
             }
         ],
+        "edit_conflicts": [
+            {
+                "kind": "implication",
+                "severity": "error",
+                "prompt": "The writer of " + HOSTILE + " spoke",
+                "sides": [
+                    {
+                        "edit": TOLSTOY,
+                        "path": f"edits/{TOLSTOY}.yaml",
+                        "line": 14,
+                        "column": 5,
+                        "field": "implications[0].prompt",
+                        "says": "Polish",
+                    },
+                    {
+                        "edit": "anna-karenina-author",
+                        "path": "edits/anna-karenina-author.yaml",
+                        "line": 9,
+                        "column": 5,
+                        "field": "prompts[1]",
+                        "says": "Czech",
+                    },
+                ],
+                "message": f"what '{TOLSTOY}' implies, 'anna-karenina-author' denies",
+                "hint": "see which of the two answers is right; mend the other",
+            }
+        ],
         "edits": edits,
         "interference": [
             {
@@ -315,6 +342,7 @@ def claims_review() -> dict[str, Any]:
         "shares": shares([]),
         "settings": [],
         "conflicts": [],
+        "edit_conflicts": [],
         "gates": [],
         "passed": True,
         "seconds": 0.4,
@@ -330,6 +358,7 @@ def passed_review() -> dict[str, Any]:
         "edits": [one],
         "settings": [],
         "conflicts": [],
+        "edit_conflicts": [],
         "interference": [],
         "unrelated": {"n": 200, "changed": []},
         "nearby": {"n": 24, "changed": []},

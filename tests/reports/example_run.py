@@ -114,6 +114,36 @@ def ripple_run() -> dict[str, Any]:
     }
 
 
+def asked_run() -> dict[str, Any]:
+    """`example_run` with what is measured only when asked for; no chat template."""
+    run = example_run()
+    more = []
+    for name, level in (("base", 0.05), ("sake", 0.8)):
+        scope = "none" if name == "base" else "all-edits"
+        for metric, value in (
+            ("question", level), ("question-new", level + 0.1), ("question-old", 0.9 - level),
+            ("other-relation", 0.93 if name == "sake" else 1.0),
+        ):  # fmt: skip
+            more.append(_score(name, scope, metric, None, value, 200))
+        for metric, n in (("acc", 31), ("gen", 62)):
+            part = _score(name, scope, metric, "full-object", level - 0.03, n)
+            more.append(part | {"condition": "several tokens", "edits": 31})
+        for metric, n in (("sa-listed", 60), ("sa-unlisted", 44)):
+            for condition in ("applied", "not applied"):
+                alias = _score(name, scope, metric, "first-token", level / 2, n)
+                more.append(alias | {"condition": condition})
+    points = [
+        {"loaded": k, "acc": _figure(0.99, 100), "gen": _figure(0.9, 200), "spec": none}
+        for k, none in ((700, _figure(0.97, 1000)), (1, None))
+    ]
+    curve = {"method": "sake", "scope": "all-edits", "success": "first-token", "points": points}
+    return run | {
+        "scores": [*run["scores"], *more],
+        "load_curves": [curve],
+        "data": run["data"] | {"left_out": [f"chat: {HOSTILE} has no chat template"]},
+    }
+
+
 SUCCESS = ("first-token", "full-object")
 
 

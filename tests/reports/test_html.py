@@ -10,7 +10,7 @@ import pytest
 from sake_registry.errors import InputError
 from sake_registry.reports.html import page
 from sake_registry.reports.markup import VOID, Markup, escape, join, tag
-from tests.reports.example_run import example_run, ripple_run
+from tests.reports.example_run import asked_run, example_run, ripple_run
 
 
 class Elements(HTMLParser):
@@ -46,7 +46,7 @@ PAGE = page(example_run())
 
 
 def test_the_page_is_well_formed_and_every_id_is_there_once() -> None:
-    for text in (PAGE, page(ripple_run())):
+    for text in (PAGE, page(ripple_run()), page(asked_run())):
         elements = Elements(text)
         ids = [a["id"] for _, a in elements.found if "id" in a]
         assert len(ids) == len(set(ids))
@@ -173,3 +173,15 @@ def test_only_markup_goes_in_as_it_is() -> None:
     for name in ("a b", "a>", "", "1a"):
         with pytest.raises(ValueError):
             tag(name)
+
+
+def test_what_is_asked_for_is_on_the_page() -> None:
+    text = page(asked_run())
+    shown = " ".join(Elements(text).text)
+    for words in (
+        "Does it hold as a question, and only as this one?", "Edits loaded at once",
+        "Objects of several tokens", "Subject aliasing", "has no chat template",
+    ):  # fmt: skip
+        assert words in shown
+        assert words not in " ".join(Elements(PAGE).text)
+    assert 'data-metric="other-relation" data-value="0.93"' in text

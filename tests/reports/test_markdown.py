@@ -10,7 +10,7 @@ import pytest
 from sake_registry.errors import InputError
 from sake_registry.reports.markdown import paper_figure, paper_table, plain, tables
 from sake_registry.reports.published import NOTE, TABLES
-from tests.reports.example_run import HOSTILE, example_run, ripple_run
+from tests.reports.example_run import HOSTILE, asked_run, example_run, ripple_run
 
 
 def parts(text: str) -> dict[str, list[list[str]]]:
@@ -197,3 +197,40 @@ def test_a_run_of_one_method_is_reported(method: str) -> None:
     text = tables(_small(method))
     assert f"| {method}" in text
     assert tables(example_run() | {"scores": []})
+
+
+def sections(text: str) -> dict[str, str]:
+    """What stands under each second-level heading."""
+    found = (part.partition("\n") for part in f"\n{text}".split("\n## ")[1:])
+    return {heading: rest for heading, _, rest in found}
+
+
+def test_what_is_asked_for_has_tables_of_its_own_and_changes_no_other_one() -> None:
+    found, usual = sections(tables(asked_run())), sections(tables(example_run()))
+    same = {name: text for name, text in found.items() if name in usual}
+    assert same.pop("What is measured") != usual.pop("What is measured")
+    assert same == usual
+    (whole,) = parts(found["Objects of several tokens"]).values()
+    assert whole[0][1:] == [
+        f"{name}, full-object (n {n} of 31 edits)" for name, n in (("Acc", 31), ("Gen", 62))
+    ]
+    assert [row[0] for row in whole[1:]] == ["base (unedited)", "sake"]
+    assert whole[2][1].startswith("77.0 ")
+    (asked,) = parts(found["Asked as a question, and asked something else"]).values()
+    assert [head.partition(" (")[0] for head in asked[0][1:]] == [
+        "Question", "Q: new", "Q: old", "Other relations"
+    ]  # fmt: skip
+    assert [cell.partition(" ")[0] for cell in asked[2][1:]] == ["80.0", "90.0", "10.0", "93.0"]
+    (loads,) = parts(found["Edits loaded at once"]).values()
+    assert [row[0] for row in loads[1:]] == ["1", "700"]
+    assert loads[1][3] == "–"
+    assert loads[2][3] == "97.0 (96–98) n 1000"
+    aliases = parts(found["Subject aliasing, by whether the edit file states the name"])
+    assert list(aliases) == ["conditions applied · all-edits", "conditions not applied · all-edits"]
+    assert "has no chat template" in found["Not measured"]
+
+
+def test_what_part_of_the_objects_is_scored_stands_above() -> None:
+    section = sections(tables(asked_run()))["Objects of several tokens"]
+    assert "> several tokens: Only new objects of more than one token are scored." in section
+    assert "conditions" not in section

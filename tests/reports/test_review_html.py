@@ -60,6 +60,7 @@ def test_the_page_is_complete() -> None:
         "gates",
         "overview",
         "conflicts",
+        "edit-conflicts",
         "settings",
         "edits",
         "interference",

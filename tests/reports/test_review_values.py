@@ -195,7 +195,7 @@ def test_what_hides_in_a_text_is_shown() -> None:
 
 @pytest.mark.parametrize(
     "gate",
-    "errors conflicts builds min_prompts min_holdout min_implications min_unchanged "
+    "errors conflicts contradictions builds min_prompts min_holdout min_implications min_unchanged "
     "max_interference max_collateral".split(),
 )
 def test_every_gate_has_its_advice(gate: str) -> None:

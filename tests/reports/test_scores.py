@@ -9,7 +9,7 @@ import pytest
 
 from sake_registry.errors import InputError
 from sake_registry.reports.scores import Value, figure, percent, read_run
-from tests.reports.example_run import example_run, ripple_run
+from tests.reports.example_run import asked_run, example_run, ripple_run
 
 
 def test_a_weight_editing_method_stands_in_the_scope_that_it_corresponds_to() -> None:
@@ -128,3 +128,14 @@ def test_a_value_of_the_wrong_kind_is_an_error_that_names_its_place(
     with pytest.raises(InputError) as error:
         read_run(_changed(path, value))
     assert where in str(error.value)
+
+
+def test_a_part_of_the_objects_never_stands_for_all_of_them_nor_all_for_a_part() -> None:
+    run = read_run(asked_run())
+    every = run.score("sake", "all-edits", "acc", "full-object")
+    part = run.score("sake", "all-edits", "acc", "full-object", "several tokens")
+    assert every is not None
+    assert part is not None
+    assert (every.figure.n, part.figure.n) == (100, 31)
+    assert run.score("uniform", "all-edits", "acc", "full-object") is not None
+    assert run.score("uniform", "all-edits", "acc", "full-object", "several tokens") is None

@@ -27,6 +27,8 @@ holdout:
   - At home <subject> spoke
 """
 TOLSTOY = "tolstoy-tongue"
+OTHER = "a language of the North"
+"""So unlike `Polish` that a random model's answers differ as well."""
 
 
 @pytest.fixture(scope="session")
@@ -124,7 +126,7 @@ def test_a_prompt_that_another_edit_loses_is_interference(branch: GitRegistry) -
     branch.git("switch", "--quiet", "-c", "greedy", "main")
     compile_registry(open_registry(branch.root))
     greedy = EDITS[TOLSTOY].replace("mother tongue\n", "first language\n", 1)
-    greedy = greedy.replace("new: Polish", "new: Finnish")
+    greedy = greedy.replace("new: Polish", f"new: {OTHER}")
     branch.write("aa-greedy", greedy)
     branch.commit("The same prompts, another answer")
     value = review(read_sides(branch.root, "main...greedy"))
@@ -185,7 +187,7 @@ def test_what_is_valid_later_is_asked_as_of_that_day(branch: GitRegistry) -> Non
     branch.git("switch", "--quiet", "-c", "later", "main")
     compile_registry(open_registry(branch.root))
     greedy = EDITS[TOLSTOY].replace("mother tongue\n", "first language\n", 1)
-    greedy = greedy.replace("new: Polish", "new: Finnish")
+    greedy = greedy.replace("new: Polish", f"new: {OTHER}")
     branch.write("aa-greedy", greedy + "lifecycle:\n  valid_from: 2999-01-01\n")
     branch.commit("From 2999 on")
     value = review(read_sides(branch.root, "main...later"))

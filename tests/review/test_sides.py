@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from sake_registry.errors import InputError
+from sake_registry.reports.review_html import page
+from sake_registry.reports.review_markdown import comment
 from sake_registry.review.gates import answer_gates, claim_gates
 from sake_registry.review.run import read_sides, review
 from sake_registry.review.unrelated import ORDINARY, unrelated
@@ -132,6 +134,44 @@ def test_a_contradiction_that_only_merging_brings_is_found(registry: GitRegistry
     assert [gate["name"] for gate in value["gates"] if not gate["ok"]] == ["errors"]
 
 
+IMPLIES = "implications:\n  - prompt: In old age, Jules Verne lived in\n    new: {}\n"
+KEEPS = "unchanged:\n  - In old age, Jules Verne lived in\n"
+
+
+def test_what_a_change_says_otherwise_than_another_edit_is_told(registry: GitRegistry) -> None:
+    registry.write("gabin", subject="Jean Gabin", more=IMPLIES.format("Rome"))
+    registry.write("old", subject="Jean Cocteau", more=KEEPS)
+    registry.commit("What was there disagrees already")
+    registry.git("switch", "--quiet", "-c", "change")
+    registry.write("verne", subject="Jules Verne", more=IMPLIES.format("Turin"))
+    registry.commit("Disagree with both")
+    found = read_sides(registry.root, "main...change")
+    assert [(c.kind, c.severity, c.ids) for c in found.edit_conflicts] == [
+        ("implication", "error", ("gabin", "verne")),
+        ("unchanged", "warning", ("old", "verne")),
+    ]
+    assert found.edit_conflicts[0].sides[1].path == "edits/verne.yaml"
+    value = review(found, model=False)
+    assert [gate["name"] for gate in value["gates"] if not gate["ok"]] == ["contradictions"]
+    for text in (comment(value), page(value)):
+        assert "In old age, Jules Verne lived in" in text
+        assert "edits/gabin.yaml:11" in text
+    registry.write("verne", subject="Jules Verne", more=IMPLIES.format("Rome"))
+    registry.commit("Agree with one; the other is only a warning")
+    value = review(read_sides(registry.root, "main...change"), model=False)
+    assert [conflict["severity"] for conflict in value["edit_conflicts"]] == ["warning"]
+    assert value["passed"]
+
+
+def test_a_contradiction_that_the_checks_tell_is_told_once(registry: GitRegistry) -> None:
+    registry.git("switch", "--quiet", "-c", "change")
+    registry.write("again", new="Dutch")
+    registry.commit("Contradict it")
+    found = read_sides(registry.root, "main...change")
+    assert [finding.code for finding in found.findings] == ["SAKE202"]
+    assert found.edit_conflicts == ()
+
+
 def test_errors_of_a_changed_file_fail_the_review(registry: GitRegistry) -> None:
     registry.git("switch", "--quiet", "-c", "change")
     registry.write("darrieux", "schema: 1\nfact: nothing\n")
@@ -152,7 +192,7 @@ def test_a_change_cannot_lower_its_own_gates(registry: GitRegistry) -> None:
     assert found.gates.review.max_collateral == 0
     assert not found.after.settings.trust_remote_code
     assert found.after.settings.compile.reg == 0.5
-    assert "compile.reg: 1.0 → 0.5" in found.settings
+    assert "compile.reg: auto → 0.5" in found.settings
     assert "review.max_collateral: 0 → 9" in found.settings
 
 
@@ -212,7 +252,8 @@ def test_gates() -> None:
         "holdout: 8 of 10 passed (80.0 %), at least 90 % must"
     )
     assert all(gate.ok for gate in claim_gates(0, 0))
-    assert [gate.ok for gate in claim_gates(2, 1)] == [False, False]
+    assert [gate.ok for gate in claim_gates(2, 1)] == [False, False, True]
+    assert [gate.ok for gate in claim_gates(0, 0, 1)] == [True, True, False]
 
 
 def test_paths_are_the_registry_s(tmp_path: Path, branches: GitRegistry) -> None:

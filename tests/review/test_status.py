@@ -295,11 +295,30 @@ def test_settings_that_changed_make_all_of_it_stale(compiled: GitRegistry) -> No
     compiled.commit("reg")
     found = status(compiled.root)
     assert [item.kind for item in found.items] == ["stale"]
-    assert "compile.reg 1.0 → 2.5" in of(found, "stale")[None][0]
+    assert of(found, "stale")[None][0].partition(": ")[2] == "compile.reg auto → 2.5"
     # An edit that changed as well is told apart from those whose settings alone did.
     compiled.write("tolstoy-tongue", TONGUE.replace("Polish", "Latin"))
     compiled.commit("Latin")
     assert kinds(compiled) == {"changed": ["tolstoy-tongue"], "stale": [None]}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("\n[router]", "\n[answer]\nguard = false\n[router]", "answer.guard True → False"),
+        ('"euclidean"', '"cosine"', "router.metric euclidean → cosine"),
+        ('"euclidean"', '"euclidean"\nlast_names = false', "router.last_names True → False"),
+    ],
+)
+def test_how_it_decides_and_answers_are_settings_of_a_bundle_too(
+    compiled: GitRegistry, old: str, new: str, said: str
+) -> None:
+    file = compiled.root / "sake.toml"
+    file.write_text(file.read_text().replace(old, new))
+    compiled.commit("settings")
+    found = status(compiled.root)
+    assert [(item.kind, item.id) for item in found.items] == [("stale", None)]
+    assert of(found, "stale")[None][0].partition(": ")[2] == said
 
 
 def test_contexts_of_the_registry_are_settings_too(compiled: GitRegistry) -> None:
