@@ -131,7 +131,9 @@ class _Run:
             lost = held_in(record)
             self.tests[record.id] = tuple(test for test in record.tests if test not in lost)
             if request.questions:
-                self.tests[record.id] += derived.questions(record, request.data)
+                self.tests[record.id] += derived.questions(
+                    record, request.data, self.edits[record.id]
+                )
                 self.tests[record.id] += derived.other_relations(
                     record, request.data, self.edits[record.id], request.seed
                 )
@@ -252,7 +254,9 @@ class _Run:
         if silent:
             said = count(len(silent), "record")
             relations = ", ".join(sorted({record.relation for record in silent}))
-            self.left_out.append(f"question: {said} without a wording for {relations}")
+            self.left_out.append(
+                f"question: {said} without a wording that is in no prompt, for {relations}"
+            )
 
     def _in_chats(self, record: Record) -> list[Test]:
         """The record's questions through the model's chat template, if it has one."""

@@ -92,12 +92,18 @@ def other_relations(record: Record, data: DataSet, edit: Edit, seed: int) -> tup
     return tuple(Test("other-relation", Query(text)) for text in found[:OTHER_RELATIONS])
 
 
-def questions(record: Record, data: DataSet) -> tuple[Test, ...]:
-    """The record's fact as direct questions; none where its relation has no wording here."""
+def questions(record: Record, data: DataSet, edit: Edit) -> tuple[Test, ...]:
+    """The record's fact as direct questions; none where its relation has no wording here.
+
+    A question that a compiled prompt meets ("X, named for" ends "What is X named for?") is left
+    out: it would be no test.
+    """
     wordings = QUESTIONS.get(property_of(record, data) or "", ())
+    asked = [text.replace(SUBJECT, record.subject) for text in wordings]
     return tuple(
-        Test("question", Query(text.replace(SUBJECT, record.subject), (record.new_names,)))
-        for text in wordings
+        Test("question", Query(text, (record.new_names,)))
+        for text in asked
+        if not any(meets(text, other) for other in compiled(edit))
     )
 
 

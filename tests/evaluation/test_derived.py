@@ -114,17 +114,17 @@ def test_vague_templates_are_those_of_several_relations() -> None:
 
 def test_questions_are_of_the_records_relation(data: DataSet, tmp_path: Path) -> None:
     person = data.records[0]
-    found = questions(person, data)
+    found = questions(person, data, to_edit(person, data))
     assert [test.query.prompt for test in found] == [
         text.replace(SUBJECT, "Åse Holm") for text in QUESTIONS["P103"]
     ]
     assert {test.query.names for test in found} == {("Welsh",)}
     ripple = read_data(write_data(tmp_path / "ripple", OFFICIAL))
     (record,) = ripple.records
-    assert [test.query.names for test in questions(record, ripple)] == [record.new_names] * 2
+    assert [test.query.names for test in questions(record, ripple, to_edit(record, ripple))] == [record.new_names] * 2
     assert other_relations(record, ripple, to_edit(record, ripple), 0) == ()
     nameless = read_data(write_data(tmp_path / "bare", OFFICIAL, resources=False))
-    assert questions(nameless.records[0], nameless) == ()
+    assert questions(nameless.records[0], nameless, to_edit(nameless.records[0], nameless)) == ()
 
 
 def test_a_chat_is_the_models_own_template_with_one_beginning() -> None:
