@@ -165,7 +165,8 @@ class RouterSettings(_Section):
     implied_threshold: float | None = Field(None, gt=0)
     """The same for implications; `threshold` if not set."""
     last_names: bool = True
-    """A last name alone names a subject if no other edit of the bundle has that name."""
+    """A last name, or another common form of a name (without middle names, titles, or what follows
+    a comma), names a subject if no other edit's subject may have it."""
     embedder: str = "minilm"
 
     @property

@@ -234,6 +234,18 @@ def test_the_dataset_table_is_the_format() -> None:
     assert table == expected
 
 
+def test_the_page_is_of_this_version_and_its_limits_are_the_formats() -> None:
+    from sake_registry.bundle.format import LIMITS, MAX_ROWS, VERSION
+
+    assert BUNDLE_PAGE.read_text("utf-8").startswith(f"# The bundle format, version {VERSION}\n")
+    assert ["version", str(VERSION)] in rows(section(BUNDLE_PAGE, "Manifest"))
+    said = {}
+    for letter, _, limit in rows(section(BUNDLE_PAGE, "Data").partition("The datasets:")[0]):
+        number, _, power = limit.removesuffix(" MiB").replace(",", "").partition("^")
+        said[letter] = int(number) ** int(power or 1) << (20 if "MiB" in limit else 0)
+    assert said == dict.fromkeys("RPNF", MAX_ROWS) | LIMITS
+
+
 def test_every_field_of_the_manifest_is_described() -> None:
     from sake_registry.bundle import format as bundle_format
 

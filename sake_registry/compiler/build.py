@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sake_registry.compiler.choosing import Choice, Rows, choose, recipes
-from sake_registry.distributions.extract import GroupActivations, collect, margins, object_tokens
+from sake_registry.distributions.extract import (
+    MOST_STEPS,
+    GroupActivations,
+    collect,
+    margins,
+    object_tokens,
+)
 from sake_registry.distributions.texts import Group, groups
 from sake_registry.errors import BuildError
 from sake_registry.routing.entries import anchored_texts, centre_texts, own_topics
@@ -116,8 +122,14 @@ def unpack(tensors: dict[str, Tensor]) -> list[GroupActivations]:
 def _token_warnings(parts: tuple[Group, ...], tokenizer: Any, *, whole: bool) -> list[str]:
     found = []
     for group in parts:
+        prompt = group.prompts[0]
+        length = len(object_tokens(tokenizer, prompt, group.new)[1])
+        if whole and length > MOST_STEPS:
+            found.append(
+                f"'{group.new}' has {length} tokens, and the first {MOST_STEPS} are steered: the "
+                "model goes on by itself from there"
+            )
         if group.old is not None and not whole:
-            prompt = group.prompts[0]
             first = {object_tokens(tokenizer, prompt, o)[1][0] for o in (group.old, group.new)}
             if len(first) == 1:
                 found.append(

@@ -165,7 +165,7 @@ def test_show_tells_an_edit_in_words_and_as_json(sake: Run, registry: Path) -> N
         "Danielle Darrieux · mother tongue: French → English",
         "status draft, valid from 2026-11-22, valid until 2026-11-22, review by 2027-05-01",
         "reason: What made this edit necessary.",
-        "compiled: 2 prompts written, 58 added",
+        "compiled: 2 prompts written, 18 added",
         "The country whose language Danielle Darrieux spoke as a child is  [France → England]",
         "tested only: 1 paraphrase",
         "must stay: 2 prompts",

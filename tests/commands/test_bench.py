@@ -24,8 +24,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory, embedder: Path) -> Path:
     """A folder with `sake.toml`, a tiny model, and data: 8 records, of which 4 are measured."""
     root = tmp_path_factory.mktemp("registry")
     model = tiny_models.save("llama", root / "tiny-llama")
-    router = f'[router]\nembedder = "{embedder}"\n'
-    (root / "sake.toml").write_text(SETTINGS.format(model=model, dtype="float32") + router)
+    settings = SETTINGS.format(model=model, dtype="float32")
+    embedded = f'[router]\nembedder = "{embedder}"'
+    (root / "sake.toml").write_text(settings.replace("[router]", embedded))
     write_data(root / "facts", *FACTS[:8])
     return root
 

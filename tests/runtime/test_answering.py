@@ -271,7 +271,7 @@ WAYS: list[dict[str, Any]] = [
     {"do_sample": False, "num_beams": 3},
     {"do_sample": False, "num_beams": 3, "num_return_sequences": 3},
     {"do_sample": False, "num_beams": 3, "use_cache": False},
-    {"do_sample": True, "num_return_sequences": 4, "temperature": 2.0},
+    {"do_sample": True, "num_return_sequences": 4, "temperature": 0.3},
 ]
 
 
