@@ -127,8 +127,10 @@ class _Run:
         self.left_out: list[str] = []
         # A test that the record's own prompt meets can be held out by no method.
         self.tests: dict[str, tuple[Test, ...]] = {}
+        self.held_in = 0
         for record in self.records:
             lost = held_in(record)
+            self.held_in += len(lost)
             self.tests[record.id] = tuple(test for test in record.tests if test not in lost)
             if request.questions:
                 self.tests[record.id] += derived.questions(
@@ -423,7 +425,7 @@ class _Run:
                 "conflicts": [str(problem) for problem in self.conflicts],
                 "problems": [str(problem) for problem in request.data.problems],
                 "unanswerable": request.data.unanswerable,
-                "held_in": sum(len(r.tests) - len(self.tests[r.id]) for r in self.records),
+                "held_in": self.held_in,
                 "aliases": request.aliases,
                 "left_out": self.left_out,
                 "prompts": {"min": min(sizes), "median": median(sizes), "max": max(sizes)},

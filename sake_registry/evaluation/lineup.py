@@ -301,12 +301,14 @@ class Lineup:
             reason = next(iter(done.failures.values())).message
             raise InputError(f"{name}: no edit could be compiled: {reason}")
         of_edits = keys_of(registry.active, self.stage.loaded.located, registry.settings)
-        # Replies hang on the maps, not on the router.
+        # Replies hang on the maps and the guard, not on the router.
         keys = {id_: key.maps for id_, key in of_edits.items()}
+        if not registry.settings.answer.guard:
+            keys = {id_: digest(["unguarded", key]) for id_, key in keys.items()}
         method = Steering(name, done.bundle, self.stage.speaker, self.stage.embed, keys=keys)
         method.failed = {id_: error.message for id_, error in done.failures.items()}
         method.settings = registry.settings.model_dump(
-            include={"compile", "router", "contexts"}, mode="json"
+            include={"compile", "router", "answer", "contexts"}, mode="json"
         )
         method.settings["router"]["threshold"] = registry.settings.router.bound
         return method

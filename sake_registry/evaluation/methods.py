@@ -20,7 +20,7 @@ from sake_registry.runtime.answering import ObjectMaps
 from sake_registry.runtime.core import Bundle, load_bundle
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -111,13 +111,21 @@ class Scoping:
     """
 
     def __init__(
-        self, entries: Mapping[str, RouterEntry], embed: Embed, metric: Metric | None = None
+        self,
+        entries: Mapping[str, RouterEntry],
+        embed: Embed,
+        metric: Metric | None = None,
+        *,
+        last_names: bool = True,
     ) -> None:
-        self._all = Router(entries.values(), embed, metric)
-        self._own = {edit: Router([entry], embed, metric) for edit, entry in entries.items()}
+        def router(known: Iterable[RouterEntry]) -> Router:
+            return Router(known, embed, metric, last_names=last_names)
+
         endless = float("inf")
+        self._all = router(entries.values())
+        self._own = {edit: router([entry]) for edit, entry in entries.items()}
         self._given = {
-            edit: Router([replace(entry, threshold=endless, implied=endless)], embed, metric)
+            edit: router([replace(entry, threshold=endless, implied=endless)])
             for edit, entry in entries.items()
         }
 
@@ -174,7 +182,12 @@ class Steering:
         own = {edit.id: edit.key for edit in self.bundle.manifest.edits}
         self.keys = {edit: (keys or own)[edit] for edit in own}
         self.entries = {entry.edit: entry for entry in self.bundle.entries()}
-        self.scoping = Scoping(self.entries, embed, self.bundle.metric())
+        self.scoping = Scoping(
+            self.entries,
+            embed,
+            self.bundle.metric(),
+            last_names=self.bundle.manifest.settings["router"]["last_names"],
+        )
         self.settings: dict[str, Any] = {}
         self.failed: dict[str, str] = {}
 

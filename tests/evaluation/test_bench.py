@@ -29,7 +29,7 @@ from sake_registry.evaluation.bench import Progress, Request
 from sake_registry.evaluation.intervals import estimate
 from sake_registry.evaluation.replies import Job, Speaker
 from sake_registry.models.reading import pad, pad_token
-from sake_registry.settings import CompileSettings, RouterSettings, Settings
+from sake_registry.settings import AnswerSettings, CompileSettings, RouterSettings, Settings
 from tests import tiny_models
 from tests.authoring.entries import OFFICIAL, axis, counterfact, query, write_data
 
@@ -235,6 +235,19 @@ def no_text_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("no_text_is_run")
 def test_a_second_run_in_the_same_folder_runs_no_text_through_the_model(done: Done) -> None:
     assert plain(done.runs(done.work)) == plain(done.result)
+
+
+def test_replies_under_the_guard_are_not_taken_for_those_without(
+    done: Done, tmp_path: Path
+) -> None:
+    unguarded = done.runs.settings.model_copy(update={"answer": AnswerSettings(guard=False)})
+    request = replace(done.runs.request, methods=("sake",), curves=())
+    guarded, same, fresh = (Runs(request, s) for s in (done.runs.settings, unguarded, unguarded))
+    assert guarded(tmp_path / "one")["methods"][0]["settings"]["answer"] == {"guard": True}
+    assert same(tmp_path / "one")["methods"][0]["settings"]["answer"] == {"guard": False}
+    fresh(tmp_path / "two")
+    assert same.rows == fresh.rows
+    assert same.rows != guarded.rows
 
 
 @pytest.mark.parametrize("after", [30, 250])

@@ -121,7 +121,9 @@ def test_questions_are_of_the_records_relation(data: DataSet, tmp_path: Path) ->
     assert {test.query.names for test in found} == {("Welsh",)}
     ripple = read_data(write_data(tmp_path / "ripple", OFFICIAL))
     (record,) = ripple.records
-    assert [test.query.names for test in questions(record, ripple, to_edit(record, ripple))] == [record.new_names] * 2
+    assert [test.query.names for test in questions(record, ripple, to_edit(record, ripple))] == [
+        record.new_names
+    ] * 2
     assert other_relations(record, ripple, to_edit(record, ripple), 0) == ()
     nameless = read_data(write_data(tmp_path / "bare", OFFICIAL, resources=False))
     assert questions(nameless.records[0], nameless, to_edit(nameless.records[0], nameless)) == ()

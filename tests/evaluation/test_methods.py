@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from sake_registry import transport
+from sake_registry import compile_registry, transport
 from sake_registry.edits.registry import open_registry
 from sake_registry.edits.schema import Edit
 from sake_registry.evaluation import methods
@@ -229,6 +230,20 @@ def test_what_no_edit_touches_is_the_reply_of_base_to_the_bit(
                 assert one.reply == before.reply
 
 
+def test_the_names_that_lead_to_an_edit_are_those_that_its_bundle_says(
+    llama: Compiled, speaker: Speaker
+) -> None:
+    registry = open_registry(llama.root, {"router.last_names": False})
+    path = compile_registry(registry).bundle
+    assert path is not None
+    question = Question("The mother tongue of Tolstoy was", "tolstoy-tongue", 6)
+    for made, fires in ((llama.bundle.path, ("tolstoy-tongue", 0)), (path, None)):
+        it = Steering("sake", made, speaker, llama.loaded.embedder.embed)
+        for scope in ("own-centre", "all-edits"):
+            assert it.scoping.decide([question], scope) == [fires]  # type: ignore[arg-type]
+        assert it.scoping.decide([question], "given") == [("tolstoy-tongue", 0)]
+
+
 def test_a_question_asked_twice_has_one_reply(llama: Compiled, speaker: Speaker) -> None:
     said: list[int] = []
     expected: list[int] = []
@@ -273,16 +288,28 @@ def test_a_contrast_map_is_the_shift_of_the_first_pair(llama: Compiled) -> None:
             assert torch.allclose(transport.apply(fitted, x), x + shift, atol=1e-5)
 
 
+ROWS = ("plain", "target")  # a row for each token of the object; forced ones are of the first
+
+
 class Rows:
-    """A bundle as `implied_maps` sees it: the activations of its edits."""
+    """A bundle as `implied_maps` sees it: the activations of its edits.
+
+    Their objects have two tokens; behind each row of the first stands one of the second, which
+    is far off, and of no use to a method that steers the first alone.
+    """
 
     def __init__(self, **edits: dict[str, Tensor]) -> None:
         self.ids = tuple(edits)
         self.file = self
         self._edits = edits
 
+    def info(self, edit: str) -> Any:
+        return SimpleNamespace(groups=[SimpleNamespace(tokens=(7, 9))])
+
     def activations(self, edit: str) -> list[dict[str, Any]]:
-        return [{name: tensor.numpy() for name, tensor in self._edits[edit].items()}]
+        rows = self._edits[edit]
+        both = {n: torch.stack((rows[n], 50 - rows[n]), 1).flatten(0, 1) for n in ROWS}
+        return [{name: tensor.numpy() for name, tensor in {**rows, **both}.items()}]
 
 
 def pairs(n: int, seed: int) -> dict[str, Tensor]:
