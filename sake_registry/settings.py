@@ -14,7 +14,15 @@ import tomllib
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from sake_registry.errors import SettingsError
 from sake_registry.wording import did_you_mean, nearest
@@ -92,8 +100,8 @@ def _complement(value: Any) -> float | str:
     if value == "auto":
         return "auto"
     number = _number(value)
-    if number is None or not 0 <= number <= 1:
-        raise ValueError("a number from 0 to 1, or 'auto' is expected")
+    if number is None or not (number == 0 or 1e-6 <= number <= 1):
+        raise ValueError("0, a number from 1e-6 to 1, or 'auto' is expected")
     return number
 
 
@@ -138,6 +146,12 @@ class CompileSettings(_Section):
     batch_size: int = Field(16, ge=1, le=1024)
     """Texts in one forward pass. Part of the key: in bfloat16 the batch moves activations."""
 
+    @model_validator(mode="after")
+    def _solver_knows_complement(self) -> CompileSettings:
+        if self.solver != "lowrank" and self.complement not in (1, "auto"):
+            raise ValueError(f"the solver '{self.solver}' knows no complement but 1")
+        return self
+
 
 class ContextSettings(_Section):
     """Templates that a registry adds to the built-in ones, by kind and name."""
@@ -172,7 +186,13 @@ class RouterSettings(_Section):
     @property
     def bound(self) -> float:
         """The threshold that applies."""
-        return self.threshold or THRESHOLDS["centre" if self.kind == "centre" else self.metric]
+        return self.bound_of(self.kind)
+
+    def bound_of(self, kind: Literal["anchored", "centre"]) -> float:
+        """The threshold of an edit with a router of its own kind: what is set for the registry's
+        kind has another unit."""
+        own = THRESHOLDS["centre" if kind == "centre" else self.metric]
+        return self.threshold or own if kind == self.kind else own
 
 
 class AnswerSettings(_Section):

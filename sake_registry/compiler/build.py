@@ -206,7 +206,7 @@ def fit_groups(
                 f"(compile.min_score {chosen.min_score:.0%}): add prompts in other wordings"
             )
         kept.append(number)
-        used = activations.context[worked | chosen.keep_failed].tolist()
+        used = [c for c in activations.context[worked | chosen.keep_failed].tolist() if c >= 0]
         infos.append(
             {
                 "kind": group.kind,
@@ -216,7 +216,7 @@ def fit_groups(
                 "written": group.written,
                 "added": group.added,
                 "worked": hits,
-                "contexts": [used.count(i) for i in range(max(used) + 1)],
+                "contexts": [used.count(i) for i in range(max(used, default=-1) + 1)],
                 "goes_on": [round(share, 6) for share in goes_on],
                 "steps": steps,
             }
@@ -319,8 +319,10 @@ def route(
         topics = own_topics(routes, points, edit.fact.relation.text, embed, metric)
     return points, {
         "kind": kind,
-        "threshold": edit.scope.threshold or settings.router.bound,
-        "implied": None if edit.scope.threshold else settings.router.implied_threshold,
+        "threshold": edit.scope.threshold or settings.router.bound_of(kind),
+        "implied": None
+        if edit.scope.threshold or kind != settings.router.kind
+        else settings.router.implied_threshold,
         "topics": list(topics),
         "routes": [
             {

@@ -9,6 +9,7 @@ the nearest thing to a user who insists on the old object.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
@@ -89,7 +90,8 @@ class Choice:
 
     `score` is the share of held-out prompts after which the mapped state says the object,
     `margin` the one that 95 % of held-out rows, forced ones too, reach; None where there were
-    too few pairs to hold any out.
+    too few pairs, or one wording alone, so that none could be held out. Both are those of the
+    recipe that did best, on what it was chosen on: a little flattered.
     """
 
     recipe: Recipe
@@ -123,6 +125,9 @@ def choose(rows: Rows, token: int, among: Sequence[Recipe], site: Site) -> Choic
 
     Of equal ones the first. Where nothing can be held out, the recipe is the one in the middle of
     what is open: experience, not a measurement.
+
+    Raises:
+        ValueError: no recipe's maps leave the rows finite.
     """
     folds = _folds(rows)
     if not folds:
@@ -141,16 +146,23 @@ def choose(rows: Rows, token: int, among: Sequence[Recipe], site: Site) -> Choic
         wanted = torch.full((len(mapped),), token, device=mapped.device)
         found = margins(site, mapped, wanted).cpu()
         reached = float(found.quantile(_LOW))
+        if not math.isfinite(reached):  # a row that float16 cannot hold
+            continue
         if best is None or reached > best[0]:
             said = found[: sum(map(len, plain))] > 0
             best = reached, Choice(recipe, float(said.float().mean()), reached)
-    assert best is not None
+    if best is None:
+        raise ValueError("no map leaves held-out activations finite")
     return best[1]
 
 
 def _folds(rows: Rows) -> list[Tensor]:
-    """Marks of what each fold holds out, where enough pairs that worked are left to fit on."""
-    by_stem = len(set(rows.stems.tolist())) >= FOLDS
-    number = rows.stems if by_stem else torch.arange(len(rows.stems))
-    marks = [number % FOLDS == fold for fold in range(FOLDS)]
+    """Marks of what each fold holds out, where enough pairs that worked are left to fit on; none
+    if all prompts are of one wording."""
+    stems = sorted(set(rows.stems.tolist()))
+    if len(stems) < 2:
+        return []
+    place = torch.tensor([stems.index(stem) for stem in rows.stems.tolist()])
+    folds = min(FOLDS, len(stems))
+    marks = [place % folds == fold for fold in range(folds)]
     return [held for held in marks if held.any() and int((rows.worked & ~held).sum()) >= 2]

@@ -39,7 +39,7 @@ class GroupActivations:
     `tokens`, the ones before it given. `forced` is (k·n, width), with the prompts in each of k
     forced contexts one after the other, before the first token only. `margin` (n, steps) is how
     much more the unedited model gives the token than any other in the pair's target context, in
-    its logits; `context` (n,) which context that was.
+    its logits; `context` (n,) which context that was, -1 where none could be filled.
     """
 
     tokens: tuple[int, ...]
@@ -94,8 +94,10 @@ def margins(site: Site, hidden: Tensor, tokens: Tensor) -> Tensor:
         hidden: (rows, width) site activations, as the model has them or as a map left them.
         tokens: (rows,) token ids.
     """
-    dtype = next(site.model.parameters()).dtype
-    logits = site.logits(hidden.to(dtype)).float()
+    weight = next(site.head.parameters())
+    dtype = weight.dtype if weight.is_floating_point() else hidden.dtype
+    logits = site.logits(hidden.to(weight.device, dtype)).float()
+    tokens = tokens.to(logits.device)
     own = logits.gather(-1, tokens[:, None])
     return (own - logits.scatter(-1, tokens[:, None], float("-inf")).amax(-1, keepdim=True))[:, 0]
 
@@ -166,6 +168,10 @@ def collect(
             if place not in best or rank > best[place][0]:
                 best[place] = rank, _float(rows), margin, number
 
+    for place, rows in enumerate(plain):
+        # Without an old object, no context that names it can be filled: the pair did not work.
+        failed = torch.full((len(rows),), float("-inf"))
+        best.setdefault(place, ((0, float("-inf")), _float(rows), failed, -1))
     result = []
     for g in range(len(groups)):
         mine = [place for place, (other, _) in enumerate(pairs) if other == g]

@@ -63,10 +63,11 @@ def edit_keys(
     )
     maps = digest(["maps", activations, fit])
     # Unchanged prompts hold their ground against the edit's own in the router, its other names
-    # lead to it, and its relation's tells which questions are its own.
+    # lead to it, its relation's tells which questions are its own, and no name of the new object
+    # is guarded against.
     route = [
         routing, edit.scope.model_dump(), [u.prompt for u in edit.unchanged],
-        edit.fact.subject.all, edit.fact.relation.text,
+        edit.fact.subject.all, edit.fact.relation.text, edit.fact.new.all,
     ]  # fmt: skip
     return EditKeys(activations, maps, digest(["edit", maps, route]))
 
@@ -81,5 +82,5 @@ def effect(edit: Edit) -> str:
     when it is in force. Two versions of one effect differ in notes, tests and layout only."""
     life = edit.lifecycle.model_dump(include={"status", "valid_from", "valid_until"}, mode="json")
     unchanged = [u.prompt for u in edit.unchanged]
-    named = [edit.fact.subject.all, edit.fact.relation.text]
+    named = [edit.fact.subject.all, edit.fact.relation.text, edit.fact.new.all]
     return digest(["effect", compiled_text(edit), edit.scope.model_dump(), unchanged, named, life])

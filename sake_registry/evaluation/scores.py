@@ -54,14 +54,15 @@ PROTOCOL = {
     "gen": "paraphrases that were not compiled give the new object",
     "spec": "the first token after prompts on other subjects, true for them, is the unedited "
     "model's",
-    "unchanged": "for the same prompts the model computes the same, to the bit",
+    "unchanged": "no edit fires after the same prompts: a method with a router then computes what "
+    "the model does, to the bit (proved apart); of changed weights the activations are compared",
     "collateral": f"the first {ANSWER} greedy tokens after unrelated prompts (neighbourhoods of "
     "other records) differ from the unedited model's",
     "relapse": f"the old object stands in the first {CONTINUATION} tokens after the edit's "
     "prompt or a paraphrase",
     "fluency": f"weighted entropy of bigrams and trigrams of the same {CONTINUATION} tokens, bits",
     "other-relation": "for prompts on the edit's subject that ask for another relation (the data's "
-    "own templates) the model computes the same, to the bit",
+    "own templates) no edit fires: the model computes the same",
     "question": f"within {CONTINUATION} tokens after the fact asked as a question the new object "
     "(or an accepted name of it) stands as a whole word, and the old one does not (within the "
     "subject's name, or the other object's, neither counts)",
@@ -199,7 +200,13 @@ def scores(
         if test.axis in LONG and a.several:
             sheet.add(test.axis, "full-object", SEVERAL, edit, m.full)
         if test.axis in LONG and a.record.old:
-            sheet.add("relapse", None, None, edit, comes_back(h.reply.text, [a.record.old]))
+            sheet.add(
+                "relapse",
+                None,
+                None,
+                edit,
+                comes_back(h.reply.text, [a.record.old], a.record.subject),
+            )
         if test.axis in LONG:
             sheet.add("fluency", None, None, edit, entropy(h.reply.text))
     wanted = {m for a in asked if a.test and a.test.axis in _RIPPLE for m in _ripple_metrics(a)}

@@ -72,9 +72,10 @@ def met(conditions: Sequence[Query] | None, given: Sequence[Marks], success: Suc
     return all(bool(marks.under(success)) for marks in given)
 
 
-def comes_back(text: str, old: Iterable[str]) -> bool:
-    """Whether one of the old object's names stands in a text as a whole word."""
-    return says(text, old)
+def comes_back(text: str, old: Iterable[str], subject: str = "") -> bool:
+    """Whether one of the old object's names stands in a text as a whole word, and not inside the
+    subject's name ("Chevrolet Greenbrier")."""
+    return says(text, old, [subject])
 
 
 def says(text: str, names: Iterable[str], others: Iterable[str] = ()) -> bool:

@@ -358,7 +358,8 @@ class Edited:
     def _answering(self, decisions: Sequence[Decision]) -> Answering:
         """What the edits do in the rows of one call."""
         site = self._attached()
-        device = next(self.model.parameters()).device
+        # A model may be spread over several devices: rows are where the output embedding is.
+        device = next(site.head.parameters()).device
         return Answering(
             decisions,
             lambda edit, group: self.bundle.maps(edit, device)[group],
@@ -372,10 +373,14 @@ class Edited:
             return frozenset()
         key = edit, group
         if key not in self._beginnings:
-            info = self.bundle.file.info(edit).groups[group]
-            old, new = (beginnings(self.tokenizer, name) for name in (info.old, info.new))
-            # What both begin with is not the old one's.
-            self._beginnings[key] = old - new - {info.tokens[0]}
+            info = self.bundle.file.info(edit)
+            own = info.groups[group]
+            words = [word for name in (*info.subject, *info.new, own.new) for word in name.split()]
+            # A token of the new object, or of the subject's name, is no sign of the old one.
+            innocent = frozenset[int]().union(*(beginnings(self.tokenizer, w) for w in words))
+            self._beginnings[key] = (
+                beginnings(self.tokenizer, own.old) - innocent - frozenset(own.tokens)
+            )
         return self._beginnings[key]
 
 
