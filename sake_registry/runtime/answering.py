@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from sake_registry import transport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from torch import Tensor
 
@@ -130,13 +130,18 @@ def _place(
     return None
 
 
-def beginnings(tokenizer: Any, old: str | None) -> frozenset[int]:
+def beginnings(tokenizer: Any, old: str | None, innocent: Iterable[str] = ()) -> frozenset[int]:
     """The tokens with which an old object begins, behind a space or not, where they tell it.
 
     A token that begins many other words does not: the guard would take those for the old object.
+
+    Args:
+        innocent: names whose words are no sign of the old object: the new one's ("Northern
+            Ireland", where it was "Ireland"), and the subject's ("Chevrolet Greenbrier").
     """
     if old is None:
         return frozenset()
+    others = {word for name in innocent for word in name.split()}
     found = set()
     for text in (f" {old}", old):
         ids = tokenizer(text, add_special_tokens=False).input_ids
@@ -147,7 +152,7 @@ def beginnings(tokenizer: Any, old: str | None) -> frozenset[int]:
         whole = word == first.strip(".,") and word.lower() not in _OPENERS
         if (len(ids) == 1 or whole) and len(word) >= _SHORT:
             found.add(int(ids[0]))
-    return frozenset(found)
+    return frozenset(found).difference(*(beginnings(tokenizer, word) for word in others))
 
 
 def groups_of(decisions: Sequence[Decision]) -> dict[tuple[str, int], list[int]]:

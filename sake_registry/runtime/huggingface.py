@@ -375,12 +375,9 @@ class Edited:
         if key not in self._beginnings:
             info = self.bundle.file.info(edit)
             own = info.groups[group]
-            words = [word for name in (*info.subject, *info.new, own.new) for word in name.split()]
-            # A token of the new object, or of the subject's name, is no sign of the old one.
-            innocent = frozenset[int]().union(*(beginnings(self.tokenizer, w) for w in words))
-            self._beginnings[key] = (
-                beginnings(self.tokenizer, own.old) - innocent - frozenset(own.tokens)
-            )
+            self._beginnings[key] = beginnings(
+                self.tokenizer, own.old, (*info.subject, *info.new, own.new)
+            ) - frozenset(own.tokens)
         return self._beginnings[key]
 
 

@@ -168,6 +168,28 @@ def test_with_too_few_pairs_the_usual_recipe_is_taken_and_no_score_claimed(
         assert 0 < choice.recipe.complement < 1
 
 
+def test_of_one_wording_nothing_is_held_out(site: Site) -> None:
+    """Behind another lead-in the same wording is no paraphrase."""
+    choice = choose(planted(torch.zeros(9).long()), NEW, recipes(settings(), forced=False), site)
+    assert (choice.score, choice.margin) == (None, None)
+    assert choice.recipe.complement == 0.2
+
+
+def test_two_wordings_are_held_out_in_turn(site: Site) -> None:
+    """A map that is of no use for a new wording is seen through with two of them as well."""
+    (paper,) = recipes(settings(sources=["plain"], reg="10%", complement=1.0), forced=False)
+    two = planted(WORDINGS.clamp(max=1))
+    two.plain[WORDINGS == 2] = two.plain[WORDINGS == 1]
+    assert choose(two, NEW, [paper], site).score == 0.0
+
+
+def test_rows_that_no_dtype_holds_are_refused(site: Site) -> None:
+    rows = planted(WORDINGS)
+    rows.plain[:] = 3e38
+    with pytest.raises(ValueError, match="finite"):
+        choose(rows, NEW, recipes(settings(complement=1.0), forced=False), site)
+
+
 def test_pairs_that_failed_are_tried_but_not_fitted_on(site: Site) -> None:
     rows = planted(WORDINGS, by_wording=1.0)
     rows.target[0] = towards(7, 1e6)

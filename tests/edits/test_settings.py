@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sake_registry.errors import SettingsError
-from sake_registry.settings import Settings, find_root, load_settings
+from sake_registry.settings import THRESHOLDS, Settings, find_root, load_settings
 
 METRICS = ("contrast", "euclidean", "cosine", "mahalanobis")
 
@@ -168,3 +169,29 @@ def test_edits_lie_below_the_root(toml: Path, folder: str) -> None:
     toml.write_text(f'edits = "{folder}"\n')
     with pytest.raises(SettingsError, match="edits: a folder below the registry's root"):
         load_settings(toml.parent, {}, {})
+
+
+def test_an_edit_of_another_kind_of_router_has_that_kinds_threshold() -> None:
+    """What is set for the registry's kind has another unit."""
+    router = Settings.model_validate({"router": {"kind": "centre", "threshold": 4.9}}).router
+    assert (router.bound, router.bound_of("anchored")) == (4.9, THRESHOLDS["contrast"])
+    router = Settings.model_validate({"router": {"metric": "cosine"}}).router
+    assert (router.bound, router.bound_of("centre")) == (THRESHOLDS["cosine"], THRESHOLDS["centre"])
+
+
+@pytest.mark.parametrize(
+    ("compile_", "words"),
+    [
+        ({"solver": "pot", "complement": 0.2}, "knows no complement"),
+        ({"complement": 1e-200}, "from 1e-6 to 1"),
+        ({"reg": "0%"}, "a share like '10%'"),
+        ({"reg": "some"}, "a share like '10%'"),
+    ],
+)
+def test_what_no_map_can_be_fitted_with_is_refused(
+    tmp_path: Path, compile_: dict[str, Any], words: str
+) -> None:
+    (tmp_path / "sake.toml").write_text("", "utf-8")
+    flags = {f"compile.{name}": value for name, value in compile_.items()}
+    with pytest.raises(SettingsError, match=words):
+        load_settings(tmp_path, flags, {})
