@@ -37,7 +37,7 @@ bench: $(READY)  ## timings, each a ratio within one run
 	$(BIN)/python -m benchmarks.history
 
 bench-quick: $(READY)  ## ten edits, every method that leaves the weights alone; a report
-	$(BIN)/sake bench --data benchmarks/quick/counterfact.json --prompts 30 --threshold 5 \
+	$(BIN)/sake bench --data benchmarks/quick/counterfact.json --prompts 12 --threshold 5 \
 	  --work .cache/bench-quick --out .cache/bench-quick/report
 
 $(READY): pyproject.toml constraints.txt

@@ -184,10 +184,10 @@ def test_two_wordings_are_held_out_in_turn(site: Site) -> None:
 
 
 def test_rows_that_no_dtype_holds_are_refused(site: Site) -> None:
-    rows = planted(WORDINGS)
-    rows.plain[:] = 3e38
+    rows = planted(WORDINGS, forced=30.0)
+    rows.forced[:] = torch.inf
     with pytest.raises(ValueError, match="finite"):
-        choose(rows, NEW, recipes(settings(complement=1.0), forced=False), site)
+        choose(rows, NEW, recipes(settings(sources=["plain"]), forced=True), site)
 
 
 def test_pairs_that_failed_are_tried_but_not_fitted_on(site: Site) -> None:

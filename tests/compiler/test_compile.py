@@ -414,8 +414,9 @@ def test_what_was_chosen_for_each_map_is_in_the_bundle(compile_: Compile) -> Non
                 assert step.share in SHARES
                 assert step.complement in COMPLEMENTS
                 assert step.used == group.written + group.added
-                assert step.score is not None
-                assert step.margin is not None
+                # Of one wording nothing can be held out.
+                several = group.written > 1
+                assert (step.score is not None, step.margin is not None) == (several, several)
     fixed = compile_(
         {
             "compile.sources": ["plain", "forced"],
@@ -474,7 +475,8 @@ def test_an_edit_that_does_badly_on_what_was_held_out_is_built_with_a_warning(
         for edit in result.manifest.edits:
             scores = [(group.new, group.score) for group in edit.groups]
             for new, score in scores:
-                assert score is not None
+                if score is None:
+                    continue
                 warned = any(f"'{new}' follows only {score:.0%}" in w for w in edit.warnings)
                 assert warned == (score < floor)
                 low += warned
