@@ -14,12 +14,13 @@ from sake_registry.compiler.build import Workshop, build
 from sake_registry.compiler.plan import ModelIdentity, Plan, make_plan
 from sake_registry.distributions import contexts
 from sake_registry.edits.keys import digest
-from sake_registry.errors import BuildError, BundleFormatError
+from sake_registry.errors import BuildError, BundleFormatError, StorageError
 from sake_registry.files import remove_leftovers
 from sake_registry.models.embedder import Embedder
 from sake_registry.models.loading import LoadedModel, load, locate
 from sake_registry.models.reading import PROBE_TEXTS, prove, read_probe
 from sake_registry.models.site import Site
+from sake_registry.models.sources import cache_folder
 from sake_registry.routing.metric import Metric, MetricKind, learn
 from sake_registry.settings import METHOD_VERSION
 from sake_registry.store import Store
@@ -171,18 +172,25 @@ def probe_key(model: ModelIdentity) -> str:
 def metric_of(kind: MetricKind, embedder: str, embed: Embed, store: Store) -> Metric:
     """The metric of a kind for an embedder (its hash), from the store or learnt now.
 
+    It depends on no registry: the user's cache keeps it for the next one.
+
     Raises:
         StorageError: the store cannot be written.
     """
     key = metric_key(kind, embedder)
     stored = store.get("metric", key)
     if stored is None:
-        metric = learn(embed, kind)
-        tensors = {"projection": metric.projection, "background": metric.background}
-        if metric.labels is not None:
-            tensors["labels"] = metric.labels
-        store.put("metric", key, tensors, list(metric.topics))
-        return metric
+        shared = Store(cache_folder() / "metrics")
+        stored = shared.get("metric", key)
+        if stored is None:
+            metric = learn(embed, kind)
+            tensors = {"projection": metric.projection, "background": metric.background}
+            if metric.labels is not None:
+                tensors["labels"] = metric.labels
+            stored = tensors, list(metric.topics)
+            with suppress(StorageError):  # a cache that cannot be written costs five seconds
+                shared.put("metric", key, *stored)
+        store.put("metric", key, *stored)
     tensors, topics = stored
     return Metric(
         kind=kind,

@@ -104,8 +104,14 @@ def test_free_tables_take_any_name(toml: Path) -> None:
         ("[compile]\nreg = nan", "compile.reg: "),
         ('[compile]\nreg = "0%"', "compile.reg: a number above 0, a share like '10%', or 'auto'"),
         ('[compile]\nreg = "some"', "compile.reg: a number above 0, a share like '10%', or 'auto'"),
-        ("[compile]\ncomplement = 1.5", "compile.complement: 0, a number from 1e-6 to 1, or 'auto'"),
-        ('[compile]\ncomplement = "some"', "compile.complement: 0, a number from 1e-6 to 1, or 'auto'"),
+        (
+            "[compile]\ncomplement = 1.5",
+            "compile.complement: 0, a number from 1e-6 to 1, or 'auto'",
+        ),
+        (
+            '[compile]\ncomplement = "some"',
+            "compile.complement: 0, a number from 1e-6 to 1, or 'auto'",
+        ),
         ("[compile]\nmin_score = 2", "compile.min_score: "),
         ("[answer]\nguards = true", "answer.guards: unknown key; did you mean 'guard'?"),
         ('[router]\nmetric = "manhattan"', "router.metric: "),

@@ -215,7 +215,7 @@ def test_an_old_object_begins_with_tokens_that_tell_it() -> None:
 
 
 def test_words_of_the_new_object_and_of_the_subject_are_innocent() -> None:
-    """"Danielle English" says the new object, and "English Sydney" the subject."""
+    """ "Danielle English" says the new object, and "English Sydney" the subject."""
     tokenizer = tiny_models.tokenizer()
     assert beginnings(tokenizer, "English", ["Danielle English"]) == frozenset()
     assert beginnings(tokenizer, "Sydney", ["English Sydney"]) == frozenset()
