@@ -16,7 +16,7 @@ from sake_registry.commands.console import (
     phases,
     warn,
 )
-from sake_registry.commands.data import first, read_sound
+from sake_registry.commands.data import aliases_option, first, read_sound
 from sake_registry.errors import InputError
 
 if TYPE_CHECKING:
@@ -72,13 +72,7 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
     is_flag=True,
     help="Ask more: the fact as a question and in a chat; the subject's other relations.",
 )
-@click.option(
-    "--aliases",
-    type=click.Choice(["none", "half"]),
-    default="none",
-    show_default=True,
-    help="RippleEdits: which of the subjects' other names the edit files state.",
-)
+@aliases_option
 @click.option("--project", "project", multiple=True, metavar="ID",
               help="Draw this edit's activations.")  # fmt: skip
 @click.option("--skip-bad", is_flag=True, help="Leave malformed records out.")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import click
+
 from sake_registry.errors import InputError
 from sake_registry.wording import count
 
@@ -13,6 +15,13 @@ if TYPE_CHECKING:
 
     from sake_registry.authoring.records import DataSet
 
+aliases_option = click.option(
+    "--aliases",
+    type=click.Choice(["none", "half"]),
+    default="none",
+    show_default=True,
+    help="RippleEdits: which of the subject's other names in the record's tests the files state.",
+)
 _SHOWN = 10
 """Lines that are listed; more are counted."""
 

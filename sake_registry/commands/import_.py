@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sake_registry.commands.console import State, emit_json, json_option, warn
-from sake_registry.commands.data import first, read_sound
+from sake_registry.commands.data import aliases_option, first, read_sound
 from sake_registry.errors import InputError
 from sake_registry.wording import count
 
@@ -39,13 +39,7 @@ if TYPE_CHECKING:
 @click.option(
     "--seed", default=0, show_default=True, metavar="S", help="Which N: the draw is a benchmark's."
 )
-@click.option(
-    "--aliases",
-    type=click.Choice(["none", "half"]),
-    default="none",
-    show_default=True,
-    help="RippleEdits: which of the subject's other names in the record's tests the files state.",
-)
+@aliases_option
 @click.option("--skip-bad", is_flag=True, help="Leave malformed records out.")
 @click.option(
     "--resources",

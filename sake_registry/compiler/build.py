@@ -18,20 +18,21 @@ from sake_registry.distributions.extract import (
 from sake_registry.distributions.texts import Group, groups
 from sake_registry.errors import BuildError
 from sake_registry.routing.entries import anchored_texts, centre_texts, own_topics
+from sake_registry.routing.router import Route, RouterEntry
 from sake_registry.wording import shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from torch import Tensor
 
     from sake_registry.distributions.contexts import Contexts
     from sake_registry.edits.keys import EditKeys
     from sake_registry.edits.schema import Edit
-    from sake_registry.models.embedder import Embedder
+    from sake_registry.models.embedder import Embed, Embedder
     from sake_registry.models.loading import LoadedModel
     from sake_registry.models.site import Site
-    from sake_registry.routing.metric import Embed, Metric
+    from sake_registry.routing.metric import Metric
     from sake_registry.settings import Settings
     from sake_registry.store import Store
     from sake_registry.transport import TransportMap
@@ -226,23 +227,9 @@ def fit_groups(
 
 def _goes_on(activations: GroupActivations, site: Site) -> list[float]:
     """After how many prompts the unedited model says each later token of the object by itself."""
-    n = len(activations.plain)
-    device = next(site.model.parameters()).device
-    return [
-        float(
-            (
-                margins(
-                    site,
-                    activations.plain[:, position].to(device),
-                    torch.full((n,), activations.tokens[position], device=device),
-                )
-                > 0
-            )
-            .float()
-            .mean()
-        )
-        for position in range(1, len(activations.tokens))
-    ]
+    steps = range(1, len(activations.tokens))
+    found = [margins(site, activations.plain[:, i], activations.tokens[i]) > 0 for i in steps]
+    return [float(says.float().mean()) for says in found]
 
 
 def _fit_step(
@@ -294,6 +281,22 @@ def _fit_step(
         "scale_max": float(fitted.scale.max()) if fitted.rank else recipe.complement,
         "residual": fitted.residual,
     }
+
+
+def entry(edit: str, points: Tensor, note: Mapping[str, Any]) -> RouterEntry:
+    """The router entry that `route` describes; dates are the edit's, and not in it."""
+    return RouterEntry(
+        edit=edit,
+        kind=note["kind"],
+        threshold=note["threshold"],
+        implied=note["implied"],
+        topics=tuple(note["topics"]),
+        routes=tuple(
+            Route(r["group"], tuple(r["names"]), r["need"], r["rows"], tuple(r["ends"]))
+            for r in note["routes"]
+        ),
+        points=points,
+    )
 
 
 def route(

@@ -142,9 +142,7 @@ def choose(rows: Rows, token: int, among: Sequence[Recipe], site: Site) -> Choic
             if len(rows.forced):
                 own = rows.forced[held.repeat(len(rows.forced) // len(held))]
                 forced.append(transport.apply(fitted, own.double()).float())
-        mapped = torch.cat([*plain, *forced]).to(next(site.model.parameters()).device)
-        wanted = torch.full((len(mapped),), token, device=mapped.device)
-        found = margins(site, mapped, wanted).cpu()
+        found = margins(site, torch.cat([*plain, *forced]), token).cpu()
         reached = float(found.quantile(_LOW))
         if not math.isfinite(reached):  # a row that float16 cannot hold
             continue

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from sake_registry.bundle.format import Manifest
     from sake_registry.edits.registry import Registry
-    from sake_registry.routing.metric import Embed
+    from sake_registry.models.embedder import Embed
 
 log = logging.getLogger(__name__)
 

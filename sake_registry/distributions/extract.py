@@ -87,17 +87,21 @@ def object_token(tokenizer: Any, prompt: str, answer: str) -> int:
 
 
 @torch.no_grad()
-def margins(site: Site, hidden: Tensor, tokens: Tensor) -> Tensor:
+def margins(site: Site, hidden: Tensor, tokens: Tensor | int) -> Tensor:
     """How much more the model gives a token than any other, in logits; above 0 it says it.
 
     Args:
-        hidden: (rows, width) site activations, as the model has them or as a map left them.
-        tokens: (rows,) token ids.
+        hidden: (rows, width) site activations, as the model has them or as a map left them, on
+            any device.
+        tokens: (rows,) token ids, or one for all.
+
+    Returns:
+        (rows,) float32, on the output embedding's device.
     """
     weight = next(site.head.parameters())
     dtype = weight.dtype if weight.is_floating_point() else hidden.dtype
     logits = site.logits(hidden.to(weight.device, dtype)).float()
-    tokens = tokens.to(logits.device)
+    tokens = torch.as_tensor(tokens, device=logits.device).expand(len(logits))
     own = logits.gather(-1, tokens[:, None])
     return (own - logits.scatter(-1, tokens[:, None], float("-inf")).amax(-1, keepdim=True))[:, 0]
 
@@ -161,8 +165,7 @@ def collect(
                     places.append(place)
         found = read(members) if members else []
         for (g, _), place, rows in zip(members, places, found, strict=True):
-            wanted = torch.tensor(tokens[g], device=rows.device)
-            margin = margins(site, rows, wanted).cpu()
+            margin = margins(site, rows, torch.tensor(tokens[g])).cpu()
             fails = (margin <= 0).nonzero()
             rank = int(fails[0]) if len(fails) else len(margin), float(margin.min())
             if place not in best or rank > best[place][0]:

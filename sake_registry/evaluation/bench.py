@@ -19,8 +19,6 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from sake_registry import names
 from sake_registry.authoring.importing import import_into, sample, to_edit, without_conflicts
 from sake_registry.authoring.overlap import held_in, overlaps
@@ -49,7 +47,7 @@ from sake_registry.evaluation.scores import (
     scores,
 )
 from sake_registry.evaluation.scoring import SUCCESSES, Success, judge, met
-from sake_registry.models.embedder import Embedder
+from sake_registry.models.embedder import Embedder, remembering
 from sake_registry.models.loading import load, locate
 from sake_registry.store import Store
 from sake_registry.wording import count
@@ -57,11 +55,8 @@ from sake_registry.wording import count
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from torch import Tensor
-
     from sake_registry.authoring.records import Record
     from sake_registry.evaluation.methods import Heard, Scope
-    from sake_registry.routing.metric import Embed
     from sake_registry.settings import Settings
 
 __all__ = ["Progress", "Request", "run"]
@@ -180,7 +175,7 @@ class _Run:
             registry=self.registry,
             store=store,
             loaded=loaded,
-            embed=_remembering(Embedder(located.embedder_folder).embed),
+            embed=remembering(Embedder(located.embedder_folder).embed),
             speaker=Speaker(
                 loaded,
                 store,
@@ -453,16 +448,3 @@ def _refuse(request: Request) -> None:
             raise InputError(f"no method '{name}'", hint=f"there is {', '.join(DESCRIPTIONS)}")
     if request.threshold is not None and not 0 < request.threshold < float("inf"):
         raise InputError(f"--threshold {request.threshold:g} is no distance above 0")
-
-
-def _remembering(embed: Embed) -> Embed:
-    """An embedder that embeds a text once, however many routers ask."""
-    known: dict[str, Tensor] = {}
-
-    def remembered(texts: Sequence[str]) -> Tensor:
-        new = [text for text in dict.fromkeys(texts) if text not in known]
-        if new:
-            known.update(zip(new, embed(new), strict=True))
-        return torch.stack([known[text] for text in texts])
-
-    return remembered

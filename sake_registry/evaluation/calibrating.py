@@ -22,7 +22,7 @@ from sake_registry.edits.conflicts import alike
 from sake_registry.edits.keys import digest
 from sake_registry.edits.schema import Scope
 from sake_registry.errors import InputError
-from sake_registry.evaluation.scoping import scoping
+from sake_registry.evaluation.routers import routers_of
 from sake_registry.routing.calibration import Scores, share
 from sake_registry.routing.questions import TOPICS
 from sake_registry.routing.representation import MASK
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from sake_registry.edits.registry import Registry
     from sake_registry.edits.schema import Edit
-    from sake_registry.evaluation.scoping import Scoping
+    from sake_registry.evaluation.routers import Routers
     from sake_registry.routing.metric import Metric
     from sake_registry.routing.router import Decision, RouterEntry
 
@@ -196,7 +196,7 @@ def calibrate(
             hint="`sake new ID` writes an edit; a threshold under `scope` in its file is its own",
         )
     phase("embedding the edits' prompts and the common questions", 0)
-    shared = scoping(registry)
+    shared = routers_of(registry)
     prompts = _Prompts(usual, shared)
     outside = prompts.outside([*LEAD_INS, *ordinary], elsewhere)
     facts = _set(prompts.of_facts(outside), router.bound, rate, "threshold", phase, advance)
@@ -244,7 +244,7 @@ class _Asked(NamedTuple):
 class _Questions:
     """The entries of one bound, and the prompts that it is set on."""
 
-    shared: Scoping
+    shared: Routers
     entries: Sequence[RouterEntry]
     asked: Sequence[_Asked]
 
@@ -319,7 +319,7 @@ def _bound(
 class _Prompts:
     """Prompts whose scope is known, from what a registry states."""
 
-    def __init__(self, edits: Sequence[Edit], shared: Scoping) -> None:
+    def __init__(self, edits: Sequence[Edit], shared: Routers) -> None:
         self.edits, self.shared = edits, shared
         self.entries = {edit.id: shared.entry(edit)[0] for edit in edits}
         self._by_name: dict[str, list[Edit]] = defaultdict(list)
@@ -458,9 +458,7 @@ def _bounded(entry: RouterEntry, at: float) -> RouterEntry:
 
 def _need(decision: Decision, at: float) -> float:
     """The threshold at which a prompt that fired at `at` would just have fired."""
-    if decision.edit is None or decision.distance is None or decision.threshold is None:
-        return math.inf
-    return decision.distance - (decision.threshold - at)
+    return math.inf if decision.edit is None else decision.needs(at)
 
 
 def _half(metric: Metric) -> Metric | None:

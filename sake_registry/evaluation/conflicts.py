@@ -18,7 +18,7 @@ from sake_registry.edits.conflicts import (
     statements,
     valid_together,
 )
-from sake_registry.evaluation.scoping import current_bundle, scoping
+from sake_registry.evaluation.routers import current_bundle, routers_of
 from sake_registry.runtime.core import load_bundle
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def registry_router(registry: Registry) -> tuple[Router, Answers, Path | None]:
     Raises:
         ModelNotFoundError: the prompt embedder is not on this machine and cannot be fetched.
     """
-    shared = scoping(registry)
+    shared = routers_of(registry)
     path = current_bundle(registry, shared.embedder)
     if path is not None:
         with load_bundle(path) as bundle:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sake_registry import transport
-from sake_registry.compiler.build import route
+from sake_registry.compiler.build import entry, route
 from sake_registry.compiler.plan import keys_of
 from sake_registry.distributions.texts import groups
 from sake_registry.edits.keys import digest
@@ -17,7 +17,7 @@ from sake_registry.evaluation.intervals import estimate
 from sake_registry.evaluation.methods import OtherMaps, activations
 from sake_registry.evaluation.replies import Job, Reply
 from sake_registry.evaluation.scoring import judge
-from sake_registry.routing.router import Route, Router, RouterEntry
+from sake_registry.routing.router import Router, RouterEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from sake_registry.edits.schema import Edit
     from sake_registry.evaluation.methods import Question, Steering
     from sake_registry.evaluation.replies import Speaker
-    from sake_registry.routing.metric import Embed, Metric
+    from sake_registry.models.embedder import Embed
+    from sake_registry.routing.metric import Metric
     from sake_registry.routing.router import Decision
     from sake_registry.settings import Settings
     from sake_registry.store import Store
@@ -57,8 +58,8 @@ class Lab:
 
 def router_of(method: Steering, entries: Iterable[RouterEntry], embed: Embed) -> Router:
     """A router that decides as the method's own does, over other entries."""
-    last_names = method.settings["router"]["last_names"]
-    return Router(entries, embed, method.bundle.metric(), last_names=last_names)
+    bundle = method.bundle
+    return Router(entries, embed, bundle.metric(), last_names=bundle.last_names)
 
 
 def thresholds(lab: Lab, method: Steering, tests: Tests) -> dict[str, Any]:
@@ -86,7 +87,7 @@ def thresholds(lab: Lab, method: Steering, tests: Tests) -> dict[str, Any]:
         before = _right(lab, axis, record, question, unedited, unedited)
         after = _right(lab, axis, record, question, replies[job], unedited)
         if before is not None and after is not None:
-            rows[axis].append((_needed(decision, steps[-1]), before, after))
+            rows[axis].append((decision.needs(steps[-1]), before, after))
     points = []
     for step in steps:
         point: dict[str, Any] = {"threshold": step}
@@ -109,16 +110,6 @@ def _steps(method: Steering) -> tuple[float, ...]:
     if router["kind"] == "centre" or router["metric"] == "euclidean":
         return STEPS
     return tuple(round(0.05 * i * router["threshold"], 4) for i in range(2, 61))
-
-
-def _needed(decision: Decision, threshold: float) -> float:
-    """The least threshold at which an edit fires, of a decision under another one.
-
-    The bound that a decision names may be the threshold and something beside it.
-    """
-    if decision.distance is None or decision.threshold is None:
-        return float("inf")
-    return decision.distance - (decision.threshold - threshold)
 
 
 def prompts(lab: Lab, method: Steering, tests: Tests) -> dict[str, Any]:
@@ -176,18 +167,7 @@ def entry_of(
         store.put("routes", key, {"points": points}, note)
         stored = {"points": points}, note
     tensors, note = stored
-    return RouterEntry(
-        edit=edit.id,
-        kind=note["kind"],
-        threshold=note["threshold"],
-        implied=note["implied"],
-        topics=tuple(note["topics"]),
-        routes=tuple(
-            Route(r["group"], tuple(r["names"]), r["need"], r["rows"], tuple(r["ends"]))
-            for r in note["routes"]
-        ),
-        points=tensors["points"],
-    )
+    return entry(edit.id, tensors["points"], note)
 
 
 def loads(

@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from sake_registry.edits.schema import Edit
     from sake_registry.evaluation.methods import Method
     from sake_registry.evaluation.replies import Speaker
+    from sake_registry.models.embedder import Embed
     from sake_registry.models.loading import LoadedModel
-    from sake_registry.routing.metric import Embed
     from sake_registry.settings import Settings
     from sake_registry.store import Store
     from sake_registry.transport import TransportMap

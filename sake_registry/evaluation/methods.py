@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from sake_registry.edits.schema import Edit
     from sake_registry.evaluation.replies import Speaker
     from sake_registry.evaluation.weights import WeightEditor
-    from sake_registry.routing.metric import Embed, Metric
+    from sake_registry.models.embedder import Embed
+    from sake_registry.routing.metric import Metric
     from sake_registry.routing.router import Decision, RouterEntry
     from sake_registry.transport import Solver, TransportMap
 
@@ -186,7 +187,7 @@ class Steering:
             self.entries,
             embed,
             self.bundle.metric(),
-            last_names=self.bundle.manifest.settings["router"]["last_names"],
+            last_names=self.bundle.last_names,
         )
         self.settings: dict[str, Any] = {}
         self.failed: dict[str, str] = {}

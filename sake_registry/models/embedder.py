@@ -10,10 +10,12 @@ import torch
 from sake_registry.models.sources import EMBEDDED_EMBEDDERS, fetch, quiet_transformers, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from torch import Tensor
+
+    Embed = Callable[[Sequence[str]], Tensor]
 
 MAX_TOKENS = 256
 
@@ -63,3 +65,18 @@ class Embedder:
             mask = batch["attention_mask"].unsqueeze(-1).to(hidden.dtype)
             rows[chosen] = (hidden * mask).sum(1) / mask.sum(1)
         return rows
+
+
+def remembering(embed: Embed) -> Embed:
+    """An embedder that embeds each text once, however many routers ask."""
+    known: dict[str, Tensor] = {}
+
+    def remembered(texts: Sequence[str]) -> Tensor:
+        if not texts:
+            return embed(texts)
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        if new:
+            known.update(zip(new, embed(new), strict=True))
+        return torch.stack([known[text] for text in texts])
+
+    return remembered

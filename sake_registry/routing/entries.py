@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from sake_registry.routing.metric import Embed, Metric
+    from sake_registry.models.embedder import Embed
+    from sake_registry.routing.metric import Metric
 
 
 def anchored_texts(

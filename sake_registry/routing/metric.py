@@ -20,11 +20,11 @@ from torch.nn.functional import normalize
 from sake_registry.routing.questions import TOPICS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable
 
     from torch import Tensor
 
-    Embed = Callable[[Sequence[str]], Tensor]
+    from sake_registry.models.embedder import Embed
 
 MetricKind = Literal["contrast", "euclidean", "cosine", "mahalanobis"]
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from sake_registry.routing.metric import Embed
+    from sake_registry.models.embedder import Embed
 
 Kind = Literal["anchored", "centre"]
 Need = Literal["any", "all"]
@@ -105,6 +105,13 @@ class Decision:
     distance: float | None
     threshold: float | None
     reason: str
+
+    def needs(self, at: float) -> float:
+        """The least threshold at which the edit that came nearest fires, where this was decided
+        with the threshold `at`: the bound may be that and something beside it."""
+        if self.distance is None or self.threshold is None:
+            return float("inf")
+        return self.distance - (self.threshold - at)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

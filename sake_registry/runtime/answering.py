@@ -13,7 +13,6 @@ Knows nothing of an engine: an engine hands in each pass's rows, and what was em
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -153,12 +152,3 @@ def beginnings(tokenizer: Any, old: str | None, innocent: Iterable[str] = ()) ->
         if (len(ids) == 1 or whole) and len(word) >= _SHORT:
             found.add(int(ids[0]))
     return frozenset(found).difference(*(beginnings(tokenizer, word) for word in others))
-
-
-def groups_of(decisions: Sequence[Decision]) -> dict[tuple[str, int], list[int]]:
-    """The rows of each (edit, group) that fires."""
-    found: dict[tuple[str, int], list[int]] = defaultdict(list)
-    for i, decision in enumerate(decisions):
-        if decision.edit is not None and decision.group is not None:
-            found[decision.edit, decision.group].append(i)
-    return found

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sake_registry import transport
 from sake_registry.bundle.reader import BundleFile
 from sake_registry.errors import ModelMismatchError
 from sake_registry.routing.metric import Metric
 from sake_registry.routing.router import Route, Router, RouterEntry
-from sake_registry.runtime.answering import ObjectMaps, groups_of
+from sake_registry.runtime.answering import ObjectMaps
 from sake_registry.transport import TransportMap
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sake_registry.bundle.format import Manifest
-    from sake_registry.routing.metric import Embed
+    from sake_registry.models.embedder import Embed
     from sake_registry.routing.router import Decision
     from sake_registry.runtime.huggingface import Edited
 
@@ -88,10 +87,8 @@ class Bundle:
         """The router over this bundle's edits, with its embedder proved; made once."""
         with self._lock:
             if self._router is None:
-                router = self.manifest.settings.get("router")
-                names_ = router.get("last_names", True) if isinstance(router, dict) else True
                 self._router = Router(
-                    self.entries(), self._embedder(), self.metric(), last_names=bool(names_)
+                    self.entries(), self._embedder(), self.metric(), last_names=self.last_names
                 )
             return self._router
 
@@ -164,8 +161,17 @@ class Bundle:
     @property
     def guards(self) -> bool:
         """Whether it was compiled with the guard against the old object (`answer.guard`)."""
-        answer = self.manifest.settings.get("answer", {})
-        return bool(answer.get("guard", False)) if isinstance(answer, dict) else False
+        return self._setting("answer", "guard", default=False)
+
+    @property
+    def last_names(self) -> bool:
+        """Whether its router knows subjects by other forms of their names (`router.last_names`)."""
+        return self._setting("router", "last_names", default=True)
+
+    def _setting(self, section: str, name: str, *, default: bool) -> bool:
+        """A switch of the settings it was compiled with: what is there is untrusted."""
+        table = self.manifest.settings.get(section)
+        return bool(table.get(name, default)) if isinstance(table, dict) else default
 
     def known(self, ids: Iterable[str]) -> set[str]:
         """These ids, if all are in the bundle.
@@ -177,15 +183,6 @@ class Bundle:
         for id_ in sorted(found):
             self.file.info(id_)  # raises for one that is not
         return found
-
-    def steer(self, rows: Tensor, decisions: Sequence[Decision]) -> Tensor:
-        """Rows (n, width) before an answer's first token, mapped by their decisions' edits; a row
-        without one is left alone."""
-        result = rows.clone()
-        for (edit, group), chosen in groups_of(decisions).items():
-            transport_map = self.maps(edit, rows.device)[group].maps[0]
-            result[chosen] = transport.apply(transport_map, rows[chosen])
-        return result
 
     def attach(self, model: Any, tokenizer: Any, **options: Any) -> Edited:
         """Put the bundle on a live Hugging Face model; see `runtime.huggingface.Edited`.

@@ -268,13 +268,16 @@ class Edited:
         decisions = self.decide(self._texts(input_ids, self._real(input_ids, mask)))
         extra = {} if attention_mask is None else {"attention_mask": attention_mask}
 
+        answering = self._answering(decisions)
+
         def action(hidden: Tensor) -> Tensor | None:
-            if all(decision.edit is None for decision in decisions):
-                return None
-            result = hidden.clone()
             rows = torch.arange(len(hidden), device=hidden.device)
             last = last_positions(mask).to(hidden.device)
-            result[rows, last] = self.bundle.steer(hidden[rows, last], decisions)
+            steered = answering.steer(hidden[rows, last], [()] * len(hidden))
+            if steered is None:
+                return None
+            result = hidden.clone()
+            result[rows, last] = steered
             return result
 
         with site.acting(action) as call:

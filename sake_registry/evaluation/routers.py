@@ -5,37 +5,34 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-import torch
-
 from sake_registry.bundle.format import SUFFIX
 from sake_registry.bundle.reader import read_manifest
-from sake_registry.compiler.build import route
+from sake_registry.compiler.build import entry, route
 from sake_registry.compiler.plan import stale
 from sake_registry.compiler.run import metric_key, metric_of
 from sake_registry.distributions.texts import groups
 from sake_registry.errors import BundleError, LockedError, StorageError
-from sake_registry.models.embedder import Embedder, locate_embedder
+from sake_registry.models.embedder import Embedder, locate_embedder, remembering
 from sake_registry.models.fingerprint import embedder_hash
 from sake_registry.routing.metric import learn
-from sake_registry.routing.router import Route, Router, RouterEntry
+from sake_registry.routing.router import Router, RouterEntry
 from sake_registry.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable
     from pathlib import Path
-
-    from torch import Tensor
 
     from sake_registry.edits.registry import Registry
     from sake_registry.edits.schema import Edit
-    from sake_registry.routing.metric import Embed, Metric, MetricKind
+    from sake_registry.models.embedder import Embed
+    from sake_registry.routing.metric import Metric, MetricKind
     from sake_registry.settings import Settings
 
 GroupKind = Literal["fact", "implication"]
 
 
 @dataclass(frozen=True)
-class Scoping:
+class Routers:
     """What makes routers over edits, as a registry's settings say."""
 
     settings: Settings
@@ -45,7 +42,7 @@ class Scoping:
     metric: Metric
     store: Store
 
-    def measuring(self, kind: MetricKind) -> Scoping:
+    def measuring(self, kind: MetricKind) -> Routers:
         """The same with a metric of another kind."""
         if kind == self.metric.kind:
             return self
@@ -61,15 +58,7 @@ class Scoping:
         parts = groups(edit, self.settings.compile.prompts)
         kept = [number for number, group in enumerate(parts) if group.kind in kinds]
         points, note = route(edit, parts, kept, self.settings, self.embed, self.metric)
-        routes = tuple(
-            Route(r["group"], tuple(r["names"]), r["need"], r["rows"], tuple(r["ends"]))
-            for r in note["routes"]
-        )
-        entry = RouterEntry(
-            edit.id, note["kind"], note["threshold"], routes, points,
-            topics=tuple(note["topics"]), implied=note["implied"],
-        )  # fmt: skip
-        return entry, tuple(parts[number].new for number in kept)
+        return entry(edit.id, points, note), tuple(parts[number].new for number in kept)
 
     def router(self, entries: Iterable[RouterEntry], metric: Metric | None = None) -> Router:
         """A router over entries; `metric` in place of the settings' one."""
@@ -77,7 +66,7 @@ class Scoping:
         return Router(entries, self.embed, metric or self.metric, last_names=last_names)
 
 
-def scoping(registry: Registry) -> Scoping:
+def routers_of(registry: Registry) -> Routers:
     """What makes routers as a registry's settings say.
 
     Raises:
@@ -85,10 +74,10 @@ def scoping(registry: Registry) -> Scoping:
     """
     settings = registry.settings
     folder = locate_embedder(settings.router.embedder)
-    embedder, embed = embedder_hash(folder), _Remembering(folder).embed
+    embedder, embed = embedder_hash(folder), remembering(Embedder(folder).embed)
     store = Store(registry.store)
     metric = _metric(settings.router.metric, embedder, embed, store)
-    return Scoping(settings, embed, embedder, metric, store)
+    return Routers(settings, embed, embedder, metric, store)
 
 
 def _metric(kind: MetricKind, embedder: str, embed: Embed, store: Store) -> Metric:
@@ -99,21 +88,6 @@ def _metric(kind: MetricKind, embedder: str, embed: Embed, store: Store) -> Metr
             return metric_of(kind, embedder, embed, store)
     except (StorageError, LockedError):  # not to keep it costs only time
         return learn(embed, kind)
-
-
-class _Remembering(Embedder):
-    """An embedder that embeds each text once: most texts of a registry are asked many times."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self._known: dict[str, Tensor] = {}
-
-    def embed(self, texts: Sequence[str], batch_size: int = 32) -> Tensor:
-        new = [text for text in dict.fromkeys(texts) if text not in self._known]
-        self._known.update(zip(new, super().embed(new, batch_size), strict=True))
-        if not texts:
-            return torch.empty(0, self.width)
-        return torch.stack([self._known[text] for text in texts])
 
 
 def current_bundle(registry: Registry, embedder: str) -> Path | None:
