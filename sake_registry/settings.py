@@ -34,7 +34,7 @@ FILE_NAME = "sake.toml"
 PREFIX = "SAKE_"
 log = logging.getLogger(__name__)
 
-METHOD_VERSION = 2
+METHOD_VERSION = 3
 """Not to be set: raised whenever the same input gives other activations, maps, or decisions."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -139,7 +139,8 @@ class CompileSettings(_Section):
     complement: Annotated[float | str, BeforeValidator(_complement)] = "auto"
     """How much of what no pair has shown a map keeps (paper: 1)."""
     whole: bool = True
-    """Steer every token of an object after which the model does not go on by itself."""
+    """Steer every token of an object after which the model does not go on by itself, and the
+    object's end where the model would run on."""
     min_score: Share = 0.8
     """An edit whose held-out score is lower is built with a warning."""
     solver: Literal["lowrank", "pot", "uniform"] = "lowrank"

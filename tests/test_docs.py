@@ -330,7 +330,8 @@ class Stranger:
         activations: dict[str, Any] = {}
         for k, (g, group) in enumerate(zip(self.groups(i), edit["groups"], strict=True)):
             maps[f"{k}/objects"] = self.compact([group["old"], group["new"]])
-            maps[f"{k}/tokens"] = np.array(group["tokens"], "<i8")
+            closing = -1 if group["closing"] is None else group["closing"]
+            maps[f"{k}/tokens"] = np.array([*group["tokens"], closing], "<i8")
             for s, (m, step) in enumerate(zip(self.steps(g), group["steps"], strict=True)):
                 maps |= {f"{k}/{s}/{name}": array for name, array in self.map(m).items()}
                 maps[f"{k}/{s}/step"] = np.array([step["position"], step["complement"]], "<f8")
@@ -410,7 +411,8 @@ def write_synthetic(path: Path, activations: bool = True) -> list[Any]:
         new: str, pairs: int, *complements: float, kind: Any = "implication",
         solver: Any = "lowrank", forced: int = 0,
     ) -> tuple[GroupInfo, GroupPayload, list[Any]]:  # fmt: skip
-        """A group whose object has a token, and a map, for each complement, and one token more."""
+        """A group whose object has a token, and a map, for each complement, and one token more,
+        which closes it if there are forced rows."""
         tokens = len(complements) + 1
         plain, target = normal(pairs, tokens, WIDTH), normal(pairs, tokens, WIDTH)
         # The token after the first goes on by itself; the maps behind it stand one further.
@@ -419,9 +421,11 @@ def write_synthetic(path: Path, activations: bool = True) -> list[Any]:
             step(p, plain[:, p], target[:, p], solver, complement)
             for p, complement in zip(positions, complements, strict=True)
         ]
+        own = tokens - bool(forced)
         info = GroupInfo(
-            kind=kind, old=None, new=new, tokens=tuple(range(40, 40 + tokens)), written=pairs,
-            added=0, worked=pairs, contexts=(pairs,), goes_on=(1.0, *[0.25] * (tokens - 2)),
+            kind=kind, old=None, new=new, tokens=tuple(range(40, 40 + own)),
+            closing=40 + own if forced else None, written=pairs,
+            added=0, worked=pairs, contexts=(pairs,), goes_on=(1.0, *[0.25] * tokens)[: own - 1],
             steps=tuple(info for _, info in steps),
         )  # fmt: skip
         names = ("source_mean", "target_mean", "basis", "scale")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
 
 FORMAT: Literal["sake-bundle"] = "sake-bundle"
-VERSION = 2
+VERSION = 3
 SUFFIX = ".h5"
 
 MAX_EDITS = 1_000_000
@@ -141,7 +141,8 @@ class RouteInfo(_Part):
 
 
 class StepInfo(_Part):
-    """One map: the place of its token in the object, how its pairs came out, what was fitted."""
+    """One map: the place of its token in the object, or right behind it; how its pairs came out,
+    what was fitted."""
 
     position: Count
     worked: Count
@@ -160,12 +161,14 @@ class StepInfo(_Part):
 
 
 class GroupInfo(_Part):
-    """The maps to one object: its tokens, its pairs, and how often the model goes on by itself."""
+    """The maps to one object: its tokens, what ends it where the model would run on, its pairs, and
+    how often the model goes on by itself."""
 
     kind: Literal["fact", "implication"]
     old: Text | None
     new: Text
     tokens: Annotated[tuple[Count, ...], Field(min_length=1)]
+    closing: Count | None
     written: Count
     added: Count
     worked: Count
@@ -178,14 +181,21 @@ class GroupInfo(_Part):
         positions = [step.position for step in self.steps]
         if positions[0] != 0 or positions != sorted(set(positions)):
             raise ValueError("its maps are not in the order of its tokens")
-        if positions[-1] >= len(self.tokens) or len(self.goes_on) != len(self.tokens) - 1:
+        if positions[-1] >= self.states or len(self.goes_on) != len(self.tokens) - 1:
             raise ValueError("its maps are not those of its tokens")
         return self
 
     @property
+    def states(self) -> int:
+        """How many states each pair was read in: before each token, and behind the object where
+        there is a closing one."""
+        return len(self.tokens) + (self.closing is not None)
+
+    @property
     def score(self) -> float | None:
-        """The share of held-out prompts that every map leads on; the lowest of its maps'."""
-        return min((s.score for s in self.steps if s.score is not None), default=None)
+        """The share of held-out prompts that every map leads on; the lowest of its tokens' maps."""
+        of_object = [step.score for step in self.steps if step.position < len(self.tokens)]
+        return min((score for score in of_object if score is not None), default=None)
 
 
 class EditInfo(_Part):
@@ -210,7 +220,7 @@ class Manifest(_Part):
     """The `meta` dataset: everything about a bundle but its numbers."""
 
     format: Literal["sake-bundle"]
-    version: Literal[2]
+    version: Literal[3]
     method: Annotated[int, Field(ge=1)]
     key: Hash
     content_hash: Hash
@@ -273,14 +283,16 @@ def map_arrays(
 ) -> dict[str, Array]:
     """What the maps digest of an edit is taken over.
 
-    Of each group its objects, old and new, as JSON, and the new one's tokens; of each of its maps
-    the factors, where it stands, and what it keeps of the complement.
+    Of each group its objects, old and new, as JSON, and the new one's tokens with the closing one,
+    or -1, behind them; of each of its maps the factors, where it stands, and what it keeps of the
+    complement.
     """
     found: dict[str, Array] = {}
     for g, (info, steps) in enumerate(zip(infos, maps, strict=True)):
         objects = json.dumps([info.old, info.new], ensure_ascii=False, separators=(",", ":"))
         found[f"{g}/objects"] = np.frombuffer(objects.encode(), "|u1")
-        found[f"{g}/tokens"] = np.array(info.tokens, "<i8")
+        closing = -1 if info.closing is None else info.closing
+        found[f"{g}/tokens"] = np.array([*info.tokens, closing], "<i8")
         for s, (step, factors) in enumerate(zip(info.steps, steps, strict=True)):
             found |= {f"{g}/{s}/{name}": array for name, array in factors.items()}
             found[f"{g}/{s}/step"] = np.array([step.position, step.complement], "<f8")

@@ -61,6 +61,10 @@ def command(
             _show(opened, verify)
 
 
+def _place(position: int, tokens: int) -> str:
+    return "end" if position == tokens else f"{position + 1} of {tokens}"
+
+
 def _show(opened: BundleFile, verified: bool) -> None:
     manifest = opened.manifest
     model, versions = manifest.model, manifest.versions
@@ -87,7 +91,7 @@ def _show(opened: BundleFile, verified: bool) -> None:
                         edit.id if new and first else "",
                         f"{group.old or '(nothing)'} → {group.new}" if new else "",
                         f"{group.written}+{group.added}" if new else "",
-                        f"{step.position + 1} of {len(group.tokens)}",
+                        _place(step.position, len(group.tokens)),
                         f"{step.worked}/{group.written + group.added}",
                         "+".join(map(str, group.contexts)) if new else "",
                         step.sources,
@@ -109,7 +113,8 @@ def _show(opened: BundleFile, verified: bool) -> None:
         click.echo(
             "worked: pairs whose target context made the model say the token; kept: of what no "
             "pair has shown; held out: prompts left out of the fit after which the map leads to "
-            "the token; a token that is not listed follows by itself"
+            "the token; a token that is not listed follows by itself; end: what ends the object "
+            'where the model would run on ("sitcom", "s")'
         )
     click.echo("every digest verified" if verified else "index verified; --verify reads everything")
     for edit in manifest.edits:

@@ -13,10 +13,10 @@ from sake_registry.distributions.extract import (
     GroupActivations,
     collect,
     margins,
-    object_tokens,
 )
 from sake_registry.distributions.texts import Group, groups
 from sake_registry.errors import BuildError
+from sake_registry.models.tokens import object_tokens
 from sake_registry.routing.entries import anchored_texts, centre_texts, own_topics
 from sake_registry.routing.router import Route, RouterEntry
 from sake_registry.wording import shorten
@@ -95,9 +95,12 @@ def _activations(parts: tuple[Group, ...], key: str, shop: Workshop) -> _Found:
             parts, loaded, site, shop.contexts, compile_.batch_size,
             whole=compile_.whole, progress=shop.ran,
         )  # fmt: skip
-        tensors = {
-            f"{g}.{name}": getattr(group, name) for g, group in enumerate(rows) for name in _TENSORS
-        } | {f"{g}.tokens": torch.tensor(group.tokens) for g, group in enumerate(rows)}
+        tensors: dict[str, Tensor] = {}
+        for g, group in enumerate(rows):
+            closing = _NONE if group.closing is None else group.closing
+            tensors |= {f"{g}.{name}": getattr(group, name) for name in _TENSORS}
+            tensors[f"{g}.tokens"] = torch.tensor(group.tokens)
+            tensors[f"{g}.closing"] = torch.tensor(closing)
         note = {"warnings": _token_warnings(parts, loaded.tokenizer, whole=compile_.whole)}
         shop.store.put("activations", key, tensors, note)
         stored = tensors, note
@@ -106,6 +109,8 @@ def _activations(parts: tuple[Group, ...], key: str, shop: Workshop) -> _Found:
 
 
 _TENSORS = ("plain", "forced", "target", "margin", "context")
+_NONE = -1
+"""Stands for a closing token that there is not."""
 
 
 def unpack(tensors: dict[str, Tensor]) -> list[GroupActivations]:
@@ -114,6 +119,7 @@ def unpack(tensors: dict[str, Tensor]) -> list[GroupActivations]:
     return [
         GroupActivations(
             tokens=tuple(tensors[f"{g}.tokens"].tolist()),
+            closing=None if (end := int(tensors[f"{g}.closing"])) == _NONE else end,
             **{name: tensors[f"{g}.{name}"] for name in _TENSORS},
         )
         for g in range(number)
@@ -150,8 +156,9 @@ def fit_groups(
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Fit the maps of each group: the factors (float32), and a note on what was fitted.
 
-    A group has a map for its object's first token, and one for each later token after which the
-    unedited model does not go on by itself. The fact's group must have enough pairs that worked;
+    A group has a map for its object's first token, one for each later token after which the
+    unedited model does not go on by itself, and one for the end of its object where the model runs
+    on. The fact's group must have enough pairs that worked;
     an implication that has not is left as it is, with a warning.
 
     Raises:
@@ -185,14 +192,15 @@ def fit_groups(
             )
         steps: list[dict[str, Any]] = []
         goes_on = _goes_on(activations, site)
-        for position in range(len(activations.tokens)):
-            if position and goes_on[position - 1] == 1:
+        length = len(activations.tokens)
+        for position in range(len(activations.said)):
+            if 0 < position < length and goes_on[position - 1] == 1:
                 continue
             step = _fit_step(edit, group, activations, position, settings, site)
             if step is None:
                 warnings.append(
                     f"'{group.new}': no context makes the model say its token "
-                    f"{position + 1} of {len(activations.tokens)}: the answer may break off there"
+                    f"{position + 1} of {length}: the answer may break off there"
                 )
                 break
             fitted, info = step
@@ -200,7 +208,8 @@ def fit_groups(
             for factor in ("source_mean", "target_mean", "basis", "scale"):
                 tensors[f"{name}.{factor}"] = getattr(fitted, factor).contiguous()
             steps.append(info)
-        score = min((s["score"] for s in steps if s["score"] is not None), default=None)
+        scores = [s["score"] for s in steps if s["position"] < length]
+        score = min((found for found in scores if found is not None), default=None)
         if score is not None and score < chosen.min_score:
             warnings.append(
                 f"'{group.new}' follows only {score:.0%} of the prompts held out of the fit "
@@ -214,6 +223,7 @@ def fit_groups(
                 "old": group.old,
                 "new": group.new,
                 "tokens": list(activations.tokens),
+                "closing": activations.closing,
                 "written": group.written,
                 "added": group.added,
                 "worked": hits,
@@ -240,7 +250,8 @@ def _fit_step(
     settings: Settings,
     site: Site,
 ) -> tuple[TransportMap, dict[str, Any]] | None:
-    """The map before one token of the object, and what is noted of it; None if no pair works."""
+    """The map before one token of the object, or behind its last; and what is noted of it. None if
+    no pair works."""
     chosen = settings.compile
     worked = activations.worked[:, position]
     use = torch.ones_like(worked) if chosen.keep_failed else worked
@@ -256,7 +267,7 @@ def _fit_step(
     )
     try:
         among = recipes(chosen, forced=len(rows.forced) > 0)
-        choice: Choice = choose(rows, activations.tokens[position], among, site)
+        choice: Choice = choose(rows, activations.said[position], among, site)
         fitted, reg = rows.fit(choice.recipe, use)
         single = fitted.to(torch.float32)
     except (ValueError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]

@@ -5,11 +5,13 @@ in a fixed order, padded on the right; the same edit gives the same batches, wha
 compiled. The last position is taken from the attention mask, not from the padding side.
 
 A text is read together with the object that should follow: a causal model's state before the
-object does not see it, and one pass gives the states before each of the object's tokens.
+object does not see it, and one pass gives the states before each of the object's tokens, and the
+one behind it.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,7 @@ import torch
 
 from sake_registry.distributions.contexts import Contexts, fill
 from sake_registry.models.reading import read_tails
+from sake_registry.models.tokens import object_tokens, runs_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
     from sake_registry.models.loading import LoadedModel
     from sake_registry.models.site import Site
 
-MOST_STEPS = 12
+MOST_STEPS = 24
 """Tokens of an object that are looked at: after so many, a model goes on or has lost the way."""
 
 
@@ -35,11 +38,15 @@ MOST_STEPS = 12
 class GroupActivations:
     """Site activations of one group of n prompts, float32 on the CPU.
 
-    `plain` and `target` have shape (n, steps, width): the state before each of the object's
-    `tokens`, the ones before it given. `forced` is (k·n, width), with the prompts in each of k
-    forced contexts one after the other, before the first token only. `margin` (n, steps) is how
-    much more the unedited model gives the token than any other in the pair's target context, in
-    its logits; `context` (n,) which context that was, -1 where none could be filled.
+    `plain` and `target` have shape (n, steps, width): the state before each of `said`, the ones
+    before it given. `forced` is (k·n, width), with the prompts in each of k forced contexts one
+    after the other, before the first token only. `margin` (n, steps) is how much more the unedited
+    model gives the token than any other in the pair's target context, in its logits; `context`
+    (n,) which context that was, -1 where none could be filled.
+
+    `tokens` are the object's. Where the unedited model would run on after one of the prompts
+    ("sitcom", "s"), `closing` is the token with which it most often ends the object in its target
+    contexts; else None.
     """
 
     tokens: tuple[int, ...]
@@ -48,13 +55,14 @@ class GroupActivations:
     target: Tensor
     margin: Tensor
     context: Tensor
+    closing: int | None = None
 
     def __post_init__(self) -> None:
         n, steps, width = self.plain.shape
-        if steps != len(self.tokens) or self.target.shape != self.plain.shape:
+        if steps != len(self.said) or self.target.shape != self.plain.shape:
             raise ValueError(
                 f"target has shape {tuple(self.target.shape)}, plain {tuple(self.plain.shape)}, "
-                f"for {len(self.tokens)} tokens"
+                f"for {len(self.said)} tokens"
             )
         if self.forced.dim() != 2 or self.forced.shape[1] != width or len(self.forced) % n:
             raise ValueError(f"forced has shape {tuple(self.forced.shape)}, not (k·{n}, {width})")
@@ -62,28 +70,14 @@ class GroupActivations:
             raise ValueError("one margin per pair and step, and one context per pair, are needed")
 
     @property
+    def said(self) -> tuple[int, ...]:
+        """The tokens that are led to: the object's, and the closing one."""
+        return self.tokens if self.closing is None else (*self.tokens, self.closing)
+
+    @property
     def worked(self) -> Tensor:
         """(n, steps): whether the unedited model says the token next in the target context."""
         return self.margin > 0
-
-
-def object_tokens(tokenizer: Any, prompt: str, answer: str) -> tuple[list[int], list[int]]:
-    """Token ids of a prompt, and of `answer` after it, in their joint text (invariant 11)."""
-    alone = list(tokenizer(prompt, add_special_tokens=True).input_ids)
-    joint = list(tokenizer(f"{prompt} {answer}", add_special_tokens=True).input_ids)
-    shared = 0
-    while shared < min(len(alone), len(joint)) and alone[shared] == joint[shared]:
-        shared += 1
-    # Tokenizers that close a text with a special token do so behind the object as well.
-    closing = alone[shared:]
-    ends = len(joint) - len(closing) if closing and joint[-len(closing) :] == closing else None
-    tokens = joint[shared:ends]
-    return joint[:shared], tokens or joint[-1:]
-
-
-def object_token(tokenizer: Any, prompt: str, answer: str) -> int:
-    """The first token of `answer` after `prompt`, in their joint text (invariant 11)."""
-    return object_tokens(tokenizer, prompt, answer)[1][0]
 
 
 @torch.no_grad()
@@ -98,12 +92,17 @@ def margins(site: Site, hidden: Tensor, tokens: Tensor | int) -> Tensor:
     Returns:
         (rows,) float32, on the output embedding's device.
     """
-    weight = next(site.head.parameters())
-    dtype = weight.dtype if weight.is_floating_point() else hidden.dtype
-    logits = site.logits(hidden.to(weight.device, dtype)).float()
+    logits = _logits(site, hidden)
     tokens = torch.as_tensor(tokens, device=logits.device).expand(len(logits))
     own = logits.gather(-1, tokens[:, None])
     return (own - logits.scatter(-1, tokens[:, None], float("-inf")).amax(-1, keepdim=True))[:, 0]
+
+
+def _logits(site: Site, hidden: Tensor) -> Tensor:
+    """(rows, vocabulary) float32, on the output embedding's device."""
+    weight = next(site.head.parameters())
+    dtype = weight.dtype if weight.is_floating_point() else hidden.dtype
+    return site.logits(hidden.to(weight.device, dtype)).float()
 
 
 @torch.inference_mode()
@@ -124,21 +123,25 @@ def collect(
     those the one in which its smallest margin is largest.
 
     Args:
-        whole: look at every token of an object, and not only at the first.
+        whole: look at every token of an object and at its end, and not only at the first token.
     """
     tokenizer = loaded.tokenizer
-    steps = MOST_STEPS if whole else 1
-    tokens = [
-        tuple(object_tokens(tokenizer, group.prompts[0], group.new)[1][:steps]) for group in groups
+    objects = [object_tokens(tokenizer, group.prompts[0], group.new)[1] for group in groups]
+    tokens = [tuple(ids[: MOST_STEPS if whole else 1]) for ids in objects]
+    # Of an object that is cut short, nobody looks at the end.
+    given = [
+        own if whole and len(own) == len(ids) else own[:-1]
+        for own, ids in zip(tokens, objects, strict=True)
     ]
 
     def read(members: Sequence[tuple[int, str]], *, first: bool = False) -> list[Tensor]:
-        """States before the object's tokens (the first one's alone if `first`), by text."""
+        """States before the object's tokens, and behind it where its end is looked at, by text;
+        the one before its first token alone if `first`."""
         rows, tails = [], []
         for g, text in members:
             before, _ = object_tokens(tokenizer, text, groups[g].new)
-            rows.append(before + list(tokens[g][: 0 if first else -1]))
-            tails.append(1 if first else len(tokens[g]))
+            rows.append(before if first else before + list(given[g]))
+            tails.append(1 if first else len(given[g]) + 1)
         return read_tails(site, tokenizer, rows, tails, batch_size, progress)
 
     forced = [
@@ -165,32 +168,63 @@ def collect(
                     places.append(place)
         found = read(members) if members else []
         for (g, _), place, rows in zip(members, places, found, strict=True):
-            margin = margins(site, rows, torch.tensor(tokens[g])).cpu()
+            margin = margins(site, rows[: len(tokens[g])], torch.tensor(tokens[g])).cpu()
             fails = (margin <= 0).nonzero()
             rank = int(fails[0]) if len(fails) else len(margin), float(margin.min())
             if place not in best or rank > best[place][0]:
                 best[place] = rank, _float(rows), margin, number
 
-    for place, rows in enumerate(plain):
+    for place, (g, _) in enumerate(pairs):
         # Without an old object, no context that names it can be filled: the pair did not work.
-        failed = torch.full((len(rows),), float("-inf"))
-        best.setdefault(place, ((0, float("-inf")), _float(rows), failed, -1))
+        failed = torch.full((len(tokens[g]),), float("-inf"))
+        best.setdefault(place, ((0, float("-inf")), _float(plain[place]), failed, -1))
     result = []
     for g in range(len(groups)):
         mine = [place for place, (other, _) in enumerate(pairs) if other == g]
-        width = plain[mine[0]].shape[1]
+        before = _float(torch.stack([plain[place] for place in mine]))
+        target = torch.stack([best[place][1] for place in mine])
+        margin = torch.stack([best[place][2] for place in mine])
+        context = torch.tensor([best[place][3] for place in mine])
         own = [row for (other, _), row in zip(forced, of_forced, strict=True) if other == g]
+        closing = None
+        if len(given[g]) == len(tokens[g]):
+            closing = _closing(site, tokenizer, tokens[g], before[:, -1], target[context >= 0, -1])
+            if closing is None:
+                before, target = before[:, :-1].contiguous(), target[:, :-1].contiguous()
+            else:
+                ends = margins(site, target[:, -1], closing).cpu()
+                ends[context < 0] = float("-inf")
+                margin = torch.cat((margin, ends[:, None]), dim=1)
         result.append(
             GroupActivations(
                 tokens=tokens[g],
-                plain=_float(torch.stack([plain[place] for place in mine])),
-                forced=_float(torch.cat(own)) if own else torch.empty(0, width),
-                target=torch.stack([best[place][1] for place in mine]),
-                margin=torch.stack([best[place][2] for place in mine]),
-                context=torch.tensor([best[place][3] for place in mine]),
+                plain=before,
+                forced=_float(torch.cat(own)) if own else torch.empty(0, before.shape[-1]),
+                target=target,
+                margin=margin,
+                context=context,
+                closing=closing,
             )
         )
     return result
+
+
+def _closing(
+    site: Site, tokenizer: Any, tokens: Sequence[int], plain: Tensor, target: Tensor
+) -> int | None:
+    """The token that ends an object most often in its target contexts, given the states (n, width)
+    behind it; None if it need not be led to, after plain prompts, or cannot be."""
+
+    def ends(hidden: Tensor) -> list[int]:
+        """What the model says next, where it does not run on."""
+        said = _logits(site, hidden).argmax(-1).tolist()
+        return [token for token in said if not runs_on(tokenizer, tokens, token)]
+
+    if len(ends(plain)) == len(plain):
+        return None
+    special = set(tokenizer.all_special_ids)  # those end the answer, and not only the object
+    found = Counter(token for token in ends(target) if token not in special)
+    return found.most_common(1)[0][0] if found else None
 
 
 def _fill(template: str, group: Group, prompt: str, fact: str) -> str | None:

@@ -25,7 +25,6 @@ from sake_registry.authoring.overlap import held_in, overlaps
 from sake_registry.authoring.records import Query, Test
 from sake_registry.compiler.assemble import versions
 from sake_registry.compiler.run import metric_of
-from sake_registry.distributions.extract import object_tokens
 from sake_registry.edits.checks import plainly
 from sake_registry.edits.keys import digest
 from sake_registry.edits.registry import Registry, open_registry
@@ -49,6 +48,7 @@ from sake_registry.evaluation.scores import (
 from sake_registry.evaluation.scoring import SUCCESSES, Success, judge, met
 from sake_registry.models.embedder import Embedder, remembering
 from sake_registry.models.loading import load, locate
+from sake_registry.models.tokens import object_tokens
 from sake_registry.store import Store
 from sake_registry.wording import count
 

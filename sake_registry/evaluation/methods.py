@@ -243,7 +243,7 @@ def activations(bundle: Bundle, edit: str) -> list[dict[str, Tensor]]:
     for info, group in zip(
         bundle.file.info(edit).groups, bundle.file.activations(edit), strict=True
     ):
-        steps = len(info.tokens)
+        steps = info.states
         rows = {name: torch.from_numpy(array.copy()) for name, array in group.items()}
         found.append({n: r if n == "forced" else r[::steps] for n, r in rows.items()})
     return found

@@ -18,8 +18,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from sake_registry.distributions.extract import object_token
 from sake_registry.evaluation.answers import begins_with
+from sake_registry.models.tokens import object_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

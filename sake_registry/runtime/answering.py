@@ -1,7 +1,8 @@
 """What the edits in scope do while rows are answered, token by token.
 
 A row's object is steered as long as what was emitted is its beginning: at each of its tokens by
-the map of that place, and not at all where the model goes on by itself. Then the row is released.
+the map of that place, and not at all where the model goes on by itself. Behind the object, a row
+that would run on ("sitcom", "s") is led to the object's end. Then it is released.
 
 The guard: in an answer that an edit has changed, the model should not return to the old object
 ("… is English. Her French …"). Where it is about to, the map of the object's first token is
@@ -37,7 +38,8 @@ _OPENERS = frozenset(
 
 @dataclass(frozen=True)
 class ObjectMaps:
-    """The maps of one group: the object's tokens, and a map by the place of its token."""
+    """The maps of one group: the object's tokens, and a map by the place of its token; by their
+    number, the one that ends the object."""
 
     tokens: tuple[int, ...]
     maps: Mapping[int, TransportMap]
@@ -51,6 +53,7 @@ class Answering:
         maps: the maps of an edit's group.
         guarded: of an edit's group, the tokens with which its old object begins; empty without
             the guard.
+        runs_on: whether a token continues the word that ends an object's tokens.
         logits: what the output embedding makes of rows (n, width), unedited.
     """
 
@@ -59,9 +62,10 @@ class Answering:
         decisions: Sequence[Decision],
         maps: Callable[[str, int], ObjectMaps],
         guarded: Callable[[str, int], frozenset[int]],
+        runs_on: Callable[[Sequence[int], int], bool],
         logits: Callable[[Tensor], Tensor],
     ) -> None:
-        self._logits = logits
+        self._runs_on, self._logits = runs_on, logits
         # By row: its object's maps, the tokens it is guarded against, and where in the emitted
         # text its object was begun. Beams of a row share it: what they emitted tells them apart.
         self._rows: list[tuple[ObjectMaps, frozenset[int], set[tuple[int, ...]]] | None] = []
@@ -84,7 +88,7 @@ class Answering:
             return None
         repeats = len(rows) // len(self._rows)
         chosen: dict[int, tuple[TransportMap, list[int]]] = {}
-        watched: list[int] = []
+        watched: list[tuple[int, bool]] = []
 
         def use(i: int, transport_map: TransportMap) -> None:
             chosen.setdefault(id(transport_map), (transport_map, []))[1].append(i)
@@ -96,18 +100,22 @@ class Answering:
             of_object, old, begun = row
             said = tuple(tokens)
             place = _place(said, of_object.tokens, begun)
-            if place is not None:
+            if place is not None and place < len(of_object.tokens):
                 if place in of_object.maps:
                     use(i, of_object.maps[place])
-            elif old and len(said) <= GUARDED:
-                watched.append(i)
+                continue
+            ending = place is not None and place in of_object.maps
+            if ending or (old and len(said) <= GUARDED):
+                watched.append((i, ending))
         if watched:
-            next_ = self._logits(rows[watched]).argmax(-1).tolist()
-            for i, token in zip(watched, next_, strict=True):
+            next_ = self._logits(rows[[i for i, _ in watched]]).argmax(-1).tolist()
+            for (i, ending), token in zip(watched, next_, strict=True):
                 row = self._rows[i // repeats]
                 assert row is not None
                 of_object, old, begun = row
-                if token in old:
+                if ending and self._runs_on(of_object.tokens, token):
+                    use(i, of_object.maps[len(of_object.tokens)])
+                elif token in old and len(emitted[i]) <= GUARDED:
                     begun.add(tuple(emitted[i]))
                     use(i, of_object.maps[0])
         if not chosen:
@@ -121,8 +129,9 @@ class Answering:
 def _place(
     said: tuple[int, ...], tokens: tuple[int, ...], begun: set[tuple[int, ...]]
 ) -> int | None:
-    """The place of the object's token that comes next, if its beginning ends what was said."""
-    for place in range(min(len(tokens), len(said) + 1)):
+    """The place of the object's token that comes next, if its beginning ends what was said; their
+    number, if the object does."""
+    for place in range(min(len(tokens), len(said)) + 1):
         start = said[: len(said) - place]
         if start in begun and said[len(start) :] == tokens[:place]:
             return place

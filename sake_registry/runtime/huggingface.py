@@ -5,7 +5,8 @@ Guarantees (DESIGN, invariants 1 to 4, 8):
   other threads too: only calls through `Edited` are edited.
 - Attaching proves the site, the identity of the checkpoint, and a probe of its activations.
 - With no edit in scope, logits are bit-identical to the bare model's; after detaching as well.
-- Steered is the last position before each token of an edit's object, and nothing else (3.2.3).
+- Steered is the last position before each token of an edit's object (3.2.3), and the one behind it
+  where the model would run on; nothing else.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from sake_registry.models.fingerprint import ModelIdentity
 from sake_registry.models.reading import last_positions, pad, pad_token, prove, read_probe
 from sake_registry.models.site import Site
 from sake_registry.models.sources import ModelSource, fetch, on_disk, resolve
+from sake_registry.models.tokens import runs_on
 from sake_registry.runtime.answering import Answering, beginnings
 from sake_registry.runtime.core import check_probe
 from sake_registry.runtime.following import Following
@@ -367,6 +369,7 @@ class Edited:
             decisions,
             lambda edit, group: self.bundle.maps(edit, device)[group],
             self._guarded,
+            lambda said, token: runs_on(self.tokenizer, said, token),
             site.logits,
         )
 

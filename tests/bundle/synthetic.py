@@ -86,6 +86,7 @@ def described(
         old="old" if forced else None,
         new="new",
         tokens=tuple(100 * groups + 10 * number + t for t in range(len(ranks))),
+        closing=None,
         written=2,
         added=pairs - 2,
         worked=pairs,
@@ -297,7 +298,8 @@ def _digest_again(arrays: Arrays, manifest: ManifestJson) -> None:
         owned = range(groups[i], groups[i + 1])
         for k, (g, said) in enumerate(zip(owned, info["groups"], strict=False)):
             maps[f"{k}/objects"] = _json([said["old"], said["new"]])
-            maps[f"{k}/tokens"] = np.array(said["tokens"], "<i8")
+            closing = -1 if said["closing"] is None else said["closing"]
+            maps[f"{k}/tokens"] = np.array([*said["tokens"], closing], "<i8")
             of_group = range(steps[g], steps[g + 1])
             for s, (m, step) in enumerate(zip(of_group, said["steps"], strict=False)):
                 rows = slice(basis[m], basis[m + 1])

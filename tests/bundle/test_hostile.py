@@ -485,6 +485,8 @@ WRONG: list[tuple[str, Any]] = [
     ("edits.0.groups.0.steps.0.code", "import os"),
     ("edits.0.groups.0.tokens", []),
     ("edits.0.groups.0.tokens", [100, -1, 102]),
+    ("edits.0.groups.0.closing", -1),
+    ("edits.0.groups.0.closing", "."),
     ("edits.0.groups.0.goes_on", [1.5, 0.0]),
     ("edits.0.groups.0.old", ""),
     ("edits.0.groups.0.new", " "),
@@ -579,9 +581,9 @@ def test_a_bundle_of_other_rules_is_refused(good: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("version", "says"),
     [
-        (1, "it has format version 1; this sake reads 2"),
-        (3, "it has format version 3; this sake reads 2"),
-        ("2", "it has format version '2'; this sake reads 2"),
+        (VERSION - 1, f"it has format version {VERSION - 1}; this sake reads {VERSION}"),
+        (VERSION + 1, f"it has format version {VERSION + 1}; this sake reads {VERSION}"),
+        (str(VERSION), f"it has format version '{VERSION}'; this sake reads {VERSION}"),
         (None, "it has format version None"),
         ("\x1b[31m" + "9" * 5000, "it has format version '\\x1b[31m99999"),
     ],
@@ -763,6 +765,26 @@ def test_maps_that_are_not_those_of_an_object_are_refused_though_all_digests_fit
     refused(forge(good, tmp_path / "forged.h5", change), f"Value error, {says}")
 
 
+def test_a_map_behind_the_object_needs_a_closing_token(good: Path, tmp_path: Path) -> None:
+    closing = at("edits.0.groups.0.closing", 7)
+
+    def moved(place: int) -> Change:
+        def change(arrays: Arrays, manifest: ManifestJson) -> None:
+            closing(arrays, manifest)
+            at(f"{STEPS}.1.position", place)(arrays, manifest)
+
+        return change
+
+    with BundleFile(forge(good, tmp_path / "closed.h5", moved(3))) as bundle:
+        group = bundle.info("ada-3").groups[0]
+        assert (group.closing, group.states) == (7, len(group.tokens) + 1)
+        assert len(bundle.maps("ada-3")[0]) == 2
+    refused(
+        forge(good, tmp_path / "forged.h5", moved(4)),
+        "Value error, its maps are not those of its tokens",
+    )
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -772,6 +794,7 @@ def test_maps_that_are_not_those_of_an_object_are_refused_though_all_digests_fit
         at("edits.0.groups.0.tokens.1", 7),
         at("edits.0.groups.0.tokens.2", 7),
         at("edits.0.groups.1.tokens.0", 7),
+        at("edits.0.groups.0.closing", 7),
         at("edits.0.groups.0.old", "older"),
         at("edits.0.groups.0.old", None),
         at("edits.0.groups.1.new", "newer"),

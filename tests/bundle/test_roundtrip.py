@@ -161,6 +161,10 @@ def test_the_score_of_a_group_is_the_lowest_of_its_maps() -> None:
     steps = (first, second.model_copy(update={"score": 0.25}), third)
     assert group.model_copy(update={"steps": steps}).score == 0.25
     assert group.model_copy(update={"steps": (second, third)}).score is None
+    # What ends the object is no part of it.
+    ends = first.model_copy(update={"position": 3, "score": 0.25})
+    closed = group.model_copy(update={"steps": (first, ends), "closing": 7})
+    assert closed.score == 0.9
 
 
 @pytest.mark.parametrize(
@@ -210,6 +214,7 @@ INFOS: dict[str, Callable[[EditInfo], EditInfo]] = {
     "kind": lambda info: edit_changed(info, kind="centre"),
     "ends": ends_changed,
     "tokens": lambda info: group_changed(info, tokens=(7, *info.groups[0].tokens[1:])),
+    "closing": lambda info: group_changed(info, closing=7),
     "old object": lambda info: group_changed(info, old="older"),
     "new object": lambda info: group_changed(info, new="newer"),
     "complement": lambda info: step_changed(info, complement=0.5),

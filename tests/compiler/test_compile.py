@@ -450,7 +450,7 @@ def test_each_token_that_the_model_does_not_say_by_itself_gets_a_map(
             assert len(group.tokens) >= 2
             steered = [step.position for step in group.steps]
             alone = [place for place, share in enumerate(group.goes_on, 1) if share == 1]
-            assert sorted(steered + alone) == list(range(len(group.tokens)))
+            assert sorted(steered + alone) == list(range(group.states))
             assert len(steered) > 1
     first = compile_({"compile.whole": False})
     assert first.texts_run > 0
@@ -458,6 +458,7 @@ def test_each_token_that_the_model_does_not_say_by_itself_gets_a_map(
     for edit in first.manifest.edits:
         for group in edit.groups:
             assert (len(group.tokens), [s.position for s in group.steps]) == (1, [0])
+            assert group.closing is None
     assert any(
         "'Sydney' and 'Canberra' begin with the same token" in warning
         for warning in first.manifest.edits[0].warnings
@@ -515,8 +516,9 @@ def test_forced_sources_are_collected_in_every_forced_context(
     assert plain.bundle is not None
     with BundleFile(forced.bundle) as file, BundleFile(plain.bundle) as before:
         rows = file.activations("tolstoy-tongue")[0]
-        # A row before each of the object's two tokens; forced, before the first alone.
-        assert rows["plain"].shape == rows["target"].shape == (24, 32)
+        # A row before each of the object's two tokens, and behind it; forced, before the first.
+        assert file.info("tolstoy-tongue").groups[0].states == 3
+        assert rows["plain"].shape == rows["target"].shape == (36, 32)
         assert rows["forced"].shape == (24, 32)
         assert before.activations("tolstoy-tongue")[0]["forced"].shape == (0, 32)
         assert (

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from tokenizers.processors import TemplateProcessing
 
 from sake_registry.distributions import contexts
 from sake_registry.distributions.contexts import fill
@@ -15,14 +14,13 @@ from sake_registry.distributions.extract import (
     GroupActivations,
     collect,
     margins,
-    object_token,
-    object_tokens,
 )
 from sake_registry.distributions.texts import Group, groups
 from sake_registry.edits.schema import Edit
 from sake_registry.models.loading import LoadedModel
 from sake_registry.models.reading import last_positions, read_last
 from sake_registry.models.site import Site
+from sake_registry.models.tokens import object_tokens, runs_on
 from sake_registry.settings import Settings
 from tests import tiny_models
 
@@ -78,44 +76,6 @@ def test_the_last_position_is_found_on_either_side() -> None:
     assert last_positions(mask).tolist() == [1, 3, 3, 1]
 
 
-def marking(single: str) -> Any:
-    """The tests' tokenizer, which puts special tokens around a text."""
-    tokenizer = tiny_models.tokenizer()
-    made = type(tokenizer)(tokenizer_object=type(tokenizer.backend_tokenizer).from_str(
-        tokenizer.backend_tokenizer.to_str()
-    ))  # fmt: skip
-    made.backend_tokenizer.post_processor = TemplateProcessing(
-        single=single, special_tokens=[("<end>", 0), ("<pad>", 1)]
-    )
-    return made
-
-
-@pytest.mark.parametrize("single", ["$A", "<end> $A", "$A <pad>", "<end> $A <pad> <end>"])
-@pytest.mark.parametrize("answer", ["Canberra", "English", "the Capital Territory", "1984"])
-def test_an_objects_tokens_are_those_after_the_prompt_in_the_joint_text(
-    single: str, answer: str
-) -> None:
-    tokenizer = marking(single)
-    prompt = "The capital of Australia is"
-    before, tokens = object_tokens(tokenizer, prompt, answer)
-    assert tokenizer.decode(tokens) == f" {answer}"
-    assert tokenizer.decode(before, skip_special_tokens=True) == prompt
-    # What opens a text stays in front of it, and what closes one is no part of either.
-    assert (before[0] == 0) == single.startswith("<end>")
-    assert not {0, 1} & {*before[1:], *tokens}
-    assert object_token(tokenizer, prompt, answer) == tokens[0]
-
-
-def test_a_token_across_the_border_of_prompt_and_object_is_the_objects() -> None:
-    """A prompt that ends in a space: in the joint text that space begins another token."""
-    tokenizer = tiny_models.tokenizer()
-    prompt = "The capital of Australia is "
-    before, tokens = object_tokens(tokenizer, prompt, "is")
-    joint = tokenizer(f"{prompt} is").input_ids
-    assert before + tokens == joint
-    assert tokenizer.decode(tokens).strip() == "is"
-
-
 def read_alone(site: Site, ids: list[int]) -> torch.Tensor:
     """The state at the last of some token ids: one pass, no batch, no padding."""
     row = torch.tensor([ids])
@@ -148,8 +108,47 @@ def test_states_before_later_tokens_are_those_behind_the_objects_beginning(
         assert len(whole) > 2
         assert rows.tokens == tuple(whole[:MOST_STEPS])
         for prompt, plain in zip(group.prompts, rows.plain, strict=True):
-            expected = states(site, tokenizer, prompt, rows.tokens, group.new)
+            expected = states(site, tokenizer, prompt, rows.said, group.new)
             assert torch.allclose(plain, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_where_the_model_would_run_on_the_object_is_closed_by_what_its_contexts_say(
+    collected: tuple[Site, Any, list[Group], list[Any]],
+) -> None:
+    """What the model says next is read off each state, one by one."""
+    site, tokenizer, parts, found = collected
+    chosen = contexts.choose(SETTINGS)
+
+    def next_(text: str, rows: GroupActivations, new: str) -> int:
+        before, _ = object_tokens(tokenizer, text, new)
+        with torch.no_grad():
+            return int(site.logits(read_alone(site, before + list(rows.tokens))).argmax())
+
+    closed = 0
+    for group, rows in zip(parts, found, strict=True):
+        templates = chosen.target if group.kind == "fact" else chosen.implication_target
+        plain, ends = [], []
+        for prompt, context in zip(group.prompts, rows.context.tolist(), strict=True):
+            text = fill(
+                templates[context], prompt=prompt, old=group.old, new=group.new,
+                fact=group.fact_new,
+            )  # fmt: skip
+            assert text is not None
+            plain.append(next_(prompt, rows, group.new))
+            ends.append(next_(text, rows, group.new))
+        clean = [t for t in ends if not runs_on(tokenizer, rows.tokens, t)]
+        clean = [t for t in clean if t not in tokenizer.all_special_ids]
+        needed = any(runs_on(tokenizer, rows.tokens, token) for token in plain)
+        if needed and clean:
+            closed += 1
+            assert rows.closing in clean
+            assert clean.count(rows.closing) == max(map(clean.count, clean))
+            worked = [token == rows.closing for token in ends]
+            assert rows.worked[:, len(rows.tokens)].tolist() == worked
+        else:
+            assert rows.closing is None
+            assert rows.plain.shape[1] == rows.margin.shape[1] == len(rows.tokens)
+    assert closed
 
 
 def test_of_each_prompt_the_context_with_the_best_margin_counts(
@@ -174,8 +173,9 @@ def test_of_each_prompt_the_context_with_the_best_margin_counts(
             ranks = [(s, float(m.min())) for s, (_, m) in zip(said, tried, strict=True)]
             best = max(range(len(ranks)), key=ranks.__getitem__)
             assert int(rows.context[i]) == best
-            assert torch.allclose(rows.target[i], tried[best][0], atol=1e-4, rtol=1e-4)
-            assert torch.allclose(rows.margin[i], tried[best][1], atol=1e-3, rtol=1e-3)
+            own, length = tried[best], len(rows.tokens)
+            assert torch.allclose(rows.target[i, :length], own[0], atol=1e-4, rtol=1e-4)
+            assert torch.allclose(rows.margin[i, :length], own[1], atol=1e-3, rtol=1e-3)
             used.add(best)
     assert len(used) > 1
 
@@ -212,7 +212,7 @@ def test_only_the_first_token_is_looked_at_unless_the_whole_object_is_wanted() -
     whole = collect(parts, loaded, Site(model), chosen, 4)
     first = collect(parts, loaded, Site(model), chosen, 4, whole=False)
     for one, all_ in zip(first, whole, strict=True):
-        assert one.tokens == all_.tokens[:1]
+        assert (one.tokens, one.closing) == (all_.tokens[:1], None)
         assert one.plain.shape[1] == one.margin.shape[1] == 1
         assert torch.allclose(one.plain, all_.plain[:, :1], atol=1e-4, rtol=1e-4)
 
@@ -223,6 +223,8 @@ def test_rows_that_do_not_belong_together_are_refused() -> None:
     assert not GroupActivations((5, 6), rows, none, rows, margin, which).worked.any()
     with pytest.raises(ValueError, match="target"):
         GroupActivations((5, 6), rows, none, rows[:3], margin, which)
+    closed = GroupActivations((5,), rows, none, rows, margin, which, closing=6)
+    assert closed.said == (5, 6)
     with pytest.raises(ValueError, match="1 tokens"):
         GroupActivations((5,), rows, none, rows, margin, which)
     with pytest.raises(ValueError, match="forced"):

@@ -46,12 +46,20 @@ def answering(
     steered: Sequence[int] | None = None,
     old: Sequence[int] = (),
     decisions: Sequence[Decision] = (FIRES,),
+    closing: int | None = None,
+    running: Sequence[int] = (),
 ) -> Answering:
-    """Rows answered with an object of some tokens, of which the places in `steered` have a map."""
-    places = range(len(tokens)) if steered is None else steered
-    maps = ObjectMaps(tokens, {place: towards(tokens[place]) for place in places})
+    """Rows answered with an object of some tokens, of which the places in `steered` have a map;
+    tokens in `running` continue its last word, and `closing` ends it."""
+    said = tokens if closing is None else (*tokens, closing)
+    places = [*(range(len(tokens)) if steered is None else steered), *range(len(tokens), len(said))]
+    maps = ObjectMaps(tokens, {place: towards(said[place]) for place in places})
     return Answering(
-        decisions, lambda edit, group: maps, lambda edit, group: frozenset(old), lambda rows: rows
+        decisions,
+        lambda edit, group: maps,
+        lambda edit, group: frozenset(old),
+        lambda said, token: tuple(said) == tokens and token in running,
+        lambda rows: rows,
     )
 
 
@@ -130,9 +138,37 @@ def test_edits_and_their_groups_each_have_their_own_object() -> None:
             objects[e, g], {i: towards(t) for i, t in enumerate(objects[e, g])}
         ),
         lambda e, g: frozenset(),
+        lambda said, token: False,
         lambda rows: rows,
     )
     assert said(answers, at(), at(), at(), steps=3) == [[3, 4, 1], [5, 1, 1], [6, 7, 1]]
+
+
+# -- the end of an object ------------------------------------------------------------------------
+
+
+def test_a_row_that_would_run_on_is_led_to_the_objects_end() -> None:
+    answers = answering((3, 4), closing=5, running=(8,))
+    assert said(answers, at((2, 8), (3, 9)), steps=5) == [[3, 4, 5, 9, 1]]
+    # Its word ends there without help: the answer is the model's own from the object on.
+    assert said(answers, at((2, 7), (3, 9)), steps=5) == [[3, 4, 7, 9, 1]]
+    assert answers.steer(one_hot(7)[None], [[3, 4]]) is None
+    # Only right behind the object.
+    assert said(answers, at((2, 7), (3, 8)), steps=5) == [[3, 4, 7, 8, 1]]
+
+
+def test_an_object_without_a_map_for_its_end_runs_on_as_the_model_does() -> None:
+    assert said(answering((3, 4), running=(8,)), at((2, 8)), steps=4) == [[3, 4, 8, 1]]
+
+
+def test_the_end_of_an_object_that_the_guard_brought_back_is_its_end_too() -> None:
+    answers = answering((3,), old=(8,), closing=5, running=(7,))
+    assert said(answers, at((1, 7), (3, 8), (4, 7)), steps=7) == [[3, 5, 1, 3, 5, 1, 1]]
+
+
+def test_right_behind_an_object_the_guard_is_awake() -> None:
+    answers = answering((3,), old=(8,), closing=5, running=(7,))
+    assert said(answers, at((1, 8)), steps=4) == [[3, 3, 1, 1]]
 
 
 # -- the guard ---------------------------------------------------------------------------------
