@@ -317,6 +317,7 @@ class Stranger:
             edit["kind"],
             [route["names"] for route in edit["routes"]],
             [route["ends"] for route in edit["routes"]],
+            [route["links"] for route in edit["routes"]],
             edit["topics"],
         ]
         implied = edit["threshold"] if edit["implied"] is None else edit["implied"]
@@ -448,7 +449,7 @@ def write_synthetic(path: Path, activations: bool = True) -> list[Any]:
         routes = [
             RouteInfo(
                 group=number, names=names, need="any", rows=number + 2,
-                ends=("în", *[""] * (number + 1)),
+                ends=("în", *[""] * (number + 1)), links=("mütter",) if number else (),
             )
             for number in range(len(groups))
         ]  # fmt: skip

@@ -138,6 +138,7 @@ class RouteInfo(_Part):
     need: Literal["any", "all"]
     rows: Annotated[int, Field(ge=1, le=MAX_ROWS)]
     ends: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
 
 
 class StepInfo(_Part):
@@ -264,6 +265,7 @@ def router_arrays(info: EditInfo, points: Array) -> dict[str, Array]:
             info.kind,
             [route.names for route in info.routes],
             [route.ends for route in info.routes],
+            [route.links for route in info.routes],
             info.topics,
         ],
         ensure_ascii=False,

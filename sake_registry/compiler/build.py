@@ -303,7 +303,14 @@ def entry(edit: str, points: Tensor, note: Mapping[str, Any]) -> RouterEntry:
         implied=note["implied"],
         topics=tuple(note["topics"]),
         routes=tuple(
-            Route(r["group"], tuple(r["names"]), r["need"], r["rows"], tuple(r["ends"]))
+            Route(
+                r["group"],
+                tuple(r["names"]),
+                r["need"],
+                r["rows"],
+                tuple(r["ends"]),
+                tuple(r["links"]),
+            )
             for r in note["routes"]
         ),
         points=points,
@@ -328,9 +335,10 @@ def route(
     else:
         unchanged = [edit.fill(u.prompt) for u in edit.unchanged]
         stems = [group.stems for group in groups_kept]
-        routes, flat = anchored_texts(edit.fact.subject.all, stems, unchanged)
+        relation = edit.fact.relation.text
+        routes, flat = anchored_texts(edit.fact.subject.all, stems, unchanged, relation)
         points = embed(flat)
-        topics = own_topics(routes, points, edit.fact.relation.text, embed, metric)
+        topics = own_topics(routes, points, relation, embed, metric)
     return points, {
         "kind": kind,
         "threshold": edit.scope.threshold or settings.router.bound_of(kind),
@@ -341,7 +349,7 @@ def route(
         "routes": [
             {
                 "group": r.group, "names": list(r.names), "need": r.need, "rows": r.rows,
-                "ends": list(r.ends),
+                "ends": list(r.ends), "links": list(r.links),
             }
             for r in routes
         ],

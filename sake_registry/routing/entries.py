@@ -8,7 +8,7 @@ import torch
 
 from sake_registry import names
 from sake_registry.names import SUBJECT
-from sake_registry.routing.metric import ending
+from sake_registry.routing.metric import ending, telling
 from sake_registry.routing.representation import MASK, masked_clause
 from sake_registry.routing.router import COUNTER, Need, Route
 
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 
 def anchored_texts(
-    subject: Sequence[str], groups: Sequence[Sequence[str]], unchanged: Sequence[str]
+    subject: Sequence[str],
+    groups: Sequence[Sequence[str]],
+    unchanged: Sequence[str],
+    relation: str = "",
 ) -> tuple[tuple[Route, ...], list[str]]:
     """Routes of an `anchored` entry and the texts of their points, in the routes' order.
 
@@ -30,14 +33,17 @@ def anchored_texts(
         subject: the subject's names.
         groups: the written prompts of each group, `<subject>` not filled in.
         unchanged: the prompts that stay as they are, filled in.
+        relation: its name, in words.
     """
+    of_fact = telling(" ".join((relation, *groups[0])).replace(SUBJECT, " ")) if groups else ()
     routes: list[Route] = []
     texts: list[str] = []
 
     def add(group: int, known: Sequence[str], need: Need, points: Sequence[str]) -> None:
         if points:
             ends = tuple(ending(point) for point in points)
-            routes.append(Route(group, tuple(known), need, len(points), ends))
+            links = telling(" ".join(points)).intersection(of_fact) if group > 0 else ()
+            routes.append(Route(group, tuple(known), need, len(points), ends, tuple(sorted(links))))
             texts.extend(points)
 
     for number, stems in enumerate(groups):

@@ -9,14 +9,16 @@ an edit only if it lies nearer to the edit's own than to what else may be asked 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch.nn.functional import normalize
 
+from sake_registry.names import fold
 from sake_registry.routing.questions import TOPICS
 
 if TYPE_CHECKING:
@@ -51,6 +53,8 @@ NO_LESS = 0.2
 "place of birth", but it is another topic's name."""
 ASKING = ("when", "where", "who")
 """Words that begin a question and say what kind of thing it asks for."""
+COMMON = 1 / 16
+"""A word in the wordings of so many of the library's topics says nothing of what is asked."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +132,23 @@ def ending(text: str) -> str:
     """The last word of a question if it is one of `ENDINGS`, else nothing."""
     last = text.rstrip(" ,.:?!'\")").rsplit(maxsplit=1)[-1:]
     return last[0].lower() if last and last[0].lower() in ENDINGS else ""
+
+
+def telling(text: str) -> frozenset[str]:
+    """The words of a question that tell what it asks, by their stems."""
+    return _stems(text) - _common()
+
+
+@cache
+def _common() -> frozenset[str]:
+    topics = Counter(stem for wordings in TOPICS.values() for stem in _stems(" ".join(wordings)))
+    return frozenset(stem for stem, count in topics.items() if count >= COMMON * len(TOPICS))
+
+
+def _stems(text: str) -> frozenset[str]:
+    """Words without the endings that English wordings of one question differ in."""
+    words = re.findall(r"[^\W\d_]+", fold(text))
+    return frozenset(re.sub(r"(?<=\w{3})(?:ing|i?e[sd]|(?<!s)s|e|y)$", "", word) for word in words)
 
 
 def asked(topics: Iterable[str]) -> frozenset[str]:

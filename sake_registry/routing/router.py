@@ -2,7 +2,8 @@
 
 `anchored` (default): an edit is a candidate if its subject or an alias stands in the prompt as
 a whole name; the distance is that of the masked question to the nearest of the edit's own. An
-implication that does not name the subject is a candidate if the names it does use are there.
+implication that does not name the subject is a candidate if the names it does use are there; one
+that shares no word with the fact it follows from is further away.
 What the edit lists as unchanged and names the subject holds its ground: a question nearer to
 that than to every prompt of the edit is out of scope. Under the metric `contrast` the bound is
 the wider, the further the question is from all that the edit does not ask.
@@ -21,7 +22,16 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import torch
 
 from sake_registry import names
-from sake_registry.routing.metric import CONTRAST, ENDING, ENDINGS, Metric, asked, asking, ending
+from sake_registry.routing.metric import (
+    CONTRAST,
+    ENDING,
+    ENDINGS,
+    Metric,
+    asked,
+    asking,
+    ending,
+    telling,
+)
 from sake_registry.routing.representation import clauses
 
 if TYPE_CHECKING:
@@ -47,7 +57,9 @@ class Route:
     """One way into an edit: to `group` (or against it, `COUNTER`), by `rows` of its points.
 
     A prompt must name `names`: one of them (`any`), or each (`all`); none are needed if empty.
-    `ends` has the `ending` of each row's text; it is empty if they are not known.
+    `ends` has the `ending` of each row's text; it is empty if they are not known. `links` are the
+    telling words that an implication shares with the fact ("the gender of the mother of X"): a
+    question with none of them asks of the subject itself.
     """
 
     group: int
@@ -55,6 +67,7 @@ class Route:
     need: Need
     rows: int
     ends: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -129,7 +142,8 @@ NOBODY = Decision(None, None, None, None, None, "no edit's subject is named")
 
 class _Way(NamedTuple):
     """A route as it is searched: with the other names it goes by, its points in the metric's
-    space (rows, p), the numbers of its endings (rows,), 0 for none, and how its topics ask."""
+    space (rows, p), the numbers of its endings (rows,), 0 for none, how its topics ask, and its
+    links."""
 
     entry: RouterEntry
     group: int
@@ -138,15 +152,17 @@ class _Way(NamedTuple):
     points: Tensor
     ends: Tensor
     asked: frozenset[str]
+    links: frozenset[str]
 
 
 class _Question(NamedTuple):
-    """A clause of a prompt in the metric's space: its point (p,), how it ends and asks, and the
-    topics it is nearest to with their distances."""
+    """A clause of a prompt in the metric's space: its point (p,), how it ends and asks, its telling
+    words, and the topics it is nearest to with their distances."""
 
     point: Tensor
     end: int
     asks: str
+    words: frozenset[str]
     rivals: tuple[tuple[str, float], ...]
 
 
@@ -238,7 +254,8 @@ class Router:
             also = known.get(route.names, ()) if route.need == "any" else ()
             ends = [_number(end) for end in route.ends or [""] * route.rows]
             marks = torch.tensor(ends)
-            yield _Way(entry, route.group, route.names + also, route.need, rows, marks, how)
+            links = frozenset(route.links)
+            yield _Way(entry, route.group, route.names + also, route.need, rows, marks, how, links)
 
     def _asked(self, prompt: str) -> Iterator[tuple[_Way, list[str]]]:
         """Every route whose names stand in the prompt, with the texts to compare."""
@@ -268,7 +285,7 @@ class Router:
                 for row in zip(near.indices.tolist(), near.values.tolist(), strict=True)
             ]
         for text, point, others in zip(texts, points, rivals, strict=True):
-            yield _Question(point, _number(ending(text)), asking(text), others)
+            yield _Question(point, _number(ending(text)), asking(text), telling(text), others)
 
     def _measure(
         self, ways: Iterable[tuple[_Way, list[str]]], questions: dict[str, _Question]
@@ -307,7 +324,8 @@ class Router:
         if question.end:
             distances = distances + ENDING * ((way.ends > 0) & (way.ends != question.end))
         otherwise = question.asks and way.asked and question.asks not in way.asked
-        return float(distances.min()) + (ENDING if otherwise else 0.0)
+        apart = way.links and not way.links & question.words
+        return float(distances.min()) + ENDING * (bool(otherwise) + bool(apart))
 
     def _measure_centres(
         self, point: Tensor, centres: Tensor, disabled: Collection[str], now: datetime

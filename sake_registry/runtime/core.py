@@ -111,7 +111,7 @@ class Bundle:
                 threshold=edit.threshold,
                 implied=edit.implied,
                 topics=edit.topics,
-                routes=tuple(Route(r.group, r.names, r.need, r.rows, r.ends) for r in edit.routes),
+                routes=tuple(Route(**route.model_dump()) for route in edit.routes),
                 points=torch.from_numpy(self.file.points(edit.id).copy()),
                 valid_from=edit.valid_from,
                 valid_until=edit.valid_until,

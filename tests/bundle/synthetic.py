@@ -137,6 +137,7 @@ def edit(
             need="any",
             rows=n,
             ends=("in", *[""] * (n - 1)) if g < len(groups) else (),
+            links=("mother",) if 0 < g < len(groups) else (),
         )
         for g, n in enumerate(rows)
     )
@@ -285,7 +286,11 @@ def _digest_again(arrays: Arrays, manifest: ManifestJson) -> None:
     )
     for i, info in enumerate(manifest["edits"][: len(digests)]):
         routes = info["routes"]
-        words = [info["kind"], *([r[n] for r in routes] for n in ("names", "ends")), info["topics"]]
+        words = [
+            info["kind"],
+            *([r[n] for r in routes] for n in ("names", "ends", "links")),
+            info["topics"],
+        ]
         numbers = [[r["group"], r["rows"], int(r["need"] == "all")] for r in routes]
         bounds = [info["threshold"], info["implied"] or info["threshold"]]
         router = {

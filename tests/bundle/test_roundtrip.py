@@ -193,8 +193,8 @@ def edit_changed(info: EditInfo, **changes: Any) -> EditInfo:
     return info.model_copy(update=changes)
 
 
-def ends_changed(info: EditInfo) -> EditInfo:
-    route = info.routes[0].model_copy(update={"ends": ("on",)})
+def route_changed(info: EditInfo, **changes: Any) -> EditInfo:
+    route = info.routes[0].model_copy(update=changes)
     return edit_changed(info, routes=(route, *info.routes[1:]))
 
 
@@ -212,7 +212,8 @@ INFOS: dict[str, Callable[[EditInfo], EditInfo]] = {
     "implied": lambda info: edit_changed(info, implied=4.5),
     "topics": lambda info: edit_changed(info, topics=("birth",)),
     "kind": lambda info: edit_changed(info, kind="centre"),
-    "ends": ends_changed,
+    "ends": lambda info: route_changed(info, ends=("on",)),
+    "links": lambda info: route_changed(info, links=("mother",)),
     "tokens": lambda info: group_changed(info, tokens=(7, *info.groups[0].tokens[1:])),
     "closing": lambda info: group_changed(info, closing=7),
     "old object": lambda info: group_changed(info, old="older"),

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sake_registry.models.embedder import Embedder
 from sake_registry.routing import metric as metrics
-from sake_registry.routing.metric import Metric, asked, asking, ending, learn
+from sake_registry.routing.metric import Metric, asked, asking, ending, learn, telling
 from sake_registry.routing.questions import TOPICS
 
 WIDTH = 24
@@ -143,6 +143,25 @@ def test_own_topics_need_the_topics_names_and_a_background() -> None:
 )
 def test_the_words_that_say_what_is_asked_for(text: str, last: str, first: str) -> None:
     assert (ending(text), asking(text)) == (last, first)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("The gender of the mother of X is", {"gender", "mother"}),
+        ("What is the name of the person who X was called by?", set()),
+        ("X's Mothers", {"mother"}),
+        ("X, whose mères", {"mer"}),
+        ("X passes", {"pass"}),
+    ],
+)
+def test_telling_words_are_those_that_few_questions_have(text: str, words: set[str]) -> None:
+    assert telling(text) == words
+
+
+def test_wordings_that_differ_in_endings_tell_the_same() -> None:
+    for several in (("countries", "country"), ("married", "marries", "marry"), ("passes", "pass")):
+        assert len({telling(word) for word in several}) == 1, several
 
 
 def test_how_topics_ask() -> None:

@@ -424,6 +424,29 @@ def test_a_question_that_ends_in_another_preposition_is_further() -> None:
     assert neither.distance == pytest.approx(0, abs=1e-6)
 
 
+def test_an_implication_is_asked_with_a_word_of_its_fact() -> None:
+    """ "X rested" is as near to "X was" as it is without links, and further with."""
+    fact, implied = ["<subject>'s mother is"], ["The mother of <subject> was"]
+    routes, _ = anchored_texts(["Leo Tolstoy"], [fact, implied], [], "parent")
+    assert [route.links for route in routes] == [(), ("mother",)]
+
+    def decided(*links: str) -> list[Decision]:
+        route = Route(1, ("Leo Tolstoy",), "any", 1, links=links)
+        edit = RouterEntry("e", "anchored", 9.0, (route,), circle(["X was"]))
+        return Router([edit], circle, ROUND).decide(["Leo Tolstoy was", "Leo Tolstoy rested"])
+
+    for linked, free in zip(decided("was", "mother"), decided(), strict=True):
+        assert linked.distance == pytest.approx(free.distance + ENDING, abs=1e-6)
+    (_, linked), (_, free) = decided("rest", "mother"), decided()
+    assert linked.distance == pytest.approx(free.distance, abs=1e-6)
+
+
+def test_words_that_the_relation_alone_has_are_links_and_common_ones_are_not() -> None:
+    groups = [["<subject> is a"], ["What is the job of <subject>?", "<subject> works as"]]
+    routes, _ = anchored_texts(["Leo Tolstoy"], groups, [], "the job of a person")
+    assert [route.links for route in routes] == [(), ("job",)]
+
+
 def test_entries_that_know_no_endings_are_compared_without() -> None:
     edit = RouterEntry(
         "work", "anchored", 1.0, (Route(0, ("Leo Tolstoy",), "any", 1),), circle(["X worked in"])
@@ -513,6 +536,23 @@ def test_another_question_about_the_subject_is_left_alone_and_named(
 ) -> None:
     (decision,) = darrieux.decide([prompt])
     assert (decision.edit, decision.reason) == (None, f"another question (nearer to: {topic})")
+
+
+def test_what_is_asked_of_the_subject_itself_is_not_an_implication(
+    minilm: Embedder, contrast: Metric
+) -> None:
+    groups = [["The mother of <subject> is"], ["The gender of the mother of <subject> is"]]
+    routes, texts = anchored_texts([DARRIEUX], groups, [], "mother")
+    points = minilm.embed(texts)
+    topics = own_topics(routes, points, "mother", minilm.embed, contrast)
+    edit = RouterEntry("mother", "anchored", 0.62, routes, points, topics=topics)
+    router = Router([edit], minilm.embed, contrast)
+    asked = [
+        f"The sex of {DARRIEUX}'s mother is",
+        f"The gender of {DARRIEUX} is",
+        f"The mother of {DARRIEUX} is",
+    ]
+    assert [decision.group for decision in router.decide(asked)] == [1, None, 0]
 
 
 def test_own_topics_are_those_of_each_group(minilm: Embedder, contrast: Metric) -> None:
