@@ -183,7 +183,7 @@ def test_the_models_own_states_have_thresholds_but_for_plain_distances() -> None
     for own in ("hidden", "middle"):
         for metric in ("contrast", "cosine", "mahalanobis"):
             router = Settings.model_validate({"router": {"representation": own, "metric": metric}})
-            assert router.router.bound == THRESHOLDS[own][metric]  # type: ignore[index]
+            assert router.router.bound == THRESHOLDS[own][metric]
             assert router.router.bound_of("centre") is None
         for plain in ({"metric": "euclidean"}, {"kind": "centre"}):
             table: dict[str, Any] = {"representation": own, **plain}
