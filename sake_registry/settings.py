@@ -20,7 +20,9 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     ValidationError,
+    model_serializer,
     model_validator,
 )
 
@@ -163,15 +165,24 @@ class ContextSettings(_Section):
     implication_forced: dict[str, str] = {}
 
 
-THRESHOLDS = {
-    "contrast": 0.62, "euclidean": 4.35, "cosine": 0.68, "mahalanobis": 19.0, "centre": 4.7
+Representation = Literal["embedder", "hidden", "middle"]
+THRESHOLDS: dict[Representation, dict[str, float]] = {
+    "embedder": {
+        "contrast": 0.62, "euclidean": 4.35, "cosine": 0.68, "mahalanobis": 19.0, "centre": 4.7
+    },
+    "hidden": {"contrast": 0.43, "cosine": 0.46, "mahalanobis": 15.1},
+    "middle": {"contrast": 0.37, "cosine": 0.34, "mahalanobis": 15.6},
 }  # fmt: skip
 """Where 95 % of questions on a subject's other relations are left alone, all edits loaded
-(docs/decisions/0008-router.md); `centre` where served and left alone are most together."""
+(docs/decisions/0008-router.md); `centre` where served and left alone are most together. Plain
+distances between a model's states have the model's own unit: there is no default for them."""
 
 
 class RouterSettings(_Section):
     kind: Literal["anchored", "centre"] = "anchored"
+    representation: Representation = "embedder"
+    """What texts are compared by: the prompt embedder, or the edited model's own state at their
+    last position, the last `hidden` one or that of the `middle` layer."""
     metric: Literal["contrast", "euclidean", "cosine", "mahalanobis"] = "contrast"
     """How an `anchored` router compares questions."""
     threshold: float | None = Field(None, gt=0)
@@ -184,15 +195,36 @@ class RouterSettings(_Section):
     a comma), names a subject if no other edit's subject may have it."""
     embedder: str = "minilm"
 
+    @model_validator(mode="after")
+    def _states_a_threshold(self) -> RouterSettings:
+        if self.bound_of(self.kind) is None:
+            what = "the router 'centre'" if self.kind == "centre" else f"'{self.metric}'"
+            raise ValueError(
+                f"{what} compares the model's own states ('{self.representation}') in a unit of "
+                "their own: set `threshold` (begin with 1, and let `sake calibrate --write` set "
+                "it), or choose an anchored router with the metric 'contrast'"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The default is left out: keys and bundles of those who never set it stay the same."""
+        found: dict[str, Any] = dump(self)
+        if self.representation == "embedder":
+            found.pop("representation", None)
+        return found
+
     @property
     def bound(self) -> float:
         """The threshold that applies."""
-        return self.bound_of(self.kind)
+        bound = self.bound_of(self.kind)
+        assert bound is not None  # or they were no settings
+        return bound
 
-    def bound_of(self, kind: Literal["anchored", "centre"]) -> float:
+    def bound_of(self, kind: Literal["anchored", "centre"]) -> float | None:
         """The threshold of an edit with a router of its own kind: what is set for the registry's
-        kind has another unit."""
-        own = THRESHOLDS["centre" if kind == "centre" else self.metric]
+        kind has another unit. None if there is no default."""
+        own = THRESHOLDS[self.representation].get("centre" if kind == "centre" else self.metric)
         return self.threshold or own if kind == self.kind else own
 
 

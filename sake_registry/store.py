@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 Kind = Literal[
     "activations", "maps", "routes", "probe",  # of a compile
-    "metric",  # of an embedder: one serves every model and edit
+    "metric",  # of an embedder or of a model's states: one serves every edit
     "covariance", "replies", "calibration",  # of a benchmark
 ]  # fmt: skip
 KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -96,6 +96,26 @@ def test_greedy_beams_and_samples_begin_with_the_new_object(world: World) -> Non
             assert all("Tesla" in text for text in texts[half:]), texts
 
 
+@pytest.mark.parametrize("own", ["hidden", "middle"])
+def test_the_models_own_states_tell_questions_apart(world: World, own: str) -> None:
+    # The metric `cosine` needs no library of questions, which takes a minute to read.
+    settings = {"router.representation": own, "router.metric": "cosine"}
+    done = compile_registry(open_registry(world.root, settings))
+    assert done.texts_run == 0
+    assert done.bundle is not None
+    path = done.bundle
+    with load_bundle(path) as bundle, bundle.attach(world.model, world.tokenizer) as edited:
+        made = edited.generate([*SCOPED, *UNSCOPED], max_new_tokens=4, do_sample=False)
+        fired = [d.edit for d in made.decisions]
+        assert fired == ["australia-capital", "telephone-inventor", None, None, None]
+        assert made.texts[0].strip().startswith("Canberra")
+        for plain in UNSCOPED:
+            ids = world.tokenizer(plain, return_tensors="pt").input_ids
+            bare = world.model.generate(ids, max_new_tokens=4, do_sample=False)
+            assert torch.equal(edited.generate(ids, max_new_tokens=4, do_sample=False)[0], bare[0])
+    path.unlink()
+
+
 def test_a_merged_change_of_one_weight_is_refused(world: World) -> None:
     # In bfloat16 any change moves activations by about 2 %, and so does another batch: only a
     # weight that matters stands out. In float32 nearly every one does.

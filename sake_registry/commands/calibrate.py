@@ -29,8 +29,8 @@ def command(state: State, rate: float, write: bool, as_json: bool) -> None:
 
     In scope are the edits' holdout prompts, and their own prompts, each left out in turn; out of
     scope are other questions about their subjects, their prompts about other subjects, other
-    edits' prompts and ordinary text. Only the prompt embedder is asked. The curve is kept in the
-    store.
+    edits' prompts and ordinary text. Only the prompt embedder is asked, or the model where its own
+    states are compared. The curve is kept in the store.
 
     \b
     sake calibrate

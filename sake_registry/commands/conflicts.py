@@ -30,8 +30,8 @@ def command(state: State, /, ids: tuple[str, ...], as_json: bool) -> None:
     """Find edits that get in each other's way; exit 1 if two contradict each other.
 
     What their files say is compared, and the router is asked which edit would answer each prompt:
-    that takes the prompt embedder, but no language model, and nothing need be compiled. With ids,
-    only what these edits take part in.
+    that takes the prompt embedder, but no language model unless its own states are compared, and
+    nothing need be compiled. With ids, only what these edits take part in.
 
     \b
     sake conflicts

@@ -15,8 +15,10 @@ from sake_registry.commands.console import (
     table,
     warn,
 )
+from sake_registry.wording import printable
 
 if TYPE_CHECKING:
+    from sake_registry.bundle.format import Manifest
     from sake_registry.bundle.reader import BundleFile
 
 
@@ -65,12 +67,22 @@ def _place(position: int, tokens: int) -> str:
     return "end" if position == tokens else f"{position + 1} of {tokens}"
 
 
+def _representation(manifest: Manifest) -> str:
+    router = manifest.settings.get("router")
+    own = isinstance(router, dict) and "representation" in router
+    return printable(manifest.embedder.name if own else f"embedder {manifest.embedder.name}")
+
+
 def _show(opened: BundleFile, verified: bool) -> None:
     manifest = opened.manifest
     model, versions = manifest.model, manifest.versions
     click.echo(f"{opened.path} ({opened.path.stat().st_size / 1e6:.1f} MB)")
     click.echo(f"  model {model.name} · {model.architecture} · {model.dtype} · {model.hash[:12]}")
     click.echo(f"  read and steered at {model.site}, {model.width} dimensions")
+    click.echo(
+        f"  prompts are compared by the {_representation(manifest)}, "
+        f"{manifest.embedder.width} dimensions, {manifest.metric.kind}"
+    )
     click.echo(f"  key {manifest.key[:12]} · content {manifest.content_hash[:12]}", nl=False)
     click.echo(" · partial" if manifest.partial else "", nl=False)
     click.echo("" if opened.has_activations else " · slim (no activations)")

@@ -22,6 +22,7 @@ from sake_registry.bundle.format import (
 from sake_registry.bundle.writer import EditPayload, GroupPayload, MetricPayload, write_bundle
 from sake_registry.models.reading import PROBE_TEXTS
 from sake_registry.models.site import SITE_NAME
+from sake_registry.models.states import NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,6 +68,10 @@ def assemble(
         site=SITE_NAME,
         width=probe.shape[1],
     )
+    own = settings.router.representation
+    embedder = located.embedder_name
+    if own != "embedder":
+        embedder = f"{NAMES[own]} of {located.source.name}"
     # Without an edit there is no point to tell it by; the metric may.
     embedder_width = payloads[0].points.shape[1] if payloads else len(metric.projection) or 1
     return write_bundle(
@@ -75,7 +80,7 @@ def assemble(
         key=plan.key,
         partial=plan.partial,
         model=model,
-        embedder=EmbedderInfo(name=located.embedder_name, width=embedder_width),
+        embedder=EmbedderInfo(name=embedder, width=embedder_width),
         metric=MetricPayload(
             MetricInfo(
                 kind=metric.kind,

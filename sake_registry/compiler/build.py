@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sake_registry.distributions.contexts import Contexts
     from sake_registry.edits.keys import EditKeys
     from sake_registry.edits.schema import Edit
-    from sake_registry.models.embedder import Embed, Embedder
+    from sake_registry.models.embedder import Embed
     from sake_registry.models.loading import LoadedModel
     from sake_registry.models.site import Site
     from sake_registry.routing.metric import Metric
@@ -48,7 +48,7 @@ class Workshop:
     store: Store
     contexts: Contexts
     load: Callable[[], tuple[LoadedModel, Site]]
-    embedder: Callable[[], Embedder]
+    embed: Embed
     metric: Callable[[], Metric]
     progress: Callable[[int], None] = lambda n: None
     texts_run: int = 0
@@ -75,8 +75,8 @@ def build(edit: Edit, keys: EditKeys, shop: Workshop) -> None:
     if shop.store.get("routes", keys.edit) is None:
         stored = shop.store.get("maps", keys.maps)
         assert stored is not None
-        kept, embed = stored[1]["kept"], shop.embedder().embed
-        points, note = route(edit, parts, kept, shop.settings, embed, shop.metric())
+        kept, metric = stored[1]["kept"], shop.metric()
+        points, note = route(edit, parts, kept, shop.settings, shop.embed, metric)
         shop.store.put("routes", keys.edit, {"points": points}, note)
 
 
@@ -325,8 +325,19 @@ def route(
     embed: Embed,
     metric: Metric,
 ) -> tuple[Tensor, dict[str, Any]]:
-    """Router points of an edit, (points, embedder's width), and its routes as plain values."""
+    """Router points of an edit, (points, embedder's width), and its routes as plain values.
+
+    Raises:
+        BuildError: the edit has a router of its own, for which there is no threshold.
+    """
     kind = edit.scope.router or settings.router.kind
+    threshold = edit.scope.threshold or settings.router.bound_of(kind)
+    if threshold is None:
+        raise BuildError(
+            f"{edit.id}: its router '{kind}' has no threshold where the model's own states are "
+            f"compared (router.representation '{settings.router.representation}')",
+            hint="set `threshold` beside `router` under `scope` in its file",
+        )
     groups_kept = [parts[number] for number in kept]
     topics: tuple[str, ...] = ()
     if kind == "centre":
@@ -341,7 +352,7 @@ def route(
         topics = own_topics(routes, points, relation, embed, metric)
     return points, {
         "kind": kind,
-        "threshold": edit.scope.threshold or settings.router.bound_of(kind),
+        "threshold": threshold,
         "implied": None
         if edit.scope.threshold or kind != settings.router.kind
         else settings.router.implied_threshold,

@@ -16,11 +16,11 @@ from sake_registry.distributions import contexts
 from sake_registry.edits.keys import digest
 from sake_registry.errors import BuildError, BundleFormatError, StorageError
 from sake_registry.files import remove_leftovers
-from sake_registry.models.embedder import Embedder
 from sake_registry.models.loading import LoadedModel, load, locate
 from sake_registry.models.reading import PROBE_TEXTS, prove, read_probe
 from sake_registry.models.site import Site
 from sake_registry.models.sources import cache_folder
+from sake_registry.models.states import embed_of, space_of
 from sake_registry.routing.metric import Metric, MetricKind, learn
 from sake_registry.settings import METHOD_VERSION
 from sake_registry.store import Store
@@ -169,15 +169,15 @@ def probe_key(model: ModelIdentity) -> str:
     return digest(["probe", model.hash, model.dtype, PROBE_TEXTS])
 
 
-def metric_of(kind: MetricKind, embedder: str, embed: Embed, store: Store) -> Metric:
-    """The metric of a kind for an embedder (its hash), from the store or learnt now.
+def metric_of(kind: MetricKind, space: str, embed: Embed, store: Store) -> Metric:
+    """The metric of a kind for embeddings of a space (`space_of`), from the store or learnt now.
 
     It depends on no registry: the user's cache keeps it for the next one.
 
     Raises:
         StorageError: the store cannot be written.
     """
-    key = metric_key(kind, embedder)
+    key = metric_key(kind, space)
     stored = store.get("metric", key)
     if stored is None:
         shared = Store(cache_folder() / "metrics")
@@ -201,9 +201,9 @@ def metric_of(kind: MetricKind, embedder: str, embed: Embed, store: Store) -> Me
     )
 
 
-def metric_key(kind: MetricKind, embedder: str) -> str:
+def metric_key(kind: MetricKind, space: str) -> str:
     """The key of a metric in the store; the library that it is learnt from is the method's."""
-    return digest(["metric", METHOD_VERSION, kind, embedder])
+    return digest(["metric", METHOD_VERSION, kind, space])
 
 
 class _Bench:
@@ -212,14 +212,14 @@ class _Bench:
     def __init__(self, plan: Plan, registry: Registry, store: Store) -> None:
         self._plan, self._registry, self._store = plan, registry, store
         self._loaded: tuple[LoadedModel, Site] | None = None
-        self._embedder: Embedder | None = None
+        self._embed: Embed | None = None
         self._metric: Metric | None = None
         self.shop = Workshop(
             settings=registry.settings,
             store=store,
             contexts=contexts.choose(registry.settings),
             load=self.load,
-            embedder=self.embedder,
+            embed=self.embed,
             metric=self.metric,
         )
 
@@ -239,19 +239,19 @@ class _Bench:
             self._loaded = loaded, site
         return self._loaded
 
-    def embedder(self) -> Embedder:
-        self._embedder = self._embedder or Embedder(self._plan.located.embedder_folder)
-        return self._embedder
+    def embed(self, texts: Sequence[str]) -> Tensor:
+        """Embeddings of texts for the router, as its settings say."""
+        if self._embed is None:
+            representation = self._registry.settings.router.representation
+            self._embed = embed_of(representation, self._plan.located, self.load)
+        return self._embed(texts)
 
     def metric(self) -> Metric:
-        """How the router compares questions: learnt once for an embedder, then kept."""
+        """How the router compares questions: learnt once for a space, then kept."""
         if self._metric is None:
-            self._metric = metric_of(
-                self._registry.settings.router.metric,
-                self._plan.located.identity.embedder,
-                lambda texts: self.embedder().embed(texts),
-                self._store,
-            )
+            router = self._registry.settings.router
+            space = space_of(router.representation, self._plan.located)
+            self._metric = metric_of(router.metric, space, self.embed, self._store)
         return self._metric
 
     def probe(self) -> tuple[Tensor, str]:

@@ -15,6 +15,7 @@ import hashlib
 import random
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -46,8 +47,10 @@ from sake_registry.evaluation.scores import (
     scores,
 )
 from sake_registry.evaluation.scoring import SUCCESSES, Success, judge, met
-from sake_registry.models.embedder import Embedder, remembering
+from sake_registry.models.embedder import remembering
 from sake_registry.models.loading import load, locate
+from sake_registry.models.site import Site
+from sake_registry.models.states import embed_of, space_of
 from sake_registry.models.tokens import object_tokens
 from sake_registry.store import Store
 from sake_registry.wording import count
@@ -57,7 +60,8 @@ if TYPE_CHECKING:
 
     from sake_registry.authoring.records import Record
     from sake_registry.evaluation.methods import Heard, Scope
-    from sake_registry.settings import Settings
+    from sake_registry.models.embedder import Embed
+    from sake_registry.settings import Representation, Settings
 
 __all__ = ["Progress", "Request", "run"]
 
@@ -164,6 +168,12 @@ class _Run:
     def _stage(self) -> Stage:
         located = locate(self.settings)
         loaded = load(located, trust_remote_code=self.settings.trust_remote_code)
+
+        @cache
+        def embed(representation: Representation) -> Embed:
+            own = embed_of(representation, located, lambda: (loaded, Site(loaded.model)))
+            return remembering(own)
+
         size = self.request.weights_limit
         store = Store(Path(self.settings.store))
         return Stage(
@@ -175,7 +185,7 @@ class _Run:
             registry=self.registry,
             store=store,
             loaded=loaded,
-            embed=remembering(Embedder(located.embedder_folder).embed),
+            embed=embed,
             speaker=Speaker(
                 loaded,
                 store,
@@ -344,11 +354,12 @@ class _Run:
             "threshold_curves": [], "prompt_curve": [], "load_curves": [], "projections": []
         }  # fmt: skip
         steered = [n for n in self.request.methods if n in ("sake", "sake-paper")]
-        lab = curves.Lab(self.stage.speaker, self.stage.embed, self.stage.loaded.tokenizer)
         tests = [(a.question, a.test.axis, a.record) for a in asked if a.test]
         for name in steered:
             method = self.lineup.method(name)
             assert isinstance(method, Steering)
+            embed = self.stage.embed(method.bundle.representation)
+            lab = curves.Lab(self.stage.speaker, embed, self.stage.loaded.tokenizer)
             if "threshold" in self.request.curves:
                 self.doing = f"thresholds of {name}"
                 drawn = curves.thresholds(lab, method, tests)
@@ -380,7 +391,8 @@ class _Run:
         random.Random(self.request.seed).shuffle(others)
         settings = self.settings.model_validate(self.settings.model_dump() | method.settings)
         located, store = self.stage.loaded.located, self.stage.store
-        metric = metric_of(settings.router.metric, located.identity.embedder, lab.embed, store)
+        space = space_of(settings.router.representation, located)
+        metric = metric_of(settings.router.metric, space, lab.embed, store)
         self.progress.phase(f"routes for {method.name}", len(others))
         entries = {}
         with self.stage.clock(f"routes for {method.name}"):

@@ -206,7 +206,7 @@ def calibrate(
         implied = _set(questions, present, rate, "implied_threshold", phase, advance)
     bounds = {"threshold": facts} | ({"implied_threshold": implied} if implied else {})
     key = digest([
-        "calibrate", METHOD_VERSION, shared.embedder, rate, router.model_dump(), TOPICS,
+        "calibrate", METHOD_VERSION, shared.space, rate, router.model_dump(), TOPICS,
         registry.settings.compile.prompts if router.kind == "centre" else 0,
         [e.model_dump(mode="json", exclude={"path", "provenance", "tags"}) for e in usual],
         list(ordinary), list(elsewhere),

@@ -1,5 +1,6 @@
 """Edits that catch each other's prompts: what the router gives to another edit than the one that
-states it. The prompt embedder is asked, no language model."""
+states it. The prompt embedder is asked, and no language model, unless the router compares by its
+own states."""
 
 from __future__ import annotations
 
@@ -47,7 +48,7 @@ def registry_router(registry: Registry) -> tuple[Router, Answers, Path | None]:
         ModelNotFoundError: the prompt embedder is not on this machine and cannot be fetched.
     """
     shared = routers_of(registry)
-    path = current_bundle(registry, shared.embedder)
+    path = current_bundle(registry, shared.space)
     if path is not None:
         with load_bundle(path) as bundle:
             entries = [replace(e, valid_from=None, valid_until=None) for e in bundle.entries()]

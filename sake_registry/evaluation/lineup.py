@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from sake_registry.evaluation.replies import Speaker
     from sake_registry.models.embedder import Embed
     from sake_registry.models.loading import LoadedModel
-    from sake_registry.settings import Settings
+    from sake_registry.settings import Representation, Settings
     from sake_registry.store import Store
     from sake_registry.transport import TransportMap
 
@@ -102,6 +102,7 @@ class Stage:
     Attributes:
         records: what is measured on; `others` are sound and not measured on.
         edits: the records' edits by id; `registry` holds them as files.
+        embed: how texts are embedded for a router.
         in_weights: the ids that methods which change weights are measured on.
         seconds: a tally of how long each thing took.
     """
@@ -114,7 +115,7 @@ class Stage:
     registry: Registry
     store: Store
     loaded: LoadedModel
-    embed: Embed
+    embed: Callable[[Representation], Embed]
     speaker: Speaker
     progress: Progress
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
@@ -156,7 +157,12 @@ def paper_settings(settings: Settings, threshold: float) -> Settings:
                 update={"forced": {"repeat": "Repeat this sentence: '{prompt} {old}'. {prompt}"}}
             ),
             "router": settings.router.model_copy(
-                update={"kind": "centre", "metric": "euclidean", "threshold": threshold}
+                update={
+                    "kind": "centre",
+                    "representation": "embedder",
+                    "metric": "euclidean",
+                    "threshold": threshold,
+                }
             ),
             "answer": settings.answer.model_copy(update={"guard": False}),
         }
@@ -282,7 +288,8 @@ class Lineup:
         maps: Mapping[str, Sequence[TransportMap]],
     ) -> Steering:
         """A method that shares another's router and has maps of its own."""
-        method = Steering(name, path, self.stage.speaker, self.stage.embed, keys=keys, maps=maps)
+        embed = self.stage.embed(like.bundle.representation)
+        method = Steering(name, path, self.stage.speaker, embed, keys=keys, maps=maps)
         method.settings, method.failed = like.settings, like.failed
         return method
 
@@ -305,7 +312,8 @@ class Lineup:
         keys = {id_: key.maps for id_, key in of_edits.items()}
         if not registry.settings.answer.guard:
             keys = {id_: digest(["unguarded", key]) for id_, key in keys.items()}
-        method = Steering(name, done.bundle, self.stage.speaker, self.stage.embed, keys=keys)
+        embed = self.stage.embed(registry.settings.router.representation)
+        method = Steering(name, done.bundle, self.stage.speaker, embed, keys=keys)
         method.failed = {id_: error.message for id_, error in done.failures.items()}
         method.settings = registry.settings.model_dump(
             include={"compile", "router", "answer", "contexts"}, mode="json"
@@ -394,6 +402,7 @@ class Lineup:
 
     def _calibrated_on(self, records: Sequence[Record], data: DataSet) -> calibration.Point:
         size = self.stage.registry.settings.compile.prompts
+        embed = self.stage.embed("embedder")
         edits = [to_edit(record, data) for record in records]
         prompts = [groups(edit, size)[0].prompts for edit in edits]
         key = digest(["calibration", self.stage.loaded.located.identity.embedder, prompts])
@@ -402,7 +411,7 @@ class Lineup:
             self.stage.progress.phase("calibrating", len(edits))
             points = []
             for of_edit in prompts:
-                points.append(self.stage.embed(of_edit).mean(0))
+                points.append(embed(of_edit).mean(0))
                 self.stage.progress.advance(1)
             self.stage.store.put("calibration", key, {"centres": torch.stack(points)}, None)
             stored = {"centres": torch.stack(points)}, None
@@ -412,7 +421,7 @@ class Lineup:
             for number, record in enumerate(records)
             for test in record.of("gen", "neighbourhood")
         ]
-        distances = torch.cdist(self.stage.embed([prompt for _, prompt in asked]), centres)
+        distances = torch.cdist(embed([prompt for _, prompt in asked]), centres)
         found = [
             calibration.Nearest(float(row.min()), None if own is None else int(row.argmin()) == own)
             for (own, _), row in zip(asked, distances, strict=True)

@@ -1,4 +1,7 @@
-"""Routers over a registry's edits, to ask which of them would fire: no language model is needed."""
+"""Routers over a registry's edits, to ask which of them would fire.
+
+No language model is needed, unless its own states are what the router compares.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,10 @@ from sake_registry.distributions.texts import groups
 from sake_registry.errors import BundleError, LockedError, StorageError
 from sake_registry.models.embedder import Embedder, locate_embedder, remembering
 from sake_registry.models.fingerprint import embedder_hash
+from sake_registry.models.loading import load, locate
+from sake_registry.models.reading import prove
+from sake_registry.models.site import Site
+from sake_registry.models.states import embed_of, space_of
 from sake_registry.routing.metric import learn
 from sake_registry.routing.router import Router, RouterEntry
 from sake_registry.store import Store
@@ -25,6 +32,7 @@ if TYPE_CHECKING:
     from sake_registry.edits.registry import Registry
     from sake_registry.edits.schema import Edit
     from sake_registry.models.embedder import Embed
+    from sake_registry.models.loading import LoadedModel
     from sake_registry.routing.metric import Metric, MetricKind
     from sake_registry.settings import Settings
 
@@ -37,8 +45,8 @@ class Routers:
 
     settings: Settings
     embed: Embed
-    embedder: str
-    """The hash of the prompt embedder."""
+    space: str
+    """What tells the space of its embeddings from others."""
     metric: Metric
     store: Store
 
@@ -46,7 +54,7 @@ class Routers:
         """The same with a metric of another kind."""
         if kind == self.metric.kind:
             return self
-        return replace(self, metric=_metric(kind, self.embedder, self.embed, self.store))
+        return replace(self, metric=_metric(kind, self.space, self.embed, self.store))
 
     def entry(
         self, edit: Edit, kinds: Collection[GroupKind] = ("fact", "implication")
@@ -70,29 +78,46 @@ def routers_of(registry: Registry) -> Routers:
     """What makes routers as a registry's settings say.
 
     Raises:
-        ModelNotFoundError: the prompt embedder is not on this machine and cannot be fetched.
+        ModelNotFoundError: the prompt embedder, or the model whose states are compared, is not on
+            this machine and cannot be fetched.
+        UnsupportedModelError: that model cannot be read.
     """
     settings = registry.settings
-    folder = locate_embedder(settings.router.embedder)
-    embedder, embed = embedder_hash(folder), remembering(Embedder(folder).embed)
-    store = Store(registry.store)
-    metric = _metric(settings.router.metric, embedder, embed, store)
-    return Routers(settings, embed, embedder, metric, store)
+    embed, space = _embedding(settings)
+    embed, store = remembering(embed), Store(registry.store)
+    metric = _metric(settings.router.metric, space, embed, store)
+    return Routers(settings, embed, space, metric, store)
 
 
-def _metric(kind: MetricKind, embedder: str, embed: Embed, store: Store) -> Metric:
-    if store.has("metric", metric_key(kind, embedder)):
-        return metric_of(kind, embedder, embed, store)
+def _embedding(settings: Settings) -> tuple[Embed, str]:
+    representation = settings.router.representation
+    if representation == "embedder":  # whatever the model: it need not be there
+        folder = locate_embedder(settings.router.embedder)
+        return Embedder(folder).embed, embedder_hash(folder)
+    located = locate(settings)
+
+    def loaded() -> tuple[LoadedModel, Site]:
+        found = load(located, trust_remote_code=settings.trust_remote_code)
+        site = Site(found.model)
+        prove(site, found.tokenizer)
+        return found, site
+
+    return embed_of(representation, located, loaded), space_of(representation, located)
+
+
+def _metric(kind: MetricKind, space: str, embed: Embed, store: Store) -> Metric:
+    if store.has("metric", metric_key(kind, space)):
+        return metric_of(kind, space, embed, store)
     try:
         with store.lock():
-            return metric_of(kind, embedder, embed, store)
+            return metric_of(kind, space, embed, store)
     except (StorageError, LockedError):  # not to keep it costs only time
         return learn(embed, kind)
 
 
-def current_bundle(registry: Registry, embedder: str) -> Path | None:
+def current_bundle(registry: Registry, space: str) -> Path | None:
     """The newest whole bundle that is what the registry says now, for whatever model, with
-    prompts embedded by the embedder of this hash."""
+    prompts embedded in this space."""
     found = [path for path in registry.bundles.glob(f"*{SUFFIX}") if not path.name.startswith(".")]
     for path in sorted(found, key=lambda p: (-p.stat().st_mtime_ns, p.name)):
         try:
@@ -101,6 +126,6 @@ def current_bundle(registry: Registry, embedder: str) -> Path | None:
             continue
         if manifest.partial or stale(manifest, registry, manifest.model):
             continue
-        if manifest.model.identity.embedder == embedder:
+        if space_of(registry.settings.router.representation, manifest.model) == space:
             return path
     return None

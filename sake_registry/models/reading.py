@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from sake_registry.models.site import Site
 
@@ -25,6 +25,16 @@ PROBE_TEXTS = (
 )
 """The texts whose activations every attach reproduces; of several kinds, so that a change
 anywhere in the model moves one of them."""
+
+
+class Readable(Protocol):
+    """A place in a model whose hidden states can be read, as the site is."""
+
+    model: nn.Module
+
+    def read(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Hidden states of a batch there, (rows, positions, width)."""
+        ...
 
 
 def pad_token(tokenizer: Any) -> int:
@@ -55,14 +65,15 @@ def last_positions(attention_mask: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def read_tails(
-    site: Site,
+    site: Readable,
     tokenizer: Any,
     rows: Sequence[Sequence[int]],
     tails: Sequence[int],
     batch_size: int,
     progress: Callable[[int], None] = lambda n: None,
 ) -> list[Tensor]:
-    """Site activations at the last positions of token ids, in the model's dtype.
+    """Activations at the last positions of token ids, in the model's dtype: the site's, or
+    those of another place.
 
     Batches are sorted by length and padded on the right, in an order that depends on the rows
     alone.

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from torch import Tensor, nn
+    from torch.utils.hooks import RemovableHandle
 
     Action = Callable[[Tensor], Tensor | None]
 
@@ -32,12 +33,13 @@ _SUPPORTED = (
 )
 
 
-class _Captured(Exception):  # noqa: N818 - a signal, not an error
+class Captured(Exception):  # noqa: N818 - a signal, not an error
     """Ends a forward pass once the site was read: the output embedding is not needed."""
 
 
 class Site:
-    """The input of a model's output embedding; `remove()` takes the hook off again.
+    """The input of a model's output embedding; `remove()` takes the hook off again, and those
+    that it was given to `hold`.
 
     Raises:
         UnsupportedModelError: no output embedding, an encoder-decoder, or a compiled model.
@@ -47,10 +49,15 @@ class Site:
         self.model = model
         self.head = _find_head(model)
         self._calls = threading.local()
-        self._handle = self.head.register_forward_pre_hook(self._hook)
+        self._handles = [self.head.register_forward_pre_hook(self._hook)]
+
+    def hold(self, handle: RemovableHandle) -> None:
+        """Take this hook off with the site's own."""
+        self._handles.append(handle)
 
     def remove(self) -> None:
-        self._handle.remove()
+        for handle in self._handles:
+            handle.remove()
 
     def _hook(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
         call = getattr(self._calls, "current", None)
@@ -91,15 +98,15 @@ class Site:
 
         def action(hidden: Tensor) -> None:
             seen.append(hidden)
-            raise _Captured
+            raise Captured
 
         with self.acting(action) as call:
             try:
                 self.model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
-            except _Captured:
+            except Captured:
                 return seen[0]
         call.require_firing()
-        raise AssertionError("unreachable: a call that fired ends in _Captured")
+        raise AssertionError("unreachable: a call that fired ends in Captured")
 
     @torch.inference_mode()
     def prove(self, input_ids: Tensor, attention_mask: Tensor) -> int:

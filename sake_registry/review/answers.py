@@ -16,6 +16,7 @@ import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -240,9 +241,16 @@ def _ask(
     rows = [*mine, *others, *sample, *near]
     prompts = [row.prompt for row in rows]
     days = sorted({row.day or today for row in mine} | {today})
+
+    @cache
+    def loaded() -> LoadedModel:
+        return load(found.model, trust_remote_code=sides.after.settings.trust_remote_code)
+
     # Of each day, the decisions of both sides.
-    decided = {day: list(zip(*(_decide(bundle, prompts, day) for bundle in opened), strict=True))
-               for day in days}  # fmt: skip
+    decided = {
+        day: list(zip(*(_decide(bundle, prompts, day, loaded) for bundle in opened), strict=True))
+        for day in days
+    }
 
     def does(side: int, decision: Decision) -> tuple[str | None, int | None]:
         return keys[side].get(decision.edit) if decision.edit else None, decision.group
@@ -260,13 +268,12 @@ def _ask(
     chosen = list(pairs)
     if not chosen:
         return
-    loaded = load(found.model, trust_remote_code=sides.after.settings.trust_remote_code)
     answers = []
     for side, bundle in enumerate(opened):
         told = [(rows[i].prompt, pairs[i][side]) for i in chosen]
         start = side * len(chosen)
         answers.append(
-            _answer(loaded, bundle, told, lambda n, s=start: progress(s + n, 2 * len(chosen)))  # type: ignore[misc]
+            _answer(loaded(), bundle, told, lambda n, s=start: progress(s + n, 2 * len(chosen)))  # type: ignore[misc]
         )
     for i, before, after in zip(chosen, *answers, strict=True):
         answered = Answered(rows[i], before, after)
@@ -300,10 +307,20 @@ def _changed_rows(sides: Sides, today: date) -> list[Row]:
     return found
 
 
-def _decide(bundle: Bundle | None, prompts: Sequence[str], day: date) -> list[Decision]:
+def _decide(
+    bundle: Bundle | None, prompts: Sequence[str], day: date, load: Callable[[], LoadedModel]
+) -> list[Decision]:
+    """Decisions as of noon of a day; the model is loaded only where its own states decide."""
     if bundle is None:
         return [NOBODY] * len(prompts)
-    return bundle.route(prompts, now=datetime.combine(day, time(12), UTC))
+    noon = datetime.combine(day, time(12), UTC)
+    if bundle.representation == "embedder":
+        return bundle.route(prompts, now=noon)
+    loaded = load()
+    with bundle.attach(
+        loaded.model, loaded.tokenizer, source=loaded.located.folder, clock=lambda: noon
+    ) as edited:
+        return edited.decide(prompts)
 
 
 def _answer(

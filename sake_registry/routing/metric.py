@@ -66,7 +66,7 @@ class Metric:
         background: (rows, p) float32, points of the library's questions; (0, p) if not used.
         topics: the topic of each row of the background; the rows of a topic are together.
         labels: (topics, e) float32, unit embeddings of the topics' names in the background's
-            order; needed to compile an edit, not to route.
+            order, or none where a name tells nothing; needed to compile an edit, not to route.
     """
 
     kind: MetricKind
@@ -116,9 +116,10 @@ class Metric:
         if len(rows):
             votes = Counter(self.topic_distances(self.points(rows)).argmin(1).tolist())
             own = {topic for topic, count in votes.items() if count >= VOTES * len(rows)}
-        alike = self.labels @ normalize(relation, dim=0)
-        near = (alike >= ALIKE) & (alike >= alike.max() - NO_LESS)
-        own |= set(near.nonzero()[:, 0].tolist())
+        if len(self.labels):
+            alike = self.labels @ normalize(relation, dim=0)
+            near = (alike >= ALIKE) & (alike >= alike.max() - NO_LESS)
+            own |= set(near.nonzero()[:, 0].tolist())
         return tuple(self.topic_names[topic] for topic in sorted(own))
 
 
@@ -177,6 +178,9 @@ def learn(embed: Embed, kind: MetricKind) -> Metric:
     if kind == "mahalanobis":
         return metric
     labels = normalize(embed(list(TOPICS)), dim=1)
+    # In some spaces, a language model's states among them, any two names are that alike.
+    if labels.mean(0).square().sum() >= ALIKE:  # the mean of all their cosines
+        labels = labels[:0]
     return Metric(kind, metric.projection, metric.points(rows), topics, labels)
 
 

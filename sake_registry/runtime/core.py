@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sake_registry.bundle.reader import BundleFile
-from sake_registry.errors import ModelMismatchError
+from sake_registry.errors import BundleFormatError, InputError, ModelMismatchError
 from sake_registry.routing.metric import Metric
 from sake_registry.routing.router import Route, Router, RouterEntry
 from sake_registry.runtime.answering import ObjectMaps
+from sake_registry.settings import THRESHOLDS
 from sake_registry.transport import TransportMap
+from sake_registry.wording import shorten
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from sake_registry.models.embedder import Embed
     from sake_registry.routing.router import Decision
     from sake_registry.runtime.huggingface import Edited
+    from sake_registry.settings import Representation
 
 # Largest relative distance at which a probe text's activation counts as reproduced. The same
 # model in another batch, on another machine or engine differs by 1e-6 to 1e-4 in float32; in
@@ -78,6 +81,7 @@ class Bundle:
         """Which edit each prompt is in scope of; needs the prompt embedder, not the model.
 
         Raises:
+            InputError: prompts are compared by the model's own states: `Edited.decide` has them.
             ModelNotFoundError: the embedder is not on this machine.
             ModelMismatchError: it is another embedder than the one compiled with.
         """
@@ -87,10 +91,12 @@ class Bundle:
         """The router over this bundle's edits, with its embedder proved; made once."""
         with self._lock:
             if self._router is None:
-                self._router = Router(
-                    self.entries(), self._embedder(), self.metric(), last_names=self.last_names
-                )
+                self._router = self.router_by(self._embedder())
             return self._router
+
+    def router_by(self, embed: Embed) -> Router:
+        """A router over this bundle's edits that has prompts embedded so."""
+        return Router(self.entries(), embed, self.metric(), last_names=self.last_names)
 
     def metric(self) -> Metric:
         """How its router compares questions."""
@@ -121,6 +127,13 @@ class Bundle:
         from sake_registry.models.embedder import Embedder, locate_embedder
         from sake_registry.models.fingerprint import embedder_hash
 
+        if self.representation != "embedder":
+            raise InputError(
+                f"{self.path} compares prompts by the {self.manifest.embedder.name}: without the "
+                "model it cannot decide",
+                hint="attach it, and ask what is attached: "
+                "bundle.attach(model, tokenizer).decide(prompts)",
+            )
         # A bundle is untrusted: what it names is looked for here, and not fetched.
         folder = locate_embedder(self.manifest.embedder.name, local=True)
         expected, found = self.manifest.model.identity.embedder, embedder_hash(folder)
@@ -167,6 +180,24 @@ class Bundle:
     def last_names(self) -> bool:
         """Whether its router knows subjects by other forms of their names (`router.last_names`)."""
         return self._setting("router", "last_names", default=True)
+
+    @property
+    def representation(self) -> Representation:
+        """What its router compares prompts by (`router.representation`).
+
+        Raises:
+            BundleFormatError: something that this version does not know.
+        """
+        table = self.manifest.settings.get("router")
+        found = table.get("representation", "embedder") if isinstance(table, dict) else "embedder"
+        for known in THRESHOLDS:
+            if found == known:
+                return known
+        raise BundleFormatError(
+            f"{self.path}: its router compares prompts by {shorten(repr(found))}, which this "
+            "version does not know",
+            hint="compile again, or use the version that it was made with",
+        )
 
     def _setting(self, section: str, name: str, *, default: bool) -> bool:
         """A switch of the settings it was compiled with: what is there is untrusted."""

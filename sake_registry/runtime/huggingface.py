@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sake_registry.errors import (
+    BundleFormatError,
     InputError,
     ModelMismatchError,
     UnsupportedModelError,
@@ -29,6 +30,7 @@ from sake_registry.models.fingerprint import ModelIdentity
 from sake_registry.models.reading import last_positions, pad, pad_token, prove, read_probe
 from sake_registry.models.site import Site
 from sake_registry.models.sources import ModelSource, fetch, on_disk, resolve
+from sake_registry.models.states import States
 from sake_registry.models.tokens import runs_on
 from sake_registry.runtime.answering import Answering, beginnings
 from sake_registry.runtime.core import check_probe
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from sake_registry.routing.router import Decision
+    from sake_registry.routing.router import Decision, Router
     from sake_registry.runtime.core import Bundle
 
 # Ways of generating in which the first call of the output embedding is not the last prompt
@@ -122,7 +124,6 @@ class Edited:
         self._beginnings: dict[tuple[str, int], frozenset[int]] = {}
         self._disabled: frozenset[str] = frozenset()
         check_identity(bundle, model, source)
-        bundle.router()  # its embedder is part of the identity
         self._site: Site | None = Site(model)
         self._following: Following | None = None
         try:
@@ -130,6 +131,7 @@ class Edited:
             dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
             probe = read_probe(self._site, tokenizer, bundle.manifest.probe_texts)
             check_probe(bundle, probe, dtype)
+            self._router = self._make_router()
             self._following = Following(model)
         except BaseException:
             self.detach()
@@ -176,8 +178,9 @@ class Edited:
         self._disabled = self._disabled | chosen
 
     def decide(self, prompts: Sequence[str]) -> list[Decision]:
-        """What would be decided for prompts now; the model is not run."""
-        return self.bundle.route(prompts, disabled=self._disabled, now=self._clock())
+        """What would be decided for prompts now; the model is run, bare, only where its own
+        states are what is compared."""
+        return self._router.decide(prompts, self._disabled, self._clock())
 
     # -- edited calls ------------------------------------------------------------------------
 
@@ -288,6 +291,27 @@ class Edited:
         return output, decisions
 
     # -- how -----------------------------------------------------------------------------------
+
+    def _make_router(self) -> Router:
+        """The bundle's router, with its prompt embedder or this model's own states."""
+        bundle = self.bundle
+        if bundle.representation == "embedder":
+            return bundle.router()  # its embedder is part of the identity
+        # One by one: what is decided of a prompt does not hang on what else is asked.
+        states = States(self._attached(), self.tokenizer, bundle.representation, batch_size=1)
+
+        def embed(texts: Sequence[str]) -> Tensor:
+            self._attached()
+            return states.embed(texts)
+
+        found = embed(bundle.manifest.probe_texts[:1]).shape[1]
+        if bundle.ids and found != bundle.manifest.embedder.width:
+            raise BundleFormatError(
+                f"{bundle.path}: its router's points have {bundle.manifest.embedder.width} "
+                f"dimensions, the {bundle.manifest.embedder.name} has {found}",
+                hint="compile again",
+            )
+        return bundle.router_by(embed)
 
     def _attached(self) -> Site:
         if self._site is None:

@@ -10,6 +10,7 @@ import pytest
 from sake_registry.errors import SettingsError
 from sake_registry.settings import THRESHOLDS, Settings, find_root, load_settings
 
+ANCHORED = THRESHOLDS["embedder"]
 METRICS = ("contrast", "euclidean", "cosine", "mahalanobis")
 
 
@@ -177,12 +178,37 @@ def test_edits_lie_below_the_root(toml: Path, folder: str) -> None:
         load_settings(toml.parent, {}, {})
 
 
+def test_the_models_own_states_have_thresholds_but_for_plain_distances() -> None:
+    """Those are in the model's own unit: whoever asks for them says how far."""
+    for own in ("hidden", "middle"):
+        for metric in ("contrast", "cosine", "mahalanobis"):
+            router = Settings.model_validate({"router": {"representation": own, "metric": metric}})
+            assert router.router.bound == THRESHOLDS[own][metric]
+            assert router.router.bound_of("centre") is None
+        for plain in ({"metric": "euclidean"}, {"kind": "centre"}):
+            table: dict[str, Any] = {"representation": own, **plain}
+            flags = {f"router.{name}": value for name, value in table.items()}
+            message = refused(None, flags)
+            assert message.startswith("router: ")
+            assert "set `threshold`" in message
+            assert load_settings(None, flags | {"router.threshold": 7.0}, {}).router.bound == 7
+
+
+def test_the_default_representation_is_not_written_down() -> None:
+    """Keys and bundles of those who never set it are what they were before it could be set."""
+    usual = Settings().model_dump()["router"]
+    assert "representation" not in usual
+    assert Settings.model_validate({"router": usual}) == Settings()
+    own = Settings.model_validate({"router": {"representation": "hidden"}})
+    assert own.model_dump()["router"] == usual | {"representation": "hidden"}
+
+
 def test_an_edit_of_another_kind_of_router_has_that_kinds_threshold() -> None:
     """What is set for the registry's kind has another unit."""
     router = Settings.model_validate({"router": {"kind": "centre", "threshold": 4.9}}).router
-    assert (router.bound, router.bound_of("anchored")) == (4.9, THRESHOLDS["contrast"])
+    assert (router.bound, router.bound_of("anchored")) == (4.9, ANCHORED["contrast"])
     router = Settings.model_validate({"router": {"metric": "cosine"}}).router
-    assert (router.bound, router.bound_of("centre")) == (THRESHOLDS["cosine"], THRESHOLDS["centre"])
+    assert (router.bound, router.bound_of("centre")) == (ANCHORED["cosine"], ANCHORED["centre"])
 
 
 @pytest.mark.parametrize(

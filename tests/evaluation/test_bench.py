@@ -250,6 +250,27 @@ def test_replies_under_the_guard_are_not_taken_for_those_without(
     assert same.rows != guarded.rows
 
 
+def test_the_models_own_states_route_this_projects_method_and_the_embedder_the_published(
+    done: Done, tmp_path: Path
+) -> None:
+    router = done.runs.settings.router.model_copy(
+        update={"representation": "middle", "metric": "cosine", "threshold": 1e-4}
+    )
+    own = Runs(
+        replace(done.runs.request, methods=("sake", "sake-paper"), curves=("threshold", "loads")),
+        done.runs.settings.model_copy(update={"router": router}),
+    )
+    result = own(tmp_path)
+    routers = {m["name"]: m["settings"]["router"] for m in result["methods"]}
+    assert routers["sake"]["representation"] == "middle"
+    assert "representation" not in routers["sake-paper"]
+    # The records' own prompts come back to where they were compiled, whatever else is loaded.
+    found = Done(own, tmp_path, result, own.rows).of("sake", "all-edits", "acc")
+    assert len(found) == 6
+    assert all(row["fired"] == row["edit"] for row in found)
+    assert {c["method"] for c in result["load_curves"]} == {"sake", "sake-paper"}
+
+
 @pytest.mark.parametrize("after", [30, 250])
 def test_an_interrupted_run_goes_on_to_what_an_undisturbed_one_gives(
     done: Done, tmp_path: Path, after: int

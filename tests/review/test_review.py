@@ -141,6 +141,17 @@ def test_a_prompt_that_another_edit_loses_is_interference(branch: GitRegistry) -
     assert value["unrelated"]["changed"] == []
 
 
+def test_where_the_models_own_states_decide_the_review_asks_the_model(branch: GitRegistry) -> None:
+    toml = branch.root / "sake.toml"
+    toml.write_text(toml.read_text() + 'representation = "hidden"\nthreshold = 0.01\n')
+    branch.commit("By the model's own states")
+    value = review(read_sides(branch.root, "main...change"))
+    asked = rows(value, "verne")
+    by = {row["prompt"]: row["by"] for row in asked if row["kind"] == "prompts"}
+    assert set(by.values()) == {"verne"}
+    assert value["unrelated"]["changed"] == []
+
+
 def test_an_edit_that_cannot_be_built_fails_the_review(branch: GitRegistry) -> None:
     toml = branch.root / "sake.toml"
     toml.write_text(toml.read_text().replace("keep_failed = true", "keep_failed = false"))
