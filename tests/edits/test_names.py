@@ -13,6 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sake_registry import names
+from sake_registry.names import finding
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -268,9 +269,9 @@ spaced = st.text(st.sampled_from(list("aAbB- '’s.1\n\xa0  ")), max_size=14)
 def test_a_name_is_found_without_its_pattern_where_the_pattern_finds_it(
     text: str, name: str
 ) -> None:
-    text, known = names.fold(text), names._name(name)
-    by_pattern = [match.span() for match in names._pattern(known).finditer(text)]
-    assert list(names._spans(text, known)) == (by_pattern if name.strip() else [])
+    text, known = names.fold(text), finding._name(name)
+    by_pattern = [match.span() for match in finding._pattern(known).finditer(text)]
+    assert list(finding._spans(text, known)) == (by_pattern if name.strip() else [])
     assert not by_pattern or all(word in text for word in known.words)
 
 
