@@ -36,6 +36,8 @@ SUBJECT = "<subject>"
 """What stands for the subject's name in a prompt."""
 BETWEEN = "\0"
 """A word of a name to `find`, for one to three further names or initials in a person's name."""
+COMMA = ",\1"
+"""A comma of a name to `find` that has to be there; any other may be missing."""
 
 # -- characters --------------------------------------------------------------------------------
 
@@ -83,6 +85,7 @@ _END = r"(?!\w)(?!-[^\W_])(?!'(?!s\b)\w)"
 _BEGINS, _ENDS = re.compile(_BEGIN), re.compile(_END)
 _OTHER_SPACE = re.compile(r"[^\S ]|  ")
 INITIALS = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]?|[^\W\d_]|[A-Z]{2,3}")
+_ACRONYM = re.compile(r"[A-Z]{4,6}")  # more than initials: has all of its full stops, or none
 _FREE = re.compile(r"[\s.,]+")  # what may differ between a name and what is written for it
 # A full stop is part of "U.S.", if the name or its other letters have one, and never half of it.
 _STOP = r"(?:\.|(?!\.))"
@@ -125,10 +128,15 @@ def _name(name: str) -> _Name:
     if BETWEEN in text:
         rest = fold(text).replace(BETWEEN, "").split()
         return _Name(text, tuple(sorted(rest, key=len, reverse=True)), None, "")
+    if _ACRONYM.fullmatch(text):
+        stops = r"\.\s?".join(fold(text))
+        return _Name(text, (), None, f"(?:{fold(text)}|{stops}){_LAST_STOP}")
     words, pattern, free = [], "", False
     parts = text.split()
+    text = text.replace(COMMA, ",")
     for part, following in pairwise([*parts, ""]):
-        folded = fold(part)
+        comma = "," if part.endswith(COMMA) else ",?"
+        folded = fold(part.replace(COMMA, ","))
         bare = folded.rstrip(".,") or folded
         if INITIALS.fullmatch(part) and (following or len(part) > 1):
             pattern += r"\.?\s*".join(map(re.escape, folded.replace(".", "")))
@@ -141,7 +149,7 @@ def _name(name: str) -> _Name:
         if bare in ABBREVIATED or folded == f"{bare},":
             stop = r"\.?" if following else _STOP if folded != bare else ""
             pattern += re.escape(bare) + (stop if bare in ABBREVIATED else "")
-            pattern += ",?" if folded.endswith(",") else ""
+            pattern += comma if folded.endswith(",") else ""
             free = True
         else:
             bare = folded

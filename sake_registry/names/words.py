@@ -110,6 +110,46 @@ KINDS = frozenset(
     """.split()
 )
 
+# Nouns of what befalls somebody: "Murder of Caesar" is also "Caesar's murder". Not "university":
+# that of Miami is not Miami University.
+EVENTS = frozenset(
+    """
+    abdication abduction arrest assassination beheading burial capture coronation death deposition
+    disappearance execution exile fall funeral impeachment imprisonment inauguration kidnapping
+    killing lynching marriage murder ordination poisoning resignation shooting siege stabbing
+    suicide surrender torture trial wedding
+    """.split()
+)
+# First names and their short forms, where both are mostly meant so. Not those that are more often
+# another name's, or a name of their own (Jon, Jan, Chris, Jack, Kim), nor both a man's and a
+# woman's (Pat).
+_SHORT = """
+    abigail abby; abraham abe; alexander alex; alfred alfie; amanda mandy; andrew andy;
+    anthony tony; arthur artie; barbara barb; benjamin ben benny; bernard bernie; bradley brad;
+    catherine cathy; charles charlie chuck; clifford cliff; clinton clint; curtis curt;
+    cynthia cindy; daniel dan danny; david dave; deborah deb debbie; donald don donnie;
+    dorothy dottie; douglas doug; edward ed eddie ted; elizabeth liz lizzie beth; eugene gene;
+    frances fran; frederick fred freddie; gabriel gabe; geoffrey geoff; gerald gerry; gregory greg;
+    harold hal; herbert herb; jacob jake; jacqueline jackie; james jim jimmy; jeffrey jeff;
+    jennifer jen jenny; jessica jess; jonathan jonny; joseph joe joey; josephine josie; joshua josh;
+    judith judy; katherine kate kathy katie; kenneth ken kenny; laurence larry; lawrence larry;
+    leonard len lenny; margaret maggie meg peggy; matthew matt; michael mick mickey mike;
+    mitchell mitch; nathan nate; nathaniel nate; nicholas nick nicky; norman norm; pamela pam;
+    patricia patty trish; patrick paddy; penelope penny; peter pete; philip phil; phillip phil;
+    raymond ray; rebecca becky; richard dick rich richie rick ricky;
+    robert bob bobby rob robbie; rodney rod; ronald ron ronnie; rosemary rosie; russell russ;
+    samuel sam sammy; stanley stan; stephen steve; steven steve; susan sue susie; suzanne sue;
+    theodore ted teddy; thomas tom tommy; timothy tim; tobias toby; valerie val;
+    victoria tori vicky; vincent vince vinny; virginia ginny; walter walt;
+    william bill billy will willie; zachary zach zack
+"""
+OTHER_FIRST_NAMES: dict[str, tuple[str, ...]] = {}
+"""From a first name to its short forms, and from a short form to the names it is of."""
+for _long, *_short in map(str.split, _SHORT.split(";")):
+    for _one in _short:
+        OTHER_FIRST_NAMES[_long] = (*OTHER_FIRST_NAMES.get(_long, ()), _one)
+        OTHER_FIRST_NAMES[_one] = (*OTHER_FIRST_NAMES.get(_one, ()), _long)
+
 
 def is_kind(word: str) -> bool:
     """Whether a folded word is a common noun that ends names, or its plural."""
