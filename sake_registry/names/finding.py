@@ -1,0 +1,360 @@
+"""Finds names in running text as whole names, and masks them.
+
+"Guinea" stands in "The capital of Guinea is", but not in "Papua New Guinea",
+"Guinea-Bissau" or "Guineas": a name inside a longer one names something else.
+
+Accents, typographic marks and the full stops of initials do not matter ("Jose Mourinho",
+"JRR Tolkien"). Case does not for names of several words, and for no name in text that is written
+without case; else an apple would be Apple.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from sake_registry.names.words import (
+    ABBREVIATED,
+    BEFORE,
+    BESIDE,
+    DETERMINERS,
+    FUNCTION,
+    IN_NAMES,
+    LONGER,
+    PARTICLES,
+    is_kind,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+SUBJECT = "<subject>"
+"""What stands for the subject's name in a prompt."""
+BETWEEN = "\0"
+"""A word of a name to `find`, for one to three further names or initials in a person's name."""
+COMMA = ",\1"
+"""A comma of a name to `find` that has to be there; any other may be missing."""
+
+# -- characters --------------------------------------------------------------------------------
+
+_MARK = re.compile("[\u0300-\u036f]")
+_CLUSTER = re.compile("(?s).[\u0300-\u036f]*")
+# What is typed plainly and Unicode does not take apart. Not the em dash: it parts clauses.
+_PLAIN = {
+    written: plain
+    for plain, all_written in {
+        "o": "ø", "O": "Ø", "l": "ł", "L": "Ł", "d": "đð", "D": "ĐÐ", "h": "ħ", "H": "Ħ",
+        "t": "ŧ", "T": "Ŧ", "s": "ß", "S": "ẞ", "i": "ı",
+        "'": "\u2018\u2019\u201b\u00b4\u2032\u02b9\u02bb\u02bc\u02bd",
+        "-": "\u2010\u2011\u2012\u2013\u2212",
+    }.items()
+    for written in all_written
+}  # fmt: skip
+
+
+@cache
+def _plain_character(character: str) -> str:
+    if character in _PLAIN:
+        return _PLAIN[character]
+    parts = unicodedata.normalize("NFKD", character)
+    # Only accents are dropped: "ﬁ" is more than "f", a Hangul syllable more than its first letter.
+    return character if _MARK.sub("", parts[1:]) else _PLAIN.get(parts[0], parts[0])
+
+
+def unmarked(text: str) -> str:
+    """Without accents and typographic marks, in its case; as long as `text`."""
+    return text if text.isascii() else "".join(map(_plain_character, text))
+
+
+def fold(text: str) -> str:
+    """Without case, accents and typographic marks, character by character: as long as `text`."""
+    return unmarked(text).lower().replace("ς", "σ")
+
+
+# -- what is searched, and for what ------------------------------------------------------------
+
+SHORTEST = 4  # letters of a name that is told from a mere word, or stands for a longer one
+_NEAR = 100  # characters: as far as is looked around a name
+# A hyphen or an apostrophe inside a word joins ("Guinea-Bissau", "O'Brien"); "'s" does not.
+_BEGIN = r"(?<!\w)(?<!\w[-'])"
+_END = r"(?!\w)(?!-[^\W_])(?!'(?!s\b)\w)"
+_BEGINS, _ENDS = re.compile(_BEGIN), re.compile(_END)
+_OTHER_SPACE = re.compile(r"[^\S ]|  ")
+INITIALS = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]?|[^\W\d_]|[A-Z]{2,3}")
+_ACRONYM = re.compile(r"[A-Z]{4,6}")  # more than initials: has all of its full stops, or none
+_FREE = re.compile(r"[\s.,]+")  # what may differ between a name and what is written for it
+# A full stop is part of "U.S.", if the name or its other letters have one, and never half of it.
+_STOP = r"(?:\.|(?!\.))"
+_LAST_STOP = rf"(?:(?<=\.\w){_STOP}|(?<!\.\w)(?!\.\w))"
+_WORD_OF_PERSON = re.compile(r"((?:[^\W\d_]\.)+|[^\W\d_]+(?:['-][^\W\d_]+)*)[^\S\n]+")
+_MOST = 3  # further names between a first and a last name
+
+
+@dataclass(frozen=True)
+class _Name:
+    """A name as it is searched for; `text` is plain, in its case, with single spaces.
+
+    `words`: what a text must have, the rarest (longest) first; `body`: what it has where spaces
+    are single ones, None where full stops are free; `pattern`: where it stands, in folded text.
+    """
+
+    text: str
+    words: tuple[str, ...]
+    body: str | None
+    pattern: str
+
+    @property
+    def letters(self) -> str:
+        return _FREE.sub("", self.text)
+
+    @property
+    def own(self) -> list[str]:
+        return own_words(self.text)
+
+
+def own_words(name: str) -> list[str]:
+    """The words that are not such as any sentence has."""
+    bare = re.sub(r"[.,]+(?=\s|$)", "", name)
+    return [word for word in fold(bare).split() if word not in FUNCTION]
+
+
+@lru_cache(maxsize=1 << 14)
+def _name(name: str) -> _Name:
+    text = " ".join(unmarked(_MARK.sub("", unicodedata.normalize("NFC", name))).split())
+    if BETWEEN in text:
+        rest = fold(text).replace(BETWEEN, "").split()
+        return _Name(text, tuple(sorted(rest, key=len, reverse=True)), None, "")
+    if _ACRONYM.fullmatch(text):
+        stops = r"\.\s?".join(fold(text))
+        return _Name(text, (), None, f"(?:{fold(text)}|{stops}){_LAST_STOP}")
+    words, pattern, free = [], "", False
+    parts = text.split()
+    text = text.replace(COMMA, ",")
+    for part, following in pairwise([*parts, ""]):
+        comma = "," if part.endswith(COMMA) else ",?"
+        folded = fold(part.replace(COMMA, ","))
+        bare = folded.rstrip(".,") or folded
+        if INITIALS.fullmatch(part) and (following or len(part) > 1):
+            pattern += r"\.?\s*".join(map(re.escape, folded.replace(".", "")))
+            if following:
+                pattern += r"\.?\s*" if INITIALS.fullmatch(following) else r"(?:\.\s*|\s+)"
+            else:
+                pattern += _STOP if len(bare) == 1 else _LAST_STOP
+            free = True
+            continue
+        if bare in ABBREVIATED or folded == f"{bare},":
+            stop = r"\.?" if following else _STOP if folded != bare else ""
+            pattern += re.escape(bare) + (stop if bare in ABBREVIATED else "")
+            pattern += comma if folded.endswith(",") else ""
+            free = True
+        else:
+            bare = folded
+            pattern += re.escape(folded)
+        words.append(bare)
+        pattern += r"\s+" if following else ""
+    words.sort(key=len, reverse=True)
+    return _Name(text, tuple(words), None if free else fold(text), pattern)
+
+
+@lru_cache(maxsize=4096)
+def _pattern(name: _Name) -> re.Pattern[str]:
+    return re.compile(_BEGIN + name.pattern + _END)
+
+
+@dataclass(frozen=True)
+class _Text:
+    """A text as it is searched; `places` lead back to it where it had letters taken apart."""
+
+    plain: str
+    folded: str
+    places: tuple[int, ...] | None
+
+
+@lru_cache(maxsize=256)
+def _text(text: str) -> _Text:
+    places = None
+    if _MARK.search(text):
+        clusters = [(match.start(), match[0]) for match in _CLUSTER.finditer(text)]
+        places = (*(start for start, _ in clusters), len(text))
+        text = "".join(unicodedata.normalize("NFC", cluster)[0] for _, cluster in clusters)
+    return _Text(unmarked(text), fold(text), places)
+
+
+def _spans(text: str, name: _Name) -> Iterator[tuple[int, int]]:
+    """Where a name stands in folded text between the ends of words.
+
+    A registry has thousands of names, each for a few texts: a pattern is compiled only where
+    spaces or full stops may differ.
+    """
+    if not name.pattern:
+        return
+    body = name.body
+    if body is None or _OTHER_SPACE.search(text):
+        yield from (match.span() for match in _pattern(name).finditer(text))
+        return
+    start = text.find(body)
+    while start >= 0:
+        end = start + len(body)
+        whole = _BEGINS.match(text, start) and _ENDS.match(text, end)
+        if whole:
+            yield start, end
+        start = text.find(body, end if whole else start + 1)
+
+
+def _spread(text: str, name: str) -> Iterator[tuple[int, int]]:
+    """Where a name with `BETWEEN` stands in plain text, on one line.
+
+    Names are known by their capitals, so that text without case has none: "paul and john lennon".
+    """
+    first, between, last = name.partition(f" {BETWEEN} ")
+    start = text.find(first) if between else -1
+    while start >= 0:
+        place = start
+        for number in range(1 + _MOST if _BEGINS.match(text, start) else 0):
+            word = _WORD_OF_PERSON.match(text, place)
+            if not word or (word[1] == first if number else word[1] != first):
+                break
+            if number and not _is_further(word[1]):
+                break
+            place = word.end()
+            end = place + len(last)
+            if text.startswith(last, place) and _ENDS.match(text, end):
+                if number:
+                    yield start, end
+                break
+        start = text.find(first, start + 1)
+
+
+def _is_further(word: str) -> bool:
+    """Whether a word may stand between a first and a last name."""
+    initial = word.endswith(".")
+    return fold(word) in PARTICLES or (word[0].isupper() and (initial or fold(word) not in BESIDE))
+
+
+# -- finding -----------------------------------------------------------------------------------
+
+
+def find(text: str, names: Iterable[str]) -> list[tuple[int, int]]:
+    """Where one of the names stands as a whole name; longer names win; in order."""
+    searched = _text(text)
+    folded, named = searched.folded, []
+    for name in dict.fromkeys(names):
+        known = _name(name)
+        for word in known.words:  # not `all`: it takes twice the time, and this is for each name
+            if word not in folded:
+                break
+        else:
+            named.append(known)
+    found: list[tuple[int, int]] = []
+    for known in sorted(named, key=lambda n: (-len(n.text), n.text)):
+        longer, spread = list(found), BETWEEN in known.text
+        spans = _spread(searched.plain, known.text) if spread else _spans(folded, known)
+        for start, end in spans:
+            if any(start < e and s < end for s, e in longer):
+                continue
+            if _is_named(searched.plain, start, end, known):
+                found.append((start, end))
+    places = searched.places
+    return sorted(found if places is None else ((places[a], places[b]) for a, b in found))
+
+
+_WORD_BEFORE = re.compile(r"(^|[.!?:;\n\"'“(]\s*)?([^\W\d_][\w.'-]*)[ \t]+$")
+_WORD_AFTER = re.compile(r"[ \t]+([A-Z0-9][\w-]*|[^\W\d_][\w-]*)")
+_OPENS = re.compile(r"(?:^|[.!?:;\n\"'“(])\s*$")
+# First letters of sentences, and the pronoun: capitals that text without case may have.
+_OPENING = re.compile(r"(?:^|[.!?:;]\s|(?<!\w)[\"'“(])\s*\w|\bI\b")
+
+
+def _is_named(text: str, start: int, end: int, name: _Name) -> bool:
+    """Whether the match is written as the name is, and no part of a longer one."""
+    written, letters = _FREE.sub("", text[start:end]), name.letters
+    same = written == letters or BETWEEN in letters  # `_spread` minds the case
+    if not same and letters[:1].islower() and written == letters[0].upper() + letters[1:]:
+        same = bool(_OPENS.search(text, max(0, start - _NEAR), start))
+    if same and not _is_part(text, start, end, name):
+        return True
+    own = name.own
+    if _has_no_case(text, start, end):
+        return not _is_part_without_case(text, start, end, own)
+    several = len(own) > 1
+    return several and not same and not (
+        _is_part(text, start, end, name) or _is_part_without_case(text, start, end, own)
+    )  # fmt: skip
+
+
+def _is_part(text: str, start: int, end: int, name: _Name) -> bool:
+    """Whether a capitalised neighbour makes the match a part of a longer name."""
+    if not (text[start].isupper() or text[start].isdigit()):
+        return False
+    before = _WORD_BEFORE.search(text, max(0, start - _NEAR), start)
+    if before and before[2][0].isupper():
+        word = before[2].rstrip(".").lower()
+        stopped = before[2].endswith(".") and len(word) > 1
+        if " " in name.text and fold(name.text.split()[0]) not in PARTICLES:
+            initial = len(word) == 1 and word not in BEFORE
+            longer = word in LONGER or word in IN_NAMES
+            if initial or (longer and (not stopped or word in ABBREVIATED)):
+                return True
+        else:
+            # "France's Darrieux", "… in Rome. Darrieux …"
+            apart = word.endswith("'s") or stopped
+            opens = before.start(2) == 0 or before[1] is not None
+            # "Actress De Niro was": a sentence's first word before a full name is none of it.
+            if not (apart or word in BEFORE or (opens and " " in name.text)):
+                return True
+    after = _WORD_AFTER.match(text, end)
+    return bool(after and (after[1][0].isupper() or after[1][0].isdigit()) and after[1] != "I")
+
+
+def _has_no_case(text: str, start: int, end: int) -> bool:
+    """Whether the line around a match is written without case: all capitals, or none inside."""
+    near = text[max(0, start - _NEAR) : start].rpartition("\n")[2] + text[start:end]
+    near += text[end : end + _NEAR].partition("\n")[0]
+    rest = _OPENING.sub("", near)
+    return near.isupper() or rest == rest.lower()
+
+
+def _is_part_without_case(text: str, start: int, end: int, own: Sequence[str]) -> bool:
+    """Whether the neighbours may make the match a part of a longer name, or it is a mere word.
+
+    Nothing is seen by capitals here, so that beside a single word all others are suspect.
+    """
+    before = _WORD_BEFORE.search(text, max(0, start - _NEAR), start)
+    after = _WORD_AFTER.match(text, end)
+    first = fold(before[2]).rstrip(".") if before else ""
+    if before and before[2].endswith(".") and first not in ABBREVIATED:
+        first = ""
+    last = fold(after[1]) if after else ""
+    if len(own) > 1:
+        return first in LONGER or first in IN_NAMES or is_kind(last)
+    if not own or len(_FREE.sub("", own[0])) < SHORTEST or is_kind(own[0]):
+        return True
+    apart = not first or first.endswith("'s") or first in BESIDE - DETERMINERS
+    return not (apart and (not last or last in BESIDE))
+
+
+def mask(text: str, spans: Iterable[tuple[int, int]], by: str) -> str:
+    """`text` with each span replaced by `by`."""
+    for start, end in sorted(spans, reverse=True):
+        text = text[:start] + by + text[end:]
+    return text
+
+
+def proper_names(text: str) -> tuple[str, ...]:
+    """The capitalised names of a text, its first word apart unless it is one: a guess.
+
+    Serves texts that do not name a known subject ("The wife of the mayor of Berlin is").
+    """
+    runs: list[list[re.Match[str]]] = []
+    for word in re.finditer(r"\w[\w’'-]*", text):
+        if not word[0][0].isupper() or (not word.start() and word[0].lower() in BEFORE):
+            continue
+        if runs and text[runs[-1][-1].end() : word.start()] == " ":
+            runs[-1].append(word)
+        else:
+            runs.append([word])
+    return tuple(dict.fromkeys(" ".join(word[0] for word in run) for run in runs))

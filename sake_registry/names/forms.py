@@ -1,0 +1,241 @@
+"""Guesses how a name is also written: last names and other forms."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import TYPE_CHECKING
+
+from sake_registry.names.finding import (
+    BETWEEN,
+    COMMA,
+    INITIALS,
+    SHORTEST,
+    fold,
+    own_words,
+    unmarked,
+)
+from sake_registry.names.words import (
+    ARTICLES,
+    BEFORE,
+    EVENTS,
+    FIRST_NAME_FOLLOWS,
+    FUNCTION,
+    LONGER,
+    NUMBERS,
+    OTHER_FIRST_NAMES,
+    PARTICLES,
+    SUFFIXES,
+    TITLES,
+    is_kind,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_JOINED = 5  # letters of a name that is written as one word or two
+_QUOTED = re.compile(r"(?<=\s)[\"“‘']([^\W\d_][^\"“”‘’']+)[\"”’']\s+")
+_GIVEN = re.compile("[A-Z][a-z]+-[a-z]+")  # "Hye-kyo"
+_CAPITALISED = re.compile(r"[A-Z][a-z]+(?:'s)?")
+_INNER_CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_LETTERS = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*\.?")
+
+
+def last_name(name: str) -> str | None:
+    """The last name of what looks like a person's name: a guess, None where it is none.
+
+    A person has two to four words: capitalised letters, initials or particles ("van"), and
+    none of the common nouns of places, companies and works ("Hudson Bay").
+    """
+    words = _person(_without_nickname(name))
+    return words[-1] if words else None
+
+
+def forms(name: str) -> tuple[str, ...]:
+    """Other forms in which a name is often written, apart from case and accents: guesses.
+
+    Without what follows a comma or stands in brackets ("Princess Margaret, Countess of
+    Snowdon"), without an article ("The Beatles"; a single word has five letters or more). Of a
+    person's name without titles, "Jr.", first initials ("J. Robert Oppenheimer") and middle
+    names, with the initials of middle names, with `BETWEEN` where it has none, with the short
+    form of the first name or what that is short for ("Bob Dylan"), by its nickname in quotes,
+    last name first, and with the first name's hyphen left out. Of another name its acronym
+    ("World Health Organization"), as one word or two ("YouTube"), and the other way round
+    ("Murder of Caesar", "Caesar's murder"). A name that ends in a number has no other form:
+    "Final Fantasy" is not "Final Fantasy VII".
+    """
+    name = " ".join(unicodedata.normalize("NFC", name).split())
+    found = dict.fromkeys((*_by_nickname(name), *_forms(_without_nickname(name))))
+    found.pop(name, None)
+    return tuple(found)
+
+
+def _forms(name: str) -> Iterator[str]:
+    base = re.split(r"\s*,|\s*\(", name, maxsplit=1)[0]
+    numbered = fold(name.rpartition(" ")[2]) in NUMBERS
+    if numbered or (base != name and len(own_words(base)) < 2):  # "Mercury (planet)"
+        return
+    yield base
+    article, _, rest = base.partition(" ")
+    if article in ARTICLES:
+        yield from _without_article(article, rest)
+        return
+    yield from _forms_of_person(base)
+    yield from _unhyphenated(base)
+    yield from _acronym(base)
+    yield from _apart_or_joined(base)
+    yield from _turned(base)
+
+
+def _without_article(article: str, rest: str) -> Iterator[str]:
+    if len(own_words(rest)) > 1:
+        # "The Football Association" is one of many with something before their name.
+        if not is_kind(fold(rest.rpartition(" ")[2])):
+            yield rest
+    elif rest:
+        yield f"{article.lower()} {rest}"  # `find` does not see through the case of one word
+        if len(rest) > SHORTEST and rest[0].isupper() and not is_kind(fold(rest)):
+            yield rest
+
+
+def _forms_of_person(name: str) -> Iterator[str]:
+    words = _person(name) or []
+    called = (
+        number
+        for number, word in enumerate(words)
+        if fold(word).rstrip(".") not in TITLES and not INITIALS.fullmatch(unmarked(word))
+    )
+    words = words[next(called, len(words)) :]
+    if len(words) < 2:
+        return
+    yield " ".join(words)
+    # Particles are of the last name ("van Gogh").
+    last = len(words) - 1
+    while last > 1 and fold(words[last - 1]) in PARTICLES:
+        last -= 1
+    first, middle, family = words[0], words[1:last], " ".join(words[last:])
+    if middle:
+        yield f"{first} {family}"
+        yield f"{first} {' '.join(f'{word[0].upper()}.' for word in middle)} {family}"
+    elif fold(first) not in BEFORE:  # "Will Jaden Smith be …?" does not ask of Will Smith
+        yield f"{first} {BETWEEN} {family}"
+    for other in OTHER_FIRST_NAMES.get(fold(first), ()):
+        if other not in BEFORE:
+            yield f"{other.capitalize()} {family}"
+    if not _GIVEN.fullmatch(unmarked(family)):
+        yield f"{family}{COMMA} {' '.join(words[:last])}"
+
+
+def _unhyphenated(name: str) -> Iterator[str]:
+    """A person's name with its given name ("Jean-Paul", "Hye-kyo") as one word and as two."""
+    words = _person(name) or []
+    if _GIVEN.fullmatch(unmarked(name.partition(" ")[2])):  # also in "Song Hye-kyo"
+        words = name.split()
+    for place, word in enumerate(map(unmarked, words)):
+        if "-" in word and (place == 0 or _GIVEN.fullmatch(word)):
+            for by in ("", " "):
+                yield " ".join((*words[:place], word.replace("-", by), *words[place + 1 :]))
+
+
+def _without_nickname(name: str) -> str:
+    """A person's name without a nickname in quotes inside it."""
+    without = _QUOTED.sub("", name)
+    return without if _person(without) else name
+
+
+def _by_nickname(name: str) -> Iterator[str]:
+    quoted, words = _QUOTED.search(name), _person(_without_nickname(name))
+    if quoted and words:
+        yield _without_nickname(name)
+        nickname = re.sub(r"^(?:the|an?) ", "", quoted[1], flags=re.IGNORECASE)
+        if nickname[:1].isupper() and all(map(_is_of_person, nickname.split())):
+            yield f"{nickname} {words[-1]}"
+
+
+def _capitalised(name: str) -> list[str] | None:
+    """The capitalised words of what is surely no person's name; None if it may be one.
+
+    A common noun, a word such as "of", or one that begins names of places is in it, and neither
+    a title nor an event.
+    """
+    words = unmarked(name).split()
+    folded = [fold(word) for word in words]
+    found = [word for word in words if _CAPITALISED.fullmatch(word)]
+    rest = set(words) - set(found)
+    other = any(word in TITLES | FIRST_NAME_FOLLOWS | EVENTS for word in folded)
+    if not found or not rest <= FUNCTION or other or _person(name):
+        return None
+    sure = folded[0] in LONGER or any(word in FUNCTION or is_kind(word) for word in folded)
+    return found if sure else None
+
+
+def _acronym(name: str) -> Iterator[str]:
+    """Of an acronym how it is written with full stops, of other names their acronym."""
+    if re.fullmatch(r"[A-Z]{3,6}", name):
+        yield "".join(f"{letter}." for letter in name)
+    words = _capitalised(name) or []
+    if 3 <= len(words) <= 6:
+        yield "".join(word[0] for word in words)
+
+
+def _apart_or_joined(name: str) -> Iterator[str]:
+    """A word with an inner capital as several words, and two words as one."""
+    parts = _INNER_CAPITAL.split(name)
+    apart = all(len(part) > 1 and fold(part) not in PARTICLES for part in parts)
+    if apart and len(parts) > 1 and name.isalpha() and len(name) >= _JOINED:
+        yield " ".join(parts)
+    words = _capitalised(name) or []
+    joined = "".join(words)
+    if len(words) == 2 and " ".join(words) == name and joined.isalpha() and len(joined) >= _JOINED:
+        yield joined
+
+
+def _turned(name: str) -> Iterator[str]:
+    """What befell somebody, as "Murder of Caesar", "Caesar's murder" and "Caesar murder"."""
+    noun, of, whose = name.partition(" of ")
+    if of and noun.isalpha() and (noun.islower() or fold(noun) in EVENTS) and _is_bare(whose):
+        yield f"{whose} {noun.lower()}"
+        yield f"{whose}'s {noun.lower()}"
+    whose, _, noun = name.rpartition(" ")
+    whose = re.sub("['\u2019]s$", "", whose)
+    if noun in EVENTS and _is_bare(whose):
+        yield from (f"{noun} of {whose}", f"{whose} {noun}", f"{whose}'s {noun}")
+
+
+def _is_bare(name: str) -> bool:
+    """Whether all words of a name are capitalised or particles, without a number."""
+    words = name.split()
+    return (
+        name[:1].isupper()
+        and all(word[0].isupper() or fold(word) in PARTICLES for word in words)
+        and not any(map(str.isdigit, name))
+    )
+
+
+def _person(name: str) -> list[str] | None:
+    """The words of what looks like a person's name, without "Jr."; None if it does not."""
+    words = re.split(r"[,(]", unicodedata.normalize("NFC", name))[0].split()
+    while words and fold(words[-1]).rstrip(".") in SUFFIXES:
+        words.pop()
+    folded = [fold(word).rstrip(".") for word in words]
+    if not 2 <= len(words) <= 4 or folded[0] in LONGER or folded[0] in FIRST_NAME_FOLLOWS:
+        return None
+    if not all(map(_is_of_person, words)) or not words[0][0].isupper():
+        return None
+    last = words[-1]
+    short = sum(map(str.isalpha, last)) < SHORTEST
+    if short or not last[0].isupper() or last.endswith(".") or any(map(is_kind, folded)):
+        return None
+    return words
+
+
+def _is_of_person(word: str) -> bool:
+    """Whether a word may be one of a person's name."""
+    plain = unmarked(word)
+    if re.fullmatch(r"(?:[^\W\d_]\.-?)+|[^\W\d_]", plain):
+        return plain[0].isupper()
+    if fold(word) in PARTICLES:
+        return True
+    of_sentences = fold(word) in FUNCTION - {"will", "may"}
+    capitalised = plain[0].isupper() and not plain.isupper() and not of_sentences
+    return capitalised and bool(_LETTERS.fullmatch(plain))
