@@ -91,6 +91,7 @@ _FREE = re.compile(r"[\s.,]+")  # what may differ between a name and what is wri
 _STOP = r"(?:\.|(?!\.))"
 _LAST_STOP = rf"(?:(?<=\.\w){_STOP}|(?<!\.\w)(?!\.\w))"
 _WORD_OF_PERSON = re.compile(r"((?:[^\W\d_]\.)+|[^\W\d_]+(?:['-][^\W\d_]+)*)[^\S\n]+")
+_NICKNAME = re.compile(r"[\"“']([^\"“”'\n]{2,40})[\"”'][^\S\n]+")
 _MOST = 3  # further names between a first and a last name
 
 
@@ -216,6 +217,8 @@ def _spread(text: str, name: str) -> Iterator[tuple[int, int]]:
         place = start
         for number in range(1 + _MOST if _BEGINS.match(text, start) else 0):
             word = _WORD_OF_PERSON.match(text, place)
+            if number and not word:  # 'Robert "Bob" Marley'
+                word = _NICKNAME.match(text, place)
             if not word or (word[1] == first if number else word[1] != first):
                 break
             if number and not _is_further(word[1]):

@@ -38,6 +38,8 @@ _QUOTED = re.compile(r"(?<=\s)[\"“‘']([^\W\d_][^\"“”‘’']+)[\"”’'
 _GIVEN = re.compile("[A-Z][a-z]+-[a-z]+")  # "Hye-kyo"
 _CAPITALISED = re.compile(r"[A-Z][a-z]+(?:'s)?")
 _INNER_CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_YEAR_BEFORE = re.compile(r"(?P<year>[12]\d{3}) (?P<event>\D+)")
+_YEAR_BEHIND = re.compile(r"(?P<event>\D+?)(?:,? (?:of |in )?|, ?| \()(?P<year>[12]\d{3})\)?")
 _LETTERS = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*\.?")
 
 
@@ -61,7 +63,8 @@ def forms(name: str) -> tuple[str, ...]:
     form of the first name or what that is short for ("Bob Dylan"), by its nickname in quotes,
     last name first, and with the first name's hyphen left out. Of another name its acronym
     ("World Health Organization"), as one word or two ("YouTube"), and the other way round
-    ("Murder of Caesar", "Caesar's murder"). A name that ends in a number has no other form:
+    ("Murder of Caesar", "Caesar's murder"); of an event of a year with the year before and behind
+    it ("2021 Canadian federal election"). A name that ends in a number has no other form:
     "Final Fantasy" is not "Final Fantasy VII".
     """
     name = " ".join(unicodedata.normalize("NFC", name).split())
@@ -71,6 +74,10 @@ def forms(name: str) -> tuple[str, ...]:
 
 
 def _forms(name: str) -> Iterator[str]:
+    dated = list(_dated(name))
+    if dated:  # and never without its year
+        yield from dated
+        return
     base = re.split(r"\s*,|\s*\(", name, maxsplit=1)[0]
     numbered = fold(name.rpartition(" ")[2]) in NUMBERS
     if numbered or (base != name and len(own_words(base)) < 2):  # "Mercury (planet)"
@@ -85,6 +92,15 @@ def _forms(name: str) -> Iterator[str]:
     yield from _acronym(base)
     yield from _apart_or_joined(base)
     yield from _turned(base)
+
+
+def _dated(name: str) -> Iterator[str]:
+    """An event of a year with the year before and behind it."""
+    found = _YEAR_BEHIND.fullmatch(name) or _YEAR_BEFORE.fullmatch(name)
+    if found and len(own_words(found["event"])) > 1:
+        event, year = found["event"], found["year"]
+        yield f"{year} {event}"
+        yield from (f"{event}{by} {year}" for by in (",", "", " of"))
 
 
 def _without_article(article: str, rest: str) -> Iterator[str]:
@@ -122,6 +138,8 @@ def _forms_of_person(name: str) -> Iterator[str]:
     for other in OTHER_FIRST_NAMES.get(fold(first), ()):
         if other not in BEFORE:
             yield f"{other.capitalize()} {family}"
+            if not middle:
+                yield f"{other.capitalize()} {BETWEEN} {family}"
     if not _GIVEN.fullmatch(unmarked(family)):
         yield f"{family}{COMMA} {' '.join(words[:last])}"
 

@@ -339,8 +339,8 @@ def readable(found: Sequence[str]) -> list[str]:
         ("Princess Margaret, Countess of Snowdon", ["Princess Margaret"]),
         ("Salt Lake City, Utah", ["Salt Lake City", "SLC"]),
         ("Michael Jordan (footballer)",
-         ["Michael Jordan", "Michael _ Jordan", "Mick Jordan", "Mickey Jordan", "Mike Jordan",
-          "Jordan, Michael"]),
+         ["Michael Jordan", "Michael _ Jordan", "Mick Jordan", "Mick _ Jordan", "Mickey Jordan",
+          "Mickey _ Jordan", "Mike Jordan", "Mike _ Jordan", "Jordan, Michael"]),
         ("Martin Luther King, Jr.",
          ["Martin Luther King", "Martin King", "Martin L. King", "King, Martin Luther"]),
         ("Barack Obama", ["Barack _ Obama", "Obama, Barack"]),
@@ -353,8 +353,9 @@ def readable(found: Sequence[str]) -> list[str]:
         ("Carl Friedrich von Weizsäcker",
          ["Carl von Weizsäcker", "Carl F. von Weizsäcker", "von Weizsäcker, Carl Friedrich"]),
         ("J. Robert Oppenheimer",
-         ["Robert Oppenheimer", "Robert _ Oppenheimer", "Bob Oppenheimer", "Bobby Oppenheimer",
-          "Rob Oppenheimer", "Robbie Oppenheimer", "Oppenheimer, Robert"]),
+         ["Robert Oppenheimer", "Robert _ Oppenheimer", "Bob Oppenheimer", "Bob _ Oppenheimer",
+          "Bobby Oppenheimer", "Bobby _ Oppenheimer", "Rob Oppenheimer", "Rob _ Oppenheimer",
+          "Robbie Oppenheimer", "Robbie _ Oppenheimer", "Oppenheimer, Robert"]),
         ("The Beatles", ["the Beatles", "Beatles"]),
         ("The Rolling Stones", ["Rolling Stones"]),
         ("A Beautiful Mind", ["Beautiful Mind"]),
@@ -362,19 +363,23 @@ def readable(found: Sequence[str]) -> list[str]:
         ("The Office", ["the Office"]),  # "Office" is a common noun
         ("The 1975", ["the 1975"]),
         # Short first names, both ways.
-        ("Joe Dassin", ["Joe _ Dassin", "Joseph Dassin", "Dassin, Joe"]),
+        ("Joe Dassin", ["Joe _ Dassin", "Joseph Dassin", "Joseph _ Dassin", "Dassin, Joe"]),
         ("Sir Alex Ferguson",
-         ["Alex Ferguson", "Alex _ Ferguson", "Alexander Ferguson", "Ferguson, Alex"]),
+         ["Alex Ferguson", "Alex _ Ferguson", "Alexander Ferguson", "Alexander _ Ferguson",
+          "Ferguson, Alex"]),
         ("Robert Downey Jr.",
-         ["Robert Downey", "Robert _ Downey", "Bob Downey", "Bobby Downey", "Rob Downey",
-          "Robbie Downey", "Downey, Robert"]),
-        ("Larry Niven", ["Larry _ Niven", "Laurence Niven", "Lawrence Niven", "Niven, Larry"]),
+         ["Robert Downey", "Robert _ Downey", "Bob Downey", "Bob _ Downey", "Bobby Downey",
+          "Bobby _ Downey", "Rob Downey", "Rob _ Downey", "Robbie Downey", "Robbie _ Downey",
+          "Downey, Robert"]),
+        ("Larry Niven", ["Larry _ Niven", "Laurence Niven", "Laurence _ Niven", "Lawrence Niven",
+          "Lawrence _ Niven", "Niven, Larry"]),
         ("Steven Allan Spielberg",
          ["Steven Spielberg", "Steven A. Spielberg", "Steve Spielberg", "Spielberg, Steven Allan"]),
         # A question may begin so: "Will Jaden Smith be …?", "Will Smith be …?"
-        ("Will Smith", ["William Smith", "Smith, Will"]),
+        ("Will Smith", ["William Smith", "William _ Smith", "Smith, Will"]),
         ("William Smith",
-         ["William _ Smith", "Bill Smith", "Billy Smith", "Willie Smith", "Smith, William"]),
+         ["William _ Smith", "Bill Smith", "Bill _ Smith", "Billy Smith", "Billy _ Smith",
+          "Willie Smith", "Willie _ Smith", "Smith, William"]),
         # Nicknames.
         ('Dwayne "The Rock" Johnson',
          ["Dwayne Johnson", "Rock Johnson", "Dwayne _ Johnson", "Johnson, Dwayne"]),
@@ -390,7 +395,8 @@ def readable(found: Sequence[str]) -> list[str]:
         ("Kim Jong-un", ["Kim _ Jong-un", "Kim Jongun", "Kim Jong un"]),
         ("Song Kang-ho", ["Song Kangho", "Song Kang ho"]),  # "Song" is a common noun
         ("Andrew Lloyd-Webber",
-         ["Andrew _ Lloyd-Webber", "Andy Lloyd-Webber", "Lloyd-Webber, Andrew"]),
+         ["Andrew _ Lloyd-Webber", "Andy Lloyd-Webber", "Andy _ Lloyd-Webber",
+          "Lloyd-Webber, Andrew"]),
         # Acronyms.
         ("World Health Organization", ["WHO"]),
         ("Federal Bureau of Investigation", ["FBI"]),
@@ -408,6 +414,15 @@ def readable(found: Sequence[str]) -> list[str]:
         ("history of Japan", ["Japan history", "Japan's history"]),
         ("Julius Caesar’s murder",
          ["murder of Julius Caesar", "Julius Caesar murder", "Julius Caesar's murder"]),
+        # Events of a year, and never without it.
+        ("2008 United States election",
+         ["United States election, 2008", "United States election 2008",
+          "United States election of 2008"]),
+        ("Summer Olympics, 2008",
+         ["2008 Summer Olympics", "Summer Olympics 2008", "Summer Olympics of 2008"]),
+        ("Eurovision Song Contest (2008)",
+         ["2008 Eurovision Song Contest", "Eurovision Song Contest, 2008",
+          "Eurovision Song Contest 2008", "Eurovision Song Contest of 2008"]),
         ("Lindbergh kidnapping", ["kidnapping of Lindbergh", "Lindbergh's kidnapping"]),
     ],
 )  # fmt: skip
@@ -423,7 +438,7 @@ def test_other_forms_of_a_name(name: str, found: list[str]) -> None:
         "George VI", "John Paul II", "Martin Luther King, III", "Final Fantasy VII",
         "J. R. R. Tolkien", "BBC News", "danielle darrieux", "Bruce Lee",
         "Anne, Queen of Great Britain", "Joan of Arc", "Princess Margaret of Connaught",
-        "2008 United States election", "Windows 10 Home Edition", "Super Mario Bros. 3 Deluxe",
+        "Paris 1919", "1984", "Windows 10 Home Edition", "Super Mario Bros. 3 Deluxe",
         "University of Miami", "Murder of the Crows", "murder of 1999",
         "a murder", "US", "IBM7", "DeAngelo", "LeBron", "iPhone", "QAnon",
         'Song of the "Volga" Boatmen', '"Weird Al" Yankovic',
@@ -489,6 +504,17 @@ def test_each_form_is_another_and_is_found(name: str) -> None:
         assert form.strip()
         written = form.replace(names.BETWEEN, "Xavi").replace(names.COMMA, ",")
         assert names.find(f"then about {written} there", [form]) == [(11, 11 + len(written))]
+
+
+@pytest.mark.parametrize("quoted", ['"Bob"', "“Bob”", "'Bob'", '"The Rock"', "‘Bob’ J."])
+def test_a_nickname_may_stand_between_a_first_and_a_last_name(quoted: str) -> None:
+    text = f"The child of Robert {quoted} Marley is"
+    assert names.find(text, names.forms("Robert Marley")) == [(13, len(text) - 3)]
+
+
+def test_what_is_said_in_quotes_is_no_nickname() -> None:
+    for text in ('We met Robert. "Go on", Marley said', 'Robert said "no way" to Marley'):
+        assert names.find(text, names.forms("Robert Marley")[:1]) == []
 
 
 @pytest.mark.parametrize("first", sorted(OTHER_FIRST_NAMES))
