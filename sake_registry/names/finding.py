@@ -136,7 +136,7 @@ def _name(name: str) -> _Name:
     parts = text.split()
     text = text.replace(COMMA, ",")
     for part, following in pairwise([*parts, ""]):
-        comma = "," if part.endswith(COMMA) else ",?"
+        needed = part.endswith(COMMA)
         folded = fold(part.replace(COMMA, ","))
         bare = folded.rstrip(".,") or folded
         if INITIALS.fullmatch(part) and (following or len(part) > 1):
@@ -147,10 +147,10 @@ def _name(name: str) -> _Name:
                 pattern += _STOP if len(bare) == 1 else _LAST_STOP
             free = True
             continue
-        if bare in ABBREVIATED or folded == f"{bare},":
+        if not needed and (bare in ABBREVIATED or folded == f"{bare},"):
             stop = r"\.?" if following else _STOP if folded != bare else ""
             pattern += re.escape(bare) + (stop if bare in ABBREVIATED else "")
-            pattern += comma if folded.endswith(",") else ""
+            pattern += ",?" if folded.endswith(",") else ""
             free = True
         else:
             bare = folded
