@@ -48,6 +48,7 @@ COUNTER = -1
 """The group of rows that hold their ground against an edit."""
 ANOTHER = "another question"
 _WORD = re.compile(r"\w+")
+_ABBREVIATION = re.compile(r"\b(?:[^\W\d_]\.){2,}")
 _INITIAL = 2  # letters: words so short may be written as one ("J. R. R.", "JRR")
 _EUCLIDEAN = Metric("euclidean", torch.empty(0, 0), torch.empty(0, 0))
 
@@ -259,7 +260,7 @@ class Router:
 
     def _asked(self, prompt: str) -> Iterator[tuple[_Way, list[str]]]:
         """Every route whose names stand in the prompt, with the texts to compare."""
-        words = dict.fromkeys(_WORD.findall(_folded(prompt)))
+        words = dict.fromkeys(_WORD.findall(_folded(prompt)) + _words(prompt))
         edits = dict.fromkeys(
             [edit for word in words for edit in self._by_word.get(word, ())] + self._wordless
         )
@@ -386,6 +387,11 @@ def _folded(text: str) -> str:
     return names.fold(unicodedata.normalize("NFC", text))
 
 
+def _words(text: str) -> list[str]:
+    """The words of a text, folded; "U.S.S.R." is one."""
+    return _WORD.findall(_ABBREVIATION.sub(lambda found: found[0].replace(".", ""), _folded(text)))
+
+
 def _texts(prompt: str, known: tuple[str, ...], need: Need) -> list[str]:
     """What is compared of a prompt that names `known` as is needed; nothing if it does not."""
     if not known:
@@ -437,7 +443,7 @@ def _other_names(
     """
     having: dict[str, set[tuple[str, ...]]] = {}
     for own in dict.fromkeys(route.names for entry in entries for route in entry.routes):
-        for word in {word for name in own for word in _WORD.findall(_folded(name))}:
+        for word in {word for name in own for word in _words(name)}:
             having.setdefault(word, set()).add(own)
     derived = {
         own: dict.fromkeys(form for name in own for form in _forms(name) if form not in own)
@@ -446,12 +452,12 @@ def _other_names(
     sharing: dict[str, set[tuple[str, ...]]] = {}
     for own, others in derived.items():
         for form in others:
-            sharing.setdefault(_folded(form), set()).add(own)
+            sharing.setdefault(" ".join(_words(form)), set()).add(own)
 
     def is_clear(form: str, same: set[str]) -> bool:
-        words = _WORD.findall(_folded(form))
+        words = _words(form)
         owners = set.intersection(*(having.get(word, set()) for word in words))
-        owners |= sharing[_folded(form)]
+        owners |= sharing[" ".join(words)]
         return all(same & {_folded(name) for name in owner} for owner in owners)
 
     return {

@@ -249,6 +249,26 @@ def test_a_last_name_in_an_implication_of_the_edit_itself_counts() -> None:
     assert by_last_name(leo) is None
 
 
+HEALTH = "World Health Organization"
+
+
+@pytest.mark.parametrize("written", ["WHO", "W.H.O."])
+def test_an_acronym_stands_for_its_subject_with_stops_and_without(written: str) -> None:
+    (decision,) = Router([tongue("health", HEALTH)], embed).decide(
+        [f"The mother tongue of {written} is"]
+    )
+    assert decision.edit == "health"
+
+
+@pytest.mark.parametrize("other", ["WHO", "W.H.O.", "World Heritage Organization"])
+def test_an_acronym_that_another_subject_has_stands_for_it_alone(other: str) -> None:
+    another = entry("other", [other], ["<subject> born born"])
+    router = Router([tongue("health", HEALTH), another], embed)
+    for written in ("WHO", "W.H.O."):
+        (decision,) = router.decide([f"The mother tongue of {written} is"])
+        assert decision.edit is None
+
+
 def test_two_edits_of_one_subject_share_its_last_name() -> None:
     born = entry("born", ["Lev Tolstoy", "Leo Tolstoy"], ["<subject> born born"])
     router = Router([tongue("leo", "Leo Tolstoy"), born], embed)
