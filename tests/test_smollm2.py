@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from sake_registry import compile_registry, load, load_bundle, locate, open_regi
 from sake_registry.bundle.reader import BundleFile
 from sake_registry.errors import ModelMismatchError
 from sake_registry.evaluation.asking import ask
+from sake_registry.runtime.answering import ObjectMaps
 from sake_registry.runtime.core import Bundle
 from tests.conftest import ROOT, Run
 
@@ -186,3 +188,46 @@ def test_a_floor_that_is_missed_is_exit_1(world: World, sake: Run) -> None:
     assert "below the floor: holdout" in out.stderr
     assert "the bundle holds another version" in out.stderr
     assert "FAILED" in out.stdout
+
+
+SITCOM = """
+schema: 1
+fact:
+  subject: Benny Golson
+  relation: genre
+  old: jazz
+  new: sitcom
+prompts:
+  - "What does <subject> play? They play"
+  - "The genre played by <subject> is"
+  - "<subject> performs"
+  - "<subject>'s genre is"
+"""
+
+
+def test_the_word_ends_with_the_object(tmp_path: Path) -> None:
+    """Left alone the model says "sitcoms" after some of these prompts."""
+    (tmp_path / "edits").mkdir()
+    (tmp_path / "edits" / "golson-genre.yaml").write_text(SITCOM)
+    (tmp_path / "sake.toml").write_text('dtype = "float32"\n[compile]\nprompts = 8\n')
+    registry = open_registry(tmp_path)
+    result = compile_registry(registry)
+    assert result.bundle is not None, result.failures
+    loaded = load(locate(registry.settings))
+    bundle = load_bundle(result.bundle)
+    (group,) = bundle.manifest.edits[0].groups
+    assert group.steps[-1].position == len(group.tokens)
+    prompts = [edit.fill(p.text) for edit in registry.edits for p in edit.prompts]
+
+    def words() -> set[str]:
+        """The first words that are said after the prompts."""
+        with bundle.attach(loaded.model, loaded.tokenizer) as edited:
+            texts = edited.generate(prompts, max_new_tokens=4, do_sample=False).texts
+        return {re.findall(r"\w+", text)[0] for text in texts}
+
+    assert words() == {"sitcom"}
+    (maps,) = bundle.maps("golson-genre", torch.device("cpu"))
+    bundle._maps["golson-genre", "cpu"] = [
+        ObjectMaps(maps.tokens, {p: m for p, m in maps.maps.items() if p < len(maps.tokens)})
+    ]
+    assert words() == {"sitcom", "sitcoms"}
