@@ -10,6 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A loaded machine draws examples slowly, and that is no finding.
+settings.register_profile("sake", suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("sake")
 
 ROOT = Path(__file__).parent.parent
 # Kept between runs: converting the embedded model takes 20 s. Before anything is imported that

@@ -26,18 +26,22 @@ def start(root: Path) -> subprocess.Popen[bytes]:
     )
 
 
+def written(store: Path) -> int:
+    """How many files a store has so far."""
+    return sum(len(files) for *_, files in os.walk(store))
+
+
 def kill_and_finish(kills: int, root: Path, reference: Path, model: str | Path) -> None:
+    """Killed when it has written a number of files drawn at random, however fast that goes."""
     undisturbed = compile_registry(open_registry(reference))
-    began = time.monotonic()
-    process = start(make_registry(root / "timing", model))
-    assert process.wait() == 0
-    whole = time.monotonic() - began
-    moments = random.Random(0)
+    moments = random.Random(0).choices(range(1, written(open_registry(reference).store)), k=kills)
     killed = 0
-    for number in range(kills):
+    for number, moment in enumerate(moments):
         here = make_registry(root / str(number), model)
+        store = open_registry(here).store
         process = start(here)
-        time.sleep(whole * moments.uniform(0.4, 1.0))
+        while process.poll() is None and written(store) < moment:
+            time.sleep(0.001)
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             killed += 1

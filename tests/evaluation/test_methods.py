@@ -305,7 +305,7 @@ class Rows:
         self._edits = edits
 
     def info(self, edit: str) -> Any:
-        return SimpleNamespace(groups=[SimpleNamespace(tokens=(7, 9))])
+        return SimpleNamespace(groups=[SimpleNamespace(states=2)])
 
     def activations(self, edit: str) -> list[dict[str, Any]]:
         rows = self._edits[edit]
