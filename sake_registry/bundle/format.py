@@ -235,6 +235,11 @@ class Manifest(_Part):
     versions: dict[str, str]
     provenance: dict[str, str | bool | None]
 
+    def setting(self, section: str, name: str, default: Any) -> Any:
+        """A setting that it was compiled with; what is there is untrusted."""
+        table = self.settings.get(section)
+        return table.get(name, default) if isinstance(table, dict) else default
+
     @field_validator("edits")
     @classmethod
     def _each_once(cls, edits: tuple[EditInfo, ...]) -> tuple[EditInfo, ...]:

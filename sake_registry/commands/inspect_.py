@@ -68,8 +68,7 @@ def _place(position: int, tokens: int) -> str:
 
 
 def _representation(manifest: Manifest) -> str:
-    router = manifest.settings.get("router")
-    own = isinstance(router, dict) and "representation" in router
+    own = manifest.setting("router", "representation", "embedder") != "embedder"
     return printable(manifest.embedder.name if own else f"embedder {manifest.embedder.name}")
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from sake_registry.bundle.format import RouteInfo
 from sake_registry.compiler.choosing import Choice, Rows, choose, recipes
 from sake_registry.distributions.extract import (
     MOST_STEPS,
@@ -158,8 +159,8 @@ def fit_groups(
 
     A group has a map for its object's first token, one for each later token after which the
     unedited model does not go on by itself, and one for the end of its object where the model runs
-    on. The fact's group must have enough pairs that worked;
-    an implication that has not is left as it is, with a warning.
+    on. The fact's group must have enough pairs that worked; an implication that has not is left as
+    it is, with a warning.
 
     Raises:
         BuildError: too few of the fact's pairs worked, or no map can be fitted to them.
@@ -302,17 +303,7 @@ def entry(edit: str, points: Tensor, note: Mapping[str, Any]) -> RouterEntry:
         threshold=note["threshold"],
         implied=note["implied"],
         topics=tuple(note["topics"]),
-        routes=tuple(
-            Route(
-                r["group"],
-                tuple(r["names"]),
-                r["need"],
-                r["rows"],
-                tuple(r["ends"]),
-                tuple(r["links"]),
-            )
-            for r in note["routes"]
-        ),
+        routes=tuple(Route(**RouteInfo(**r).model_dump()) for r in note["routes"]),
         points=points,
     )
 
@@ -357,11 +348,5 @@ def route(
         if edit.scope.threshold or kind != settings.router.kind
         else settings.router.implied_threshold,
         "topics": list(topics),
-        "routes": [
-            {
-                "group": r.group, "names": list(r.names), "need": r.need, "rows": r.rows,
-                "ends": list(r.ends), "links": list(r.links),
-            }
-            for r in routes
-        ],
-    }  # fmt: skip
+        "routes": [asdict(route) for route in routes],
+    }

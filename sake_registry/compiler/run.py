@@ -17,7 +17,7 @@ from sake_registry.edits.keys import digest
 from sake_registry.errors import BuildError, BundleFormatError, StorageError
 from sake_registry.files import remove_leftovers
 from sake_registry.models.loading import LoadedModel, load, locate
-from sake_registry.models.reading import PROBE_TEXTS, prove, read_probe
+from sake_registry.models.reading import PROBE_TEXTS, proved_site, read_probe
 from sake_registry.models.site import Site
 from sake_registry.models.sources import cache_folder
 from sake_registry.models.states import embed_of, space_of
@@ -234,8 +234,7 @@ class _Bench:
         if self._loaded is None:
             trust = self._registry.settings.trust_remote_code
             loaded = load(self._plan.located, trust_remote_code=trust)
-            site = Site(loaded.model)
-            prove(site, loaded.tokenizer)
+            site = proved_site(loaded.model, loaded.tokenizer)
             self._loaded = loaded, site
         return self._loaded
 

@@ -49,7 +49,7 @@ from sake_registry.evaluation.scores import (
 from sake_registry.evaluation.scoring import SUCCESSES, Success, judge, met
 from sake_registry.models.embedder import remembering
 from sake_registry.models.loading import load, locate
-from sake_registry.models.site import Site
+from sake_registry.models.reading import proved_site
 from sake_registry.models.states import embed_of, space_of
 from sake_registry.models.tokens import object_tokens
 from sake_registry.store import Store
@@ -61,6 +61,8 @@ if TYPE_CHECKING:
     from sake_registry.authoring.records import Record
     from sake_registry.evaluation.methods import Heard, Scope
     from sake_registry.models.embedder import Embed
+    from sake_registry.models.loading import LoadedModel
+    from sake_registry.models.site import Site
     from sake_registry.settings import Representation, Settings
 
 __all__ = ["Progress", "Request", "run"]
@@ -171,8 +173,10 @@ class _Run:
 
         @cache
         def embed(representation: Representation) -> Embed:
-            own = embed_of(representation, located, lambda: (loaded, Site(loaded.model)))
-            return remembering(own)
+            def own() -> tuple[LoadedModel, Site]:
+                return loaded, proved_site(loaded.model, loaded.tokenizer)
+
+            return remembering(embed_of(representation, located, own))
 
         size = self.request.weights_limit
         store = Store(Path(self.settings.store))

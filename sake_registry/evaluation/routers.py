@@ -18,7 +18,7 @@ from sake_registry.errors import BundleError, LockedError, StorageError
 from sake_registry.models.embedder import Embedder, locate_embedder, remembering
 from sake_registry.models.fingerprint import embedder_hash
 from sake_registry.models.loading import load, locate
-from sake_registry.models.reading import prove
+from sake_registry.models.reading import proved_site
 from sake_registry.models.site import Site
 from sake_registry.models.states import embed_of, space_of
 from sake_registry.routing.metric import learn
@@ -98,9 +98,7 @@ def _embedding(settings: Settings) -> tuple[Embed, str]:
 
     def loaded() -> tuple[LoadedModel, Site]:
         found = load(located, trust_remote_code=settings.trust_remote_code)
-        site = Site(found.model)
-        prove(site, found.tokenizer)
-        return found, site
+        return found, proved_site(found.model, found.tokenizer)
 
     return embed_of(representation, located, loaded), space_of(representation, located)
 

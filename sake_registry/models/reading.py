@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
+from sake_registry.models.site import Site
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from torch import Tensor, nn
-
-    from sake_registry.models.site import Site
 
 PROBE_TEXTS = (
     "The capital of France is",
@@ -121,6 +121,17 @@ def prove(site: Site, tokenizer: Any) -> int:
     ids, mask = pad([tokenizer(t).input_ids for t in PROBE_TEXTS[:2]], pad_token(tokenizer))
     device = next(site.model.parameters()).device
     return site.prove(ids.to(device), mask.to(device))
+
+
+def proved_site(model: nn.Module, tokenizer: Any) -> Site:
+    """A model's site, proved; its hook stays on the model.
+
+    Raises:
+        UnsupportedModelError: the model has none, or it is not the site.
+    """
+    site = Site(model)
+    prove(site, tokenizer)
+    return site
 
 
 def read_probe(site: Site, tokenizer: Any, texts: Sequence[str] = PROBE_TEXTS) -> Tensor:

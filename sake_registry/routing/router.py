@@ -260,7 +260,8 @@ class Router:
 
     def _asked(self, prompt: str) -> Iterator[tuple[_Way, list[str]]]:
         """Every route whose names stand in the prompt, with the texts to compare."""
-        words = dict.fromkeys(_WORD.findall(_folded(prompt)) + _words(prompt))
+        folded = _folded(prompt)
+        words = dict.fromkeys(_WORD.findall(folded) + _words(folded))
         edits = dict.fromkeys(
             [edit for word in words for edit in self._by_word.get(word, ())] + self._wordless
         )
@@ -387,9 +388,9 @@ def _folded(text: str) -> str:
     return names.fold(unicodedata.normalize("NFC", text))
 
 
-def _words(text: str) -> list[str]:
-    """The words of a text, folded; "U.S.S.R." is one."""
-    return _WORD.findall(_ABBREVIATION.sub(lambda found: found[0].replace(".", ""), _folded(text)))
+def _words(folded: str) -> list[str]:
+    """The words of a folded text; "U.S.S.R." is one."""
+    return _WORD.findall(_ABBREVIATION.sub(lambda found: found[0].replace(".", ""), folded))
 
 
 def _texts(prompt: str, known: tuple[str, ...], need: Need) -> list[str]:
@@ -443,7 +444,7 @@ def _other_names(
     """
     having: dict[str, set[tuple[str, ...]]] = {}
     for own in dict.fromkeys(route.names for entry in entries for route in entry.routes):
-        for word in {word for name in own for word in _words(name)}:
+        for word in {word for name in own for word in _words(_folded(name))}:
             having.setdefault(word, set()).add(own)
     derived = {
         own: dict.fromkeys(form for name in own for form in _forms(name) if form not in own)
@@ -452,10 +453,10 @@ def _other_names(
     sharing: dict[str, set[tuple[str, ...]]] = {}
     for own, others in derived.items():
         for form in others:
-            sharing.setdefault(" ".join(_words(form)), set()).add(own)
+            sharing.setdefault(" ".join(_words(_folded(form))), set()).add(own)
 
     def is_clear(form: str, same: set[str]) -> bool:
-        words = _words(form)
+        words = _words(_folded(form))
         owners = set.intersection(*(having.get(word, set()) for word in words))
         owners |= sharing[" ".join(words)]
         return all(same & {_folded(name) for name in owner} for owner in owners)

@@ -88,7 +88,7 @@ class Answering:
             return None
         repeats = len(rows) // len(self._rows)
         chosen: dict[int, tuple[TransportMap, list[int]]] = {}
-        watched: list[tuple[int, bool]] = []
+        watched: list[tuple[int, bool, frozenset[int]]] = []
 
         def use(i: int, transport_map: TransportMap) -> None:
             chosen.setdefault(id(transport_map), (transport_map, []))[1].append(i)
@@ -105,17 +105,18 @@ class Answering:
                     use(i, of_object.maps[place])
                 continue
             ending = place is not None and place in of_object.maps
-            if ending or (old and len(said) <= GUARDED):
-                watched.append((i, ending))
+            guarded = old if len(said) <= GUARDED else frozenset()
+            if ending or guarded:
+                watched.append((i, ending, guarded))
         if watched:
-            next_ = self._logits(rows[[i for i, _ in watched]]).argmax(-1).tolist()
-            for (i, ending), token in zip(watched, next_, strict=True):
+            next_ = self._logits(rows[[i for i, *_ in watched]]).argmax(-1).tolist()
+            for (i, ending, guarded), token in zip(watched, next_, strict=True):
                 row = self._rows[i // repeats]
                 assert row is not None
-                of_object, old, begun = row
+                of_object, _, begun = row
                 if ending and self._runs_on(of_object.tokens, token):
                     use(i, of_object.maps[len(of_object.tokens)])
-                elif token in old and len(emitted[i]) <= GUARDED:
+                elif token in guarded:
                     begun.add(tuple(emitted[i]))
                     use(i, of_object.maps[0])
         if not chosen:

@@ -174,12 +174,12 @@ class Bundle:
     @property
     def guards(self) -> bool:
         """Whether it was compiled with the guard against the old object (`answer.guard`)."""
-        return self._setting("answer", "guard", default=False)
+        return bool(self.manifest.setting("answer", "guard", False))
 
     @property
     def last_names(self) -> bool:
         """Whether its router knows subjects by other forms of their names (`router.last_names`)."""
-        return self._setting("router", "last_names", default=True)
+        return bool(self.manifest.setting("router", "last_names", True))
 
     @property
     def representation(self) -> Representation:
@@ -188,8 +188,7 @@ class Bundle:
         Raises:
             BundleFormatError: something that this version does not know.
         """
-        table = self.manifest.settings.get("router")
-        found = table.get("representation", "embedder") if isinstance(table, dict) else "embedder"
+        found = self.manifest.setting("router", "representation", "embedder")
         for known in THRESHOLDS:
             if found == known:
                 return known
@@ -198,11 +197,6 @@ class Bundle:
             "version does not know",
             hint="compile again, or use the version that it was made with",
         )
-
-    def _setting(self, section: str, name: str, *, default: bool) -> bool:
-        """A switch of the settings it was compiled with: what is there is untrusted."""
-        table = self.manifest.settings.get(section)
-        return bool(table.get(name, default)) if isinstance(table, dict) else default
 
     def known(self, ids: Iterable[str]) -> set[str]:
         """These ids, if all are in the bundle.
