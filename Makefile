@@ -30,14 +30,14 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 bench: $(READY)  ## timings, each a ratio within one run
-	$(BIN)/python -m benchmarks.transport
-	$(BIN)/python -m benchmarks.extraction
-	$(BIN)/python -m benchmarks.gpt2_xl
-	$(BIN)/python -m benchmarks.router
-	$(BIN)/python -m benchmarks.history
+	$(BIN)/python -m sake_bench.timings.transport
+	$(BIN)/python -m sake_bench.timings.extraction
+	$(BIN)/python -m sake_bench.timings.gpt2_xl
+	$(BIN)/python -m sake_bench.timings.router
+	$(BIN)/python -m sake_bench.timings.history
 
 bench-quick: $(READY)  ## ten edits, every method that leaves the weights alone; a report
-	$(BIN)/sake bench --data benchmarks/quick/counterfact.json --prompts 12 --threshold 5 \
+	$(BIN)/sake bench --data sake_bench/timings/quick/counterfact.json --prompts 12 --threshold 5 \
 	  --work .cache/bench-quick --out .cache/bench-quick/report
 
 $(READY): pyproject.toml constraints.txt

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sake_registry.asking.testing import TestReport, test_registry
     from sake_registry.compiler.plan import Plan, make_plan
     from sake_registry.compiler.run import Compiled, compile_registry
     from sake_registry.edits.diagnostics import Diagnostic
@@ -17,12 +18,11 @@ if TYPE_CHECKING:
     from sake_registry.edits.registry import Registry, open_registry
     from sake_registry.edits.schema import Edit
     from sake_registry.errors import SakeError
-    from sake_registry.evaluation.testing import TestReport, test_registry
     from sake_registry.models.loading import LoadedModel, LocatedModel, load, locate
-    from sake_registry.overrides import Overrides, read_overrides
     from sake_registry.routing.router import Decision
     from sake_registry.runtime.core import Bundle, load_bundle
     from sake_registry.runtime.huggingface import Edited, Generation
+    from sake_registry.runtime.overrides import Overrides, read_overrides
 
 __all__ = [
     "Bundle",
@@ -60,11 +60,11 @@ _HOMES = {
     "Generation": "runtime.huggingface",
     "LoadedModel": "models.loading",
     "LocatedModel": "models.loading",
-    "Overrides": "overrides",
+    "Overrides": "runtime.overrides",
     "Plan": "compiler.plan",
     "Registry": "edits.registry",
     "SakeError": "errors",
-    "TestReport": "evaluation.testing",
+    "TestReport": "asking.testing",
     "compile_registry": "compiler.run",
     "load": "models.loading",
     "load_bundle": "runtime.core",
@@ -72,8 +72,8 @@ _HOMES = {
     "make_plan": "compiler.plan",
     "open_registry": "edits.registry",
     "read_edit": "edits.files",
-    "read_overrides": "overrides",
-    "test_registry": "evaluation.testing",
+    "read_overrides": "runtime.overrides",
+    "test_registry": "asking.testing",
 }
 
 

@@ -17,9 +17,9 @@ import pytest
 import torch
 
 from sake_registry import compile_registry, load, load_bundle, locate, open_registry, test_registry
+from sake_registry.asking.ask import ask
 from sake_registry.bundle.reader import BundleFile
 from sake_registry.errors import ModelMismatchError
-from sake_registry.evaluation.asking import ask
 from sake_registry.runtime.answering import ObjectMaps
 from sake_registry.runtime.core import Bundle
 from tests.conftest import ROOT, Run

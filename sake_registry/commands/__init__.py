@@ -12,6 +12,7 @@ import os
 import sys
 import tempfile
 import traceback
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,6 @@ import click
 
 from sake_registry.commands import (
     ask,
-    bench,
     cache,
     calibrate,
     check,
@@ -29,7 +29,6 @@ from sake_registry.commands import (
     diff,
     explain,
     fmt,
-    import_,
     init,
     inspect_,
     list_,
@@ -86,11 +85,13 @@ def cli(context: click.Context, folder: Path, verbose: bool) -> None:
 
 
 for _module in (
-    init, new, import_, check, conflicts, explain, fmt, list_, show, models, calibrate, plan,
+    init, new, check, conflicts, explain, fmt, list_, show, models, calibrate, plan,
     compile_, test, inspect_, ask, status, log, diff, review, revert, withdraw, migrate, cache,
-    completion, bench,
+    completion,
 ):  # fmt: skip
     cli.add_command(_module.command)
+for _verb in metadata.entry_points(group="sake_registry.commands"):
+    cli.add_command(_verb.load())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -134,7 +135,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _bug(error: Exception) -> int:
     """Write a log of an unexpected error, say where, and give the exit code of bugs."""
     import platform
-    from importlib import metadata
 
     versions = []
     for name in ("sake-registry", "torch", "transformers", "h5py", "pydantic", "click"):

@@ -55,7 +55,7 @@ def command(
     """
     registry = state.registry(options).sound()  # before torch is imported
 
-    from sake_registry.evaluation.asking import ask
+    from sake_registry.asking.ask import ask
 
     asked = ask(registry, prompt, bundle=bundle, tokens=tokens, top=top)
     if as_json:

@@ -120,7 +120,7 @@ def _verify(store: Store, delete: bool, as_json: bool) -> None:
 def _collect(registry: Registry, store: Store, delete: bool, as_json: bool) -> None:
     from contextlib import nullcontext
 
-    from sake_registry.review.garbage import find_garbage
+    from sake_registry.upkeep.garbage import find_garbage
     from sake_registry.wording import count
 
     with store.lock() if delete else nullcontext():

@@ -9,7 +9,7 @@ import click
 from sake_registry.commands.console import State, emit_json, json_option, phases, table, warn
 
 if TYPE_CHECKING:
-    from sake_registry.evaluation.calibrating import Bound, Calibration
+    from sake_registry.asking.calibrating import Bound, Calibration
     from sake_registry.settings import Settings
 
 
@@ -38,8 +38,8 @@ def command(state: State, rate: float, write: bool, as_json: bool) -> None:
     """
     registry = state.registry().sound()  # before torch is imported
 
-    from sake_registry.evaluation.calibrating import calibrate
-    from sake_registry.review.unrelated import ORDINARY, unrelated
+    from sake_registry.asking.calibrating import calibrate
+    from sake_registry.data.unrelated import ORDINARY, unrelated
 
     elsewhere = [text for text in unrelated(registry.active, ()) if text not in ORDINARY]
     with phases(quiet=as_json) as (phase, advance):

@@ -72,7 +72,7 @@ def _unreadable(code: str) -> bool:
 def _find(registry: Registry, *, quiet: bool) -> tuple[list[Conflict], str | None]:
     """The conflicts, and what the router was made of; None where there is no embedder."""
     try:
-        from sake_registry.evaluation.conflicts import all_conflicts
+        from sake_registry.asking.caught import all_conflicts
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("sake_registry"):
             raise

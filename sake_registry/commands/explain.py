@@ -9,7 +9,7 @@ import click
 from sake_registry.commands.console import emit_json, json_option
 
 if TYPE_CHECKING:
-    from sake_registry.edits.explanations import Explanation
+    from sake_registry.data.explanations import Explanation
 
 
 @click.command("explain")
@@ -22,7 +22,7 @@ def command(code: str | None, as_json: bool) -> None:
     sake explain SAKE106
     sake explain --json | jq -r '.codes[].title'
     """
-    from sake_registry.edits.explanations import EXPLANATIONS, explain
+    from sake_registry.data.explanations import EXPLANATIONS, explain
 
     chosen = [explain(code)] if code else list(EXPLANATIONS.values())
     if as_json:
@@ -35,7 +35,7 @@ def command(code: str | None, as_json: bool) -> None:
 
 
 def _told(one: Explanation) -> str:
-    from sake_registry.edits.explanations import settled
+    from sake_registry.data.explanations import settled
 
     parts = [f"{one.code} ({one.severity}): {one.title}", click.wrap_text(one.meaning, 80)]
     parts.append(click.wrap_text(one.why, 80))

@@ -107,7 +107,7 @@ def carry_out(
     commit = None if dry_run else apply(plan, commit=not no_commit)
     bundles: list[str] = []
     if not dry_run:
-        from sake_registry.review.bundles import after_change
+        from sake_registry.upkeep.bundles import after_change
 
         try:
             bundles = after_change(plan.registry, [step.id for step in plan.edits])

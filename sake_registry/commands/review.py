@@ -72,7 +72,7 @@ def command(
     import json
 
     from sake_registry.files import write_text
-    from sake_registry.reports.review_markdown import comment
+    from sake_registry.review.markdown import comment
     from sake_registry.review.run import read_sides, review
     from sake_registry.wording import count
 
@@ -96,7 +96,7 @@ def command(
             read, model=not no_model, everything=everything, compiling=compiling, asking=asking
         )
     if html is not None:
-        from sake_registry.reports.review_html import page
+        from sake_registry.review.html import page
 
         write_text(html, page(value))
     if markdown is not None:

@@ -19,7 +19,7 @@ def command(state: State, id: str, as_json: bool) -> None:
     sake show tolstoy-mother-tongue
     sake show tolstoy-mother-tongue --json
     """
-    from sake_registry.distributions.texts import groups
+    from sake_registry.extraction.texts import groups
     from sake_registry.wording import count
 
     registry = state.registry()

@@ -10,7 +10,7 @@ from sake_registry.commands.console import State, emit_json, json_option, warn
 from sake_registry.wording import printable
 
 if TYPE_CHECKING:
-    from sake_registry.review.status import Item, Status
+    from sake_registry.upkeep.status import Item, Status
 
 SHOWN = 20
 """So many lines of one kind are shown; JSON has them all."""
@@ -28,7 +28,7 @@ def command(state: State, as_json: bool) -> None:
     sake status
     sake status --json | jq '.items[] | select(.kind == "changed").id'
     """
-    from sake_registry.review.status import TITLES, status
+    from sake_registry.upkeep.status import TITLES, status
 
     found = status(state.folder)
     if as_json:

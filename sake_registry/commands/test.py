@@ -19,7 +19,7 @@ from sake_registry.commands.console import (
 )
 
 if TYPE_CHECKING:
-    from sake_registry.evaluation.testing import Row, TestReport
+    from sake_registry.asking.testing import Row, TestReport
 
 
 @click.command("test")
@@ -52,7 +52,7 @@ def command(
         for e in registry.select(ids)
     )
 
-    from sake_registry.evaluation.testing import test_registry
+    from sake_registry.asking.testing import test_registry
 
     with progress("asking", total, quiet=as_json) as advance:
         before = 0
@@ -72,7 +72,7 @@ def command(
 
 
 def _show(report: TestReport, all_rows: bool) -> None:
-    from sake_registry.evaluation.testing import KINDS
+    from sake_registry.asking.testing import KINDS
 
     seen: set[str] = set()
     chosen = []

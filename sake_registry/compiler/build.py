@@ -9,14 +9,14 @@ import torch
 
 from sake_registry.bundle.format import RouteInfo
 from sake_registry.compiler.choosing import Choice, Rows, choose, recipes
-from sake_registry.distributions.extract import (
+from sake_registry.errors import BuildError
+from sake_registry.extraction.extract import (
     MOST_STEPS,
     GroupActivations,
     collect,
     margins,
 )
-from sake_registry.distributions.texts import Group, groups
-from sake_registry.errors import BuildError
+from sake_registry.extraction.texts import Group, groups
 from sake_registry.models.tokens import object_tokens
 from sake_registry.routing.entries import anchored_texts, centre_texts, own_topics
 from sake_registry.routing.router import Route, RouterEntry
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from sake_registry.distributions.contexts import Contexts
     from sake_registry.edits.keys import EditKeys
     from sake_registry.edits.schema import Edit
+    from sake_registry.extraction.contexts import Contexts
     from sake_registry.models.embedder import Embed
     from sake_registry.models.loading import LoadedModel
     from sake_registry.models.site import Site

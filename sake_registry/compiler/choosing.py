@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from sake_registry import transport
-from sake_registry.distributions.extract import margins
+from sake_registry.extraction.extract import margins
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from sake_registry.bundle.format import SUFFIX
 from sake_registry.bundle.reader import BundleFile
-from sake_registry.distributions import contexts
-from sake_registry.distributions.texts import groups
 from sake_registry.edits.keys import EditKeys, bundle_key, edit_keys
 from sake_registry.errors import BundleFormatError, InputError
+from sake_registry.extraction import contexts
+from sake_registry.extraction.texts import groups
 from sake_registry.store import Store
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from sake_registry.bundle.reader import BundleFile
 from sake_registry.compiler.assemble import assemble
 from sake_registry.compiler.build import Workshop, build
 from sake_registry.compiler.plan import ModelIdentity, Plan, make_plan
-from sake_registry.distributions import contexts
 from sake_registry.edits.keys import digest
 from sake_registry.errors import BuildError, BundleFormatError, StorageError
+from sake_registry.extraction import contexts
 from sake_registry.files import remove_leftovers
 from sake_registry.models.loading import LoadedModel, load, locate
 from sake_registry.models.reading import PROBE_TEXTS, proved_site, read_probe

@@ -1,7 +1,7 @@
 """Edits that get in each other's way, as far as their files tell. No torch, no model.
 
 `find_conflicts` compares what edits state: the facts themselves, and every prompt with the answer
-that its file expects. What only the router can tell is found in `evaluation.conflicts`.
+that its file expects. What only the router can tell is found in `asking.caught`.
 """
 
 from __future__ import annotations

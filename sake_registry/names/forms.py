@@ -6,16 +6,7 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING
 
-from sake_registry.names.finding import (
-    BETWEEN,
-    COMMA,
-    INITIALS,
-    SHORTEST,
-    fold,
-    own_words,
-    unmarked,
-)
-from sake_registry.names.words import (
+from sake_registry.data.name_words import (
     ARTICLES,
     BEFORE,
     EVENTS,
@@ -28,6 +19,15 @@ from sake_registry.names.words import (
     SUFFIXES,
     TITLES,
     is_kind,
+)
+from sake_registry.names.finding import (
+    BETWEEN,
+    COMMA,
+    INITIALS,
+    SHORTEST,
+    fold,
+    own_words,
+    unmarked,
 )
 
 if TYPE_CHECKING:

@@ -20,13 +20,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sake_registry.asking.answers import begins_with, continue_greedily
+from sake_registry.asking.testing import KINDS, TOKENS, wanted_rows
 from sake_registry.compiler.plan import keys_of, make_plan
 from sake_registry.compiler.run import Compiled, compile_registry
-from sake_registry.evaluation.answers import begins_with, continue_greedily
-from sake_registry.evaluation.testing import KINDS, TOKENS, wanted_rows
+from sake_registry.data.unrelated import nearby, unrelated
 from sake_registry.models.loading import LoadedModel, LocatedModel, load, locate
 from sake_registry.review.sides import restricted
-from sake_registry.review.unrelated import nearby, unrelated
 from sake_registry.routing.router import NOBODY
 from sake_registry.runtime.core import load_bundle
 from sake_registry.store import Store
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from datetime import date
 
+    from sake_registry.asking.answers import Continuation
     from sake_registry.edits.registry import Registry
     from sake_registry.edits.schema import Edit
-    from sake_registry.evaluation.answers import Continuation
     from sake_registry.review.sides import Sides
     from sake_registry.routing.router import Decision
     from sake_registry.runtime.core import Bundle

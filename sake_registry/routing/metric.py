@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch.nn.functional import normalize
 
+from sake_registry.data.questions import TOPICS
 from sake_registry.names import fold
-from sake_registry.routing.questions import TOPICS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

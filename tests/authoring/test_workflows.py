@@ -28,7 +28,7 @@ import yaml
 from sake_registry.authoring.workflows import default_branch, workflows, write_workflows
 from sake_registry.commands import cli
 from sake_registry.errors import ConflictError
-from sake_registry.reports.review_markdown import MARKER
+from sake_registry.review.markdown import MARKER
 from sake_registry.settings import Settings, load_settings
 from tests import tiny_models, workshop
 from tests.repositories import MakeRegistry, _own_configuration, make_registry

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from sake_registry.asking.calibrating import UNBOUND
 from sake_registry.commands import calibrate
 from sake_registry.commands.console import State
 from sake_registry.edits.registry import open_registry
 from sake_registry.errors import InputError, SettingsError
-from sake_registry.evaluation.calibrating import UNBOUND
 from sake_registry.settings import load_settings
 from sake_registry.store import Store
 

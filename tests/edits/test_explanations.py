@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sake_registry.edits.diagnostics import CODES, FIXED, NOT_IGNORED
-from sake_registry.edits.explanations import (
+from sake_registry.data.explanations import (
     EXPLANATIONS,
     IGNORED,
     Example,
@@ -16,6 +15,7 @@ from sake_registry.edits.explanations import (
     explain,
     page,
 )
+from sake_registry.edits.diagnostics import CODES, FIXED, NOT_IGNORED
 from sake_registry.edits.registry import Registry, open_registry
 from sake_registry.errors import InputError
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from sake_registry.data.unrelated import ORDINARY, unrelated
 from sake_registry.errors import InputError
-from sake_registry.reports.review_html import page
-from sake_registry.reports.review_markdown import comment
 from sake_registry.review.gates import answer_gates, claim_gates
+from sake_registry.review.html import page
+from sake_registry.review.markdown import comment
 from sake_registry.review.run import read_sides, review
-from sake_registry.review.unrelated import ORDINARY, unrelated
 from sake_registry.settings import ReviewSettings
 from tests.repositories import GitRegistry
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from sake_registry.data.questions import TOPICS
 from sake_registry.models.embedder import Embedder
 from sake_registry.routing import metric as metrics
 from sake_registry.routing.metric import Metric, asked, asking, ending, learn, telling
-from sake_registry.routing.questions import TOPICS
 
 WIDTH = 24
 

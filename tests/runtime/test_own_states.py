@@ -12,10 +12,10 @@ from click.testing import CliRunner
 from transformers import AutoModelForCausalLM, LogitsProcessor, LogitsProcessorList
 
 from sake_registry import compile_registry, open_registry
+from sake_registry.asking.caught import registry_router
 from sake_registry.commands import inspect_
 from sake_registry.commands.console import State
 from sake_registry.errors import BundleFormatError, InputError, ModelNotFoundError
-from sake_registry.evaluation.conflicts import registry_router
 from sake_registry.models import embedder
 from sake_registry.models.loading import load, locate
 from sake_registry.runtime.core import Bundle, load_bundle

@@ -1,0 +1,1 @@
+"""`sake bench`, `sake import`."""

@@ -1,0 +1,1 @@
+"""What edited models answer: ask, test, calibrate, prompts that another edit catches."""

@@ -1,0 +1,1 @@
+"""What the method knows of language as data: questions, names, lead-ins, explanations."""

@@ -1,0 +1,235 @@
+"""Activations of an edit's texts, in batches, without the output embedding.
+
+Guarantees (DESIGN, invariant 5): a forward batch holds texts of one edit only, sorted by length
+in a fixed order, padded on the right; the same edit gives the same batches, whatever else is
+compiled. The last position is taken from the attention mask, not from the padding side.
+
+A text is read together with the object that should follow: a causal model's state before the
+object does not see it, and one pass gives the states before each of the object's tokens, and the
+one behind it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from sake_registry.extraction.contexts import Contexts, fill
+from sake_registry.models.reading import read_tails
+from sake_registry.models.tokens import object_tokens, runs_on
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torch import Tensor
+
+    from sake_registry.extraction.texts import Group
+    from sake_registry.models.loading import LoadedModel
+    from sake_registry.models.site import Site
+
+MOST_STEPS = 24
+"""Tokens of an object that are looked at: after so many, a model goes on or has lost the way."""
+
+
+@dataclass(frozen=True)
+class GroupActivations:
+    """Site activations of one group of n prompts, float32 on the CPU.
+
+    `plain` and `target` have shape (n, steps, width): the state before each of `said`, the ones
+    before it given. `forced` is (k·n, width), with the prompts in each of k forced contexts one
+    after the other, before the first token only. `margin` (n, steps) is how much more the unedited
+    model gives the token than any other in the pair's target context, in its logits; `context`
+    (n,) which context that was, -1 where none could be filled.
+
+    `tokens` are the object's. Where the unedited model would run on after one of the prompts
+    ("sitcom", "s"), `closing` is the token with which it most often ends the object in its target
+    contexts; else None.
+    """
+
+    tokens: tuple[int, ...]
+    plain: Tensor
+    forced: Tensor
+    target: Tensor
+    margin: Tensor
+    context: Tensor
+    closing: int | None = None
+
+    def __post_init__(self) -> None:
+        n, steps, width = self.plain.shape
+        if steps != len(self.said) or self.target.shape != self.plain.shape:
+            raise ValueError(
+                f"target has shape {tuple(self.target.shape)}, plain {tuple(self.plain.shape)}, "
+                f"for {len(self.said)} tokens"
+            )
+        if self.forced.dim() != 2 or self.forced.shape[1] != width or len(self.forced) % n:
+            raise ValueError(f"forced has shape {tuple(self.forced.shape)}, not (k·{n}, {width})")
+        if self.margin.shape != (n, steps) or self.context.shape != (n,):
+            raise ValueError("one margin per pair and step, and one context per pair, are needed")
+
+    @property
+    def said(self) -> tuple[int, ...]:
+        """The tokens that are led to: the object's, and the closing one."""
+        return self.tokens if self.closing is None else (*self.tokens, self.closing)
+
+    @property
+    def worked(self) -> Tensor:
+        """(n, steps): whether the unedited model says the token next in the target context."""
+        return self.margin > 0
+
+
+@torch.no_grad()
+def margins(site: Site, hidden: Tensor, tokens: Tensor | int) -> Tensor:
+    """How much more the model gives a token than any other, in logits; above 0 it says it.
+
+    Args:
+        hidden: (rows, width) site activations, as the model has them or as a map left them, on
+            any device.
+        tokens: (rows,) token ids, or one for all.
+
+    Returns:
+        (rows,) float32, on the output embedding's device.
+    """
+    logits = _logits(site, hidden)
+    tokens = torch.as_tensor(tokens, device=logits.device).expand(len(logits))
+    own = logits.gather(-1, tokens[:, None])
+    return (own - logits.scatter(-1, tokens[:, None], float("-inf")).amax(-1, keepdim=True))[:, 0]
+
+
+def _logits(site: Site, hidden: Tensor) -> Tensor:
+    """(rows, vocabulary) float32, on the output embedding's device."""
+    weight = next(site.head.parameters())
+    dtype = weight.dtype if weight.is_floating_point() else hidden.dtype
+    return site.logits(hidden.to(weight.device, dtype)).float()
+
+
+@torch.inference_mode()
+def collect(
+    groups: Sequence[Group],
+    loaded: LoadedModel,
+    site: Site,
+    contexts: Contexts,
+    batch_size: int,
+    *,
+    whole: bool = True,
+    progress: Callable[[int], None] = lambda n: None,
+) -> list[GroupActivations]:
+    """Activations of an edit's groups: of each prompt plain, forced, and in its best target
+    context.
+
+    The best one is that in which the unedited model says most of the object's tokens, and of
+    those the one in which its smallest margin is largest.
+
+    Args:
+        whole: look at every token of an object and at its end, and not only at the first token.
+    """
+    tokenizer = loaded.tokenizer
+    objects = [object_tokens(tokenizer, group.prompts[0], group.new)[1] for group in groups]
+    tokens = [tuple(ids[: MOST_STEPS if whole else 1]) for ids in objects]
+    # Of an object that is cut short, nobody looks at the end.
+    given = [
+        own if whole and len(own) == len(ids) else own[:-1]
+        for own, ids in zip(tokens, objects, strict=True)
+    ]
+
+    def read(members: Sequence[tuple[int, str]], *, first: bool = False) -> list[Tensor]:
+        """States before the object's tokens, and behind it where its end is looked at, by text;
+        the one before its first token alone if `first`."""
+        rows, tails = [], []
+        for g, text in members:
+            before, _ = object_tokens(tokenizer, text, groups[g].new)
+            rows.append(before if first else before + list(given[g]))
+            tails.append(1 if first else len(given[g]) + 1)
+        return read_tails(site, tokenizer, rows, tails, batch_size, progress)
+
+    forced = [
+        (g, text)
+        for g, group in enumerate(groups)
+        for template in contexts.of(group, "forced")
+        if group.old is not None
+        for prompt in group.prompts
+        if (text := _fill(template, group, prompt, fact=group.fact_old)) is not None
+    ]
+    of_forced = read(forced, first=True) if forced else []
+    pairs = [(g, prompt) for g, group in enumerate(groups) for prompt in group.prompts]
+    plain = read(pairs)
+    rounds = max(len(contexts.of(group, "target")) for group in groups)
+    best: dict[int, tuple[tuple[int, float], Tensor, Tensor, int]] = {}
+    for number in range(rounds):
+        members, places = [], []
+        for place, (g, prompt) in enumerate(pairs):
+            templates = contexts.of(groups[g], "target")
+            if number < len(templates):
+                text = _fill(templates[number], groups[g], prompt, fact=groups[g].fact_new)
+                if text is not None:
+                    members.append((g, text))
+                    places.append(place)
+        found = read(members) if members else []
+        for (g, _), place, rows in zip(members, places, found, strict=True):
+            margin = margins(site, rows[: len(tokens[g])], torch.tensor(tokens[g])).cpu()
+            fails = (margin <= 0).nonzero()
+            rank = int(fails[0]) if len(fails) else len(margin), float(margin.min())
+            if place not in best or rank > best[place][0]:
+                best[place] = rank, _float(rows), margin, number
+
+    for place, (g, _) in enumerate(pairs):
+        # Without an old object, no context that names it can be filled: the pair did not work.
+        failed = torch.full((len(tokens[g]),), float("-inf"))
+        best.setdefault(place, ((0, float("-inf")), _float(plain[place]), failed, -1))
+    result = []
+    for g in range(len(groups)):
+        mine = [place for place, (other, _) in enumerate(pairs) if other == g]
+        before = _float(torch.stack([plain[place] for place in mine]))
+        target = torch.stack([best[place][1] for place in mine])
+        margin = torch.stack([best[place][2] for place in mine])
+        context = torch.tensor([best[place][3] for place in mine])
+        own = [row for (other, _), row in zip(forced, of_forced, strict=True) if other == g]
+        closing = None
+        if len(given[g]) == len(tokens[g]):
+            closing = _closing(site, tokenizer, tokens[g], before[:, -1], target[context >= 0, -1])
+            if closing is None:
+                before, target = before[:, :-1].contiguous(), target[:, :-1].contiguous()
+            else:
+                ends = margins(site, target[:, -1], closing).cpu()
+                ends[context < 0] = float("-inf")
+                margin = torch.cat((margin, ends[:, None]), dim=1)
+        result.append(
+            GroupActivations(
+                tokens=tokens[g],
+                plain=before,
+                forced=_float(torch.cat(own)) if own else torch.empty(0, before.shape[-1]),
+                target=target,
+                margin=margin,
+                context=context,
+                closing=closing,
+            )
+        )
+    return result
+
+
+def _closing(
+    site: Site, tokenizer: Any, tokens: Sequence[int], plain: Tensor, target: Tensor
+) -> int | None:
+    """The token that ends an object most often in its target contexts, given the states (n, width)
+    behind it; None if it need not be led to, after plain prompts, or cannot be."""
+
+    def ends(hidden: Tensor) -> list[int]:
+        """What the model says next, where it does not run on."""
+        said = _logits(site, hidden).argmax(-1).tolist()
+        return [token for token in said if not runs_on(tokenizer, tokens, token)]
+
+    if len(ends(plain)) == len(plain):
+        return None
+    special = set(tokenizer.all_special_ids)  # those end the answer, and not only the object
+    found = Counter(token for token in ends(target) if token not in special)
+    return found.most_common(1)[0][0] if found else None
+
+
+def _fill(template: str, group: Group, prompt: str, fact: str) -> str | None:
+    return fill(template, prompt=prompt, old=group.old, new=group.new, fact=fact)
+
+
+def _float(rows: Tensor) -> Tensor:
+    return rows.float().cpu().contiguous()

@@ -1,0 +1,396 @@
+"""How a registry stands: what is not committed, not compiled, out of date, or switched off.
+
+Everything is compared here, by content: `git status` is not asked, so that nothing is written
+and no foreign program runs. No model is looked for. Where something cannot be looked at (no git
+repository, no extra for bundles), a note says so, and the rest is told all the same.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from importlib.metadata import version
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, Literal
+
+from sake_registry.edits.checks import plainly
+from sake_registry.edits.registry import open_registry, root_of
+from sake_registry.errors import InputError, SettingsError, SetupError, StateError
+from sake_registry.history.repository import Repository, is_edit_file
+from sake_registry.history.settled import git_command
+from sake_registry.history.snapshots import Parsed, working_files
+from sake_registry.runtime.overrides import read_overrides
+from sake_registry.settings import FILE_NAME, differing, load_settings
+from sake_registry.upkeep.bundles import (
+    BundleState,
+    bundle_states,
+    compile_command,
+    newest,
+    not_looked_at,
+)
+from sake_registry.wording import count
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+    from sake_registry.bundle.format import Manifest
+    from sake_registry.edits.registry import Registry
+    from sake_registry.history.repository import Entry
+    from sake_registry.history.snapshots import File
+
+# A key without a day right behind it may have one all the same, so its file is read.
+_DUE = re.compile(rb"(?:valid_until|review_by)(?:: *(\d{4}-\d\d-\d\d))?")
+
+Kind = Literal[
+    "errors", "uncommitted", "changed", "stale", "missing", "gone", "expired", "review", "disabled"
+]
+TITLES: dict[Kind, str] = {
+    "errors": "files with errors",
+    "uncommitted": "not committed",
+    "changed": "changed since the bundle",
+    "stale": "compiled under other settings",
+    "missing": "missing in the bundle",
+    "gone": "in the bundle, no longer active",
+    "expired": "expired",
+    "review": "review is due",
+    "disabled": "disabled in production",
+}
+"""What a status is told in, in this order."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing to know: the edit it is about (None: no single one), what, and what mends it."""
+
+    kind: Kind
+    id: str | None
+    what: str
+    command: str
+
+    def as_json(self) -> dict[str, Any]:
+        return {"kind": self.kind, "id": self.id, "what": self.what, "command": self.command}
+
+
+@dataclass(frozen=True)
+class GitState:
+    """Where the repository stands; `commit` is None where nothing is committed yet.
+
+    `under_way` is a merge, rebase, … that is not finished: its name, and the commands that
+    finish it and give it up.
+    """
+
+    branch: str | None
+    commit: str | None
+    under_way: tuple[str, str, str] | None
+    shallow: bool
+
+    def as_json(self) -> dict[str, Any]:
+        going = self.under_way
+        return {
+            "branch": self.branch,
+            "commit": self.commit,
+            "under_way": {"what": going[0], "finish": going[1], "give_up": going[2]}
+            if going
+            else None,
+            "shallow": self.shallow,
+        }
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a registry stands. `git` is None outside a repository; `notes` say what could not be
+    looked at."""
+
+    root: Path
+    edits: int
+    active: int
+    git: GitState | None
+    bundles: tuple[BundleState, ...]
+    items: tuple[Item, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def clean(self) -> bool:
+        return not self.items
+
+    def of(self, kind: Kind) -> tuple[Item, ...]:
+        return tuple(item for item in self.items if item.kind == kind)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "root": str(self.root),
+            "clean": self.clean,
+            "edits": self.edits,
+            "active": self.active,
+            "git": self.git.as_json() if self.git else None,
+            "bundles": [state.as_json() for state in self.bundles],
+            "items": [item.as_json() for item in self.items],
+            "notes": list(self.notes),
+        }
+
+
+def status(start: Path | str = ".", *, today: date | None = None) -> Status:
+    """How the registry at or above `start` stands.
+
+    Args:
+        today: the day on which dates are looked at; that of UTC unless given.
+
+    Raises:
+        InputError: there is no registry, or the file of overrides is wrong.
+        SettingsError: `sake.toml` or a variable is wrong.
+    """
+    today = today or datetime.now(UTC).date()
+    root = root_of(start)
+    settings = load_settings(root)
+    notes: list[str] = []
+    held: list[tuple[Path, Manifest]] = []
+    try:
+        held = newest(root / settings.bundles)
+        looked = True
+    except ModuleNotFoundError as error:
+        looked = False
+        notes.append(not_looked_at(error))
+    items: list[Item] = []
+    git: GitState | None = None
+    known: frozenset[str] = frozenset()
+    try:
+        repository = Repository(root, settings.edits, settings.checks)
+        git = GitState(
+            repository.branch(), repository.head, repository.under_way(), repository.shallow
+        )
+        files = {file.path: file for file in working_files(repository)}
+        items += _uncommitted(repository, files)
+        known = _known(repository, files, [manifest for _, manifest in held], today)
+    except (SetupError, StateError) as error:
+        notes.append(f"git was not looked at: {error.message}")
+    registry = open_registry(start, today=today, skip=known)
+    items += _errors(registry)
+    states: list[BundleState] = []
+    try:
+        states = bundle_states(registry, held, known)
+        items += _compiled(registry, states) if looked else ()
+    except SettingsError as error:
+        notes.append(not_looked_at(error))
+    items += _dates(registry, today)
+    items += _disabled(registry, known)
+    order = list(TITLES)
+    items.sort(key=lambda item: order.index(item.kind))
+    return Status(
+        root=registry.root,
+        edits=len(registry.edits) + len(known),
+        active=len(registry.active) + len(known),
+        git=git,
+        bundles=tuple(states),
+        items=tuple(items),
+        notes=tuple(notes),
+    )
+
+
+def _errors(registry: Registry) -> Iterator[Item]:
+    errors: dict[str, int] = {}
+    for finding in registry.errors:
+        errors[finding.path.stem] = errors.get(finding.path.stem, 0) + 1
+    for id_, number in sorted(errors.items()):
+        yield Item("errors", id_, count(number, "error"), "sake check")
+
+
+# -- git ---------------------------------------------------------------------------------------
+
+
+def _known(
+    repository: Repository, files: Mapping[str, File], bundles: Sequence[Manifest], today: date
+) -> frozenset[str]:
+    """The ids of edits that need not be read: what they say stands in every bundle.
+
+    A bundle is made of sound files alone. One that was made from a commit, and nothing else,
+    tells of each file that is as it was there: it has no error, its edit is active, and its key
+    is the one in the bundle. What could have become wrong since is read all the same: an edit
+    whose dates may have passed, and one whose subject an edit that is not known speaks of.
+    """
+    stems = {path: PurePosixPath(path).stem for path in files}
+    if not bundles or len(set(stems.values())) < len(stems):
+        return frozenset()
+    settings = repository.blob_ids((repository.root / FILE_NAME).read_bytes())
+    known = {
+        stems[path]
+        for path, file in files.items()
+        if file.data is not None and not _may_be_due(file.data, today)
+    }
+    for manifest in bundles:
+        commit = manifest.provenance.get("commit")
+        if (
+            not isinstance(commit, str)
+            or manifest.provenance.get("dirty") is not False
+            or manifest.versions.get("sake-registry") != version("sake-registry")
+        ):
+            return frozenset()
+        try:
+            commit = repository.resolve(commit)
+        except InputError:
+            return frozenset()  # it is not in this clone
+        entry = repository.file(commit, FILE_NAME)
+        if entry is None or entry.blob not in settings:
+            return frozenset()
+        entries = repository.edit_files(commit)
+        held = {info.id for info in manifest.edits}
+        known &= {
+            stems[path]
+            for path, file in files.items()
+            if stems[path] in held and path in entries and entries[path].blob in file.blobs
+        }
+    others = [file for path, file in files.items() if stems[path] not in known]
+    if len(others) > len(known):
+        return frozenset()  # reading all at once is as quick
+    subjects = {
+        plainly(name)
+        for file in others
+        if (edit := Parsed(file.path, file.data or b"").said)
+        for name in edit.fact.subject.all
+    }
+    spoken_of = {
+        info.id
+        for info in bundles[0].edits
+        if not subjects.isdisjoint(plainly(name) for name in info.subject)
+    }
+    return frozenset(known - spoken_of)
+
+
+def _may_be_due(data: bytes, today: date) -> bool:
+    """Whether a file may hold a day before today on which it expires or is to be reviewed."""
+    day = today.isoformat().encode()
+    # An escape could spell the key in another way.
+    return b"\\" in data or any(found[1] is None or found[1] < day for found in _DUE.finditer(data))
+
+
+def _uncommitted(repository: Repository, files: Mapping[str, File]) -> Iterator[Item]:
+    """Where HEAD, the index and the files differ: the edits by id, then `sake.toml`."""
+    head, git = repository.head, git_command(repository)
+    held = repository.edit_files(head) if head else {}
+    index = {
+        path: entry
+        for path, entry in repository.index().items()
+        if entry.regular and is_edit_file(path, repository.edits)
+    }
+    found: dict[str, list[tuple[str, str]]] = {}
+    for path in sorted({*held, *index, *files}):
+        file = files.get(path)
+        if file is not None and file.data is None:
+            continue  # it cannot be read, which is an error of the file
+        what = _differs(file.blobs if file else (), held.get(path), index.get(path))
+        if what:
+            found.setdefault(PurePosixPath(path).stem, []).append((path, what))
+    for id_, changes in sorted(found.items()):
+        yield _uncommitted_item(id_, changes, git)
+    entry = repository.file(head, FILE_NAME) if head else None
+    here = repository.blob_ids((repository.root / FILE_NAME).read_bytes())
+    what = _differs(here, entry, repository.index(FILE_NAME).get(FILE_NAME))
+    if what:
+        yield Item(
+            "uncommitted", None, f"{FILE_NAME}: {what}", _commit_command([FILE_NAME], what, git)
+        )
+
+
+def _differs(here: Sequence[str], held: Entry | None, staged: Entry | None) -> str | None:
+    """How a file stands between HEAD, the index and the disk, in words; None: it is the same.
+
+    `here` are the ids that the file on disk may have; none if it is not there.
+    """
+    if staged is not None and staged.stage:
+        return "in conflict"
+    if not here:
+        if held is None and staged is None:
+            return None
+        return "deleted" if staged is not None else "deleted, staged"
+    if staged is None:
+        return "new" if held is None else "deleted in the index, still here"
+    changed = staged.blob not in here
+    if held is None:
+        return "new, staged" + (", changed since" if changed else "")
+    if staged.blob == held.blob:
+        return "changed" if changed else None
+    return "changed, staged" + (", changed since" if changed else "")
+
+
+def _uncommitted_item(id_: str, changes: list[tuple[str, str]], git: str) -> Item:
+    words = {what.split(",")[0] for _, what in changes}
+    if len(changes) == 2 and words == {"deleted", "new"}:
+        old, new = (path for path, _ in sorted(changes, key=lambda change: change[1]))
+        command = _commit_command([old, new], "new", git)
+        return Item("uncommitted", id_, f"moved: {old} → {new}", command)
+    what = "; ".join(f"{path} {said}" if len(changes) > 1 else said for path, said in changes)
+    return Item("uncommitted", id_, what, _commit_command([path for path, _ in changes], what, git))
+
+
+def _commit_command(paths: Iterable[str], what: str, git: str) -> str:
+    """What commits these paths and nothing else that is staged."""
+    named = " ".join(shlex.quote(path) for path in paths)
+    if "in conflict" in what:
+        return f"mend the file, then {git} add {named} && {git} commit"
+    if "new" in what and "staged" not in what:
+        return f"{git} add {named} && {git} commit -- {named}"
+    return f"{git} commit -- {named}"
+
+
+# -- bundles -----------------------------------------------------------------------------------
+
+
+def _compiled(registry: Registry, states: Iterable[BundleState]) -> Iterator[Item]:
+    states = list(states)
+    if not states and registry.active:
+        what = f"no bundle yet for {count(len(registry.active), 'active edit')}"
+        yield Item("missing", None, what, "sake compile")
+    by_id = {edit.id: edit for edit in registry.edits}
+    for state in states:
+        command = compile_command(state, registry.settings)
+        beside = f" ({state.path.name})" if len(states) > 1 else ""
+        if state.settings_changed:
+            said = ", ".join(_settings(state, registry)) or "contexts"
+            yield Item("stale", None, f"every edit of {state.path.name}: {said}", command)
+        for id_ in state.changed:
+            yield Item("changed", id_, f"{by_id[id_].claim}{beside}", command)
+        for id_ in state.missing:
+            yield Item("missing", id_, f"{by_id[id_].claim}{beside}", command)
+        for id_ in state.gone:
+            edit = by_id.get(id_)
+            what = f"status: {edit.lifecycle.status}" if edit else "its file is gone"
+            yield Item("gone", id_, f"{what}{beside}", command)
+
+
+def _settings(state: BundleState, registry: Registry) -> list[str]:
+    """Which settings are others than when a bundle was made."""
+    now = registry.settings.model_dump(include={"compile", "router", "answer"}, mode="json")
+    return [f"{name} {a} → {b}" for name, a, b in differing(state.manifest.settings, now)]
+
+
+# -- dates and production ----------------------------------------------------------------------
+
+
+def _dates(registry: Registry, today: date) -> Iterator[Item]:
+    for edit in registry.edits:
+        life = edit.lifecycle
+        if edit.active and life.valid_until and life.valid_until < today:
+            reason = shlex.quote(f"expired on {life.valid_until}")
+            command = f"sake withdraw {edit.id} --reason {reason}"
+            yield Item("expired", edit.id, f"on {life.valid_until}: {edit.claim}", command)
+        if life.status != "withdrawn" and life.review_by and life.review_by < today:
+            what = f"since {life.review_by}: {edit.claim}"
+            yield Item("review", edit.id, what, f"sake show {edit.id}")
+
+
+def _disabled(registry: Registry, known: Collection[str]) -> Iterator[Item]:
+    path = registry.root / registry.settings.overrides
+    active = {*known, *(edit.id for edit in registry.active)}
+    for id_, reason in sorted(read_overrides(path).disabled.items()):
+        if id_ in active:
+            command = f"sake withdraw {id_} --reason {shlex.quote(reason)}"
+            yield Item("disabled", id_, reason, command)
+        else:
+            what = f"{reason} (no active edit)"
+            yield Item("disabled", id_, what, f"take it out of {_shown(path)}")
+
+
+def _shown(path: Path) -> str:
+    return os.path.relpath(path)
