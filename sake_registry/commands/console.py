@@ -14,15 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sake_registry.progress import SILENT
 from sake_registry.wording import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
+
     from sake_registry.edits.diagnostics import Diagnostic
     from sake_registry.edits.registry import Registry
     from sake_registry.errors import SakeError
+    from sake_registry.progress import Progress
 
 WIDE = 160
 """Columns of a table that does not go to a terminal."""
@@ -211,3 +216,64 @@ def phases(*, quiet: bool) -> Iterator[tuple[Callable[[str, int], None], Callabl
             move(0, "")
 
         yield phase, lambda n: move(n, "")
+
+
+class _Lines:
+    """Progress without a terminal: each new label is a line."""
+
+    def __init__(self) -> None:
+        self._phase, self._labels = "", set[str]()
+
+    def begin(self, phase: str, total: int) -> None:
+        self._phase, self._labels = phase, set()
+
+    def advance(self, steps: int = 1, label: str = "") -> None:
+        if label and label not in self._labels:
+            self._labels.add(label)
+            click.echo(f"{self._phase} {label}", err=True)
+
+
+class _Bar:
+    """Progress on a terminal: one bar a phase, with count, rate and time left."""
+
+    def __init__(self, bar: Bar) -> None:
+        self._bar, self._phase = bar, ""
+        self._task: TaskID | None = None
+
+    def begin(self, phase: str, total: int) -> None:
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+        self._phase = phase
+        self._task = self._bar.add_task(phase, total=total, rate="")
+
+    def advance(self, steps: int = 1, label: str = "") -> None:
+        if self._task is None:
+            return
+        speed = self._bar.tasks[0].speed
+        rate = f"{speed:.0f}/s" if speed else ""
+        what = f"{self._phase} {label}".rstrip()
+        self._bar.update(self._task, advance=steps, description=what, rate=rate)
+
+
+@contextmanager
+def watching(*, quiet: bool) -> Iterator[Progress]:
+    """How far long work is, on stderr: bars on a terminal, else lines; nothing where `quiet`."""
+    if quiet:
+        yield SILENT
+        return
+    if not sys.stderr.isatty():
+        yield _Lines()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        yield _Bar(bar)

@@ -76,7 +76,8 @@ def test_the_runtime_loads_no_edits_and_no_compiler() -> None:
     rooms = {str(name).split(".")[1] for name in modules if str(name).startswith("sake_registry.")}
     assert "runtime" in rooms
     assert rooms & {
-        "edits", "history", "extraction", "compiler", "authoring", "asking", "upkeep", "review", "commands",
+        "edits", "history", "extraction", "compiler", "authoring", "asking", "upkeep", "review",
+        "commands",
     } == set()  # fmt: skip
     assert roots(modules) & {"git", "click", "yaml"} <= {"yaml"}  # transformers loads yaml itself
 
