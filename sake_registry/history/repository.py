@@ -155,25 +155,19 @@ class Repository:
     ) -> None:
         self.root, self.edits = root, PurePosixPath(edits).as_posix()
         self.severities: Mapping[str, Level] = severities or {}
-        try:
-            said = git.read(
-                root, "rev-parse", "--is-inside-work-tree", "--is-shallow-repository",
-                "--show-object-format", "--absolute-git-dir",
-            ).decode(errors="surrogateescape").splitlines()  # fmt: skip
-        except git.GitError as error:
-            if "not a git repository" in error.said:
-                message = f"{root} is not in a git repository"
-                raise SetupError(message, hint="`git init` makes one; then commit") from error
-            raise
-        inside, shallow, self._format = said[0] == "true", said[1] == "true", said[2]
-        self.git_dir = Path("\n".join(said[3:]))
-        if not inside:
+        repository = git.find(root)
+        self.git_dir, self._common_dir = Path(repository.git_dir), Path(repository.common_dir)
+        facts = git.read(
+            root, "rev-parse", "--is-inside-work-tree", "--is-shallow-repository",
+            "--show-object-format", "--show-prefix",
+        )  # fmt: skip
+        inside, shallow, self._format, self._prefix = _line(facts).split("\n", 3)
+        if inside != "true":
             raise StateError(
                 f"{self.git_dir} is a bare repository: it holds no files to work on",
                 hint=f"git clone '{self.git_dir}' FOLDER, and work there",
             )
-        self.shallow = shallow
-        self._prefix = _line(git.read(root, "rev-parse", "--show-prefix"))
+        self.shallow = shallow == "true"
 
     # Revisions
 
@@ -470,12 +464,7 @@ class Repository:
         """The commits behind which a shallow clone knows nothing."""
         if not self.shallow:
             return set()
-        path = self.git_path("shallow")
-        return set(path.read_text().split()) if path.is_file() else set()
-
-    def git_path(self, name: str) -> Path:
-        """Where git keeps a file of its own, in a linked working tree, too."""
-        return self.root / _line(git.read(self.root, "rev-parse", "--git-path", name))
+        return set((self._common_dir / "shallow").read_text().split())
 
     def is_ancestor(self, commit: str, of: str) -> bool:
         """Whether one commit is another one, or lies behind it; both are full ids."""
@@ -492,12 +481,8 @@ class Repository:
     def under_way(self) -> tuple[str, str, str] | None:
         """A merge, rebase, cherry-pick, revert or bisect that is not finished: its name, and the
         commands that finish it and give it up."""
-        questions = [part for name in _UNDER_WAY for part in ("--git-path", name)]
-        paths = _line(git.read(self.root, "rev-parse", *questions)).split("\n")
-        for path, said in zip(paths, _UNDER_WAY.values(), strict=True):
-            if (self.root / path).exists():
-                return said
-        return None
+        names = (name for name in _UNDER_WAY if (self.git_dir / name).exists())
+        return next((_UNDER_WAY[name] for name in names), None)
 
     def outer(self) -> Path | None:
         """The repository around this one, if this one is its submodule."""
