@@ -58,7 +58,7 @@ def command(state: State, what: tuple[str, ...], full: bool, form: str, as_json:
                 "range": chosen.text,
                 "base": chosen.base,
                 "head": chosen.head,
-                "edits": [change.as_json() for change in changes],
+                "edits": [change.model_dump(mode="json") for change in changes],
                 "settings": settings,
             },
         )
@@ -178,5 +178,5 @@ def _details(change: EditChange, full: bool) -> Iterator[tuple[str, list[tuple[s
             found = [("-", text) for text in difference.removed]
             found += [("+", text) for text in difference.added]
             texts[difference.text] = found if full or len(found) <= FEW else []
-    for line in change.lines():
+    for line in change.lines:
         yield line, texts.get(line, [])

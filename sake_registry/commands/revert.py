@@ -115,7 +115,7 @@ def carry_out(
             warn(f"nothing can be said of the bundles: {error.message}")
     if as_json:
         outcome = {"commit": commit, "dry_run": dry_run, "bundles": bundles}
-        emit_json(f"{verb}/1", {**plan.as_json(), **outcome})
+        emit_json(f"{verb}/1", {**plan.model_dump(mode="json"), **outcome})
         return
     _show(plan, dry_run=dry_run)
     if dry_run:
@@ -139,7 +139,7 @@ def _show(plan: RevertPlan, *, dry_run: bool) -> None:
         said = f"would {step.action}" if dry_run else _DONE[step.action]
         click.echo(f"{said} {step.id}  ({step.path})")
         click.echo(f"  {printable(step.change.claim)}")
-        for line in step.lines() if step.change.before and step.change.after else ():
+        for line in step.lines if step.change.before and step.change.after else ():
             click.echo(f"  {printable(line)}")
         if step.target:
             date = f"{step.target.date:%Y-%m-%d}"

@@ -120,7 +120,7 @@ class _Reader(_Runner):
 
 
 class _Repo(Repo):
-    GitCommandWrapperType = _Reader
+    GitCommandWrapperType = _Reader  # type: ignore[assignment]
 
 
 def find(folder: Path) -> Repo:

@@ -142,26 +142,18 @@ def reached(
             f"{registry.root} is a shallow clone: it does not know what branches and tags reach",
             hint="`git fetch --unshallow` gets the rest",
         )
-    try:
-        all_settings = [registry.settings, *_settings(registry, repository)]
-        stages: list[dict[str, dict[str, Any]]] = []
-        for settings in all_settings:
-            try:
-                stage = key_settings(settings)
-            except SettingsError:
-                continue
-            if stage not in stages:
-                stages.append(stage)
-        edits = list(registry.edits)
-        for folder in dict.fromkeys(settings.edits for settings in all_settings):
-            edits += _versions(repository, PurePosixPath(folder).as_posix())
-    except git.GitError as error:
-        if "partial clone" not in (error.hint or ""):
-            raise
-        raise StateError(
-            f"{registry.root} is a partial clone: it does not hold what branches and tags reach",
-            hint="`git fetch --refetch --no-filter` gets everything",
-        ) from error
+    all_settings = [registry.settings, *_settings(registry, repository)]
+    stages: list[dict[str, dict[str, Any]]] = []
+    for settings in all_settings:
+        try:
+            stage = key_settings(settings)
+        except SettingsError:
+            continue
+        if stage not in stages:
+            stages.append(stage)
+    edits = list(registry.edits)
+    for folder in dict.fromkeys(settings.edits for settings in all_settings):
+        edits += _versions(repository, PurePosixPath(folder).as_posix())
     return edits, stages
 
 

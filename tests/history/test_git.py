@@ -130,7 +130,7 @@ def test_what_a_user_plants_by_variables_does_not_run_either(
 def test_configuration_that_changes_what_git_prints(registry: GitRegistry) -> None:
     """Whatever a user has set, what is read is the same."""
     repository = registry.repository
-    before = [v.as_json() for v in log_of(repository, ["darrieux"])[0].versions]
+    before = [v.model_dump(mode="json") for v in log_of(repository, ["darrieux"])[0].versions]
     for key, value in {
         "log.showRoot": "false",
         "log.follow": "true",
@@ -154,7 +154,9 @@ def test_configuration_that_changes_what_git_prints(registry: GitRegistry) -> No
         "core.alternateRefsPrefixes": "x",
     }.items():
         registry.git("config", key, value)
-    after = [v.as_json() for v in log_of(registry.repository, ["darrieux"])[0].versions]
+    after = [
+        v.model_dump(mode="json") for v in log_of(registry.repository, ["darrieux"])[0].versions
+    ]
     assert after == before
     assert len(after) == 2
 
