@@ -8,7 +8,7 @@ import click
 
 from sake_registry.commands.completion import complete_ids
 from sake_registry.commands.console import State, emit_json, json_option, warn
-from sake_registry.edits.changes import PARTS
+from sake_registry.edits.parts import PARTS
 from sake_registry.wording import printable
 
 if TYPE_CHECKING:

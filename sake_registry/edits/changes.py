@@ -7,8 +7,9 @@ Not lines of a file but parts of a fact: "new object: Rishi Sunak → Keir Starm
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from sake_registry.edits.parts import Part
 from sake_registry.values import Value
 from sake_registry.wording import count
 
@@ -16,10 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sake_registry.edits.schema import Edit, Implication, Name
-
-Part = Literal["fact", "prompts", "scope", "metadata"]
-PARTS: tuple[Part, ...] = ("fact", "prompts", "scope", "metadata")
-"""`scope`: which prompts, and when: the router's settings, what stays unchanged, status, dates."""
 
 
 class Difference(Value):

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, computed_field
 
-from sake_registry.edits.changes import PARTS, Part
 from sake_registry.edits.keys import effect
+from sake_registry.edits.parts import PARTS, Part
 from sake_registry.errors import InputError, StateError
 from sake_registry.history import git
 from sake_registry.history.repository import Commit

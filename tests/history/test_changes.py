@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sake_registry.edits.changes import PARTS, differences
+from sake_registry.edits.changes import differences
 from sake_registry.edits.keys import effect
+from sake_registry.edits.parts import PARTS
 from sake_registry.edits.schema import Edit
 from tests.edits.strategies import edits, fields
 
