@@ -34,7 +34,7 @@ def commit(repository: Repository, contents: Mapping[str, bytes | None], message
         The new commit's full id.
 
     Raises:
-        StateError: git or a hook refused; with what it said.
+        StateError: git or a hook refused; with its message.
     """
     _check_identity(repository)
     paths = [git.literal(path) for path in contents]

@@ -123,7 +123,7 @@ class _Repo(Repo):
     GitCommandWrapperType = _Reader  # type: ignore[assignment]
 
 
-def find(folder: Path) -> Repo:
+def find_repository(folder: Path) -> Repo:
     """The repository that a folder lies in, found from its path alone; git is not started.
 
     Raises:

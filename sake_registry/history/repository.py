@@ -150,7 +150,7 @@ class Repository:
     ) -> None:
         self.root, self.edits = root, PurePosixPath(edits).as_posix()
         self.severities: Mapping[str, Level] = severities or {}
-        self._repo = git.find(root)
+        self._repo = git.find_repository(root)
         facts = git.read(
             root, "rev-parse", "--is-inside-work-tree", "--is-shallow-repository",
             "--show-object-format", "--show-prefix",

@@ -49,7 +49,7 @@ class File:
 
 @dataclass(frozen=True)
 class Parsed:
-    """The content of an edit file, which is read when it is first asked for.
+    """The content of an edit file, which is parsed when its edit is first needed.
 
     The stem of `path` is the edit's id.
     """
@@ -183,7 +183,7 @@ class EditChange(Value):
     @computed_field
     @cached_property
     def claim(self) -> str:
-        """What the edit says now, or said when it was last there."""
+        """The claim of the edit now, or when it was last there."""
         for side in (self.after, self.before):
             if side is not None and side.lenient is not None:
                 return side.lenient.claim
