@@ -39,7 +39,7 @@ def command(state: State, rate: float, write: bool, as_json: bool) -> None:
     registry = state.registry().sound()  # before torch is imported
 
     from sake_registry.asking.calibrating import calibrate
-    from sake_registry.data.unrelated import ORDINARY, unrelated
+    from sake_registry.asking.unrelated import ORDINARY, unrelated
 
     elsewhere = [text for text in unrelated(registry.active, ()) if text not in ORDINARY]
     with phases(quiet=as_json) as (phase, advance):
