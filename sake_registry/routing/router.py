@@ -114,7 +114,7 @@ class Decision:
     threshold: float | None
     reason: str
 
-    def needs(self, at: float) -> float:
+    def required_threshold(self, at: float) -> float:
         """The least threshold at which the edit that came nearest fires, where this was decided
         with the threshold `at`: the bound may be that and something beside it."""
         if self.distance is None or self.threshold is None:
