@@ -559,7 +559,7 @@ def test_a_slim_bundle_keeps_the_content_hash(tmp_path: Path) -> None:
 
 
 if __name__ == "__main__":
-    from sake_registry.data import explanations
+    from tests.edits import test_explanations
 
     CLI_PAGE.write_text(render_cli(), "utf-8")
-    (ROOT / "docs" / "checks.md").write_text(explanations.page(), "utf-8")
+    test_explanations.DOCS.write_text(test_explanations.render(), "utf-8")
