@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sake_registry.edits.diagnostics import Diagnostic
+    from sake_registry.diagnostics import Diagnostic
 
 
 class SakeError(Exception):

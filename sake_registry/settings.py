@@ -26,6 +26,7 @@ from pydantic import (
     model_validator,
 )
 
+from sake_registry.diagnostics import CODES, FIXED, Level
 from sake_registry.errors import SettingsError
 from sake_registry.wording import did_you_mean, nearest
 
@@ -38,6 +39,15 @@ log = logging.getLogger(__name__)
 
 METHOD_VERSION = 3
 """Not to be set: raised whenever the same input gives other activations, maps, or decisions."""
+
+ALIASES = {
+    "gpt2": "openai-community/gpt2",
+    "gpt2-xl": "openai-community/gpt2-xl",
+    "llama-2-7b": "meta-llama/Llama-2-7b-hf",
+}
+"""Short model names that need not be set."""
+EMBEDDED = ("smollm2-135m",)
+"""Models that installed wheels carry; `models.sources` knows where in them."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -65,8 +75,6 @@ Below = Annotated[str, AfterValidator(_below)]
 
 def _levels(value: Any) -> Any:
     """Only codes that there are, and of those that are always errors nothing less."""
-    from sake_registry.edits.diagnostics import CODES, FIXED
-
     for code, level in value.items() if isinstance(value, dict) else ():
         if code not in CODES:
             near = nearest(code.upper(), CODES)
@@ -79,7 +87,7 @@ def _levels(value: Any) -> Any:
     return value
 
 
-Levels = Annotated[dict[str, Literal["error", "warning", "off"]], BeforeValidator(_levels)]
+Levels = Annotated[dict[str, Level], BeforeValidator(_levels)]
 
 
 class _Section(BaseModel):
@@ -337,7 +345,6 @@ def load_settings(
 
 def _anchor_models(values: dict[str, Any], root: Path) -> None:
     """Make the paths of models in `sake.toml` absolute: they are relative to the root."""
-    from sake_registry.models.sources import ALIASES, EMBEDDED_MODELS
 
     def anchored(value: Any, names: Container[str]) -> Any:
         if not isinstance(value, str) or value.partition("@")[0] in names:
@@ -350,9 +357,9 @@ def _anchor_models(values: dict[str, Any], root: Path) -> None:
     if not isinstance(aliases, dict):
         aliases = {}
     if "model" in values:
-        values["model"] = anchored(values["model"], {*EMBEDDED_MODELS, *ALIASES, *aliases})
+        values["model"] = anchored(values["model"], {*EMBEDDED, *ALIASES, *aliases})
     for name, value in aliases.items():
-        aliases[name] = anchored(value, EMBEDDED_MODELS)
+        aliases[name] = anchored(value, EMBEDDED)
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:

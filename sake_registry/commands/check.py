@@ -9,7 +9,7 @@ import click
 from sake_registry.commands.console import State, emit_json, json_option, show_findings
 
 if TYPE_CHECKING:
-    from sake_registry.edits.diagnostics import Diagnostic
+    from sake_registry.diagnostics import Diagnostic
 
 
 @click.command("check")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
 
-    from sake_registry.edits.diagnostics import Diagnostic
+    from sake_registry.diagnostics import Diagnostic
     from sake_registry.edits.registry import Registry
     from sake_registry.errors import SakeError
     from sake_registry.progress import Progress

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sake_registry.edits.diagnostics import CODES, FIXED, NOT_IGNORED, default_severity
+from sake_registry.diagnostics import CODES, FIXED, NOT_IGNORED, default_severity
 from sake_registry.errors import InputError
 from sake_registry.wording import nearest
 

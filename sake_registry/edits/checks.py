@@ -10,7 +10,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from sake_registry import names
-from sake_registry.edits.diagnostics import Diagnostic, default_severity
+from sake_registry.diagnostics import Diagnostic, default_severity
 from sake_registry.edits.schema import TYPED, Edit
 from sake_registry.edits.yamltext import dotted, quoted, read
 from sake_registry.names import SUBJECT

@@ -12,8 +12,8 @@ from itertools import combinations, product
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from sake_registry import names
+from sake_registry.diagnostics import graded
 from sake_registry.edits.checks import check_together, plainly
-from sake_registry.edits.diagnostics import graded
 from sake_registry.edits.ignoring import find_ignores, without_ignored
 from sake_registry.edits.yamltext import dotted, read
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from sake_registry.edits.diagnostics import Level
+    from sake_registry.diagnostics import Level
     from sake_registry.edits.schema import Edit
     from sake_registry.edits.yamltext import Document, Loc
 

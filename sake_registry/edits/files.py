@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
+from sake_registry.diagnostics import CODES, Diagnostic, graded
 from sake_registry.edits import checks, yamltext
-from sake_registry.edits.diagnostics import CODES, Diagnostic, graded
 from sake_registry.edits.ignoring import find_ignores, unused, without_ignored
 from sake_registry.edits.schema import (
     ID_PATTERN,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
-    from sake_registry.edits.diagnostics import Level
+    from sake_registry.diagnostics import Level
     from sake_registry.edits.ignoring import Ignore
 
 SUFFIXES = (".yaml", ".yml")

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sake_registry.edits.diagnostics import CODES, NOT_IGNORED, Diagnostic, default_severity
+from sake_registry.diagnostics import CODES, NOT_IGNORED, Diagnostic, default_severity
 from sake_registry.edits.yamltext import IGNORE, IGNORE_FORM, line_starts
 
 if TYPE_CHECKING:

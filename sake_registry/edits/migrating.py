@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sake_registry.diagnostics import Diagnostic
 from sake_registry.edits import yamltext
-from sake_registry.edits.diagnostics import Diagnostic
 from sake_registry.edits.splicing import (
     BOM,
     LayoutError,

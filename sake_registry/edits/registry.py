@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sake_registry.diagnostics import Diagnostic, default_severity, graded
 from sake_registry.edits.checks import TOGETHER, check_together
-from sake_registry.edits.diagnostics import Diagnostic, default_severity, graded
 from sake_registry.edits.files import SUFFIXES, read
 from sake_registry.edits.ignoring import unused, without_ignored
 from sake_registry.errors import EditFileError, InputError

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from sake_registry.edits.diagnostics import Diagnostic
+from sake_registry.diagnostics import Diagnostic
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,7 @@ from sake_registry.commands import check, explain, fmt, migrate
 from sake_registry.commands.check import annotation
 from sake_registry.commands.console import State
 from sake_registry.data.explanations import EXPLANATIONS
-from sake_registry.edits.diagnostics import CODES, Diagnostic
+from sake_registry.diagnostics import CODES, Diagnostic
 from sake_registry.errors import EditFileError, InputError, SettingsError
 from tests.conftest import EDIT, ROOT
 

@@ -15,7 +15,7 @@ from sake_registry.data.explanations import (
     explain,
     page,
 )
-from sake_registry.edits.diagnostics import CODES, FIXED, NOT_IGNORED
+from sake_registry.diagnostics import CODES, FIXED, NOT_IGNORED
 from sake_registry.edits.registry import Registry, open_registry
 from sake_registry.errors import InputError
 
