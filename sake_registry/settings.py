@@ -217,10 +217,10 @@ class RouterSettings(_Section):
     @model_serializer(mode="wrap")
     def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """The default is left out: keys and bundles of those who never set it stay the same."""
-        found: dict[str, Any] = dump(self)
+        values: dict[str, Any] = dump(self)
         if self.representation == "embedder":
-            found.pop("representation", None)
-        return found
+            values.pop("representation", None)
+        return values
 
     @property
     def bound(self) -> float:
@@ -232,8 +232,9 @@ class RouterSettings(_Section):
     def bound_of(self, kind: Literal["anchored", "centre"]) -> float | None:
         """The threshold of an edit with a router of its own kind: what is set for the registry's
         kind has another unit. None if there is no default."""
-        own = THRESHOLDS[self.representation].get("centre" if kind == "centre" else self.metric)
-        return self.threshold or own if kind == self.kind else own
+        name = "centre" if kind == "centre" else self.metric
+        default = THRESHOLDS[self.representation].get(name)
+        return self.threshold or default if kind == self.kind else default
 
 
 class AnswerSettings(_Section):
@@ -329,10 +330,9 @@ def load_settings(
         except OSError as error:
             raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
         _anchor_models(values, root)
-    for name, value in _from_environment(os.environ if environ is None else environ).items():
-        variable = PREFIX + name.upper().replace(".", "_")
+    for name, value in _flat(_from_environment(os.environ if environ is None else environ)):
         _put(values, name, value)
-        origin[name] = variable
+        origin[name] = _variable(name)
     for name, value in (overrides or {}).items():
         if value is not None:
             _put(values, name, value)
@@ -362,11 +362,35 @@ def _anchor_models(values: dict[str, Any], root: Path) -> None:
         aliases[name] = anchored(value, EMBEDDED)
 
 
-def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    known = {PREFIX + name.upper().replace(".", "_"): name for name in _dotted_names(Settings)}
-    for variable in sorted(v for v in environ if v.startswith(PREFIX) and v not in known):
-        log.warning("%s is no setting: %s", variable, did_you_mean(variable, known))
-    return {name: environ[variable] for variable, name in known.items() if variable in environ}
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    """What `SAKE_*` variables set, as nested tables of texts; unknown ones are warned of."""
+    known = dict.fromkeys(_variable(name) for name in _dotted_names(Settings))
+    given = {name: value for name, value in environ.items() if name.startswith(PREFIX)}
+    for name in sorted(given.keys() - known.keys()):
+        log.warning("%s is not a setting: %s", name, did_you_mean(name, known))
+    if not given.keys() & known.keys():
+        return {}
+    # Its import is a quarter of the start of `sake check`: only where a variable is set.
+    from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+
+    class Environment(Settings, BaseSettings):
+        """Read from, never made: a BaseSettings takes variables whenever it is validated, also
+        where what a bundle was made with is read back."""
+
+        model_config = SettingsConfigDict(
+            env_prefix=PREFIX,
+            env_nested_delimiter="_",
+            env_nested_max_split=1,  # SAKE_COMPILE_KEEP_FAILED is compile.keep_failed
+            enable_decoding=False,  # a list is `a,b`, not JSON
+        )
+
+    source = EnvSettingsSource(Environment)
+    source.env_vars = {name.lower(): given[name] for name in given.keys() & known.keys()}
+    return source()
+
+
+def _variable(dotted: str) -> str:
+    return PREFIX + dotted.upper().replace(".", "_")
 
 
 def _dotted_names(model: type[BaseModel], prefix: str = "") -> list[str]:
