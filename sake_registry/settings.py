@@ -194,7 +194,7 @@ class RouterSettings(_Section):
     metric: Literal["contrast", "euclidean", "cosine", "mahalanobis"] = "contrast"
     """How an `anchored` router compares questions."""
     threshold: float | None = Field(None, gt=0)
-    """Largest distance at which a prompt is in an edit's scope; the metric's own if not set
+    """Largest distance at which a prompt is in an edit's scope; the metric's default if not set
     (0.62 for `contrast`). `sake calibrate` sets it."""
     implied_threshold: float | None = Field(None, gt=0)
     """The same for implications; `threshold` if not set."""
@@ -216,7 +216,7 @@ class RouterSettings(_Section):
 
     @model_serializer(mode="wrap")
     def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """The default is left out: keys and bundles of those who never set it stay the same."""
+        """Without the default: keys and bundles made before it could be set stay the same."""
         values: dict[str, Any] = dump(self)
         if self.representation == "embedder":
             values.pop("representation", None)
@@ -226,12 +226,12 @@ class RouterSettings(_Section):
     def bound(self) -> float:
         """The threshold that applies."""
         bound = self.bound_of(self.kind)
-        assert bound is not None  # or they were no settings
+        assert bound is not None  # or validation would have refused them
         return bound
 
     def bound_of(self, kind: Literal["anchored", "centre"]) -> float | None:
-        """The threshold of an edit with a router of its own kind: what is set for the registry's
-        kind has another unit. None if there is no default."""
+        """The threshold of an edit whose file sets the kind of its router; what is set for the
+        registry's kind has another unit. None if there is no default."""
         name = "centre" if kind == "centre" else self.metric
         default = THRESHOLDS[self.representation].get(name)
         return self.threshold or default if kind == self.kind else default
@@ -316,7 +316,7 @@ def load_settings(
         data: another version of the root's `sake.toml`, in place of the file.
 
     Raises:
-        SettingsError: a file that is no TOML, an unknown key, a value of the wrong kind.
+        SettingsError: a file that is not TOML, an unknown key, a value of the wrong kind.
     """
     values: dict[str, Any] = {}
     origin: dict[str, str] = {}

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_obj
 def command(state: State, rate: float, write: bool, as_json: bool) -> None:
-    """Set the router's thresholds to a false-fire rate, and say what that costs.
+    """Set the router's thresholds to a false-fire rate.
+
+    What that costs is shown.
 
     In scope are the edits' holdout prompts, and their own prompts, each left out in turn; out of
     scope are other questions about their subjects, their prompts about other subjects, other
