@@ -17,6 +17,7 @@ from sake_registry.commands.console import (
     phases,
     warn,
 )
+from sake_registry.commands.verbs import in_section
 from sake_registry.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
     return tuple(part.strip() for part in value.split(",") if part.strip()) if value else None
 
 
+@in_section("Measure")
 @click.command("bench")
 @click.argument("preset", required=False, type=click.Choice(list(PRESETS)), metavar="[TABLE]")
 @click.option(

@@ -9,6 +9,7 @@ import click
 
 from sake_bench.commands.data import aliases_option, first, read_sound
 from sake_registry.commands.console import State, emit_json, json_option, warn
+from sake_registry.commands.verbs import in_section
 from sake_registry.errors import InputError
 from sake_registry.wording import count
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from sake_bench.datasets.records import Aliases
 
 
+@in_section("Measure")
 @click.command("import")
 @click.argument(
     "kind", required=False, type=click.Choice(["counterfact", "rippleedits", "knowedit"])

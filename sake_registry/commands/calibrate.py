@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_obj
 def command(state: State, rate: float, write: bool, as_json: bool) -> None:
-    """Set the router's thresholds to a false-fire rate, and say what that costs.
+    """Set the router's thresholds to a false-fire rate.
+
+    What that costs is shown.
 
     In scope are the edits' holdout prompts, and their own prompts, each left out in turn; out of
     scope are other questions about their subjects, their prompts about other subjects, other
@@ -71,7 +73,9 @@ def _show_bound(name: str, what: str, bound: Bound) -> None:
     measures = [("served", m) for m in bound.in_scope] + [("fires", m) for m in bound.out_of_scope]
     if bound.unchanged.n:
         measures.append(("apart", bound.unchanged))
-    rows = [(role, m.label, str(m.n), f"{m.present:.1%}", f"{m.chosen:.1%}") for role, m in measures]
+    rows = [
+        (role, m.label, str(m.n), f"{m.present:.1%}", f"{m.chosen:.1%}") for role, m in measures
+    ]
     table(("", f"{what}", "n", f"at {bound.present:g}", f"at {bound.chosen:g}"), rows)
     (served, served_then), (fires, fires_then) = bound.served, bound.false_fires
     click.echo(

@@ -12,6 +12,7 @@ from itertools import combinations, product
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from sake_registry import names
+from sake_registry.diagnostics import graded
 from sake_registry.edits.checks import (
     check_together,
     plainly,
@@ -19,7 +20,6 @@ from sake_registry.edits.checks import (
     same_relation,
     valid_together,
 )
-from sake_registry.edits.diagnostics import graded
 from sake_registry.edits.ignoring import find_ignores, without_ignored
 from sake_registry.edits.yamltext import dotted, read
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from sake_registry.edits.diagnostics import Level
+    from sake_registry.diagnostics import Level
     from sake_registry.edits.schema import Edit
     from sake_registry.edits.yamltext import Document, Loc
 

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from sake_registry.compiler.plan import key_settings
-from sake_registry.edits.diagnostics import CODES, FIXED
+from sake_registry.diagnostics import CODES, FIXED
 from sake_registry.edits.files import parse_edit
 from sake_registry.edits.keys import edit_keys, effect
 from sake_registry.errors import BundleFormatError, SettingsError, SetupError, StateError
@@ -31,7 +31,7 @@ from sake_registry.store import COMPILED, Store, StoredModel
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sake_registry.edits.diagnostics import Level
+    from sake_registry.diagnostics import Level
     from sake_registry.edits.registry import Registry
     from sake_registry.edits.schema import Edit
     from sake_registry.settings import Settings
