@@ -10,7 +10,6 @@ could tell which objects a version of an edit has. Listing and verifying need no
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import re
@@ -18,6 +17,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from sake_registry.digests import array_digest
 from sake_registry.files import locked, replacing, storage_errors, write_text
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor
+
+    from sake_registry.digests import Row
 
 log = logging.getLogger(__name__)
 
@@ -136,11 +138,11 @@ class Store:
             return f"cannot be read: {error}"
         length = int.from_bytes(data[:8], "little")
         meta = json.loads(data[8 : 8 + length]).get("__metadata__", {})
-        tensors = [
+        rows = [
             (name, f"torch.{_DTYPES.get(part['dtype'], '?')}", list(part["shape"]), part["data"])
             for name, part in sorted(parts, key=lambda part: part[0])
         ]
-        if meta.get("digest") != _digest(tensors, meta.get("note", "")):
+        if meta.get("digest") != _digest(rows, meta.get("note", "")):
             return "its content is not what was written"
         return None
 
@@ -191,21 +193,14 @@ def digest(tensors: Mapping[str, Tensor], note: str = "") -> str:
     """Hash of named tensors (names, dtypes, shapes, bytes) and a note, hexadecimal."""
     import torch
 
-    def parts() -> Iterator[tuple[str, str, list[int], bytes]]:
+    def rows() -> Iterator[Row]:
         for name in sorted(tensors):
             tensor = tensors[name].detach().cpu().contiguous()
             raw = tensor.reshape(-1).view(torch.uint8)  # numpy knows no bfloat16
-            yield name, str(tensor.dtype), list(tensor.shape), raw.numpy().tobytes()
+            yield name, str(tensor.dtype), tensor.shape, raw.numpy().tobytes()
 
-    return _digest(parts(), note)
+    return _digest(rows(), note)
 
 
-def _digest(parts: Iterable[tuple[str, str, list[int], bytes]], note: str) -> str:
-    """The same of (name, dtype, shape, bytes), in the order of their names."""
-    state = hashlib.sha256()
-    for name, dtype, shape, data in parts:
-        head = f"{name}|{dtype}|{shape}|".encode()
-        state.update(len(head).to_bytes(8, "little") + head)
-        state.update(data)
-    state.update(note.encode())
-    return state.hexdigest()
+def _digest(rows: Iterable[Row], note: str) -> str:
+    return array_digest(rows, after=note.encode()).hex()

@@ -41,7 +41,7 @@ class Asked:
             "prompt": self.prompt,
             "before": self.before,
             "after": self.after,
-            "decision": self.decision.as_json(),
+            "decision": self.decision.model_dump(mode="json"),
             "top_before": [{"token": t, "probability": p} for t, p in self.top_before],
             "top_after": [{"token": t, "probability": p} for t, p in self.top_after],
         }

@@ -20,8 +20,8 @@ import torch
 from sake_registry.asking.routers import routers_of
 from sake_registry.data.lead_ins import LEAD_INS
 from sake_registry.data.questions import TOPICS
+from sake_registry.digests import digest
 from sake_registry.edits.conflicts import alike
-from sake_registry.edits.keys import digest
 from sake_registry.edits.schema import Scope
 from sake_registry.errors import InputError
 from sake_registry.routing.calibration import Scores, share
@@ -458,7 +458,7 @@ def _bounded(entry: RouterEntry, at: float) -> RouterEntry:
 
 def _need(decision: Decision, at: float) -> float:
     """The threshold at which a prompt that fired at `at` would just have fired."""
-    return math.inf if decision.edit is None else decision.needs(at)
+    return math.inf if decision.edit is None else decision.required_threshold(at)
 
 
 def _half(metric: Metric) -> Metric | None:

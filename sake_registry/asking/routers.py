@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Literal
 
 from sake_registry.bundle.format import SUFFIX
 from sake_registry.bundle.reader import read_manifest
-from sake_registry.compiler.build import entry, route
+from sake_registry.compiler.build import route
+from sake_registry.compiler.context import metric_key, metric_of
 from sake_registry.compiler.plan import stale
-from sake_registry.compiler.run import metric_key, metric_of
 from sake_registry.errors import BundleError, LockedError, StorageError
 from sake_registry.extraction.texts import groups
 from sake_registry.models.embedder import Embedder, locate_embedder, remembering
@@ -65,8 +65,8 @@ class Routers:
         """
         parts = groups(edit, self.settings.compile.prompts)
         kept = [number for number, group in enumerate(parts) if group.kind in kinds]
-        points, note = route(edit, parts, kept, self.settings, self.embed, self.metric)
-        return entry(edit.id, points, note), tuple(parts[number].new for number in kept)
+        points, routing = route(edit, parts, kept, self.settings, self.embed, self.metric)
+        return RouterEntry.of(edit.id, routing, points), tuple(parts[number].new for number in kept)
 
     def router(self, entries: Iterable[RouterEntry], metric: Metric | None = None) -> Router:
         """A router over entries; `metric` in place of the settings' one."""

@@ -150,7 +150,7 @@ def test_registry(
                             after=given.after,
                             expected=expected[0] if kind != "unchanged" else given.before.strip(),
                             ok=ok,
-                            decision=given.decision.as_json(),
+                            decision=given.decision.model_dump(mode="json"),
                             decision_text=str(given.decision),
                         )
                     )

@@ -7,23 +7,26 @@ from __future__ import annotations
 
 import logging
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from pydantic import Field, computed_field
 
 from sake_registry.bundle.format import SUFFIX
 from sake_registry.bundle.reader import BundleFile
 from sake_registry.edits.keys import EditKeys, bundle_key, edit_keys
+from sake_registry.edits.schema import Edit
 from sake_registry.errors import BundleFormatError, InputError
 from sake_registry.extraction import contexts
 from sake_registry.extraction.texts import groups
 from sake_registry.store import Store
+from sake_registry.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
-    from pathlib import Path
 
     from sake_registry.bundle.format import Manifest
     from sake_registry.edits.registry import Registry
-    from sake_registry.edits.schema import Edit
     from sake_registry.models.loading import LocatedModel
     from sake_registry.settings import Settings
 
@@ -41,15 +44,32 @@ class ModelIdentity(Protocol):
     def dtype(self) -> str: ...
 
 
-@dataclass(frozen=True)
-class PlannedEdit:
+class PlannedEdit(Value):
     """What would be done with one edit. `edit` and `keys` are None for one that is removed."""
 
     id: str
     action: Action
     reason: str
-    edit: Edit | None = None
-    keys: EditKeys | None = None
+    edit: Edit | None = Field(None, exclude=True)
+    keys: EditKeys | None = Field(None, exclude=True)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def key(self) -> str | None:
+        """The key of the whole edit."""
+        return self.keys.edit if self.keys else None
+
+
+class PlanReport(Value):
+    """What a plan is shown as."""
+
+    model: str
+    model_hash: str
+    dtype: str
+    key: str
+    bundle: Path | None
+    current: bool
+    edits: tuple[PlannedEdit, ...]
 
 
 @dataclass(frozen=True)
@@ -89,19 +109,17 @@ class Plan:
             for group in groups(planned.edit, settings.compile.prompts)
         )
 
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "model": self.located.source.name,
-            "model_hash": self.located.hash,
-            "dtype": self.located.dtype,
-            "key": self.key,
-            "bundle": str(self.path),
-            "current": self.current,
-            "edits": [
-                {"id": p.id, "action": p.action, "reason": p.reason, "key": p.keys and p.keys.edit}
-                for p in self.edits
-            ],
-        }
+    @property
+    def report(self) -> PlanReport:
+        return PlanReport(
+            model=self.located.source.name,
+            model_hash=self.located.hash,
+            dtype=self.located.dtype,
+            key=self.key,
+            bundle=self.path,
+            current=self.current,
+            edits=self.edits,
+        )
 
 
 def make_plan(
@@ -239,20 +257,23 @@ def _is_current(path: Path, members: Sequence[Edit], *, partial: bool) -> bool:
 
 
 def _planned(edit: Edit, keys: EditKeys, store: Store, before: Any) -> PlannedEdit:
+    action: Action = "refit"
     if not store.has("activations", keys.activations):
+        action = "build"
         reason = "its texts, the model or the extraction changed" if before else "new"
-        return PlannedEdit(edit.id, "build", reason, edit, keys)
-    if not store.has("maps", keys.maps):
-        return PlannedEdit(edit.id, "refit", "the fit's settings changed", edit, keys)
-    if not store.has("routes", keys.edit):
+    elif not store.has("maps", keys.maps):
+        reason = "the fit's settings changed"
+    elif not store.has("routes", keys.edit):
         reason = "the router's settings or the edit's unchanged prompts changed"
-        return PlannedEdit(edit.id, "refit", reason, edit, keys)
-    return PlannedEdit(edit.id, "reuse", "unchanged" if before else "already built", edit, keys)
+    else:
+        action, reason = "reuse", "unchanged" if before else "already built"
+    return PlannedEdit(id=edit.id, action=action, reason=reason, edit=edit, keys=keys)
 
 
 def _removed(id_: str, registry: Registry) -> PlannedEdit:
     status = next((edit.lifecycle.status for edit in registry.edits if edit.id == id_), None)
-    return PlannedEdit(id_, "remove", f"status: {status}" if status else "its file is gone")
+    reason = f"status: {status}" if status else "its file is gone"
+    return PlannedEdit(id=id_, action="remove", reason=reason)
 
 
 def find_bundle(registry: Registry, located: LocatedModel) -> Path:

@@ -10,7 +10,7 @@ import torch
 from sake_registry.bundle.reader import BundleFile
 from sake_registry.errors import BundleFormatError, InputError, ModelMismatchError
 from sake_registry.routing.metric import Metric
-from sake_registry.routing.router import Route, Router, RouterEntry
+from sake_registry.routing.router import Router, RouterEntry
 from sake_registry.runtime.answering import ObjectMaps
 from sake_registry.settings import THRESHOLDS
 from sake_registry.transport import TransportMap
@@ -111,17 +111,8 @@ class Bundle:
     def entries(self) -> Iterable[RouterEntry]:
         """What the router knows of each edit."""
         for edit in self.manifest.edits:
-            yield RouterEntry(
-                edit=edit.id,
-                kind=edit.kind,
-                threshold=edit.threshold,
-                implied=edit.implied,
-                topics=edit.topics,
-                routes=tuple(Route(**route.model_dump()) for route in edit.routes),
-                points=torch.from_numpy(self.file.points(edit.id).copy()),
-                valid_from=edit.valid_from,
-                valid_until=edit.valid_until,
-            )
+            points = torch.from_numpy(self.file.points(edit.id).copy())
+            yield RouterEntry.of(edit.id, edit, points, edit.valid_from, edit.valid_until)
 
     def _embedder(self) -> Embed:
         from sake_registry.models.embedder import Embedder, locate_embedder

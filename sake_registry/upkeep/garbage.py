@@ -227,7 +227,7 @@ def _keys(
     stages: Iterable[dict[str, dict[str, Any]]],
 ) -> set[tuple[str, str]]:
     """(kind, key) of every object that these edits have, for these models and settings."""
-    from sake_registry.compiler.run import probe_key  # imports torch
+    from sake_registry.compiler.context import probe_key  # imports torch
 
     found: set[tuple[str, str]] = set()
     edits, stages = list(edits), list(stages)

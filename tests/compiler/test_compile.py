@@ -233,7 +233,7 @@ def test_keep_going_leaves_the_failed_one_out(root: Path, compile_: Compile) -> 
 def test_outcomes_are_what_was_done_not_what_was_planned(root: Path, compile_: Compile) -> None:
     some = compile_(None, "tolstoy-tongue")
     assert some.outcomes == {"australia-capital": "still to build", "tolstoy-tongue": "built"}
-    assert some.as_json()["outcomes"] == some.outcomes
+    assert some.report.outcomes == some.outcomes
     assert set(compile_().outcomes.values()) == {"built", "reused"}
     (root / "edits" / "australia-capital.yaml").unlink()
     change(root / "edits" / "tolstoy-tongue.yaml", "new: Polish", "new: Czech")
@@ -333,11 +333,17 @@ def test_the_command_says_what_was_done_and_why_not(
     totals = []
 
     @contextmanager
-    def counted(what: str, total: int, *, quiet: bool) -> Iterator[Any]:
-        totals.append(total)
-        yield lambda n, label: None
+    def counted(*, quiet: bool) -> Iterator[Any]:
+        class Watch:
+            def begin(self, phase: str, total: int) -> None:
+                totals.append(total)
 
-    monkeypatch.setattr(compile_command, "progress", counted)
+            def advance(self, steps: int = 1, label: str = "") -> None:
+                pass
+
+        yield Watch()
+
+    monkeypatch.setattr(compile_command, "watching", counted)
     done = run("tolstoy-tongue")
     assert done.exit_code == 0
     assert done.stdout.startswith("1 built, 1 still to build · ")

@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import LogitsProcessor
 
 from sake_registry import compile_registry, open_registry, transport
+from sake_registry.routing.reasons import Reason
 from sake_registry.routing.router import NOBODY, Decision
 from sake_registry.runtime.answering import GUARDED, Answering, ObjectMaps, beginnings
 from sake_registry.runtime.core import load_bundle
@@ -21,7 +22,9 @@ from tests.workshop import IN_SCOPE, OUT_OF_SCOPE, Compiled, make_registry
 
 WIDTH = 12
 """Of a state, and the number of tokens: the output embedding is the identity."""
-FIRES = Decision("e", 0, "e", 0.1, 1.0, "in scope")
+FIRES = Decision(
+    edit="e", group=0, nearest="e", distance=0.1, threshold=1.0, reason=Reason.IN_SCOPE
+)
 Bare = Callable[[tuple[int, ...]], int]
 
 
@@ -131,7 +134,10 @@ def test_each_row_and_beam_is_looked_at_by_itself() -> None:
 
 def test_edits_and_their_groups_each_have_their_own_object() -> None:
     objects = {("a", 0): (3, 4), ("a", 1): (5,), ("b", 0): (6, 7)}
-    decisions = [Decision(edit, group, edit, 0.1, 1.0, "in scope") for edit, group in objects]
+    decisions = [
+        FIRES.model_copy(update={"edit": edit, "group": group, "nearest": edit})
+        for edit, group in objects
+    ]
     answers = Answering(
         decisions,
         lambda e, g: ObjectMaps(

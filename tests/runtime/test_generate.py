@@ -200,12 +200,12 @@ def test_an_edit_is_in_force_only_while_it_is_valid(llama: Compiled, tmp_path: P
     for month in (1, 5, 7):
         day = datetime(2026, month, 1, tzinfo=UTC)
         (decision,) = bundle.route([IN_SCOPE[1]], now=day)
-        reasons[month] = decision.reason
+        reasons[month] = decision.why
     assert reasons == {1: "in scope", 5: "in scope", 7: "expired on 2026-06-30"}
     clock = datetime(2025, 12, 31, 23, 59, tzinfo=UTC)
     with bundle.attach(llama.model, llama.tokenizer, clock=lambda: clock) as edited:
         (decision,) = edited.generate(IN_SCOPE[1], **GREEDY).decisions
-    assert (decision.edit, decision.reason) == (None, "not valid before 2026-01-01")
+    assert (decision.edit, decision.why) == (None, "not valid before 2026-01-01")
 
 
 @pytest.mark.parametrize(
