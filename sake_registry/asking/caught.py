@@ -20,7 +20,7 @@ from sake_registry.edits.conflicts import (
     statements,
     valid_together,
 )
-from sake_registry.runtime.core import load_bundle
+from sake_registry.runtime.bundle import load_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sake_registry.asking.answers import answer, begins_with
 from sake_registry.compiler.plan import find_bundle, stale
 from sake_registry.models.loading import load, locate
-from sake_registry.runtime.core import load_bundle
+from sake_registry.runtime.bundle import load_bundle
 from sake_registry.wording import count
 
 if TYPE_CHECKING:

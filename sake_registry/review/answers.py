@@ -28,7 +28,7 @@ from sake_registry.data.unrelated import nearby, unrelated
 from sake_registry.models.loading import LoadedModel, LocatedModel, load, locate
 from sake_registry.review.sides import restricted
 from sake_registry.routing.router import NOBODY
-from sake_registry.runtime.core import load_bundle
+from sake_registry.runtime.bundle import load_bundle
 from sake_registry.store import Store
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from sake_registry.edits.schema import Edit
     from sake_registry.review.sides import Sides
     from sake_registry.routing.router import Decision
-    from sake_registry.runtime.core import Bundle
+    from sake_registry.runtime.bundle import Bundle
 
 BATCH = 32
 

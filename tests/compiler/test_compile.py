@@ -24,7 +24,7 @@ from sake_registry.compiler.choosing import COMPLEMENTS, SHARES
 from sake_registry.compiler.run import Compiled
 from sake_registry.errors import BuildError, EditFileError, InputError, LockedError
 from sake_registry.models.loading import locate
-from sake_registry.runtime.core import load_bundle
+from sake_registry.runtime.bundle import load_bundle
 from sake_registry.store import Store
 from tests.compiler.conftest import Compile
 from tests.workshop import CAPITAL, EDITS, IN_SCOPE, OUT_OF_SCOPE, TONGUE
@@ -46,10 +46,10 @@ def change(path: Path, old: str, new: str) -> None:
 def tolstoy_failing() -> Iterator[None]:
     real = run.build
 
-    def failing(edit, keys, shop):  # type: ignore[no-untyped-def]
+    def failing(edit, *arguments):  # type: ignore[no-untyped-def]
         if edit.id == "tolstoy-tongue":
             raise BuildError("tolstoy-tongue: no pair worked")
-        real(edit, keys, shop)
+        real(edit, *arguments)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "build", failing)
