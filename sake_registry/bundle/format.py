@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 FORMAT: Literal["sake-bundle"] = "sake-bundle"
 VERSION = 3
-SUFFIX = ".h5"
 
 MAX_EDITS = 1_000_000
 MAX_WIDTH = 1 << 17
