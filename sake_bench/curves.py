@@ -13,9 +13,10 @@ from sake_bench.methods import OtherMaps, activations
 from sake_bench.replies import Job, Reply
 from sake_bench.scoring import judge
 from sake_registry import transport
-from sake_registry.compiler.build import entry, route
+from sake_registry.bundle.format import Routing
+from sake_registry.compiler.build import route
 from sake_registry.compiler.plan import keys_of
-from sake_registry.edits.keys import digest
+from sake_registry.digests import digest
 from sake_registry.extraction.texts import groups
 from sake_registry.routing.router import Router, RouterEntry
 
@@ -163,11 +164,11 @@ def entry_of(
     if stored is None:
         parts = groups(edit, settings.compile.prompts)
         every = list(range(len(parts)))
-        points, note = route(edit, parts, every, settings, lab.embed, metric)
-        store.put("routes", key, {"points": points}, note)
-        stored = {"points": points}, note
+        points, routing = route(edit, parts, every, settings, lab.embed, metric)
+        stored = {"points": points}, routing.model_dump(mode="json")
+        store.put("routes", key, *stored)
     tensors, note = stored
-    return entry(edit.id, tensors["points"], note)
+    return RouterEntry.of(edit.id, Routing.model_validate(note), tensors["points"])
 
 
 def loads(

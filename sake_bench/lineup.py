@@ -24,7 +24,7 @@ from sake_bench.datasets.importing import (
 from sake_bench.methods import DESCRIPTIONS, WEIGHTS, Steering
 from sake_registry.compiler.plan import keys_of, make_plan
 from sake_registry.compiler.run import compile_registry
-from sake_registry.edits.keys import digest
+from sake_registry.digests import digest
 from sake_registry.errors import InputError
 from sake_registry.extraction import contexts
 from sake_registry.extraction.texts import groups
@@ -93,6 +93,20 @@ class Progress:
 
     phase: Callable[[str, int], None] = lambda what, total: None
     advance: Callable[[int], None] = lambda n: None
+
+
+class _Compiling:
+    """The progress of a method's compile, as one phase of the run."""
+
+    def __init__(self, progress: Progress, method: str) -> None:
+        self._progress, self._method = progress, method
+
+    def begin(self, phase: str, total: int) -> None:
+        if total:
+            self._progress.phase(f"{phase} {self._method}", total)
+
+    def advance(self, steps: int = 1, label: str = "") -> None:
+        self._progress.advance(steps)
 
 
 @dataclass(frozen=True)
@@ -296,13 +310,10 @@ class Lineup:
     def _compiled(self, name: str, registry: Registry) -> Steering:
         """A method that runs a bundle compiled with a registry's settings."""
         plan = make_plan(registry, self.stage.loaded.located)
-        total = plan.texts(registry.settings)
-        if total:
-            self.stage.progress.phase(f"compiling {name}", total)
         with self.stage.clock(f"compiling {name}"):
             done = compile_registry(
                 registry, plan=plan, keep_going=True,
-                progress=lambda edit, n: self.stage.progress.advance(n),
+                progress=_Compiling(self.stage.progress, name),
             )  # fmt: skip
         if done.bundle is None:
             reason = next(iter(done.failures.values())).message

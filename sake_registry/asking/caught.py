@@ -18,7 +18,7 @@ from sake_registry.edits.conflicts import (
     statements,
 )
 from sake_registry.progress import SILENT
-from sake_registry.runtime.core import load_bundle
+from sake_registry.runtime.bundle import load_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -95,7 +95,7 @@ class Sections(click.Group):
         rows: dict[str, list[tuple[str, str]]] = {section: [] for section in SECTIONS}
         for name, command in named.items():
             if command is not None and not command.hidden:
-                section: str = _BUILT_IN.get(name) or getattr(command, "section", "More")
+                section = _BUILT_IN.get(name) or str(getattr(command, "section", "More"))
                 text = command.get_short_help_str(formatter.width - 6 - width)
                 rows.setdefault(section, []).append((f"{name:{width}}", text))
         for section in rows:
