@@ -75,7 +75,7 @@ class Config(Value):
     """Edits whose activations are drawn; the first one if empty."""
     layout: Layout = "report"
     """What is printed: the whole report, or one of the paper's tables and figures."""
-    settings: dict[str, JsonValue] = {}
+    settings: dict[str, JsonValue] = Field(default_factory=dict)
     """Settings of the project that hold for this run, as in `sake.toml`."""
 
     @property
@@ -90,7 +90,6 @@ class Config(Value):
             InputError: no data, other data than the run is of, malformed records.
         """
         from sake_bench.datasets.reading import read_sound
-        from sake_bench.factory import Request
 
         if self.data is None:
             raise InputError("this run names no data", hint="--data FILE")
@@ -102,6 +101,9 @@ class Config(Value):
         others = None
         if self.calibrate_on is not None:
             others = read_sound(self.calibrate_on, None, self.resources, skip_bad=self.skip_bad)
+
+        from sake_bench.factory import Request
+
         return Request(
             data=data,
             file=self.data,

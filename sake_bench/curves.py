@@ -95,7 +95,7 @@ def thresholds(
     for step in steps:
         shares: dict[str, float | None] = {}
         for of_axis, name in _CURVES.items():
-            marks = [after if d <= step else before for d, before, after in rows[axis]]
+            marks = [after if d <= step else before for d, before, after in rows[of_axis]]
             shares[name] = round(sum(marks) / len(marks), 6) if marks else None
         points.append(ThresholdPoint(threshold=step, **shares))
     return ThresholdCurve(

@@ -14,13 +14,14 @@ from typing import Any
 
 import pytest
 
-from sake_bench.config import built_in, read_config
+from sake_bench.config import find_config, read_config
 from sake_bench.run import run
 from sake_registry.models.sources import cache_folder
 from sake_registry.settings import load_settings
 
-QUICK = read_config(built_in("quick"))
-MEASURED = json.loads((QUICK.data_file.parent / "measured.json").read_text("utf-8"))
+QUICK = read_config(find_config("quick"))
+assert QUICK.data is not None
+MEASURED = json.loads((QUICK.data.parent / "measured.json").read_text("utf-8"))
 CHANCE = 0.05
 
 
@@ -40,7 +41,8 @@ def room(count: int, n: int) -> int:
 
 
 @pytest.mark.parametrize(
-    ("count", "n", "least"), [(10, 10, 8), (9, 10, 6), (7, 10, 4), (10, 20, 6), (18, 20, 15), (50, 50, 47)]
+    ("count", "n", "least"),
+    [(10, 10, 8), (9, 10, 6), (7, 10, 4), (10, 20, 6), (18, 20, 15), (50, 50, 47)],
 )
 def test_ten_records_have_the_room_of_ten_records(count: int, n: int, least: int) -> None:
     assert room(count, n) == least
