@@ -205,7 +205,7 @@ METRICS: dict[str, Metric] = {
 }  # fmt: skip
 
 PROTOCOL: dict[str, str] = {
-    **{name: meaning for name, meaning in SUCCESSES.items()},
+    **{str(name): meaning for name, meaning in SUCCESSES.items()},
     **{name: scope.meaning for name, scope in SCOPES.items()},
     **{name: metric.meaning for name, metric in METRICS.items()},
     "loads": "edits loaded at once: a prompt counts where the right edit fires and its first token "

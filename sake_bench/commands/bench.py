@@ -17,7 +17,7 @@ from sake_registry.commands.console import (
     watching,
 )
 from sake_registry.commands.console import table as show_table
-from sake_registry.errors import InputError
+from sake_registry.errors import InputError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -98,7 +98,12 @@ def run_(
     chosen = read_config(find_config(config), {"data": str(data), **changes} if data else changes)
     # The registry at hand, if there is one; the run's file; flags.
     given = {name: value for name, value in options.items() if value is not None}
-    settings = load_settings(find_root(state.folder), chosen.options | given)
+    try:
+        settings = load_settings(find_root(state.folder), chosen.options | given)
+    except SettingsError as error:
+        if not chosen.options:
+            raise
+        raise InputError(f"{config}: settings: {error.message}", hint=error.hint) from error
 
     from sake_bench.reports import html, markdown
     from sake_registry.history.provenance import provenance

@@ -53,7 +53,7 @@ def result() -> dict[str, Any]:
     request = QUICK.request(cache_folder() / "bench-quick")
     assert {row["method"] for row in MEASURED} <= {*request.methods}
     methods = tuple(dict.fromkeys(row["method"] for row in MEASURED))
-    settings = load_settings(None, QUICK.options)
+    settings = load_settings(None, QUICK.options | {"device": "cpu"})
     assert settings.dtype == "float32"
     request = replace(request, methods=methods)
     return run(request, settings).model_dump(mode="json")

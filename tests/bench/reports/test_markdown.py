@@ -51,7 +51,7 @@ def test_table_3_has_the_papers_columns_under_each_success_protocol_and_scope() 
     together = rows(found[f"{title} · all-edits"])
     assert not any(name.startswith(("rome", "icl")) for name in together)
     assert "Not measured in this scope (all-edits): icl, rome." in paper_table(
-        example_run(), "table3"
+        read(example_run()), "table3"
     )
 
 

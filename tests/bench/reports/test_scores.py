@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import json
 from typing import Any
 
+import jsonschema
 import pytest
 
 from sake_bench.reports.tables import figure
-from sake_bench.results import Estimate
+from sake_bench.results import Estimate, Run
 from sake_registry.errors import InputError
 from sake_registry.pages.text import percent
 from tests.bench.reports.example_run import asked_run, example_run, read, ripple_run
@@ -141,3 +143,21 @@ def test_a_part_of_the_objects_never_stands_for_all_of_them_nor_all_for_a_part()
     assert (every.n, part.n) == (100, 31)
     assert run.score("uniform", "all-edits", "acc", "full-object") is not None
     assert run.score("uniform", "all-edits", "acc", "full-object", "several tokens") is None
+
+
+def test_a_run_is_written_as_it_was_read_and_its_schema_is_of_the_same_class() -> None:
+    for made in (example_run(), ripple_run(), asked_run()):
+        run = read(made)
+        written = json.loads(json.dumps(run.model_dump(mode="json")))
+        assert next(iter(written)) == "schema"
+        for name in ("model", "protocol", "methods", "scores", "relations", "projections"):
+            assert written[name] == made[name]
+        assert Run.read(json.dumps(written)) == run
+        jsonschema.validate(written, Run.model_json_schema())
+
+
+def test_an_unknown_name_is_no_run() -> None:
+    with pytest.raises(InputError, match=r"scores\[0\].more"):
+        read(_changed(["scores", 0, "more"], 1))
+    with pytest.raises(InputError, match="the run: JSON"):
+        Run.read("{")
