@@ -21,7 +21,9 @@ from sake_bench.datasets.importing import (
     to_edit,
     without_conflicts,
 )
-from sake_bench.methods import DESCRIPTIONS, WEIGHTS, Steering
+from sake_bench.methods import Steering
+from sake_bench.protocol import METHODS, WEIGHTS
+from sake_bench.results import MethodResult
 from sake_registry.compiler.plan import keys_of, make_plan
 from sake_registry.compiler.run import compile_registry
 from sake_registry.digests import digest
@@ -42,11 +44,12 @@ if TYPE_CHECKING:
 
     from sake_bench.datasets.records import Aliases, DataSet, Record
     from sake_bench.methods import Method
-    from sake_bench.replies import Speaker
+    from sake_bench.replies import ReplyCache
     from sake_registry.edits.registry import Registry
     from sake_registry.edits.schema import Edit
     from sake_registry.models.embedder import Embed
     from sake_registry.models.loading import LoadedModel
+    from sake_registry.progress import Progress
     from sake_registry.settings import Representation, Settings
     from sake_registry.store import Store
     from sake_registry.transport import TransportMap
@@ -88,29 +91,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far a run is: called with a phase, things done since the last call, and all of it."""
-
-    phase: Callable[[str, int], None] = lambda what, total: None
-    advance: Callable[[int], None] = lambda n: None
-
-
-class _Compiling:
-    """The progress of a method's compile, as one phase of the run."""
-
-    def __init__(self, progress: Progress, method: str) -> None:
-        self._progress, self._method = progress, method
-
-    def begin(self, phase: str, total: int) -> None:
-        if total:
-            self._progress.phase(f"{phase} {self._method}", total)
-
-    def advance(self, steps: int = 1, label: str = "") -> None:
-        self._progress.advance(steps)
-
-
-@dataclass(frozen=True)
-class Stage:
+class RunContext:
     """What the methods of a run share.
 
     Attributes:
@@ -130,7 +111,7 @@ class Stage:
     store: Store
     loaded: LoadedModel
     embed: Callable[[Representation], Embed]
-    speaker: Speaker
+    cache: ReplyCache
     progress: Progress
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
 
@@ -183,12 +164,12 @@ def paper_settings(settings: Settings, threshold: float) -> Settings:
     )
 
 
-class Lineup:
-    """Makes methods by name, and keeps what the report says of each."""
+class MethodFactory:
+    """Makes methods by name, and describes each for the report."""
 
-    def __init__(self, stage: Stage) -> None:
-        self.stage = stage
-        self.described: list[dict[str, Any]] = []
+    def __init__(self, context: RunContext) -> None:
+        self.context = context
+        self.described: list[MethodResult] = []
         self.calibrated: tuple[float, str] | None = None
         self._made: dict[str, Method] = {}
         self._paper: Steering | None = None
@@ -208,11 +189,11 @@ class Lineup:
     def _make(self, name: str) -> Method:
         if name == "base":
             self._describe(name)
-            return methods.Base(self.stage.speaker)
+            return methods.Base(self.context.cache)
         if name in WEIGHTS:
             return self._in_weights(name)
         if name == "sake":
-            method = self._compiled(name, self.stage.registry)
+            method = self._compiled(name, self.context.registry)
             self._describe(name, method)
             return method
         paper = self._paper_method()
@@ -228,7 +209,7 @@ class Lineup:
         else:
             self._describe(name, paper)
             return methods.InContext(
-                list(self.stage.edits.values()), paper.scoping, self.stage.speaker
+                list(self.context.edits.values()), paper.scoping, self.context.cache
             )
         self._describe(name, method)
         return method
@@ -237,36 +218,39 @@ class Lineup:
         from sake_bench.weights import WeightEditor
 
         editor = WeightEditor(
-            self.stage.loaded,
-            self.stage.store,
+            self.context.loaded,
+            self.context.store,
             name,  # type: ignore[arg-type]
-            self.stage.request.seed,
+            self.context.request.seed,
             targets=None if name == "rome" else self._targets,
         )
-        edits = [self.stage.edits[id_] for id_ in self.stage.in_weights]
-        self._describe(name)
-        self.described[-1] |= {"settings": editor.settings, "edits": len(edits)}
-        return methods.InWeights(name, edits, editor, self.stage.speaker)
+        edits = [self.context.edits[id_] for id_ in self.context.in_weights]
+        self._describe(name, settings=editor.settings, edits=len(edits))
+        return methods.InWeights(name, edits, editor, self.context.cache)
 
-    def _describe(self, name: str, method: Steering | None = None) -> None:
-        settings: dict[str, Any] = {}
-        threshold = None
+    def _describe(
+        self,
+        name: str,
+        method: Steering | None = None,
+        *,
+        settings: dict[str, Any] | None = None,
+        edits: int | None = None,
+    ) -> None:
         if method is not None:
-            settings = method.settings
-            threshold = settings["router"]["threshold"]
+            settings, edits = method.settings, len(method.entries)
         self.described.append(
-            {
-                "name": name,
-                "description": DESCRIPTIONS[name],
-                "edits": len(method.entries) if method else len(self.stage.edits),
-                "failed": method.failed if method else {},
-                "threshold": threshold,
-                "calibrated": self.said(name) if method else None,
-                "settings": settings,
-            }
+            MethodResult(
+                name=name,
+                description=METHODS[name],
+                edits=len(self.context.edits) if edits is None else edits,
+                failed=method.failed if method else {},
+                threshold=method.settings["router"]["threshold"] if method else None,
+                calibrated=self.how_calibrated(name) if method else None,
+                settings=settings or {},
+            )
         )
 
-    def said(self, name: str) -> str | None:
+    def how_calibrated(self, name: str) -> str | None:
         """How the threshold of a method was set; None where it is the project's."""
         return self.calibrated[1] if self.calibrated and name != "sake" else None
 
@@ -276,21 +260,27 @@ class Lineup:
         return self._paper
 
     def _published(self, name: str, solver: str) -> Steering:
-        settings = paper_settings(self.stage.registry.settings, self.threshold())
+        settings = paper_settings(self.context.registry.settings, self.threshold())
         compile_ = settings.compile.model_copy(update={"solver": solver})
         settings = settings.model_copy(update={"compile": compile_})
         # The published compile knows no implications with stated answers: they come below.
-        edits = tuple(e.model_copy(update={"implications": ()}) for e in self.stage.registry.edits)
-        method = self._compiled(name, replace(self.stage.registry, settings=settings, edits=edits))
+        edits = tuple(
+            e.model_copy(update={"implications": ()}) for e in self.context.registry.edits
+        )
+        method = self._compiled(
+            name, replace(self.context.registry, settings=settings, edits=edits)
+        )
         prompts = {
-            r.id: implication_prompts(r, self.stage.request.data) for r in self.stage.records
+            r.id: implication_prompts(r, self.context.request.data) for r in self.context.records
         }
         if not any(prompts.values()):
             return method
         implied, key = self._implied(prompts, settings)
         reg = settings.compile.reg
-        maps = methods.implied_maps(method.bundle, implied, reg, solver, self.stage.request.seed)  # type: ignore[arg-type]
-        keys = {e: digest([k, key[e], e, self.stage.request.seed]) for e, k in method.keys.items()}
+        maps = methods.implied_maps(method.bundle, implied, reg, solver, self.context.request.seed)  # type: ignore[arg-type]
+        keys = {
+            e: digest([k, key[e], e, self.context.request.seed]) for e, k in method.keys.items()
+        }
         return self._steering(name, method.bundle.path, method, keys, maps)
 
     def _steering(
@@ -302,29 +292,28 @@ class Lineup:
         maps: Mapping[str, Sequence[TransportMap]],
     ) -> Steering:
         """A method that shares another's router and has maps of its own."""
-        embed = self.stage.embed(like.bundle.representation)
-        method = Steering(name, path, self.stage.speaker, embed, keys=keys, maps=maps)
+        embed = self.context.embed(like.bundle.representation)
+        method = Steering(name, path, self.context.cache, embed, keys=keys, maps=maps)
         method.settings, method.failed = like.settings, like.failed
         return method
 
     def _compiled(self, name: str, registry: Registry) -> Steering:
         """A method that runs a bundle compiled with a registry's settings."""
-        plan = make_plan(registry, self.stage.loaded.located)
-        with self.stage.clock(f"compiling {name}"):
+        plan = make_plan(registry, self.context.loaded.located)
+        with self.context.clock(f"compiling {name}"):
             done = compile_registry(
-                registry, plan=plan, keep_going=True,
-                progress=_Compiling(self.stage.progress, name),
+                registry, plan=plan, keep_going=True, progress=self.context.progress
             )  # fmt: skip
         if done.bundle is None:
             reason = next(iter(done.failures.values())).message
             raise InputError(f"{name}: no edit could be compiled: {reason}")
-        of_edits = keys_of(registry.active, self.stage.loaded.located, registry.settings)
+        of_edits = keys_of(registry.active, self.context.loaded.located, registry.settings)
         # Replies hang on the maps and the guard, not on the router.
         keys = {id_: key.maps for id_, key in of_edits.items()}
         if not registry.settings.answer.guard:
             keys = {id_: digest(["unguarded", key]) for id_, key in keys.items()}
-        embed = self.stage.embed(registry.settings.router.representation)
-        method = Steering(name, done.bundle, self.stage.speaker, embed, keys=keys)
+        embed = self.context.embed(registry.settings.router.representation)
+        method = Steering(name, done.bundle, self.context.cache, embed, keys=keys)
         method.failed = {id_: error.message for id_, error in done.failures.items()}
         method.settings = registry.settings.model_dump(
             include={"compile", "router", "answer", "contexts"}, mode="json"
@@ -337,16 +326,16 @@ class Lineup:
     ) -> tuple[dict[str, tuple[Tensor, Tensor]], dict[str, str]]:
         """Plain and target activations of implications whose answers are not stated."""
         template = contexts.TEMPLATES["implication_target"]["pretend"]
-        found, keys = {}, {}
-        site = Site(self.stage.loaded.model)
+        rows_of, keys = {}, {}
+        site = Site(self.context.loaded.model)
         try:
-            prove(site, self.stage.loaded.tokenizer)
-            self.stage.progress.phase("implications", sum(map(len, prompts.values())))
+            prove(site, self.context.loaded.tokenizer)
+            self.context.progress.begin("implications", sum(map(len, prompts.values())))
             for id_, plain in prompts.items():
                 if not plain:
                     keys[id_] = ""
                     continue
-                edit = self.stage.edits[id_]
+                edit = self.context.edits[id_]
                 fact = f"{edit.fill(edit.prompts[0].text)} {edit.new}"
                 target = [
                     contexts.fill(template, prompt=p, old=edit.old, new=edit.new, fact=fact) or p
@@ -356,23 +345,25 @@ class Lineup:
                 keys[id_] = digest(
                     [
                         "implied",
-                        self.stage.loaded.located.hash,
-                        self.stage.loaded.located.dtype,
+                        self.context.loaded.located.hash,
+                        self.context.loaded.located.dtype,
                         texts,
                     ]
                 )
-                stored = self.stage.store.get("activations", keys[id_])
+                stored = self.context.store.get("activations", keys[id_])
                 if stored is None:
                     batch = settings.compile.batch_size
-                    rows = read_last(site, self.stage.loaded.tokenizer, texts, batch).float().cpu()
+                    rows = (
+                        read_last(site, self.context.loaded.tokenizer, texts, batch).float().cpu()
+                    )
                     tensors = {"plain": rows[: len(plain)], "target": rows[len(plain) :]}
-                    self.stage.store.put("activations", keys[id_], tensors, None)
+                    self.context.store.put("activations", keys[id_], tensors, None)
                     stored = tensors, None
-                found[id_] = stored[0]["plain"], stored[0]["target"]
-                self.stage.progress.advance(len(plain))
+                rows_of[id_] = stored[0]["plain"], stored[0]["target"]
+                self.context.progress.advance(len(plain))
         finally:
             site.remove()
-        return found, keys
+        return rows_of, keys
 
     # -- the published router's threshold ------------------------------------------------------
 
@@ -387,23 +378,23 @@ class Lineup:
         return self.calibrated[0]
 
     def _calibrate(self) -> tuple[float, str]:
-        if self.stage.request.threshold is not None:
-            return self.stage.request.threshold, "as given"
-        data = self.stage.request.calibrate_on or self.stage.request.data
+        if self.context.request.threshold is not None:
+            return self.context.request.threshold, "as given"
+        data = self.context.request.calibrate_on or self.context.request.data
         pool = (
             without_conflicts(data.records)[0]
-            if self.stage.request.calibrate_on
-            else self.stage.others
+            if self.context.request.calibrate_on
+            else self.context.others
         )
-        scored = {(r.subject, r.relation) for r in self.stage.records}
+        scored = {(r.subject, r.relation) for r in self.context.records}
         pool = [r for r in pool if (r.subject, r.relation) not in scored and r.of("gen")]
-        chosen = sample(pool, min(CALIBRATED_ON, len(pool)), self.stage.request.seed)
+        chosen = sample(pool, min(CALIBRATED_ON, len(pool)), self.context.request.seed)
         if len(chosen) < 10 or not any(r.of("neighbourhood") for r in chosen):
             raise InputError(
                 "there are too few records that are not scored to set a threshold on",
                 hint="--calibrate-on FILE takes another data file; --threshold sets it",
             )
-        with self.stage.clock("calibrating"):
+        with self.context.clock("calibrating"):
             point = self._calibrated_on(chosen, data)
         return point.threshold, (
             f"on {count(len(chosen), 'other record')} of {data.name}: there {point.served:.1%} of "
@@ -412,30 +403,32 @@ class Lineup:
         )
 
     def _calibrated_on(self, records: Sequence[Record], data: DataSet) -> calibration.Point:
-        size = self.stage.registry.settings.compile.prompts
-        embed = self.stage.embed("embedder")
+        size = self.context.registry.settings.compile.prompts
+        embed = self.context.embed("embedder")
         edits = [to_edit(record, data) for record in records]
         prompts = [groups(edit, size)[0].prompts for edit in edits]
-        key = digest(["calibration", self.stage.loaded.located.identity.embedder, prompts])
-        stored = self.stage.store.get("calibration", key)
+        key = digest(["calibration", self.context.loaded.located.identity.embedder, prompts])
+        stored = self.context.store.get("calibration", key)
         if stored is None:
-            self.stage.progress.phase("calibrating", len(edits))
+            self.context.progress.begin("calibrating", len(edits))
             points = []
             for of_edit in prompts:
                 points.append(embed(of_edit).mean(0))
-                self.stage.progress.advance(1)
-            self.stage.store.put("calibration", key, {"centres": torch.stack(points)}, None)
+                self.context.progress.advance(1)
+            self.context.store.put("calibration", key, {"centres": torch.stack(points)}, None)
             stored = {"centres": torch.stack(points)}, None
         centres = stored[0]["centres"]
-        asked = [
+        prompts_of = [
             (number if test.axis == "gen" else None, test.query.prompt)
             for number, record in enumerate(records)
             for test in record.of("gen", "neighbourhood")
         ]
-        distances = torch.cdist(embed([prompt for _, prompt in asked]), centres)
-        found = [
-            calibration.Nearest(float(row.min()), None if own is None else int(row.argmin()) == own)
-            for (own, _), row in zip(asked, distances, strict=True)
+        distances = torch.cdist(embed([prompt for _, prompt in prompts_of]), centres)
+        nearest = [
+            calibration.Nearest(
+                float(row.min()), None if edit is None else int(row.argmin()) == edit
+            )
+            for (edit, _), row in zip(prompts_of, distances, strict=True)
         ]
         steps = [round(0.05 * i, 2) for i in range(1, 241)]
-        return calibration.best(calibration.curve(found, steps))
+        return calibration.best(calibration.curve(nearest, steps))
