@@ -35,10 +35,11 @@ EACH = 20
 def command(
     state: State, id: str | None, limit: int | None, parts: tuple[str, ...], as_json: bool
 ) -> None:
-    """Show the versions of the edit ID, newest first: what changed, who, when, why.
+    """Show the versions of the edit ID, newest first.
 
-    A merge counts once, with the authors of what it brought. Without an ID, show the newest
-    commits that changed edits (20, or as many as -n says).
+    Each with what changed, its authors, its date and its reason. A merge counts once, with the
+    authors of what it brought. Without an ID, show the newest commits that changed edits (20, or
+    as many as -n says).
 
     \b
     sake log tolstoy-mother-tongue

@@ -56,7 +56,7 @@ def command(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Bring the edits IDS back to what they were before their latest change, in one commit.
+    """Take back the latest change of the edits IDS, in one commit.
 
     What counts as a change is what can change an answer; an edit that never was another one is
     removed. The commit touches these files alone, whatever else is staged.

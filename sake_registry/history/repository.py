@@ -29,7 +29,7 @@ from sake_registry.wording import count
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from sake_registry.edits.diagnostics import Level
+    from sake_registry.diagnostics import Level
 
 _FIELDS = ("%H", "%P", "%aN", "%aI", "%B")
 _UNDER_WAY = {

@@ -29,7 +29,7 @@ from sake_registry.wording import count, nearest
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from sake_registry.edits.diagnostics import Diagnostic, Level
+    from sake_registry.diagnostics import Diagnostic, Level
     from sake_registry.edits.files import Reading
     from sake_registry.edits.ignoring import Ignore
     from sake_registry.history.repository import Range, Repository

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from sake_registry.compiler.plan import key_settings
-from sake_registry.edits.diagnostics import CODES, FIXED
+from sake_registry.diagnostics import CODES, FIXED
 from sake_registry.edits.files import parse_edit
 from sake_registry.edits.keys import edit_keys, effect
 from sake_registry.errors import BundleFormatError, SettingsError, SetupError, StateError
@@ -31,7 +31,7 @@ from sake_registry.store import COMPILED, Store, StoredModel
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sake_registry.edits.diagnostics import Level
+    from sake_registry.diagnostics import Level
     from sake_registry.edits.registry import Registry
     from sake_registry.edits.schema import Edit
     from sake_registry.settings import Settings
@@ -60,12 +60,12 @@ class Garbage:
 
     def as_json(self) -> dict[str, Any]:
         return {
-            "models": [{"name": m.name, "hash": m.hash, "dtype": m.dtype} for m in self.models],
+            "models": [model.model_dump() for model in self.models],
             "versions": self.versions,
             "settings": self.settings,
             "kept": {"objects": len(self.kept), "bytes": total(self.kept)},
             "other": {"objects": len(self.other), "bytes": total(self.other)},
-            "unreached": [found.as_json() for found in self.unreached],
+            "unreached": [found.model_dump(mode="json") for found in self.unreached],
             "unreached_bytes": total(self.unreached),
         }
 
@@ -109,7 +109,7 @@ def find_garbage(registry: Registry) -> Garbage:
 def models(registry: Registry) -> list[StoredModel]:
     """The models that a registry's store was compiled for: those that it remembers, and those of
     the bundles that lie beside it."""
-    from sake_registry.bundle.format import SUFFIX
+    from sake_registry.bundle.newest import SUFFIX
     from sake_registry.bundle.reader import BundleFile
 
     found = {(model.hash, model.dtype): model for model in Store(registry.store).models()}
@@ -123,7 +123,8 @@ def models(registry: Registry) -> list[StoredModel]:
             log.debug("%s", error.message)  # nothing can be reused of it, either
             continue
         found.setdefault(
-            (model.hash, model.dtype), StoredModel(model.name, model.hash, model.dtype)
+            (model.hash, model.dtype),
+            StoredModel(name=model.name, hash=model.hash, dtype=model.dtype),
         )
     return list(found.values())
 
@@ -219,7 +220,7 @@ def _keys(
     stages: Iterable[dict[str, dict[str, Any]]],
 ) -> set[tuple[str, str]]:
     """(kind, key) of every object that these edits have, for these models and settings."""
-    from sake_registry.compiler.run import probe_key  # imports torch
+    from sake_registry.compiler.context import probe_key  # imports torch
 
     found: set[tuple[str, str]] = set()
     edits, stages = list(edits), list(stages)
