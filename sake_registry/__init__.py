@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sake_registry.asking.testing import TestReport, test_registry
     from sake_registry.compiler.plan import Plan, make_plan
     from sake_registry.compiler.run import Compiled, compile_registry
-    from sake_registry.edits.diagnostics import Diagnostic
+    from sake_registry.diagnostics import Diagnostic
     from sake_registry.edits.files import read_edit
     from sake_registry.edits.registry import Registry, open_registry
     from sake_registry.edits.schema import Edit
@@ -56,7 +56,7 @@ _HOMES = {
     "Bundle": "runtime.bundle",
     "Compiled": "compiler.run",
     "Decision": "routing.router",
-    "Diagnostic": "edits.diagnostics",
+    "Diagnostic": "diagnostics",
     "Edit": "edits.schema",
     "Edited": "runtime.huggingface",
     "Generation": "runtime.huggingface",

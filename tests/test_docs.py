@@ -96,6 +96,10 @@ def render_cli() -> str:
         command._help_option = None  # click keeps it as the first test to run the command saw it
         context = click.Context(command, top, name, terminal_width=100)
         parts += [f"## sake {name}", f"```text\n{command.get_help(context)}\n```"]
+        for part, inner in getattr(command, "commands", {}).items():
+            inner._help_option = None
+            below = click.Context(inner, context, part, terminal_width=100)
+            parts += [f"## sake {name} {part}", f"```text\n{inner.get_help(below)}\n```"]
     return "\n\n".join(parts) + "\n"
 
 
@@ -118,7 +122,8 @@ def test_commands_named_in_the_text_exist(page: Path) -> None:
 def parse(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str]], None]:
     """What the program does with arguments before it does anything; raises `click.UsageError`."""
     monkeypatch.chdir(ROOT)
-    for command in (cli, *cli.commands.values()):
+    below = [c for group in cli.commands.values() for c in getattr(group, "commands", {}).values()]
+    for command in (cli, *cli.commands.values(), *below):
         monkeypatch.setattr(command, "callback", lambda *args, **options: None)
 
     def run(arguments: list[str]) -> None:
@@ -559,7 +564,7 @@ def test_a_slim_bundle_keeps_the_content_hash(tmp_path: Path) -> None:
 
 
 if __name__ == "__main__":
-    from sake_registry.data import explanations
+    from tests.edits import test_explanations
 
     CLI_PAGE.write_text(render_cli(), "utf-8")
-    (ROOT / "docs" / "checks.md").write_text(explanations.page(), "utf-8")
+    test_explanations.DOCS.write_text(test_explanations.render(), "utf-8")

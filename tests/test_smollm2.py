@@ -47,7 +47,8 @@ def world(
         text = (ROOT / "edits" / f"{edit}.yaml").read_text()
         (root / "edits" / f"{edit}.yaml").write_text(text)
     (root / "sake.toml").write_text(
-        f'dtype = "{request.param}"\n[compile]\nprompts = 16\n[test]\nmin_holdout = 0.8\n'
+        f'device = "cpu"\ndtype = "{request.param}"\n'
+        "[compile]\nprompts = 16\n[test]\nmin_holdout = 0.8\n"
     )
     registry = open_registry(root)
     result = compile_registry(registry)
@@ -209,7 +210,9 @@ def test_the_word_ends_with_the_object(tmp_path: Path) -> None:
     """Left alone the model says "sitcoms" after some of these prompts."""
     (tmp_path / "edits").mkdir()
     (tmp_path / "edits" / "golson-genre.yaml").write_text(SITCOM)
-    (tmp_path / "sake.toml").write_text('dtype = "float32"\n[compile]\nprompts = 8\n')
+    (tmp_path / "sake.toml").write_text(
+        'device = "cpu"\ndtype = "float32"\n[compile]\nprompts = 8\n'
+    )
     registry = open_registry(tmp_path)
     result = compile_registry(registry)
     assert result.bundle is not None, result.failures

@@ -19,6 +19,7 @@ from sake_registry.runtime.bundle import Bundle, load_bundle
 
 SETTINGS = """\
 model = "{model}"
+device = "cpu"
 dtype = "{dtype}"
 
 [compile]

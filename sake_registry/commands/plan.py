@@ -29,7 +29,9 @@ from sake_registry.commands.console import (
 def command(
     state: State, /, ids: tuple[str, ...], only: bool, as_json: bool, **options: Any
 ) -> None:
-    """Say what `sake compile` would build, refit, reuse or remove, and why; do nothing.
+    """Say what `sake compile` would do, and why.
+
+    Each edit would be built, refitted, reused or removed; nothing is done.
 
     \b
     sake plan

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import chain, permutations
 from typing import TYPE_CHECKING, Literal
 
-from sake_registry.data.lead_ins import LEAD_INS
+from sake_registry.data import lead_ins
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -92,10 +92,10 @@ def complete(written: Sequence[str], n: int) -> Iterator[tuple[str, int]]:
     subject's other names serve the router and are not compiled: what is said of one name holds
     under another, as the question is the same.
     """
-    pairs = (f"{first} {second}" for first, second in permutations(LEAD_INS, 2))
+    pairs = (f"{first} {second}" for first, second in permutations(lead_ins(), 2))
     seen = {text: i for i, text in enumerate(written)}
     yield from seen.items()
-    for lead_in in chain(LEAD_INS, pairs):
+    for lead_in in chain(lead_ins(), pairs):
         for i, text in enumerate(written):
             if len(seen) >= n:
                 return

@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 from sake_registry.asking.answers import begins_with, continue_greedily
 from sake_registry.asking.testing import KINDS, TOKENS, wanted_rows
+from sake_registry.asking.unrelated import nearby, unrelated
 from sake_registry.compiler.plan import keys_of, make_plan
 from sake_registry.compiler.run import Compiled, compile_registry
-from sake_registry.data.unrelated import nearby, unrelated
 from sake_registry.models.loading import LoadedModel, LocatedModel, load, locate
 from sake_registry.review.sides import restricted
 from sake_registry.routing.router import NOBODY

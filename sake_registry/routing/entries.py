@@ -9,7 +9,7 @@ import torch
 from sake_registry import names
 from sake_registry.bundle.format import Route
 from sake_registry.names import SUBJECT
-from sake_registry.routing.metric import ending, telling
+from sake_registry.routing.metric import content_stems, final_preposition
 from sake_registry.routing.representation import MASK, masked_clause
 from sake_registry.routing.router import COUNTER
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from sake_registry.bundle.format import Need
     from sake_registry.models.embedder import Embed
+    from sake_registry.names import Need
     from sake_registry.routing.metric import Metric
 
 
@@ -37,14 +37,15 @@ def anchored_texts(
         unchanged: the prompts that stay as they are, filled in.
         relation: its name, in words.
     """
-    of_fact = telling(" ".join((relation, *groups[0])).replace(SUBJECT, " ")) if groups else ()
+    fact = " ".join((relation, *groups[0])) if groups else ""
+    of_fact = content_stems(fact.replace(SUBJECT, " "))
     routes: list[Route] = []
     texts: list[str] = []
 
     def add(group: int, known: Sequence[str], need: Need, points: Sequence[str]) -> None:
         if points:
-            ends = tuple(ending(point) for point in points)
-            links = telling(" ".join(points)).intersection(of_fact) if group > 0 else ()
+            ends = tuple(final_preposition(point) for point in points)
+            links = content_stems(" ".join(points)).intersection(of_fact) if group > 0 else ()
             routes.append(
                 Route(
                     group=group,

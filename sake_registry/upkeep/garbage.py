@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from sake_registry.compiler.plan import key_settings
-from sake_registry.edits.diagnostics import CODES, FIXED
+from sake_registry.diagnostics import CODES, FIXED
 from sake_registry.edits.files import parse_edit
 from sake_registry.edits.keys import edit_keys, effect
 from sake_registry.errors import BundleFormatError, SettingsError, SetupError, StateError
@@ -31,7 +31,7 @@ from sake_registry.store import COMPILED, Store, StoredModel
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sake_registry.edits.diagnostics import Level
+    from sake_registry.diagnostics import Level
     from sake_registry.edits.registry import Registry
     from sake_registry.edits.schema import Edit
     from sake_registry.settings import Settings
@@ -143,26 +143,18 @@ def reached(
             f"{registry.root} is a shallow clone: it does not know what branches and tags reach",
             hint="`git fetch --unshallow` gets the rest",
         )
-    try:
-        all_settings = [registry.settings, *_settings(registry, repository)]
-        stages: list[dict[str, dict[str, Any]]] = []
-        for settings in all_settings:
-            try:
-                stage = key_settings(settings)
-            except SettingsError:
-                continue
-            if stage not in stages:
-                stages.append(stage)
-        edits = list(registry.edits)
-        for folder in dict.fromkeys(settings.edits for settings in all_settings):
-            edits += _versions(repository, PurePosixPath(folder).as_posix())
-    except git.GitError as error:
-        if "partial clone" not in (error.hint or ""):
-            raise
-        raise StateError(
-            f"{registry.root} is a partial clone: it does not hold what branches and tags reach",
-            hint="`git fetch --refetch --no-filter` gets everything",
-        ) from error
+    all_settings = [registry.settings, *_settings(registry, repository)]
+    stages: list[dict[str, dict[str, Any]]] = []
+    for settings in all_settings:
+        try:
+            stage = key_settings(settings)
+        except SettingsError:
+            continue
+        if stage not in stages:
+            stages.append(stage)
+    edits = list(registry.edits)
+    for folder in dict.fromkeys(settings.edits for settings in all_settings):
+        edits += _versions(repository, PurePosixPath(folder).as_posix())
     return edits, stages
 
 
@@ -191,12 +183,12 @@ def _versions(repository: Repository, folder: str) -> list[Edit]:
     blobs = {blob for path, blob in _blobs(repository, folder) if is_edit_file(path, folder)}
     staged = repository.index(folder).items()
     blobs |= {entry.blob for path, entry in staged if entry.regular and is_edit_file(path, folder)}
-    found = []
+    edits = []
     for blob, data in repository.read(sorted(blobs)).items():
         edit, _ = parse_edit(data, Path(f"{blob}.yaml"), severities=_LENIENT)
         if edit is not None:
-            found.append(edit)
-    return found
+            edits.append(edit)
+    return edits
 
 
 def _blobs(repository: Repository, path: str) -> set[tuple[str, str]]:
@@ -210,7 +202,7 @@ def _blobs(repository: Repository, path: str) -> set[tuple[str, str]]:
         root, "diff-tree", "--stdin", "-r", "-m", "--root", "--raw", "--no-renames", "--no-abbrev",
         "--no-commit-id", "--relative", "-z", "--", path, stdin=commits,
     )  # fmt: skip
-    found = set()
+    blobs = set()
     fields = iter(out.decode("utf-8", errors="surrogateescape").split("\0"))
     for meta in fields:
         if not meta:
@@ -218,8 +210,8 @@ def _blobs(repository: Repository, path: str) -> set[tuple[str, str]]:
         _, mode, _, blob, _ = meta.split(" ")
         name = next(fields)
         if mode.startswith("100"):
-            found.add((name, blob))
-    return found
+            blobs.add((name, blob))
+    return blobs
 
 
 def _keys(

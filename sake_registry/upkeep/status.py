@@ -247,7 +247,7 @@ def _known(
     subjects = {
         plainly(name)
         for file in others
-        if (edit := Parsed(file.path, file.data or b"").said)
+        if (edit := Parsed(file.path, file.data or b"").lenient)
         for name in edit.fact.subject.all
     }
     spoken_of = {

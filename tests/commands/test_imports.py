@@ -43,7 +43,7 @@ def roots(modules: object) -> set[str]:
     ("arguments", "without"),
     [
         (["--help"], HEAVY | {"rich", "yaml", "pydantic"}),
-        (["check"], HEAVY | {"rich"}),
+        (["check"], HEAVY | {"rich", "pydantic_settings", "tomlkit", "asyncio"}),
         (["list"], HEAVY),
         (["show", "darrieux"], HEAVY | {"rich"}),
         (["fmt", "--check"], HEAVY | {"rich"}),

@@ -16,7 +16,7 @@ from torch import Tensor
 from sake_registry.bundle.format import Route
 from sake_registry.models.embedder import Embedder
 from sake_registry.routing.entries import anchored_texts, centre_texts, own_topics
-from sake_registry.routing.metric import CONTRAST, ENDING, Metric, learn
+from sake_registry.routing.metric import BACKGROUND_WEIGHT, MISMATCH, Metric, learn
 from sake_registry.routing.router import COUNTER, Decision, Router, RouterEntry
 
 WORDS = ["mother", "tongue", "capital", "city", "largest", "of", "is", "X", "born", "speaks"]
@@ -424,18 +424,18 @@ def test_the_bound_is_wider_the_further_other_questions_are() -> None:
     near, between, other = work(0.3, "X was employed in", "X was", "X rested")
     assert near.edit == "work"
     assert near.distance == pytest.approx(chord(20), abs=1e-5)
-    assert near.threshold == pytest.approx(0.3 + CONTRAST * chord(70), abs=1e-5)
+    assert near.threshold == pytest.approx(0.3 + BACKGROUND_WEIGHT * chord(70), abs=1e-5)
     assert between.edit is None
     assert between.distance == pytest.approx(chord(60), abs=1e-5)
-    assert between.threshold == pytest.approx(0.3 + CONTRAST * chord(30), abs=1e-5)
+    assert between.threshold == pytest.approx(0.3 + BACKGROUND_WEIGHT * chord(30), abs=1e-5)
     assert between.why == other.why == "another question (nearer to: rest)"
 
 
 def test_an_edits_own_topics_are_no_background_to_it() -> None:
     (own,) = work(0.3, "X was employed in")
     (other,) = work(0.3, "X was employed in", topics=())
-    assert other.threshold == pytest.approx(0.3 + CONTRAST * chord(20), abs=1e-5)
-    assert own.threshold == pytest.approx(0.3 + CONTRAST * chord(70), abs=1e-5)
+    assert other.threshold == pytest.approx(0.3 + BACKGROUND_WEIGHT * chord(20), abs=1e-5)
+    assert own.threshold == pytest.approx(0.3 + BACKGROUND_WEIGHT * chord(70), abs=1e-5)
     (none,) = work(0.3, "X was employed in", topics=("work", "rest"))
     assert none.threshold == 0.3
 
@@ -443,7 +443,7 @@ def test_an_edits_own_topics_are_no_background_to_it() -> None:
 def test_a_question_that_ends_in_another_preposition_is_further() -> None:
     same, other, neither = work(9, "X worked in", "X worked on", "X worked")
     assert same.distance == pytest.approx(0, abs=1e-6)
-    assert other.distance == pytest.approx(ENDING, abs=1e-6)
+    assert other.distance == pytest.approx(MISMATCH, abs=1e-6)
     assert neither.distance == pytest.approx(0, abs=1e-6)
 
 
@@ -459,7 +459,7 @@ def test_an_implication_is_asked_with_a_word_of_its_fact() -> None:
         return Router([edit], circle, ROUND).decide(["Leo Tolstoy was", "Leo Tolstoy rested"])
 
     for linked, free in zip(decided("was", "mother"), decided(), strict=True):
-        assert linked.distance == pytest.approx(free.distance + ENDING, abs=1e-6)
+        assert linked.distance == pytest.approx(free.distance + MISMATCH, abs=1e-6)
     (_, linked), (_, free) = decided("rest", "mother"), decided()
     assert linked.distance == pytest.approx(free.distance, abs=1e-6)
 
