@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from sake_registry.routing.router import Decision
-    from sake_registry.runtime.huggingface import Edited
+    from sake_registry.runtime.bundle import EditedModel
 
 BATCH = 16
 
@@ -32,7 +32,7 @@ class Answer:
 
 
 def answer(
-    edited: Edited,
+    edited: EditedModel,
     prompts: Sequence[str],
     tokens: int,
     progress: Callable[[int], None] = lambda n: None,
@@ -74,7 +74,7 @@ def continue_greedily(
     on the same ones.
 
     Args:
-        model: a bare model, or an `Edited` one.
+        model: a bare model, or one with a bundle attached.
         told: prompts, each with its decision; None lets the edited model's router decide.
         progress: called with the number of prompts just answered.
 
