@@ -23,9 +23,10 @@ from sake_bench.results import (
 )
 from sake_bench.scoring import judge
 from sake_registry import transport
-from sake_registry.compiler.build import entry, route
+from sake_registry.bundle.format import Routing
+from sake_registry.compiler.build import route
 from sake_registry.compiler.plan import keys_of
-from sake_registry.edits.keys import digest
+from sake_registry.digests import digest
 from sake_registry.extraction.texts import groups
 from sake_registry.routing.router import Router, RouterEntry
 
@@ -90,7 +91,7 @@ def thresholds(
         before = _right(cache, axis, record, question, unedited, unedited)
         after = _right(cache, axis, record, question, replies[job], unedited)
         if before is not None and after is not None:
-            rows[axis].append((decision.needs(steps[-1]), before, after))
+            rows[axis].append((decision.required_threshold(steps[-1]), before, after))
     points = []
     for step in steps:
         shares: dict[str, float | None] = {}
@@ -165,11 +166,11 @@ def entry_of(
     if stored is None:
         parts = groups(edit, settings.compile.prompts)
         every = list(range(len(parts)))
-        points, note = route(edit, parts, every, settings, embed, metric)
-        store.put("routes", key, {"points": points}, note)
-        stored = {"points": points}, note
+        points, routing = route(edit, parts, every, settings, embed, metric)
+        stored = {"points": points}, routing.model_dump(mode="json")
+        store.put("routes", key, *stored)
     tensors, note = stored
-    return entry(edit.id, tensors["points"], note)
+    return RouterEntry.of(edit.id, Routing.model_validate(note), tensors["points"])
 
 
 def loads(

@@ -26,7 +26,7 @@ from sake_bench.protocol import METHODS, WEIGHTS
 from sake_bench.results import MethodResult
 from sake_registry.compiler.plan import keys_of, make_plan
 from sake_registry.compiler.run import compile_registry
-from sake_registry.edits.keys import digest
+from sake_registry.digests import digest
 from sake_registry.errors import InputError
 from sake_registry.extraction import contexts
 from sake_registry.extraction.texts import groups
@@ -300,14 +300,9 @@ class MethodFactory:
     def _compiled(self, name: str, registry: Registry) -> Steering:
         """A method that runs a bundle compiled with a registry's settings."""
         plan = make_plan(registry, self.context.loaded.located)
-        total = plan.texts(registry.settings)
-        if total:
-            self.context.progress.begin("compiling", total)
-            self.context.progress.advance(0, name)
         with self.context.clock(f"compiling {name}"):
             done = compile_registry(
-                registry, plan=plan, keep_going=True,
-                progress=lambda edit, n: self.context.progress.advance(n),
+                registry, plan=plan, keep_going=True, progress=self.context.progress
             )  # fmt: skip
         if done.bundle is None:
             reason = next(iter(done.failures.values())).message

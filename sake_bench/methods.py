@@ -15,10 +15,11 @@ import torch
 from sake_bench.protocol import ROUTED
 from sake_bench.replies import Job, Reply
 from sake_registry import transport
-from sake_registry.edits.keys import compiled_text, digest
+from sake_registry.digests import digest
+from sake_registry.edits.keys import compiled_text
 from sake_registry.routing.router import Router
-from sake_registry.runtime.answering import ObjectMaps
-from sake_registry.runtime.core import Bundle, load_bundle
+from sake_registry.runtime.bundle import Bundle, load_bundle
+from sake_registry.runtime.steering import ObjectMaps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from sake_registry.asking.answers import greedy
-from sake_registry.edits.keys import digest
+from sake_registry.digests import digest
 from sake_registry.models.reading import pad, pad_token
 from sake_registry.models.site import Site
 from sake_registry.progress import SILENT
+from sake_registry.routing.reasons import Reason
 from sake_registry.routing.router import NOBODY, Decision
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ def _batches(jobs: list[Job]) -> Iterator[list[Job]]:
 def _decision(job: Job) -> Decision:
     if job.edit is None:
         return NOBODY
-    return Decision(job.edit, job.group, job.edit, None, None, "given")
+    return Decision(edit=job.edit, group=job.group, nearest=job.edit, reason=Reason.GIVEN)
 
 
 def _bits(row: Tensor) -> str:

@@ -20,8 +20,8 @@ from sake_registry import compile_registry, load, load_bundle, locate, open_regi
 from sake_registry.asking.ask import ask
 from sake_registry.bundle.reader import BundleFile
 from sake_registry.errors import ModelMismatchError
-from sake_registry.runtime.answering import ObjectMaps
-from sake_registry.runtime.core import Bundle
+from sake_registry.runtime.bundle import Bundle
+from sake_registry.runtime.steering import ObjectMaps
 from tests.conftest import ROOT, Run
 
 EDITS = ("australia-capital", "norway-country-code", "telephone-inventor")

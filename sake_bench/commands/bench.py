@@ -17,6 +17,7 @@ from sake_registry.commands.console import (
     watching,
 )
 from sake_registry.commands.console import table as show_table
+from sake_registry.commands.verbs import in_section
 from sake_registry.errors import InputError, SettingsError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from sake_bench.results import Run
 
 
+@in_section("Measure")
 @click.group("bench")
 def command() -> None:
     """Measure editing methods on the field's data sets, and print the paper's tables.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sake_registry.commands.console import State, emit_json, json_option, warn
+from sake_registry.commands.verbs import in_section
 from sake_registry.errors import InputError
 from sake_registry.wording import count
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from sake_bench.datasets.records import Aliases
 
 
+@in_section("Measure")
 @click.command("import")
 @click.argument(
     "kind", required=False, type=click.Choice(["counterfact", "rippleedits", "knowedit"])

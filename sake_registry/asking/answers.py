@@ -94,8 +94,10 @@ def continue_greedily(
             rows = _generate(model, ids, mask, tokens, tokenizer)
             decisions = [told[i][1] or NOBODY for i in chosen]
         else:
+            # The prompts as they stand are decided on, and not what their tokens decode to.
+            decisions = decisions or model.decide([told[i][0] for i in chosen])
             generation = model.generate(
-                ids, attention_mask=mask, decisions=decisions or None, **greedy(tokens, tokenizer)
+                ids, attention_mask=mask, decisions=decisions, **greedy(tokens, tokenizer)
             )
             rows, decisions = generation.sequences[:, ids.shape[1] :], generation.decisions
         for row, decision, i in zip(rows, decisions, chosen, strict=True):

@@ -11,7 +11,7 @@ from sake_registry.asking.answers import answer
 from sake_registry.compiler.plan import find_bundle, stale
 from sake_registry.models.loading import load, locate
 from sake_registry.models.reading import pad, pad_token
-from sake_registry.runtime.core import load_bundle
+from sake_registry.runtime.bundle import load_bundle
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +41,7 @@ class Asked:
             "prompt": self.prompt,
             "before": self.before,
             "after": self.after,
-            "decision": self.decision.as_json(),
+            "decision": self.decision.model_dump(mode="json"),
             "top_before": [{"token": t, "probability": p} for t, p in self.top_before],
             "top_after": [{"token": t, "probability": p} for t, p in self.top_after],
         }
@@ -84,7 +84,7 @@ def ask(
         ids, mask = pad([tokenizer(prompt).input_ids], pad_token(tokenizer))
         ids, mask = ids.to(loaded.model.device), mask.to(loaded.model.device)
         bare = loaded.model(input_ids=ids, attention_mask=mask).logits
-        steered, _ = edited(ids, mask)
+        steered, _ = edited(ids, mask, decisions=[given.decision])
         return Asked(
             prompt=prompt,
             before=given.before,

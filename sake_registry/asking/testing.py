@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sake_registry.asking.answers import answer, begins_with
 from sake_registry.compiler.plan import find_bundle, stale
 from sake_registry.models.loading import load, locate
-from sake_registry.runtime.core import load_bundle
+from sake_registry.runtime.bundle import load_bundle
 from sake_registry.wording import count
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def test_registry(
                             after=given.after,
                             expected=expected[0] if kind != "unchanged" else given.before.strip(),
                             ok=ok,
-                            decision=given.decision.as_json(),
+                            decision=given.decision.model_dump(mode="json"),
                             decision_text=str(given.decision),
                         )
                     )

@@ -38,9 +38,9 @@ def command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Ask the bare and the edited model everything the edit files state; exit 1 below a floor.
+    """Ask what the edit files state; exit 1 below a floor.
 
-    Floors are under [test] in sake.toml.
+    Both the bare and the edited model are asked. Floors are under [test] in sake.toml.
 
     \b
     sake test

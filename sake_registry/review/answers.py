@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Any
 
 from sake_registry.asking.answers import begins_with, continue_greedily
 from sake_registry.asking.testing import KINDS, TOKENS, wanted_rows
+from sake_registry.asking.unrelated import nearby, unrelated
 from sake_registry.compiler.plan import keys_of, make_plan
 from sake_registry.compiler.run import Compiled, compile_registry
-from sake_registry.data.unrelated import nearby, unrelated
 from sake_registry.models.loading import LoadedModel, LocatedModel, load, locate
 from sake_registry.review.sides import restricted
 from sake_registry.routing.router import NOBODY
-from sake_registry.runtime.core import load_bundle
+from sake_registry.runtime.bundle import load_bundle
 from sake_registry.store import Store
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from sake_registry.edits.schema import Edit
     from sake_registry.review.sides import Sides
     from sake_registry.routing.router import Decision
-    from sake_registry.runtime.core import Bundle
+    from sake_registry.runtime.bundle import Bundle
 
 BATCH = 32
 
@@ -95,7 +95,7 @@ class Answered:
             "by": self.after.decision.edit,
             "distance": _finite(decision.distance),
             "threshold": decision.threshold,
-            "reason": decision.reason,
+            "reason": decision.why,
         }
 
 
@@ -183,6 +183,19 @@ def _available(
     ]
 
 
+class _Texts:
+    """The texts of a compile, told by edit and number."""
+
+    def __init__(self, told: Callable[[str, int], None]) -> None:
+        self._told = told
+
+    def begin(self, phase: str, total: int) -> None:
+        pass
+
+    def advance(self, steps: int = 1, label: str = "") -> None:
+        self._told(label, steps)
+
+
 def _compile(
     registry: Registry,
     edits: Sequence[Edit],
@@ -195,7 +208,7 @@ def _compile(
     chosen = restricted(registry, edits, bundles=str(folder))
     return compile_registry(
         chosen, keep_going=True, slim=True, plan=make_plan(chosen, located, slim=True),
-        progress=progress,
+        progress=_Texts(progress),
     )  # fmt: skip
 
 

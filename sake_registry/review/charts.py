@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 from sake_bench.reports.charts import drawing, shape_path, svg_text
 from sake_bench.reports.markup import Markup, tag
 from sake_bench.reports.scores import number, percent
-from sake_registry.review.values import IN_SCOPE, KINDS, share_words, visible
+from sake_registry.review.values import KINDS, share_words, visible
+from sake_registry.routing.reasons import Reason
 from sake_registry.wording import count, shorten
 
 if TYPE_CHECKING:
@@ -217,7 +218,7 @@ def near(review: Review, edit: EditReview) -> tuple[float | None, list[tuple[str
         (lane, row) for lane, row in found if row.distance is not None and row.threshold is not None
     ]
     # What this edit answered is certain to be measured against its own threshold.
-    certain = [row for _, row in measured if row.by == edit.id or row.reason == IN_SCOPE]
+    certain = [row for _, row in measured if row.by == edit.id or row.reason == Reason.IN_SCOPE]
     bounds = Counter(row.threshold for row in certain or [row for _, row in measured])
     if not bounds:
         return None, []
@@ -320,7 +321,7 @@ def distances(review: Review, edit: EditReview, ident: str) -> str | None:
 
 def fires(row: Row) -> bool:
     """Whether an edit answers; where it is gone, whether it did."""
-    return row.by is not None or row.reason == IN_SCOPE
+    return row.by is not None or row.reason == Reason.IN_SCOPE
 
 
 def _ticks(end: float) -> list[float]:

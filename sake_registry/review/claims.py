@@ -37,7 +37,7 @@ def claim(change: EditChange, merged: Edit | None) -> dict[str, Any]:
         "claim": change.claim,
         "sentence": "",
         "status": "active",
-        "lines": change.lines(),
+        "lines": change.lines,
         "reason": None,
         "sources": [],
         "findings": [f.as_json() for f in side.findings] if change.after else [],

@@ -18,6 +18,7 @@ from sake_bench.reports.markup import clean
 from sake_bench.reports.reading import Fields, wrong
 from sake_bench.reports.scores import percent
 from sake_registry.errors import InputError
+from sake_registry.routing.reasons import Reason
 from sake_registry.wording import count
 
 if TYPE_CHECKING:
@@ -52,7 +53,6 @@ Trouble = Literal["unusable", "failed", "error", "warning", "none"]
 TROUBLES: tuple[Trouble, ...] = ("unusable", "failed", "error", "warning", "none")
 """The worst first."""
 
-IN_SCOPE = "in scope"
 """The reason of a decision for an edit."""
 
 # What turns the direction of text around or hides in it is shown by its number instead: a
@@ -593,9 +593,9 @@ def what_to_do(gate: str) -> str:
 
 def decided(row: Row) -> str:
     """Who answered and why: `this edit (4.20 ≤ 5.30)`, `no edit (6.10 > 5.30)`."""
-    if row.by is None and row.reason == IN_SCOPE:
+    if row.by is None and row.reason == Reason.IN_SCOPE:
         return "no edit"  # The decision is that of before, when the edit was still there.
-    who = row.reason if row.by is None and row.reason.startswith("no edit") else "no edit"
+    who = row.reason if row.by is None and row.reason == Reason.NOT_NAMED else "no edit"
     if row.by is not None:
         who = "this edit" if row.by == row.edit else row.by
     inside, too_far = [], False

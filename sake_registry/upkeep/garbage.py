@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from sake_registry.compiler.plan import key_settings
-from sake_registry.edits.diagnostics import CODES, FIXED
+from sake_registry.diagnostics import CODES, FIXED
 from sake_registry.edits.files import parse_edit
 from sake_registry.edits.keys import edit_keys, effect
 from sake_registry.errors import BundleFormatError, SettingsError, SetupError, StateError
@@ -31,7 +31,7 @@ from sake_registry.store import COMPILED, Store, StoredModel
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sake_registry.edits.diagnostics import Level
+    from sake_registry.diagnostics import Level
     from sake_registry.edits.registry import Registry
     from sake_registry.edits.schema import Edit
     from sake_registry.settings import Settings
@@ -60,12 +60,12 @@ class Garbage:
 
     def as_json(self) -> dict[str, Any]:
         return {
-            "models": [{"name": m.name, "hash": m.hash, "dtype": m.dtype} for m in self.models],
+            "models": [model.model_dump() for model in self.models],
             "versions": self.versions,
             "settings": self.settings,
             "kept": {"objects": len(self.kept), "bytes": total(self.kept)},
             "other": {"objects": len(self.other), "bytes": total(self.other)},
-            "unreached": [found.as_json() for found in self.unreached],
+            "unreached": [found.model_dump(mode="json") for found in self.unreached],
             "unreached_bytes": total(self.unreached),
         }
 
@@ -109,7 +109,7 @@ def find_garbage(registry: Registry) -> Garbage:
 def models(registry: Registry) -> list[StoredModel]:
     """The models that a registry's store was compiled for: those that it remembers, and those of
     the bundles that lie beside it."""
-    from sake_registry.bundle.format import SUFFIX
+    from sake_registry.bundle.newest import SUFFIX
     from sake_registry.bundle.reader import BundleFile
 
     found = {(model.hash, model.dtype): model for model in Store(registry.store).models()}
@@ -123,7 +123,8 @@ def models(registry: Registry) -> list[StoredModel]:
             log.debug("%s", error.message)  # nothing can be reused of it, either
             continue
         found.setdefault(
-            (model.hash, model.dtype), StoredModel(model.name, model.hash, model.dtype)
+            (model.hash, model.dtype),
+            StoredModel(name=model.name, hash=model.hash, dtype=model.dtype),
         )
     return list(found.values())
 
@@ -142,26 +143,18 @@ def reached(
             f"{registry.root} is a shallow clone: it does not know what branches and tags reach",
             hint="`git fetch --unshallow` gets the rest",
         )
-    try:
-        all_settings = [registry.settings, *_settings(registry, repository)]
-        stages: list[dict[str, dict[str, Any]]] = []
-        for settings in all_settings:
-            try:
-                stage = key_settings(settings)
-            except SettingsError:
-                continue
-            if stage not in stages:
-                stages.append(stage)
-        edits = list(registry.edits)
-        for folder in dict.fromkeys(settings.edits for settings in all_settings):
-            edits += _versions(repository, PurePosixPath(folder).as_posix())
-    except git.GitError as error:
-        if "partial clone" not in (error.hint or ""):
-            raise
-        raise StateError(
-            f"{registry.root} is a partial clone: it does not hold what branches and tags reach",
-            hint="`git fetch --refetch --no-filter` gets everything",
-        ) from error
+    all_settings = [registry.settings, *_settings(registry, repository)]
+    stages: list[dict[str, dict[str, Any]]] = []
+    for settings in all_settings:
+        try:
+            stage = key_settings(settings)
+        except SettingsError:
+            continue
+        if stage not in stages:
+            stages.append(stage)
+    edits = list(registry.edits)
+    for folder in dict.fromkeys(settings.edits for settings in all_settings):
+        edits += _versions(repository, PurePosixPath(folder).as_posix())
     return edits, stages
 
 
@@ -190,12 +183,12 @@ def _versions(repository: Repository, folder: str) -> list[Edit]:
     blobs = {blob for path, blob in _blobs(repository, folder) if is_edit_file(path, folder)}
     staged = repository.index(folder).items()
     blobs |= {entry.blob for path, entry in staged if entry.regular and is_edit_file(path, folder)}
-    found = []
+    edits = []
     for blob, data in repository.read(sorted(blobs)).items():
         edit, _ = parse_edit(data, Path(f"{blob}.yaml"), severities=_LENIENT)
         if edit is not None:
-            found.append(edit)
-    return found
+            edits.append(edit)
+    return edits
 
 
 def _blobs(repository: Repository, path: str) -> set[tuple[str, str]]:
@@ -209,7 +202,7 @@ def _blobs(repository: Repository, path: str) -> set[tuple[str, str]]:
         root, "diff-tree", "--stdin", "-r", "-m", "--root", "--raw", "--no-renames", "--no-abbrev",
         "--no-commit-id", "--relative", "-z", "--", path, stdin=commits,
     )  # fmt: skip
-    found = set()
+    blobs = set()
     fields = iter(out.decode("utf-8", errors="surrogateescape").split("\0"))
     for meta in fields:
         if not meta:
@@ -217,8 +210,8 @@ def _blobs(repository: Repository, path: str) -> set[tuple[str, str]]:
         _, mode, _, blob, _ = meta.split(" ")
         name = next(fields)
         if mode.startswith("100"):
-            found.add((name, blob))
-    return found
+            blobs.add((name, blob))
+    return blobs
 
 
 def _keys(
@@ -227,7 +220,7 @@ def _keys(
     stages: Iterable[dict[str, dict[str, Any]]],
 ) -> set[tuple[str, str]]:
     """(kind, key) of every object that these edits have, for these models and settings."""
-    from sake_registry.compiler.run import probe_key  # imports torch
+    from sake_registry.compiler.context import probe_key  # imports torch
 
     found: set[tuple[str, str]] = set()
     edits, stages = list(edits), list(stages)

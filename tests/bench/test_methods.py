@@ -283,7 +283,7 @@ def test_other_maps_share_the_router_and_change_the_replies(
     with other.bundle.attach(llama.model, llama.tokenizer) as edited:
         rows = torch.randn(1, 32)
         (decision,) = edited.decide([IN_SCOPE[1]])
-        steered = edited._answering([decision]).steer(rows, [()])
+        steered = edited._session([decision], 1).steer(rows, [()])
     assert steered is not None
     assert torch.equal(steered, transport.apply(maps["tolstoy-tongue"][0].to(torch.float32), rows))
     # The same maps under the same keys: the replies that are kept are theirs.

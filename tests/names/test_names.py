@@ -13,8 +13,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sake_registry import names
-from sake_registry.data.name_words import OTHER_FIRST_NAMES
 from sake_registry.names import finding
+from sake_registry.names.words import OTHER_FIRST_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

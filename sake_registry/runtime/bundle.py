@@ -1,4 +1,4 @@
-"""What every engine shares: a loaded bundle, its decisions, and its maps on rows."""
+"""A loaded bundle: its decisions, and its maps on a device. Every engine starts from it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import torch
 from sake_registry.bundle.reader import BundleFile
 from sake_registry.errors import BundleFormatError, InputError, ModelMismatchError
 from sake_registry.routing.metric import Metric
-from sake_registry.routing.router import Route, Router, RouterEntry
-from sake_registry.runtime.answering import ObjectMaps
+from sake_registry.routing.router import Router, RouterEntry
+from sake_registry.runtime.engines import find_engine
+from sake_registry.runtime.steering import ObjectMaps
 from sake_registry.settings import THRESHOLDS
 from sake_registry.transport import TransportMap
 from sake_registry.wording import shorten
@@ -21,19 +22,11 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from torch import Tensor
-
     from sake_registry.bundle.format import Manifest
     from sake_registry.models.embedder import Embed
     from sake_registry.routing.router import Decision
     from sake_registry.runtime.huggingface import Edited
     from sake_registry.settings import Representation
-
-# Largest relative distance at which a probe text's activation counts as reproduced. The same
-# model in another batch, on another machine or engine differs by 1e-6 to 1e-4 in float32; in
-# bfloat16 the least change of anything moves it by 1 to 4 % (measured), so that there the probe
-# sees a merged adapter or another quantisation, but not every single weight.
-TOLERANCE = {"float32": 1e-3, "float16": 1e-2, "bfloat16": 5e-2}
 
 
 class Bundle:
@@ -73,12 +66,14 @@ class Bundle:
 
     def route(
         self,
-        prompts: Sequence[str],
+        prompts: str | Sequence[str],
         *,
         disabled: Collection[str] = (),
         now: datetime | None = None,
     ) -> list[Decision]:
         """Which edit each prompt is in scope of; needs the prompt embedder, not the model.
+
+        One string is one prompt. `Edited.generate` decides on the same text.
 
         Raises:
             InputError: prompts are compared by the model's own states: `Edited.decide` has them.
@@ -111,17 +106,8 @@ class Bundle:
     def entries(self) -> Iterable[RouterEntry]:
         """What the router knows of each edit."""
         for edit in self.manifest.edits:
-            yield RouterEntry(
-                edit=edit.id,
-                kind=edit.kind,
-                threshold=edit.threshold,
-                implied=edit.implied,
-                topics=edit.topics,
-                routes=tuple(Route(**route.model_dump()) for route in edit.routes),
-                points=torch.from_numpy(self.file.points(edit.id).copy()),
-                valid_from=edit.valid_from,
-                valid_until=edit.valid_until,
-            )
+            points = torch.from_numpy(self.file.points(edit.id).copy())
+            yield RouterEntry.of(edit.id, edit, points, edit.valid_from, edit.valid_until)
 
     def _embedder(self) -> Embed:
         from sake_registry.models.embedder import Embedder, locate_embedder
@@ -136,11 +122,11 @@ class Bundle:
             )
         # A bundle is untrusted: what it names is looked for here, and not fetched.
         folder = locate_embedder(self.manifest.embedder.name, local=True)
-        expected, found = self.manifest.model.identity.embedder, embedder_hash(folder)
-        if found != expected:
+        expected, here = self.manifest.model.identity.embedder, embedder_hash(folder)
+        if here != expected:
             raise ModelMismatchError(
                 f"{self.path} was compiled with another prompt embedder: "
-                f"'{self.manifest.embedder.name}' {expected[:12]}, here {found[:12]} in {folder}",
+                f"'{self.manifest.embedder.name}' {expected[:12]}, here {here[:12]} in {folder}",
                 hint="install the one that it was compiled with, or compile again",
             )
         return Embedder(folder).embed
@@ -155,17 +141,17 @@ class Bundle:
         if key not in self._maps:
             self._maps[key] = [
                 ObjectMaps(
-                    info.tokens,
+                    group.tokens,
                     {
                         step.position: TransportMap(
                             **{name: torch.from_numpy(a.copy()) for name, a in factors.items()},
                             residual=step.residual,
                             complement=step.complement,
                         ).to(torch.float32, device)
-                        for step, factors in zip(info.steps, of_group, strict=True)
+                        for step, factors in zip(group.steps, steps, strict=True)
                     },
                 )
-                for info, of_group in zip(
+                for group, steps in zip(
                     self.file.info(edit).groups, self.file.maps(edit), strict=True
                 )
             ]
@@ -188,12 +174,12 @@ class Bundle:
         Raises:
             BundleFormatError: something that this version does not know.
         """
-        found = self.manifest.setting("router", "representation", "embedder")
+        stated = self.manifest.setting("router", "representation", "embedder")
         for known in THRESHOLDS:
-            if found == known:
+            if stated == known:
                 return known
         raise BundleFormatError(
-            f"{self.path}: its router compares prompts by {shorten(repr(found))}, which this "
+            f"{self.path}: its router compares prompts by {shorten(repr(stated))}, which this "
             "version does not know",
             hint="compile again, or use the version that it was made with",
         )
@@ -204,21 +190,27 @@ class Bundle:
         Raises:
             InputError: one that is not.
         """
-        found = set(ids)
-        for id_ in sorted(found):
+        chosen = set(ids)
+        for id_ in sorted(chosen):
             self.file.info(id_)  # raises for one that is not
-        return found
+        return chosen
 
-    def attach(self, model: Any, tokenizer: Any, **options: Any) -> Edited:
-        """Put the bundle on a live Hugging Face model; see `runtime.huggingface.Edited`.
+    def attach(
+        self, model: Any, tokenizer: Any, *, engine: str = "huggingface", **options: Any
+    ) -> Edited:
+        """Put the bundle on a live model; see `runtime.huggingface.Edited`.
+
+        Args:
+            engine: what runs the model: an entry point of the group `sake_registry.engines`.
+            options: what the engine takes.
 
         Raises:
             ModelMismatchError: it is another model than the one compiled for.
+            SetupError: no such engine is installed.
             UnsupportedModelError: the model cannot be steered.
         """
-        from sake_registry.runtime.huggingface import Edited
-
-        return Edited(self, model, tokenizer, **options)
+        edited: Edited = find_engine(engine)(self, model, tokenizer, **options)
+        return edited
 
 
 def load_bundle(path: Path | str) -> Bundle:
@@ -229,31 +221,3 @@ def load_bundle(path: Path | str) -> Bundle:
         BundleFormatError: not a bundle, damaged, or made to harm.
     """
     return Bundle(BundleFile(path))
-
-
-def check_probe(bundle: Bundle, found: Tensor, dtype: str) -> None:
-    """Compare a live model's probe activations (8, width) with the bundle's.
-
-    Raises:
-        ModelMismatchError: a text that is further off than the dtypes explain.
-    """
-    model = bundle.manifest.model
-    expected = torch.from_numpy(bundle.file.probe.copy())
-    if found.shape != expected.shape:
-        raise ModelMismatchError(
-            f"{bundle.path} is for {model.name} with {expected.shape[1]} dimensions; "
-            f"this model has {found.shape[1]}",
-            hint="compile for this model",
-        )
-    off = (found - expected).norm(dim=1) / expected.norm(dim=1)
-    allowed = max(TOLERANCE[model.dtype], TOLERANCE.get(dtype, max(TOLERANCE.values())))
-    worst = int(off.nan_to_num(nan=float("inf")).argmax())
-    if not float(off[worst]) <= allowed:
-        raise ModelMismatchError(
-            f"the model does not compute what {model.name} ({model.hash[:12]}) computed when "
-            f"{bundle.path.name} was compiled: its activation for "
-            f"'{bundle.manifest.probe_texts[worst]}' is {float(off[worst]):.2%} off, "
-            f"{allowed:.1%} is allowed",
-            hint="its weights differ in memory (a merged adapter, a quantisation, a resized "
-            "embedding): load it as it was, or compile for it as it is",
-        )

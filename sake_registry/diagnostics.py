@@ -22,10 +22,10 @@ Level = Literal["error", "warning", "off"]
 CODES: dict[str, str] = {
     "SAKE001": "the file cannot be read",
     "SAKE002": "the file is not valid YAML",
-    "SAKE003": "a key stands twice",
+    "SAKE003": "a key occurs twice",
     "SAKE004": "a YAML feature that edit files do not use: anchor, alias, tag, several documents",
     "SAKE005": "text that YAML turns into something else: a comment, a mapping, a list",
-    "SAKE006": "the file's name is no id",
+    "SAKE006": "the file's name is not an id",
     "SAKE101": "an unknown key",
     "SAKE102": "a required field is missing",
     "SAKE103": "a value of the wrong kind",

@@ -12,16 +12,19 @@ from torch import Tensor
 from transformers import LogitsProcessor
 
 from sake_registry import compile_registry, open_registry, transport
+from sake_registry.routing.reasons import Reason
 from sake_registry.routing.router import NOBODY, Decision
-from sake_registry.runtime.answering import GUARDED, Answering, ObjectMaps, beginnings
-from sake_registry.runtime.core import load_bundle
+from sake_registry.runtime.bundle import load_bundle
+from sake_registry.runtime.steering import GUARDED, ObjectMaps, SteeringSession, beginnings
 from sake_registry.transport import TransportMap
 from tests import tiny_models
 from tests.workshop import IN_SCOPE, OUT_OF_SCOPE, Compiled, make_registry
 
 WIDTH = 12
 """Of a state, and the number of tokens: the output embedding is the identity."""
-FIRES = Decision("e", 0, "e", 0.1, 1.0, "in scope")
+FIRES = Decision(
+    edit="e", group=0, nearest="e", distance=0.1, threshold=1.0, reason=Reason.IN_SCOPE
+)
 Bare = Callable[[tuple[int, ...]], int]
 
 
@@ -48,13 +51,13 @@ def answering(
     decisions: Sequence[Decision] = (FIRES,),
     closing: int | None = None,
     running: Sequence[int] = (),
-) -> Answering:
+) -> SteeringSession:
     """Rows answered with an object of some tokens, of which the places in `steered` have a map;
     tokens in `running` continue its last word, and `closing` ends it."""
     said = tokens if closing is None else (*tokens, closing)
     places = [*(range(len(tokens)) if steered is None else steered), *range(len(tokens), len(said))]
     maps = ObjectMaps(tokens, {place: towards(said[place]) for place in places})
-    return Answering(
+    return SteeringSession(
         decisions,
         lambda edit, group: maps,
         lambda edit, group: frozenset(old),
@@ -63,7 +66,7 @@ def answering(
     )
 
 
-def said(answers: Answering, *bare: Bare, steps: int) -> list[list[int]]:
+def said(answers: SteeringSession, *bare: Bare, steps: int) -> list[list[int]]:
     """What is said greedily, in each row by a model that left alone says `bare(said)` next."""
     emitted: list[list[int]] = [[] for _ in bare]
     for _ in range(steps):
@@ -131,8 +134,11 @@ def test_each_row_and_beam_is_looked_at_by_itself() -> None:
 
 def test_edits_and_their_groups_each_have_their_own_object() -> None:
     objects = {("a", 0): (3, 4), ("a", 1): (5,), ("b", 0): (6, 7)}
-    decisions = [Decision(edit, group, edit, 0.1, 1.0, "in scope") for edit, group in objects]
-    answers = Answering(
+    decisions = [
+        FIRES.model_copy(update={"edit": edit, "group": group, "nearest": edit})
+        for edit, group in objects
+    ]
+    answers = SteeringSession(
         decisions,
         lambda e, g: ObjectMaps(
             objects[e, g], {i: towards(t) for i, t in enumerate(objects[e, g])}

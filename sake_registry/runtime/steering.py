@@ -45,8 +45,8 @@ class ObjectMaps:
     maps: Mapping[int, TransportMap]
 
 
-class Answering:
-    """One call's rows: what is done with each of their passes.
+class SteeringSession:
+    """One call's rows, and how each of their passes is steered.
 
     Args:
         decisions: one for each row of the input.
@@ -151,7 +151,7 @@ def beginnings(tokenizer: Any, old: str | None, innocent: Iterable[str] = ()) ->
     if old is None:
         return frozenset()
     others = {word for name in innocent for word in name.split()}
-    found = set()
+    tokens = set()
     for text in (f" {old}", old):
         ids = tokenizer(text, add_special_tokens=False).input_ids
         if not ids:
@@ -160,5 +160,5 @@ def beginnings(tokenizer: Any, old: str | None, innocent: Iterable[str] = ()) ->
         first = old.split()[0]
         whole = word == first.strip(".,") and word.lower() not in _OPENERS
         if (len(ids) == 1 or whole) and len(word) >= _SHORT:
-            found.add(int(ids[0]))
-    return frozenset(found).difference(*(beginnings(tokenizer, word) for word in others))
+            tokens.add(int(ids[0]))
+    return frozenset(tokens).difference(*(beginnings(tokenizer, word) for word in others))
