@@ -307,6 +307,7 @@ def contiguous(file: h5py.File, path: str, shape: tuple[int, ...], early: bool =
     plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     plan.set_layout(h5py.h5d.CONTIGUOUS)
     plan.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    plan.set_obj_track_times(False)
     if early:
         plan.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     kind, space = h5py.h5t.py_create(dtype), h5py.h5s.create_simple(shape)
