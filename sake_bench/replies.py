@@ -79,7 +79,7 @@ class ReplyCache:
         store: Store,
         progress: Progress = SILENT,
     ) -> None:
-        self.loaded, self._store, self._progress = loaded, store, progress
+        self.loaded, self._store, self.progress = loaded, store, progress
         self.purpose = "asking", ""
         self._site = Site(loaded.model)
         self._encoded: dict[str, list[int]] = {}
@@ -94,8 +94,8 @@ class ReplyCache:
     def expect(self, total: int) -> None:
         """As many replies are asked for next; progress shows them under `purpose`."""
         phase, label = self.purpose
-        self._progress.begin(phase, total)
-        self._progress.advance(0, label)
+        self.progress.begin(phase, total)
+        self.progress.advance(0, label)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a prompt."""
@@ -137,7 +137,7 @@ class ReplyCache:
                     note = [[reply.text, reply.bits] for reply in replies]
                     self._store.put("replies", key, {"tokens": rows}, note)
                 known |= zip(batch, replies, strict=True)
-                self._progress.advance(len(batch))
+                self.progress.advance(len(batch))
         return known
 
     def _key(self, jobs: list[Job], keys: Mapping[str, str], state: str) -> str:

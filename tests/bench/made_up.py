@@ -134,3 +134,17 @@ def plain(result: dict[str, Any]) -> str:
 
 def relapsed(row: dict[str, Any]) -> bool:
     return OLD[row["edit"]] in re.split(r"\W+", row["after"])
+
+
+@dataclass
+class Telling:
+    """Progress that tells one function of every batch."""
+
+    advanced: Callable[[int], None]
+
+    def begin(self, phase: str, total: int) -> None:
+        pass
+
+    def advance(self, steps: int = 1, label: str = "") -> None:
+        if steps:
+            self.advanced(steps)

@@ -36,6 +36,7 @@ from sake_registry.routing.entries import anchored_texts, centre_texts
 from sake_registry.routing.router import RouterEntry
 from sake_registry.store import Store
 from tests import tiny_models, workshop
+from tests.bench.made_up import Telling
 from tests.workshop import IN_SCOPE, OUT_OF_SCOPE, Compiled
 
 WORDS = ["mother", "tongue", "capital", "city", "Tolstoy", "Guinea", "Bang", "born"]
@@ -259,7 +260,7 @@ class Counting:
 
 def test_a_question_asked_twice_has_one_reply(llama: Compiled, cache: ReplyCache) -> None:
     watch = Counting()
-    cache._progress = watch
+    cache.progress = watch
     heard = method(llama, cache).ask([*QUESTIONS, *QUESTIONS])
     assert all(
         tokens(given[: len(QUESTIONS)]) == tokens(given[len(QUESTIONS) :])
@@ -509,7 +510,7 @@ def test_in_weights_an_interruption_leaves_the_weights_as_they_were(
         if editor.seen:
             raise KeyboardInterrupt
 
-    cache.progress = interrupt
+    cache.progress = Telling(interrupt)
     with pytest.raises(KeyboardInterrupt):
         InWeights("rome", edits, editor, cache).ask(QUESTIONS)
     assert editor.seen == [("australia-capital",)]

@@ -17,6 +17,7 @@ from sake_registry.asking.answers import greedy
 from sake_registry.models.loading import LoadedModel
 from sake_registry.store import Store
 from tests import tiny_models, workshop
+from tests.bench.made_up import Telling
 from tests.workshop import IN_SCOPE, Compiled
 
 JOBS = tuple(
@@ -104,7 +105,7 @@ def test_an_interrupted_call_goes_on_to_the_same_replies(tmp_path: Path) -> None
     def interrupt(n: int) -> None:
         raise KeyboardInterrupt
 
-    broken.cache.progress = interrupt
+    broken.cache.progress = Telling(interrupt)
     with pytest.raises(KeyboardInterrupt):
         broken.cache.replies(JOBS)
     assert len(broken.batches) == 1
@@ -171,7 +172,7 @@ def test_weights_are_changed_only_where_a_batch_is_missing(tmp_path: Path) -> No
         assert log[-1] == "in"
         raise RuntimeError("gone wrong")
 
-    it.cache.progress = fail
+    it.cache.progress = Telling(fail)
     with pytest.raises(RuntimeError, match="gone wrong"):
         ask([Job("Something else is", 2)])
     assert log == ["in", "out", "in", "out"]

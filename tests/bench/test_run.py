@@ -11,6 +11,7 @@ from sake_registry.settings import AnswerSettings
 from tests.bench.made_up import (
     Done,
     Runs,
+    Telling,
     plain,
 )
 
@@ -65,20 +66,17 @@ def test_the_models_own_states_route_this_projects_method_and_the_embedder_the_p
 def test_an_interrupted_run_goes_on_to_what_an_undisturbed_one_gives(
     done: Done, tmp_path: Path, after: int
 ) -> None:
-    class Interrupting:
-        had = 0
+    had = 0
 
-        def begin(self, phase: str, total: int) -> None:
-            pass
-
-        def advance(self, steps: int = 1, label: str = "") -> None:
-            self.had += steps
-            if self.had >= after:
-                raise KeyboardInterrupt
+    def interrupt(n: int) -> None:
+        nonlocal had
+        had += n
+        if had >= after:
+            raise KeyboardInterrupt
 
     methods = ("base", "sake-paper")
     with pytest.raises(KeyboardInterrupt):
-        done.runs(tmp_path, Interrupting(), methods=methods, curves=())
+        done.runs(tmp_path, Telling(interrupt), methods=methods, curves=())
     result = done.runs(tmp_path, methods=methods, curves=())
     expected = [s for s in done.result["scores"] if s["method"] in methods]
     assert result["scores"] == expected
