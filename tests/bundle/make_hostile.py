@@ -203,24 +203,24 @@ def _(file: h5py.File) -> None:
     del file["activations/worked"]
 
 
-@harm("a group in a dataset's place", "'maps/scale' is no dataset")
+@harm("a group in a dataset's place", "'maps/scale' is not a dataset")
 def _(file: h5py.File) -> None:
     del file["maps/scale"]
     file.create_group("maps/scale")
 
 
-@harm("a dataset in a group's place", "'router' is no group")
+@harm("a dataset in a group's place", "'router' is not a group")
 def _(file: h5py.File) -> None:
     put(file, "router", data=np.zeros(3))
 
 
-@harm("a type in a dataset's place", "'maps/scale' is no dataset")
+@harm("a type in a dataset's place", "'maps/scale' is not a dataset")
 def _(file: h5py.File) -> None:
     del file["maps/scale"]
     file["maps/scale"] = np.dtype("<f4")
 
 
-@harm("a group that holds itself", "'maps/scale' is no dataset")
+@harm("a group that holds itself", "'maps/scale' is not a dataset")
 def _(file: h5py.File) -> None:
     del file["maps/scale"]
     file["maps/scale"] = file["maps"]
@@ -307,6 +307,7 @@ def contiguous(file: h5py.File, path: str, shape: tuple[int, ...], early: bool =
     plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     plan.set_layout(h5py.h5d.CONTIGUOUS)
     plan.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    plan.set_obj_track_times(False)
     if early:
         plan.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     kind, space = h5py.h5t.py_create(dtype), h5py.h5s.create_simple(shape)
@@ -493,7 +494,7 @@ for _where in (
     "settings.compile",
 ):
     for _value in (NAN, INFINITY, -INFINITY):
-        forged(f"no number {_where}={_value}", "is no number", later=at(_where, _value))
+        forged(f"no number {_where}={_value}", "is not a number", later=at(_where, _value))
 
 
 def later_version(arrays: Arrays, manifest: ManifestJson) -> None:
@@ -517,15 +518,15 @@ for _name, _version, _says in (
     forged(f"version {_name}", f"it has format version {_says}", later=at("version", _version))
 
 for _name, _meta, _says in (
-    ("empty", b"", "its manifest is no JSON"),
-    ("no text", b"\xff\xfe\x00", "its manifest is no JSON"),
-    ("other quotes", b"{'format': 1}", "its manifest is no JSON"),
-    ("deep lists", b"[" * 200_000, "its manifest is no JSON"),
-    ("deep objects", b'{"a":' * 200_000, "its manifest is no JSON"),
+    ("empty", b"", "its manifest is not JSON"),
+    ("no text", b"\xff\xfe\x00", "its manifest is not JSON"),
+    ("other quotes", b"{'format': 1}", "its manifest is not JSON"),
+    ("deep lists", b"[" * 200_000, "its manifest is not JSON"),
+    ("deep objects", b'{"a":' * 200_000, "its manifest is not JSON"),
     (
         "long number",
         b'{"format": "sake-bundle", "version": ' + b"9" * 100_000 + b"}",
-        "is no JSON",
+        "is not JSON",
     ),
     ("null", b"null", "its manifest is wrong"),
     ("a list", b"[]", "its manifest is wrong"),
@@ -633,7 +634,7 @@ for _where, _value, _says in (
     ("edits.0.routes.0.rows", 2, "'index/points'"),
     ("edits.1.routes.0.ends", ["in", "on"], "'bob' has a route whose words do not fit"),
     ("edits.0.routes.1.ends", ["in"], "'ada-3' has a route whose words do not fit"),
-    ("edits.1.kind", "centre", "'bob' has a route that is no centre of a group"),
+    ("edits.1.kind", "centre", "'bob' has a route that is not a centre of a group"),
 ):
     forged(f"digests fit {_where}={_value!r}", _says, change=at(_where, _value))
 
