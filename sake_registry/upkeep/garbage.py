@@ -8,15 +8,16 @@ settings built (a flag, a variable) is not kept, unless it is what the settings 
 activations that differ in the fit alone are.
 
 Only what a compile wrote of edits is looked at; what the router learnt of its embedder, replies and
-statistics of sake_bench.timings stay. Finding writes nothing, and loads no model.
+statistics of the bench stay. Finding writes nothing, and loads no model.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
+
+from pydantic import InstanceOf, computed_field, field_serializer
 
 from sake_registry.compiler.plan import key_settings
 from sake_registry.edits.diagnostics import CODES, FIXED
@@ -26,7 +27,8 @@ from sake_registry.errors import BundleFormatError, SettingsError, SetupError, S
 from sake_registry.history import git
 from sake_registry.history.repository import Repository, is_edit_file
 from sake_registry.settings import FILE_NAME, load_settings
-from sake_registry.store import COMPILED, Store, StoredModel
+from sake_registry.store import COMPILED, Store, StoredModel, StoredObject
+from sake_registry.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
     from sake_registry.edits.registry import Registry
     from sake_registry.edits.schema import Edit
     from sake_registry.settings import Settings
-    from sake_registry.store import StoredObject
 
 log = logging.getLogger(__name__)
 
@@ -43,36 +44,37 @@ log = logging.getLogger(__name__)
 _LENIENT: dict[str, Level] = {code: "off" for code in CODES if code not in FIXED}
 
 
-@dataclass(frozen=True)
-class Garbage:
-    """The objects of a store: those to keep, those nobody needs, and those of no edit.
+class Garbage(Value):
+    """The objects of a store: those to keep, those of no edit, and those nobody needs.
 
     `versions` counts the versions of edits that are reached, and `settings` those of the settings,
     as far as they differ in what is compiled.
     """
 
-    models: tuple[StoredModel, ...]
+    models: tuple[InstanceOf[StoredModel], ...]
     versions: int
     settings: int
-    kept: tuple[StoredObject, ...]
-    unreached: tuple[StoredObject, ...]
-    other: tuple[StoredObject, ...]
+    kept: tuple[InstanceOf[StoredObject], ...]
+    other: tuple[InstanceOf[StoredObject], ...]
+    unreached: tuple[InstanceOf[StoredObject], ...]
 
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "models": [{"name": m.name, "hash": m.hash, "dtype": m.dtype} for m in self.models],
-            "versions": self.versions,
-            "settings": self.settings,
-            "kept": {"objects": len(self.kept), "bytes": total(self.kept)},
-            "other": {"objects": len(self.other), "bytes": total(self.other)},
-            "unreached": [found.as_json() for found in self.unreached],
-            "unreached_bytes": total(self.unreached),
-        }
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def unreached_bytes(self) -> int:
+        return total(self.unreached)
+
+    @field_serializer("kept", "other")
+    def _size(self, objects: tuple[StoredObject, ...]) -> dict[str, int]:
+        return {"objects": len(objects), "bytes": total(objects)}
+
+    @field_serializer("unreached")
+    def _listed(self, objects: tuple[StoredObject, ...]) -> list[dict[str, Any]]:
+        return [{"kind": o.kind, "key": o.key, "bytes": o.bytes} for o in objects]
 
 
 def total(objects: Iterable[StoredObject]) -> int:
     """How many bytes objects take."""
-    return sum(found.bytes for found in objects)
+    return sum(stored.bytes for stored in objects)
 
 
 def find_garbage(registry: Registry) -> Garbage:
@@ -87,7 +89,7 @@ def find_garbage(registry: Registry) -> Garbage:
     objects = store.objects()
     repository = _repository(registry)
     known = models(registry)
-    compiled = [found for found in objects if found.kind in COMPILED]
+    compiled = [stored for stored in objects if stored.kind in COMPILED]
     if compiled and not known:
         raise StateError(
             f"nothing says for which models {store.folder} was compiled",
@@ -100,9 +102,9 @@ def find_garbage(registry: Registry) -> Garbage:
         models=tuple(known),
         versions=len({effect(edit) for edit in edits}),
         settings=len(stages),
-        kept=tuple(found for found in compiled if (found.kind, found.key) in keys),
-        unreached=tuple(found for found in compiled if (found.kind, found.key) not in keys),
-        other=tuple(found for found in objects if found.kind not in COMPILED),
+        kept=tuple(stored for stored in compiled if (stored.kind, stored.key) in keys),
+        other=tuple(stored for stored in objects if stored.kind not in COMPILED),
+        unreached=tuple(stored for stored in compiled if (stored.kind, stored.key) not in keys),
     )
 
 
@@ -112,7 +114,7 @@ def models(registry: Registry) -> list[StoredModel]:
     from sake_registry.bundle.format import SUFFIX
     from sake_registry.bundle.reader import BundleFile
 
-    found = {(model.hash, model.dtype): model for model in Store(registry.store).models()}
+    known = {(model.hash, model.dtype): model for model in Store(registry.store).models()}
     for path in sorted(registry.bundles.glob(f"*{SUFFIX}")):
         if path.name.startswith("."):
             continue
@@ -122,10 +124,10 @@ def models(registry: Registry) -> list[StoredModel]:
         except BundleFormatError as error:
             log.debug("%s", error.message)  # nothing can be reused of it, either
             continue
-        found.setdefault(
+        known.setdefault(
             (model.hash, model.dtype), StoredModel(model.name, model.hash, model.dtype)
         )
-    return list(found.values())
+    return list(known.values())
 
 
 def reached(
@@ -176,13 +178,13 @@ def _repository(registry: Registry) -> Repository:
 
 def _settings(registry: Registry, repository: Repository) -> list[Settings]:
     """The versions of `sake.toml`, without the variables of the moment."""
-    found = []
+    versions = []
     for data in repository.read(blob for _, blob in _blobs(repository, FILE_NAME)).values():
         try:
-            found.append(load_settings(registry.root, environ={}, data=data))
+            versions.append(load_settings(registry.root, environ={}, data=data))
         except SettingsError:
             continue
-    return found
+    return versions
 
 
 def _versions(repository: Repository, folder: str) -> list[Edit]:
@@ -190,12 +192,12 @@ def _versions(repository: Repository, folder: str) -> list[Edit]:
     blobs = {blob for path, blob in _blobs(repository, folder) if is_edit_file(path, folder)}
     staged = repository.index(folder).items()
     blobs |= {entry.blob for path, entry in staged if entry.regular and is_edit_file(path, folder)}
-    found = []
+    edits = []
     for blob, data in repository.read(sorted(blobs)).items():
         edit, _ = parse_edit(data, Path(f"{blob}.yaml"), severities=_LENIENT)
         if edit is not None:
-            found.append(edit)
-    return found
+            edits.append(edit)
+    return edits
 
 
 def _blobs(repository: Repository, path: str) -> set[tuple[str, str]]:
@@ -209,7 +211,7 @@ def _blobs(repository: Repository, path: str) -> set[tuple[str, str]]:
         root, "diff-tree", "--stdin", "-r", "-m", "--root", "--raw", "--no-renames", "--no-abbrev",
         "--no-commit-id", "--relative", "-z", "--", path, stdin=commits,
     )  # fmt: skip
-    found = set()
+    blobs = set()
     fields = iter(out.decode("utf-8", errors="surrogateescape").split("\0"))
     for meta in fields:
         if not meta:
@@ -217,8 +219,8 @@ def _blobs(repository: Repository, path: str) -> set[tuple[str, str]]:
         _, mode, _, blob, _ = meta.split(" ")
         name = next(fields)
         if mode.startswith("100"):
-            found.add((name, blob))
-    return found
+            blobs.add((name, blob))
+    return blobs
 
 
 def _keys(
@@ -229,16 +231,16 @@ def _keys(
     """(kind, key) of every object that these edits have, for these models and settings."""
     from sake_registry.compiler.run import probe_key  # imports torch
 
-    found: set[tuple[str, str]] = set()
+    keys: set[tuple[str, str]] = set()
     edits, stages = list(edits), list(stages)
     for model in known:
-        found.add(("probe", probe_key(model)))
+        keys.add(("probe", probe_key(model)))
         for stage in stages:
             for edit in edits:
-                keys = edit_keys(edit, model_hash=model.hash, dtype=model.dtype, **stage)
-                found |= {
-                    ("activations", keys.activations),
-                    ("maps", keys.maps),
-                    ("routes", keys.edit),
+                of_edit = edit_keys(edit, model_hash=model.hash, dtype=model.dtype, **stage)
+                keys |= {
+                    ("activations", of_edit.activations),
+                    ("maps", of_edit.maps),
+                    ("routes", of_edit.edit),
                 }
-    return found
+    return keys
