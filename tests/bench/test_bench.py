@@ -17,7 +17,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, BertConfig, BertModel
 
-from sake_bench import bench, curves, lineup
+from sake_bench import curves, lineup
+from sake_bench import run as bench
 from sake_bench.datasets.importing import to_edit
 from sake_bench.datasets.reading import read_data
 from sake_bench.datasets.records import DataSet

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sake_bench.reports import review_charts as charts
 from sake_registry.errors import InputError
+from sake_registry.review import charts
 from sake_registry.review.html import page
 from sake_registry.review.values import KINDS, read_review
 from tests.bench.reports.test_html import Elements
