@@ -118,7 +118,10 @@ def row(
     )  # fmt: skip
 
 
-def share(rows: Iterable[Row], kind: Kind) -> Share:
-    """How many rows of a kind passed."""
-    verdicts = [row.ok for row in rows if row.kind == kind]
-    return Share(passed=sum(verdicts), n=len(verdicts))
+def shares(rows: Iterable[Row]) -> dict[Kind, Share]:
+    """Of each kind: how many rows passed, of how many."""
+    verdicts: dict[Kind, list[bool]] = {kind: [] for kind in KINDS}
+    for row in rows:
+        if row.kind != "unrelated" and row.kind != "nearby":
+            verdicts[row.kind].append(row.ok)
+    return {kind: Share(passed=sum(oks), n=len(oks)) for kind, oks in verdicts.items()}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import field_serializer
 
 from sake_registry.asking.answers import answer, begins_with
-from sake_registry.asking.rows import KINDS, Kind, Row, Share, questions, row, share
+from sake_registry.asking.rows import Kind, Row, Share, questions, row, shares
 from sake_registry.compiler.plan import find_bundle, stale
 from sake_registry.models.loading import load, locate
 from sake_registry.progress import SILENT
@@ -77,7 +77,7 @@ class TestReport(Value):
 
     def counts(self, kind: Kind, edit: str | None = None) -> tuple[int, int]:
         """(rows that passed, rows) of a kind."""
-        of_kind = share((row for row in self.rows if edit in (None, row.edit)), kind)
+        of_kind = shares(row for row in self.rows if edit in (None, row.edit))[kind]
         return of_kind.passed, of_kind.n
 
     def share(self, kind: Kind) -> float | None:
@@ -142,12 +142,11 @@ test_registry.__test__ = False  # type: ignore[attr-defined]  # not a pytest tes
 def _report(
     path: Path, rows: Sequence[Row], findings: Sequence[str], floors: TestSettings
 ) -> TestReport:
-    shares = {}
+    by_kind: dict[Kind, KindShare] = {}
     missed = []
-    for kind in KINDS:
-        of_kind = share(rows, kind)
+    for kind, of_kind in shares(rows).items():
         value = of_kind.value if of_kind.n else None
-        shares[kind] = KindShare(passed=of_kind.passed, n=of_kind.n, share=value)
+        by_kind[kind] = KindShare(passed=of_kind.passed, n=of_kind.n, share=value)
         floor = getattr(floors, f"min_{kind}")
         if value is not None and value < floor:
             missed.append(
@@ -155,8 +154,9 @@ def _report(
                 f"([test] min_{kind} in sake.toml)"
             )
     return TestReport(
-        bundle=path, shares=shares, missed=tuple(missed), findings=tuple(findings), rows=tuple(rows)
-    )
+        bundle=path, shares=by_kind, missed=tuple(missed), findings=tuple(findings),
+        rows=tuple(rows),
+    )  # fmt: skip
 
 
 def _row(question: Question, before: Continuation, after: Continuation) -> Row:

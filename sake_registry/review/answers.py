@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sake_registry.asking.answers import begins_with, continue_greedily
-from sake_registry.asking.rows import KINDS, Question, questions, row, share
+from sake_registry.asking.rows import Question, questions, row
 from sake_registry.asking.testing import TOKENS
 from sake_registry.compiler.plan import keys_of, make_plan
 from sake_registry.compiler.run import Compiled, compile_registry
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from sake_registry.asking.answers import Continuation
-    from sake_registry.asking.rows import Kind, Row, Share
+    from sake_registry.asking.rows import Row
     from sake_registry.edits.registry import Registry
     from sake_registry.edits.schema import Edit
     from sake_registry.progress import Progress
@@ -66,8 +66,8 @@ class Answers:
 
     model: LocatedModel
     rows: dict[str, list[Row]] = field(default_factory=dict)
-    counted: list[Row] = field(default_factory=list)
-    """Rows of edits that are in force after the change."""
+    gone: set[str] = field(default_factory=set)
+    """Edits that are not in force after the change."""
     interference: list[Row] = field(default_factory=list)
     unrelated: int = 0
     collateral: list[Row] = field(default_factory=list)
@@ -77,6 +77,15 @@ class Answers:
     judged: int = 0
     not_built: list[str] = field(default_factory=list)
     texts_run: int = 0
+
+    def in_force(self, edit: str | None = None) -> list[Row]:
+        """The rows of an edit, or of all, that count: not those of edits that are gone."""
+        return [
+            row
+            for id_, rows in self.rows.items()
+            if id_ not in self.gone and edit in (None, id_)
+            for row in rows
+        ]
 
 
 def ask_both(sides: Sides, *, everything: bool = False, progress: Progress = SILENT) -> Answers:
@@ -180,6 +189,7 @@ def _ask(
     changed = {change.id for change in sides.changes}
     today = datetime.now(UTC).date()
     of_change = _of_change(sides, today)
+    answers.gone = {str(question.edit) for question in of_change if question.gone}
     kept = [edit for edit in both[1] if edit.id not in changed]
     others = [question for edit in kept for question in questions(edit)]
     was, now = ([edit for edit in side if edit.id in changed] for side in both)
@@ -225,7 +235,6 @@ def _ask(
         question, answer = asked[i], _row(asked[i], before, after)
         if isinstance(question, Dated):
             answers.rows.setdefault(str(question.edit), []).append(answer)
-            answers.counted += [] if question.gone else [answer]
         elif before.tokens != after.tokens:
             {"unrelated": answers.collateral, "nearby": answers.near}.get(
                 question.kind, answers.interference
@@ -295,8 +304,3 @@ def _answer(
         return continue_greedily(loaded.model, loaded.tokenizer, prompts, TOKENS, BATCH, progress)
     with bundle.attach(loaded.model, loaded.tokenizer, source=loaded.located.folder) as edited:
         return continue_greedily(edited, loaded.tokenizer, prompts, TOKENS, BATCH, progress)
-
-
-def shares(rows: Sequence[Row]) -> dict[Kind, Share]:
-    """Of each kind: how many rows passed, of how many."""
-    return {kind: share(rows, kind) for kind in KINDS}

@@ -182,12 +182,12 @@ WHAT_TO_DO = (
 
 
 CAUSES = {
-    "not named": "The prompts that failed do not name the edit's subject as it is written: name it "
-    "there, or add the name that they use to the subject's aliases.",
-    "too far": "No edit answered the prompts that failed: raise the edit's scope.threshold, or give "
-    "it prompts worded more like them (not the same ones, where they are holdout prompts).",
-    "another edit": "Another edit answered the prompts that failed, as the rows below say: word the "
-    "two edits' prompts further apart, or lower that edit's scope.threshold.",
+    "not named": "The prompts that failed do not name the edit's subject as it is written: name "
+    "it there, or add the name that they use to the subject's aliases.",
+    "too far": "No edit answered the prompts that failed: raise the edit's scope.threshold, or "
+    "give it prompts worded more like them (not the same ones, where they are holdout prompts).",
+    "another edit": "Another edit answered the prompts that failed: word the prompts of the two "
+    "further apart, or lower that edit's scope.threshold.",
 }
 """What to do about prompts that the edit itself did not answer."""
 

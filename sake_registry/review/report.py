@@ -82,7 +82,7 @@ class EditReview(Part):
     findings: Many[Diagnostic] = ()
     build: Build | None = None
     rows: Many[Row] = ()
-    shares: dict[Kind, Share] = {}
+    shares: dict[Kind, Share] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -92,6 +92,10 @@ class EditReview(Part):
             return value
         named = [{"edit": value.get("id"), **r} if isinstance(r, dict) else r for r in rows]
         return {**value, "rows": named}
+
+    @property
+    def measured(self) -> dict[Kind, Share]:
+        return measured(self.shares)
 
     @property
     def name(self) -> str:
@@ -188,7 +192,7 @@ class Review(Part):
     nearby: Sample = Sample()
     findings: Many[Diagnostic] = ()
     others: Others = Others()
-    shares: dict[Kind, Share] = {}
+    shares: dict[Kind, Share] = Field(default_factory=dict)
     texts_run: Whole = 0
     gates: Many[Gate] = ()
     passed: bool
@@ -256,8 +260,7 @@ class Review(Part):
 
     @property
     def measured(self) -> dict[Kind, Share]:
-        """The shares of the kinds of prompts of which some were asked, in the usual order."""
-        return {kind: s for kind in KINDS if (s := self.shares.get(kind)) and s.n}
+        return measured(self.shares)
 
     @property
     def gates_in_order(self) -> tuple[Gate, ...]:
@@ -332,6 +335,11 @@ class Review(Part):
         return [*lines, ("seconds", f"{self.seconds:.1f}")]
 
 
+def measured(shares: Mapping[Kind, Share]) -> dict[Kind, Share]:
+    """The shares of the kinds of prompts of which some were asked, in the usual order."""
+    return {kind: share for kind in KINDS if (share := shares.get(kind)) and share.n}
+
+
 def as_review(value: Mapping[str, Any] | Review) -> Review:
     return value if isinstance(value, Review) else read_review(value)
 
@@ -359,6 +367,4 @@ def read_review(value: Mapping[str, Any]) -> Review:
 
 def worst_findings(findings: tuple[Diagnostic, ...]) -> list[Diagnostic]:
     """The errors first, then by place."""
-    return sorted(
-        findings, key=lambda f: (f.severity != "error", str(f.path), f.line, f.column)
-    )
+    return sorted(findings, key=lambda f: (f.severity != "error", str(f.path), f.line, f.column))

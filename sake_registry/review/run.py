@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sake_registry.asking.rows import shares
 from sake_registry.edits.registry import root_of
 from sake_registry.history.repository import Repository
 from sake_registry.progress import SILENT
@@ -103,23 +104,20 @@ def _answered(
     read: Sides, edits: Sequence[EditReview], everything: bool, progress: Progress
 ) -> tuple[list[EditReview], dict[str, Any], list[Gate]]:
     """The edits with their answers, the rest of what a review says of answers, and its gates."""
-    from sake_registry.review.answers import ask_both, shares
+    from sake_registry.review.answers import ask_both
 
     answers = ask_both(read, everything=everything, progress=progress)
-    counted = {id(row) for row in answers.counted}
-    with_answers = []
-    for edit in edits:
-        rows = answers.rows.get(edit.id, [])
-        with_answers.append(
-            edit.model_copy(
-                update={
-                    "build": answers.builds.get(edit.id),
-                    "rows": tuple(rows),
-                    "shares": shares([row for row in rows if id(row) in counted]),
-                }
-            )
+    with_answers = [
+        edit.model_copy(
+            update={
+                "build": answers.builds.get(edit.id),
+                "rows": tuple(answers.rows.get(edit.id, ())),
+                "shares": shares(answers.in_force(edit.id)),
+            }
         )
-    total = shares(answers.counted)
+        for edit in edits
+    ]
+    total = shares(answers.in_force())
     outcomes = [build.outcome for build in answers.builds.values()]
     gates = answer_gates(
         read.gates.review,
@@ -131,7 +129,7 @@ def _answered(
         interference=len(answers.interference),
         unrelated=answers.unrelated,
         collateral=len(answers.collateral),
-        missed=[row for row in answers.counted if not row.ok],
+        missed=[row for row in answers.in_force() if not row.ok],
     )
     located = answers.model
     said = {

@@ -100,9 +100,7 @@ def _base_branch(repository: Repository, base: str) -> str:
     )
 
 
-def sides(
-    repository: Repository, what: Range, overrides: Mapping[str, Any] | None = None
-) -> Sides:
+def sides(repository: Repository, what: Range, overrides: Mapping[str, Any] | None = None) -> Sides:
     """Read both sides.
 
     Args:

@@ -9,6 +9,7 @@ from sake_registry.pages.text import percent
 
 if TYPE_CHECKING:
     from sake_registry.asking.rows import Row, Share
+    from sake_registry.edits.conflicts import Side
     from sake_registry.review.report import Review
 
 IN_SCOPE = "in scope"
@@ -42,13 +43,16 @@ def glossary(review: Review) -> list[tuple[str, str]]:
     return [(word, WORDS[word]) for word in used]
 
 
-def answered_by(row: Row) -> str:
-    """Which edit answered and why: `this edit (4.20 ≤ 5.30)`, `no edit (6.10 > 5.30)`."""
+def answered_by(row: Row, *, by_id: bool = False) -> str:
+    """Which edit answered and why: `this edit (4.20 ≤ 5.30)`, `no edit (6.10 > 5.30)`.
+
+    `by_id` names the row's own edit, too, where a table is about several.
+    """
     if row.by is None and row.reason == IN_SCOPE:
         return "no edit"  # The decision is that of before, when the edit was still there.
     owner = row.reason if row.by is None and row.reason.startswith("no edit") else "no edit"
     if row.by is not None:
-        owner = "this edit" if row.by == row.edit else row.by
+        owner = "this edit" if row.by == row.edit and not by_id else row.by
     inside, too_far = [], False
     if row.distance is not None and row.threshold is not None:
         too_far = row.distance > row.threshold
@@ -62,3 +66,16 @@ def answered_by(row: Row) -> str:
 def share_words(share: Share) -> str:
     """`17 of 20 (85.0 %)`"""
     return f"{share} ({percent(share.value)} %)"
+
+
+def place(side: Side) -> str:
+    """Where one of two edits says something, as a reviewer looks it up."""
+    return f"{side.path}:{side.line}" if side.line else side.path
+
+
+def first_upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+FILTERS = {"answered_by": answered_by, "first_upper": first_upper, "place": place}
+"""What templates of a review know beside what all know."""

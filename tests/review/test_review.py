@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from sake_registry import compile_registry, open_registry
-from sake_registry.review.run import read_sides, review
+from sake_registry.review.run import read_sides
 from tests import tiny_models
 from tests.repositories import GitRegistry
+from tests.review.reviewing import review
 from tests.workshop import CAPITAL, EDITS, SETTINGS
 
 VERNE = """\
