@@ -89,30 +89,26 @@ class Diagnostic(Value):
     model_config = ConfigDict(strict=True)
 
     code: str
-    severity: Severity
+    severity: Severity = "error"
     path: Annotated[Path, Field(strict=False)]
-    line: int = Field(ge=0)
-    column: int = Field(ge=0)
-    field: str
+    line: int = Field(default=0, ge=0)
+    column: int = Field(default=0, ge=0)
+    field: str = ""
     message: str
-    hint: str
+    hint: str = ""
 
-    def __init__(
-        self,
-        code: str,
-        message: str,
-        path: Path,
-        line: int = 0,
-        column: int = 0,
-        field: str = "",
-        hint: str = "",
-        severity: Severity = "error",
-        **unknown: Any,  # pydantic refuses it
-    ) -> None:
-        super().__init__(
-            code=code, severity=severity, path=path, line=line, column=column, field=field,
-            message=message, hint=hint, **unknown,
-        )  # fmt: skip
+    if TYPE_CHECKING:
+
+        def __init__(
+            self, code: str, message: str, path: Path, line: int = 0, column: int = 0,
+            field: str = "", hint: str = "", severity: Severity = "error",
+        ) -> None: ...  # fmt: skip
+
+    else:
+
+        def __init__(self, *places: Any, **named: Any) -> None:
+            names = ("code", "message", "path", "line", "column", "field", "hint", "severity")
+            super().__init__(**dict(zip(names, places, strict=False)), **named)
 
     @field_validator("code")
     @classmethod

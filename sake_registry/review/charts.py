@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     from sake_registry.asking.rows import Row
     from sake_registry.review.report import EditReview, Review
 
-WIDTH = 720
+WIDTH = 480
+"""Narrow, so that words can be read on a telephone, too."""
+
 GRID_EDITS = 40
 """The overview draws this many edits, the worst first."""
 
@@ -117,7 +119,7 @@ def passed_bars(review: Review) -> Picture | None:
     """A lying bar for each kind of prompt, with the gate; None if nothing was asked."""
     if not review.measured:
         return None
-    left, wide = 120, 410
+    left, wide = 98, 196
     floors = {gate.name: gate.limit for gate in review.gates}
     bars, parts = [], []
     for i, (kind, share) in enumerate(review.measured.items()):
@@ -158,30 +160,30 @@ def answers(review: Review) -> Picture | None:
         return None
     drawn = edits[:GRID_EDITS]
     kinds = [kind for kind in KINDS if any(row.kind == kind for e in drawn for row in e.rows)]
-    names, gap, step = 250.0, 14.0, 11.5
-    wide = (WIDTH - names) / len(kinds)
-    across = max(1, int((wide - gap) // step))
-    heads = [Note(names + wide * i, 14, kind) for i, kind in enumerate(kinds)]
+    gap, step = 14.0, 11.5
+    wide = WIDTH / len(kinds)
+    across = int((wide - gap) // step)
+    heads = [Note(wide * i, 14, kind) for i, kind in enumerate(kinds)]
     lines: list[Line] = []
     marks: list[Mark] = []
     rests: list[Note] = []
     y = 24.0
     for edit in drawn:
         name = visible(edit.name)
-        lines.append(Line(round(y, 1), name, shorten(name, 35), edit.action))
+        lines.append(Line(round(y, 1), name, shorten(name, 38), edit.action))
         high = 1
         for i, kind in enumerate(kinds):
             rows = [row for row in edit.failed_first if row.kind == kind]
             most = 6 * across - (4 if len(rows) > 6 * across else 0)
             for j, row in enumerate(rows[:most]):
-                x = round(names + wide * i + 5 + step * (j % across), 1)
+                x = round(wide * i + 5 + step * (j % across), 1)
                 high = max(high, 1 + j // across)
-                place = round(y + 15 + step * (j // across), 1)
+                place = round(y + 31 + step * (j // across), 1)
                 marks.append(Mark(row, x, place, row.differs, _title(row)))
             if len(rows) > most:
-                x = round(names + wide * i + 5 + step * (most % across), 1)
-                rests.append(Note(x, round(y + 19 + step * 5, 1), f"+{len(rows) - most}"))
-        y += max(44.0, 22 + step * high)
+                x = round(wide * i + 5 + step * (most % across), 1)
+                rests.append(Note(x, round(y + 35 + step * 5, 1), f"+{len(rows) - most}"))
+        y += 34 + step * high
     rows = [row for edit in drawn for row in edit.rows]
     desc = (
         f"{count(len(drawn), 'edit')}, {count(len(rows), 'prompt')}: "
@@ -259,7 +261,7 @@ def distances(review: Review, edit: EditReview, ident: str) -> Picture | None:
     if found is None:
         return None
     threshold = found.threshold
-    left, right = 120.0, WIDTH - 20.0
+    left, right = 100.0, WIDTH - 26.0
     end = 1.06 * max([threshold, *(place for _, _, place in found.rows)])
     if not 1e-6 < end < 1e9:
         return None  # no figures that a router gives
