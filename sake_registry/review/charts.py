@@ -232,7 +232,9 @@ class Near(NamedTuple):
 
 def near(review: Review, edit: EditReview) -> Near | None:
     """Left out is what has no distance, and what lies near another edit; None if that is all."""
-    lanes = [(row.kind, row) for row in edit.rows if row.by in (None, edit.id)]
+    lanes: list[tuple[str, Row]] = [
+        (row.kind, row) for row in edit.rows if row.by in (None, edit.id)
+    ]
     strangers = (*review.interference, *review.unrelated.changed, *review.nearby.changed)
     lanes += [(OTHERS, row) for row in strangers if row.by == edit.id]
     measured = [

@@ -23,7 +23,7 @@ from sake_registry.review.gates import Gate
 from sake_registry.values import Value
 from sake_registry.wording import count
 
-SCHEMA = "review/1"
+SCHEMA: Literal["review/1"] = "review/1"
 Action = Literal["added", "changed", "moved", "removed"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
 Outcome = Literal["built", "reused", "failed", "not in a bundle"]
