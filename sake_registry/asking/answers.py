@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from sake_registry.progress import Progress
     from sake_registry.routing.router import Decision
-    from sake_registry.runtime.huggingface import Edited
+    from sake_registry.runtime.bundle import EditedModel
 
 BATCH = 16
 
@@ -32,7 +32,7 @@ class Continuation:
 
 
 def answer(
-    edited: Edited, prompts: Sequence[str], tokens: int, progress: Progress = SILENT
+    edited: EditedModel, prompts: Sequence[str], tokens: int, progress: Progress = SILENT
 ) -> list[tuple[Continuation, Continuation]]:
     """The bare and the edited model's answers to prompts, in their order.
 
@@ -59,7 +59,7 @@ def continue_greedily(
     on the same ones.
 
     Args:
-        model: a bare model, or an `Edited` one.
+        model: a bare model, or one with a bundle attached.
         prompts: each with its decision; None lets the edited model's router decide.
         progress: advanced by each prompt that is answered.
 
@@ -79,8 +79,10 @@ def continue_greedily(
             rows = _generate(model, ids, mask, tokens, tokenizer)
             decisions = [prompts[i][1] or NOBODY for i in chosen]
         else:
+            # The prompts as they stand are decided on, and not what their tokens decode to.
+            decisions = decisions or model.decide([prompts[i][0] for i in chosen])
             generation = model.generate(
-                ids, attention_mask=mask, decisions=decisions or None, **greedy(tokens, tokenizer)
+                ids, attention_mask=mask, decisions=decisions, **greedy(tokens, tokenizer)
             )
             rows, decisions = generation.sequences[:, ids.shape[1] :], generation.decisions
         for row, decision, i in zip(rows, decisions, chosen, strict=True):

@@ -12,7 +12,7 @@ from sake_registry.compiler.plan import find_bundle, stale
 from sake_registry.models.loading import load, locate
 from sake_registry.models.reading import pad, pad_token
 from sake_registry.routing.router import Decision
-from sake_registry.runtime.core import load_bundle
+from sake_registry.runtime.bundle import load_bundle
 from sake_registry.values import Value
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def ask(
         ids, mask = pad([tokenizer(prompt).input_ids], pad_token(tokenizer))
         ids, mask = ids.to(loaded.model.device), mask.to(loaded.model.device)
         bare = loaded.model(input_ids=ids, attention_mask=mask).logits
-        steered, _ = edited(ids, mask)
+        steered, _ = edited(ids, mask, decisions=[after.decision])
         differences = stale(opened.manifest, registry, located)
         return Answer(
             bundle=path,

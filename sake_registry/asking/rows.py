@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from pydantic import ConfigDict, Field, model_validator
 
+from sake_registry.routing.reasons import decision_words
 from sake_registry.values import Value
 
 if TYPE_CHECKING:
@@ -57,6 +58,11 @@ class Row(Value):
     distance: float | None = None
     threshold: float | None = None
     reason: str = ""
+
+    @property
+    def decision_text(self) -> str:
+        """What the router decided, in words."""
+        return decision_words(self.by, self.distance, self.threshold, self.reason)
 
     @property
     def differs(self) -> bool:
@@ -114,7 +120,7 @@ def row(
         before=before, after=after, expected=expected, ok=ok,
         by=by, group=decision.group, nearest=decision.nearest,
         distance=distance if distance is not None and math.isfinite(distance) else None,
-        threshold=decision.threshold, reason=str(decision.reason),
+        threshold=decision.threshold, reason=decision.why,
     )  # fmt: skip
 
 

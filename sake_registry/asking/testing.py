@@ -18,8 +18,7 @@ from sake_registry.asking.rows import Kind, Row, Share, questions, row, shares
 from sake_registry.compiler.plan import find_bundle, stale
 from sake_registry.models.loading import load, locate
 from sake_registry.progress import SILENT
-from sake_registry.routing.router import Decision
-from sake_registry.runtime.core import load_bundle
+from sake_registry.runtime.bundle import load_bundle
 from sake_registry.values import Value
 from sake_registry.wording import count
 
@@ -66,11 +65,12 @@ class TestReport(Value):
     @field_serializer("rows")
     def _with_decisions(self, rows: tuple[Row, ...]) -> list[dict[str, Any]]:
         stated = {"edit", "kind", "prompt", "before", "after", "expected", "ok"}
+        decided = ("group", "nearest", "distance", "threshold", "reason")
         return [
             {
                 **row.model_dump(include=stated),
-                "decision": vars(decision(row)),
-                "decision_text": str(decision(row)),
+                "decision": {"edit": row.by, **{name: getattr(row, name) for name in decided}},
+                "decision_text": row.decision_text,
             }
             for row in rows
         ]
@@ -83,11 +83,6 @@ class TestReport(Value):
     def share(self, kind: Kind) -> float | None:
         """The share of rows of a kind that passed; None if there are none."""
         return self.shares[kind].share
-
-
-def decision(row: Row) -> Decision:
-    """What the router decided of a row."""
-    return Decision(row.by, row.group, row.nearest, row.distance, row.threshold, row.reason)
 
 
 def test_registry(

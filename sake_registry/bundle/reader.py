@@ -33,10 +33,10 @@ from sake_registry.bundle.format import (
     Manifest,
     content_hash,
     map_arrays,
+    part_digest,
     router_arrays,
     seal,
 )
-from sake_registry.bundle.format import digest as part_digest
 from sake_registry.errors import BundleFormatError, InputError
 from sake_registry.settings import METHOD_VERSION
 from sake_registry.wording import nearest

@@ -21,8 +21,8 @@ from sake_registry.bundle.format import (
     MetricInfo,
     ModelInfo,
     content_hash,
-    digest,
     map_arrays,
+    part_digest,
     router_arrays,
     seal,
 )
@@ -89,7 +89,7 @@ def edit_digests(payload: EditPayload) -> bytes:
             for name, array in stored("activations", group.activations).items()
         },
     }
-    return b"".join(digest(part, parts[part]) for part in PARTS)
+    return b"".join(part_digest(part, parts[part]) for part in PARTS)
 
 
 def write_bundle(

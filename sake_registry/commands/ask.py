@@ -47,7 +47,9 @@ def command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Complete PROMPT with the bare and the edited model, and say which edit fired and why.
+    """Complete PROMPT with the bare and the edited model.
+
+    The decision says which edit fired, or why none did.
 
     \b
     sake ask "The capital of Australia is"

@@ -59,7 +59,7 @@ def command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Show what a change does to the model's answers; exit 1 if a gate fails.
+    """Show what a change does to answers; exit 1 if a gate fails.
 
     From the point where HEAD left BASE; other edits are judged on what merging makes of both.
     BASE alone reviews the working tree. Without a range: the default branch against HEAD. Gates

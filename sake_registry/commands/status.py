@@ -20,7 +20,7 @@ SHOWN = 20
 @json_option
 @click.pass_obj
 def command(state: State, as_json: bool) -> None:
-    """Say what is not committed, not compiled, out of date or switched off.
+    """Say what is uncommitted, uncompiled, out of date or disabled.
 
     Each with the command that mends it. Needs neither a model nor a bundle.
 

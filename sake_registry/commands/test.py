@@ -39,9 +39,9 @@ def command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Ask the bare and the edited model everything the edit files state; exit 1 below a floor.
+    """Ask what the edit files state; exit 1 below a floor.
 
-    Floors are under [test] in sake.toml.
+    Both the bare and the edited model are asked. Floors are under [test] in sake.toml.
 
     \b
     sake test
@@ -92,12 +92,11 @@ def _show(report: TestReport, all_rows: bool) -> None:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    from sake_registry.asking.testing import decision
     from sake_registry.wording import shorten
 
     mark = "ok" if row.ok else "FAILED"
     before, after = shorten(row.before, 26), shorten(row.after, 26)
-    return (mark, row.prompt, before, after, str(decision(row)))
+    return (mark, row.prompt, before, after, row.decision_text)
 
 
 def _share(passed: int, total: int) -> str:

@@ -12,8 +12,14 @@ from itertools import combinations, product
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from sake_registry import names
-from sake_registry.edits.checks import check_together, plainly
-from sake_registry.edits.diagnostics import graded
+from sake_registry.diagnostics import graded
+from sake_registry.edits.checks import (
+    check_together,
+    plainly,
+    same_fact,
+    same_relation,
+    valid_together,
+)
 from sake_registry.edits.ignoring import find_ignores, without_ignored
 from sake_registry.edits.yamltext import dotted, read
 from sake_registry.values import Value
@@ -22,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from sake_registry.edits.diagnostics import Level
+    from sake_registry.diagnostics import Level
     from sake_registry.edits.schema import Edit
     from sake_registry.edits.yamltext import Document, Loc
 
@@ -158,16 +164,6 @@ def alike(text: str) -> str:
     return plainly(names.fold(text))
 
 
-def valid_together(first: Edit, second: Edit) -> bool:
-    """Whether there is a day on which both edits are valid."""
-    return not any(
-        a.lifecycle.valid_until
-        and b.lifecycle.valid_from
-        and a.lifecycle.valid_until < b.lifecycle.valid_from
-        for a, b in ((first, second), (second, first))
-    )
-
-
 def find_conflicts(
     edits: Iterable[Edit],
     content: Callable[[Path], bytes] = lambda path: path.read_bytes(),
@@ -243,26 +239,15 @@ def _about_one_fact(
 ) -> Iterator[tuple[Edit, Edit, str]]:
     """Pairs of edits of one fact, each once, and a prompt: one of the first edit's, or one that
     both complete with other objects, by which facts in different words are one."""
-    by_name: dict[str, list[Edit]] = defaultdict(list)
-    for edit in edits:
-        for name in {alike(name) for name in edit.fact.subject.all}:
-            by_name[name].append(edit)
     seen = set()
-    for group in by_name.values():
-        for first, second in combinations(group, 2):
-            if (first.id, second.id) not in seen and _same_relation(first, second):
-                seen.add((first.id, second.id))
-                yield first, second, first.fill(first.prompts[0].text)
+    for first, second in same_fact(edits, alike):
+        seen.add((first.id, second.id))
+        yield first, second, first.fill(first.prompts[0].text)
     for a, b in met:
         own = a.kind in _OWN and b.kind in _OWN
         if own and (a.edit.id, b.edit.id) not in seen and not agree(a.answers, b.answers):
             seen.add((a.edit.id, b.edit.id))
             yield a.edit, b.edit, a.text
-
-
-def _same_relation(first: Edit, second: Edit) -> bool:
-    a, b = first.fact.relation, second.fact.relation
-    return a.id == b.id if a.id and b.id else alike(a.text) == alike(b.text)
 
 
 def _of_one_fact(
@@ -292,7 +277,7 @@ def _of_one_fact(
                 f"'{after.id}' takes up where '{before.id}' ends: give '{before.id}' a "
                 f"valid_until, or `sake withdraw {before.id} --reason …`"
             )
-        elif _same_relation(first, second):
+        elif same_relation(first, second, alike):
             hint = (
                 "withdraw one of the two (`sake withdraw ID --reason …`), or give them one object"
             )

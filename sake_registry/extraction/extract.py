@@ -20,15 +20,17 @@ import torch
 from sake_registry.extraction.contexts import Contexts, fill
 from sake_registry.models.reading import read_tails
 from sake_registry.models.tokens import object_tokens, runs_on
+from sake_registry.progress import SILENT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from torch import Tensor
 
-    from sake_registry.extraction.texts import Group
+    from sake_registry.extraction.texts import PromptGroup
     from sake_registry.models.loading import LoadedModel
     from sake_registry.models.site import Site
+    from sake_registry.progress import Progress
 
 MOST_STEPS = 24
 """Tokens of an object that are looked at: after so many, a model goes on or has lost the way."""
@@ -107,14 +109,14 @@ def _logits(site: Site, hidden: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def collect(
-    groups: Sequence[Group],
+    groups: Sequence[PromptGroup],
     loaded: LoadedModel,
     site: Site,
     contexts: Contexts,
     batch_size: int,
     *,
     whole: bool = True,
-    progress: Callable[[int], None] = lambda n: None,
+    progress: Progress = SILENT,
 ) -> list[GroupActivations]:
     """Activations of an edit's groups: of each prompt plain, forced, and in its best target
     context.
@@ -124,6 +126,7 @@ def collect(
 
     Args:
         whole: look at every token of an object and at its end, and not only at the first token.
+        progress: advanced by the texts that are read, in a phase that the caller began.
     """
     tokenizer = loaded.tokenizer
     objects = [object_tokens(tokenizer, group.prompts[0], group.new)[1] for group in groups]
@@ -227,7 +230,7 @@ def _closing(
     return found.most_common(1)[0][0] if found else None
 
 
-def _fill(template: str, group: Group, prompt: str, fact: str) -> str | None:
+def _fill(template: str, group: PromptGroup, prompt: str, fact: str) -> str | None:
     return fill(template, prompt=prompt, old=group.old, new=group.new, fact=fact)
 
 

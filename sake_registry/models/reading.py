@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 
 from sake_registry.models.site import Site
+from sake_registry.progress import SILENT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from torch import Tensor, nn
+
+    from sake_registry.progress import Progress
 
 PROBE_TEXTS = (
     "The capital of France is",
@@ -70,7 +73,7 @@ def read_tails(
     rows: Sequence[Sequence[int]],
     tails: Sequence[int],
     batch_size: int,
-    progress: Callable[[int], None] = lambda n: None,
+    progress: Progress = SILENT,
 ) -> list[Tensor]:
     """Activations at the last positions of token ids, in the model's dtype: the site's, or
     those of another place.
@@ -95,7 +98,7 @@ def read_tails(
         for place, i in enumerate(chosen):
             end = last[place] + 1
             found[i] = hidden[place, end - tails[i] : end].clone()
-        progress(len(chosen))
+        progress.advance(len(chosen))
     return found
 
 
@@ -104,7 +107,7 @@ def read_last(
     tokenizer: Any,
     texts: Sequence[str],
     batch_size: int,
-    progress: Callable[[int], None] = lambda n: None,
+    progress: Progress = SILENT,
 ) -> Tensor:
     """Site activations of texts at their last position, (texts, width), in the model's dtype."""
     rows = [tokenizer(text).input_ids for text in texts]

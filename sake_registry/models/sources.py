@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sake_registry.errors import MissingExtraError, ModelNotFoundError, UnsupportedModelError
 from sake_registry.files import FileMemory, locked, replacing
+from sake_registry.settings import ALIASES
 from sake_registry.wording import nearest
 
 if TYPE_CHECKING:
@@ -26,11 +27,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-ALIASES = {
-    "gpt2": "openai-community/gpt2",
-    "gpt2-xl": "openai-community/gpt2-xl",
-    "llama-2-7b": "meta-llama/Llama-2-7b-hf",
-}
 DEFAULT_REVISION = "main"
 CONVERSION_SECONDS = 600.0
 """How long to wait for another process that converts a model."""

@@ -22,15 +22,15 @@ from typing import TYPE_CHECKING
 from sake_registry.asking.answers import begins_with, continue_greedily
 from sake_registry.asking.rows import Question, questions, row
 from sake_registry.asking.testing import TOKENS
+from sake_registry.asking.unrelated import nearby, unrelated
 from sake_registry.compiler.plan import keys_of, make_plan
 from sake_registry.compiler.run import Compiled, compile_registry
-from sake_registry.data.unrelated import nearby, unrelated
 from sake_registry.models.loading import LoadedModel, LocatedModel, load, locate
 from sake_registry.progress import SILENT
 from sake_registry.review.report import Build
 from sake_registry.review.sides import restricted
 from sake_registry.routing.router import NOBODY
-from sake_registry.runtime.core import load_bundle
+from sake_registry.runtime.bundle import load_bundle
 from sake_registry.store import Store
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from sake_registry.progress import Progress
     from sake_registry.review.sides import Sides
     from sake_registry.routing.router import Decision
-    from sake_registry.runtime.core import Bundle
+    from sake_registry.runtime.bundle import Bundle
 
 BATCH = 32
 
@@ -150,11 +150,10 @@ def _compile(
 ) -> Compiled | None:
     if not edits:
         return None
-    progress.begin("compiling", 0)
     chosen = restricted(registry, edits, bundles=str(folder))
     return compile_registry(
         chosen, keep_going=True, slim=True, plan=make_plan(chosen, located, slim=True),
-        progress=lambda edit, texts: progress.advance(texts, "what changed"),
+        progress=progress,
     )  # fmt: skip
 
 

@@ -26,7 +26,8 @@ from markupsafe import Markup
 from sake_registry.asking.rows import KINDS
 from sake_registry.pages.environment import environment
 from sake_registry.pages.text import number, percent, visible
-from sake_registry.review.words import FILTERS, IN_SCOPE, share_words
+from sake_registry.review.words import FILTERS, share_words
+from sake_registry.routing.reasons import Reason
 from sake_registry.wording import count, shorten
 
 if TYPE_CHECKING:
@@ -244,7 +245,7 @@ def near(review: Review, edit: EditReview) -> Near | None:
         and (row.by == edit.id or row.nearest in (None, edit.id))
     ]  # fmt: skip
     # What this edit answered is certain to be measured against its own threshold.
-    certain = [row for _, row in measured if row.by == edit.id or row.reason == IN_SCOPE]
+    certain = [row for _, row in measured if row.by == edit.id or row.reason == Reason.IN_SCOPE]
     bounds = Counter(row.threshold or 0.0 for row in certain or [row for _, row in measured])
     if not bounds:
         return None
@@ -319,7 +320,7 @@ def distances(review: Review, edit: EditReview, ident: str) -> Picture | None:
 
 def fires(row: Row) -> bool:
     """Whether an edit answers; where it is gone, whether it did."""
-    return row.by is not None or row.reason == IN_SCOPE
+    return row.by is not None or row.reason == Reason.IN_SCOPE
 
 
 def _ticks(end: float) -> list[float]:

@@ -37,7 +37,7 @@ def claim(change: EditChange, merged: Edit | None) -> EditReview:
         path=side.path,
         claim=change.claim,
         sentence="The file has errors: what it claims cannot be known.",
-        lines=tuple(change.lines()),
+        lines=tuple(change.lines),
         findings=tuple(side.findings) if change.after else (),
     )
     if edit is None:

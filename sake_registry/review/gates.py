@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import ConfigDict, computed_field, model_validator
 
 from sake_registry.asking.rows import KINDS
+from sake_registry.routing.reasons import Reason
 from sake_registry.values import Value
 from sake_registry.wording import count
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from sake_registry.asking.rows import Kind, Row, Share
     from sake_registry.settings import ReviewSettings
 
-NOBODY_NAMED = "no edit's subject is named"
 State = Literal["passed", "failed", "nothing measured"]
 
 
@@ -201,7 +201,7 @@ def _advice(gate: str, missed: Sequence[Row]) -> str:
 
 def _cause(row: Row) -> str:
     if row.by is None:
-        return "not named" if row.reason == NOBODY_NAMED else "too far"
+        return "not named" if row.reason == Reason.NOT_NAMED else "too far"
     return "said otherwise" if row.by == row.edit else "another edit"
 
 

@@ -16,8 +16,8 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from sake_registry.asking.rows import KINDS, Kind, Row, Share, Whole
+from sake_registry.diagnostics import Diagnostic
 from sake_registry.edits.conflicts import Conflict
-from sake_registry.edits.diagnostics import Diagnostic
 from sake_registry.errors import InputError
 from sake_registry.review.gates import Gate
 from sake_registry.values import Value

@@ -22,7 +22,7 @@ from sake_registry.settings import load_settings
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sake_registry.edits.diagnostics import Diagnostic
+    from sake_registry.diagnostics import Diagnostic
     from sake_registry.progress import Progress
     from sake_registry.review.gates import Gate
     from sake_registry.review.report import EditReview

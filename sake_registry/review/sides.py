@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from sake_registry.diagnostics import Diagnostic, graded
 from sake_registry.edits.checks import check_together
 from sake_registry.edits.conflicts import Conflict, find_conflicts
-from sake_registry.edits.diagnostics import Diagnostic, graded
 from sake_registry.edits.ignoring import without_ignored
 from sake_registry.edits.registry import Registry, find_files
 from sake_registry.errors import InputError, SettingsError
@@ -38,7 +38,7 @@ from sake_registry.settings import FILE_NAME, Settings, differing, load_settings
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from sake_registry.edits.diagnostics import Level
+    from sake_registry.diagnostics import Level
     from sake_registry.edits.schema import Edit
 
 _BRANCHES = ("origin/HEAD", "origin/main", "origin/master", "main", "master")

@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING
 
 from sake_registry.asking.rows import KINDS
 from sake_registry.pages.text import percent
+from sake_registry.routing.reasons import Reason
 
 if TYPE_CHECKING:
     from sake_registry.asking.rows import Row, Share
     from sake_registry.edits.conflicts import Side
     from sake_registry.review.report import Review
-
-IN_SCOPE = "in scope"
-"""The reason of a decision for an edit."""
 
 WORDS = {
     "prompts": "The edit's own prompts: the new object is expected.",
@@ -48,9 +46,9 @@ def answered_by(row: Row, *, by_id: bool = False) -> str:
 
     `by_id` names the row's own edit, too, where a table is about several.
     """
-    if row.by is None and row.reason == IN_SCOPE:
+    if row.by is None and row.reason == Reason.IN_SCOPE:
         return "no edit"  # The decision is that of before, when the edit was still there.
-    owner = row.reason if row.by is None and row.reason.startswith("no edit") else "no edit"
+    owner = row.reason if row.by is None and row.reason == Reason.NOT_NAMED else "no edit"
     if row.by is not None:
         owner = "this edit" if row.by == row.edit and not by_id else row.by
     inside, too_far = [], False

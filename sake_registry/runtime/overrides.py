@@ -21,7 +21,7 @@ from sake_registry.wording import did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sake_registry.runtime.huggingface import Edited
+    from sake_registry.runtime.bundle import EditedModel
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]*")
 _FORM = '{"disabled": {"ID": "reason"}}'
@@ -33,7 +33,7 @@ class Overrides:
 
     disabled: Mapping[str, str]
 
-    def apply(self, edited: Edited) -> tuple[str, ...]:
+    def apply(self, edited: EditedModel) -> tuple[str, ...]:
         """Keep the disabled edits from firing on an attached bundle.
 
         Returns the ids that the bundle does not hold: there is nothing to switch off. (Handing

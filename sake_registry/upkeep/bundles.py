@@ -6,14 +6,13 @@ what is stale is known in a moment, on a machine without the model, and without 
 
 from __future__ import annotations
 
-import logging
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from sake_registry.errors import BundleFormatError, SettingsError
+from sake_registry.bundle.newest import newest_bundles
+from sake_registry.errors import SettingsError
 from sake_registry.values import Value
 from sake_registry.wording import count
 
@@ -24,11 +23,6 @@ if TYPE_CHECKING:
     from sake_registry.edits.registry import Registry
     from sake_registry.edits.schema import Edit
     from sake_registry.settings import Settings
-
-log = logging.getLogger(__name__)
-
-_OF_KEY = re.compile(r"-[0-9a-f]{12}(-slim)?$")
-"""What follows the model in a bundle's file name."""
 
 
 class BundleState(Value):
@@ -64,7 +58,7 @@ def bundle_states(
     """How the newest whole bundle of each model stands to the registry.
 
     Args:
-        held: the bundles, where `newest` was asked already.
+        held: the bundles, where `newest_bundles` was asked already.
         untouched: ids that are known to be what every bundle was made from; they need not be
             among the registry's edits.
 
@@ -75,42 +69,11 @@ def bundle_states(
     edits = {edit.id: edit for edit in registry.edits}
     # Of a file with errors nothing is known, so nothing is said of its edit.
     unread = {finding.path.stem for finding in registry.errors} - edits.keys()
+    bundles = newest_bundles(registry.bundles) if held is None else held
     return [
         state_of(path, manifest, edits, registry.settings, {*untouched, *unread})
-        for path, manifest in (newest(registry.bundles) if held is None else held)
+        for path, manifest in sorted(bundles, key=lambda pair: pair[0].name)
     ]
-
-
-def newest(folder: Path) -> list[tuple[Path, Manifest]]:
-    """The newest whole bundle of each model in a folder, with its manifest.
-
-    Files that are no sound bundle are passed over with a warning.
-
-    Raises:
-        ModuleNotFoundError: the extra that reads bundles is missing.
-    """
-    files = [path for path in folder.glob("*.h5") if not path.name.startswith(".")]
-    if not files:
-        return []
-    from sake_registry.bundle.reader import read_manifest
-
-    found: dict[str, tuple[Path, Manifest]] = {}
-    unsound = []
-    for path in sorted(files, key=lambda p: (-p.stat().st_mtime_ns, p.name)):
-        model = _OF_KEY.sub("", path.stem)
-        if model in found:
-            continue
-        try:
-            manifest = read_manifest(path)
-        except BundleFormatError as error:
-            unsound.append(error)
-            continue
-        if not manifest.partial:
-            found[model] = path, manifest
-    if unsound:
-        what = f"passed over {count(len(unsound), 'file')} in {folder}"
-        log.warning("%s: %s", what, unsound[0].message)
-    return sorted(found.values(), key=lambda pair: pair[0].name)
 
 
 def state_of(
@@ -218,7 +181,7 @@ def after_change(registry: Registry | Path | str, ids: Sequence[str]) -> list[st
 
 
 def not_looked_at(error: ModuleNotFoundError | SettingsError) -> str:
-    """That nothing is said of bundles, and why: what `bundle_states` and `newest` raise."""
+    """That nothing is said of bundles, and why: what `bundle_states` raises."""
     why = (
         error.message
         if isinstance(error, SettingsError)

@@ -17,10 +17,10 @@ import logging
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from pydantic import InstanceOf, computed_field, field_serializer
+from pydantic import computed_field, field_serializer
 
 from sake_registry.compiler.plan import key_settings
-from sake_registry.edits.diagnostics import CODES, FIXED
+from sake_registry.diagnostics import CODES, FIXED
 from sake_registry.edits.files import parse_edit
 from sake_registry.edits.keys import edit_keys, effect
 from sake_registry.errors import BundleFormatError, SettingsError, SetupError, StateError
@@ -33,7 +33,7 @@ from sake_registry.values import Value
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sake_registry.edits.diagnostics import Level
+    from sake_registry.diagnostics import Level
     from sake_registry.edits.registry import Registry
     from sake_registry.edits.schema import Edit
     from sake_registry.settings import Settings
@@ -51,12 +51,12 @@ class Garbage(Value):
     as far as they differ in what is compiled.
     """
 
-    models: tuple[InstanceOf[StoredModel], ...]
+    models: tuple[StoredModel, ...]
     versions: int
     settings: int
-    kept: tuple[InstanceOf[StoredObject], ...]
-    other: tuple[InstanceOf[StoredObject], ...]
-    unreached: tuple[InstanceOf[StoredObject], ...]
+    kept: tuple[StoredObject, ...]
+    other: tuple[StoredObject, ...]
+    unreached: tuple[StoredObject, ...]
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -66,10 +66,6 @@ class Garbage(Value):
     @field_serializer("kept", "other")
     def _size(self, objects: tuple[StoredObject, ...]) -> dict[str, int]:
         return {"objects": len(objects), "bytes": total(objects)}
-
-    @field_serializer("unreached")
-    def _listed(self, objects: tuple[StoredObject, ...]) -> list[dict[str, Any]]:
-        return [{"kind": o.kind, "key": o.key, "bytes": o.bytes} for o in objects]
 
 
 def total(objects: Iterable[StoredObject]) -> int:
@@ -111,10 +107,10 @@ def find_garbage(registry: Registry) -> Garbage:
 def models(registry: Registry) -> list[StoredModel]:
     """The models that a registry's store was compiled for: those that it remembers, and those of
     the bundles that lie beside it."""
-    from sake_registry.bundle.format import SUFFIX
+    from sake_registry.bundle.newest import SUFFIX
     from sake_registry.bundle.reader import BundleFile
 
-    known = {(model.hash, model.dtype): model for model in Store(registry.store).models()}
+    found = {(model.hash, model.dtype): model for model in Store(registry.store).models()}
     for path in sorted(registry.bundles.glob(f"*{SUFFIX}")):
         if path.name.startswith("."):
             continue
@@ -124,10 +120,11 @@ def models(registry: Registry) -> list[StoredModel]:
         except BundleFormatError as error:
             log.debug("%s", error.message)  # nothing can be reused of it, either
             continue
-        known.setdefault(
-            (model.hash, model.dtype), StoredModel(model.name, model.hash, model.dtype)
+        found.setdefault(
+            (model.hash, model.dtype),
+            StoredModel(name=model.name, hash=model.hash, dtype=model.dtype),
         )
-    return list(known.values())
+    return list(found.values())
 
 
 def reached(
@@ -144,26 +141,18 @@ def reached(
             f"{registry.root} is a shallow clone: it does not know what branches and tags reach",
             hint="`git fetch --unshallow` gets the rest",
         )
-    try:
-        all_settings = [registry.settings, *_settings(registry, repository)]
-        stages: list[dict[str, dict[str, Any]]] = []
-        for settings in all_settings:
-            try:
-                stage = key_settings(settings)
-            except SettingsError:
-                continue
-            if stage not in stages:
-                stages.append(stage)
-        edits = list(registry.edits)
-        for folder in dict.fromkeys(settings.edits for settings in all_settings):
-            edits += _versions(repository, PurePosixPath(folder).as_posix())
-    except git.GitError as error:
-        if "partial clone" not in (error.hint or ""):
-            raise
-        raise StateError(
-            f"{registry.root} is a partial clone: it does not hold what branches and tags reach",
-            hint="`git fetch --refetch --no-filter` gets everything",
-        ) from error
+    all_settings = [registry.settings, *_settings(registry, repository)]
+    stages: list[dict[str, dict[str, Any]]] = []
+    for settings in all_settings:
+        try:
+            stage = key_settings(settings)
+        except SettingsError:
+            continue
+        if stage not in stages:
+            stages.append(stage)
+    edits = list(registry.edits)
+    for folder in dict.fromkeys(settings.edits for settings in all_settings):
+        edits += _versions(repository, PurePosixPath(folder).as_posix())
     return edits, stages
 
 
@@ -178,13 +167,13 @@ def _repository(registry: Registry) -> Repository:
 
 def _settings(registry: Registry, repository: Repository) -> list[Settings]:
     """The versions of `sake.toml`, without the variables of the moment."""
-    versions = []
+    found = []
     for data in repository.read(blob for _, blob in _blobs(repository, FILE_NAME)).values():
         try:
-            versions.append(load_settings(registry.root, environ={}, data=data))
+            found.append(load_settings(registry.root, environ={}, data=data))
         except SettingsError:
             continue
-    return versions
+    return found
 
 
 def _versions(repository: Repository, folder: str) -> list[Edit]:
@@ -229,18 +218,18 @@ def _keys(
     stages: Iterable[dict[str, dict[str, Any]]],
 ) -> set[tuple[str, str]]:
     """(kind, key) of every object that these edits have, for these models and settings."""
-    from sake_registry.compiler.run import probe_key  # imports torch
+    from sake_registry.compiler.context import probe_key  # imports torch
 
-    keys: set[tuple[str, str]] = set()
+    found: set[tuple[str, str]] = set()
     edits, stages = list(edits), list(stages)
     for model in known:
-        keys.add(("probe", probe_key(model)))
+        found.add(("probe", probe_key(model)))
         for stage in stages:
             for edit in edits:
-                of_edit = edit_keys(edit, model_hash=model.hash, dtype=model.dtype, **stage)
-                keys |= {
-                    ("activations", of_edit.activations),
-                    ("maps", of_edit.maps),
-                    ("routes", of_edit.edit),
+                keys = edit_keys(edit, model_hash=model.hash, dtype=model.dtype, **stage)
+                found |= {
+                    ("activations", keys.activations),
+                    ("maps", keys.maps),
+                    ("routes", keys.edit),
                 }
-    return keys
+    return found

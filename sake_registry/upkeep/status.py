@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
+from sake_registry.bundle.newest import newest_bundles
 from sake_registry.edits.checks import plainly
 from sake_registry.edits.registry import open_registry, root_of
 from sake_registry.errors import InputError, SettingsError, SetupError, StateError
@@ -27,7 +28,6 @@ from sake_registry.upkeep.bundles import (
     BundleState,
     bundle_states,
     compile_command,
-    newest,
     not_looked_at,
 )
 from sake_registry.values import Value
@@ -120,7 +120,7 @@ def status(start: Path | str = ".", *, today: date | None = None) -> Status:
     notes: list[str] = []
     held: list[tuple[Path, Manifest]] = []
     try:
-        held = newest(root / settings.bundles)
+        held = newest_bundles(root / settings.bundles)
         looked = True
     except ModuleNotFoundError as error:
         looked = False
@@ -228,7 +228,7 @@ def _known(
     subjects = {
         plainly(name)
         for file in others
-        if (edit := Parsed(file.path, file.data or b"").said)
+        if (edit := Parsed(file.path, file.data or b"").lenient)
         for name in edit.fact.subject.all
     }
     spoken_of = {

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from sake_registry.asking.rows import KINDS, Row, shares
-from sake_registry.edits.diagnostics import Diagnostic
+from sake_registry.diagnostics import Diagnostic
 from sake_registry.errors import InputError
 from sake_registry.review import charts
 from sake_registry.review.gates import Gate, answer_gates, claim_gates

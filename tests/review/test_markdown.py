@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from sake_registry.asking.rows import KINDS
-from sake_registry.edits.diagnostics import CODES
+from sake_registry.diagnostics import CODES
 from sake_registry.errors import InputError
 from sake_registry.review.markdown import LEAST, LIMIT, MARKER, comment, shown
 from sake_registry.review.report import read_review

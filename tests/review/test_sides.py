@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sake_registry.asking.rows import KINDS, Share
-from sake_registry.data.unrelated import ORDINARY, unrelated
+from sake_registry.asking.unrelated import ORDINARY, unrelated
 from sake_registry.errors import InputError
 from sake_registry.review.gates import answer_gates, claim_gates
 from sake_registry.review.html import page
