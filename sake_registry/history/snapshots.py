@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, InstanceOf, ValidationError, computed_field
 
@@ -170,7 +170,7 @@ class EditChange(Value):
 
     @computed_field
     @cached_property
-    def action(self) -> str:
+    def action(self) -> Literal["added", "removed", "changed", "moved"]:
         """`added`, `removed`, `changed` or `moved` (another folder, the same edit)."""
         if self.before is None:
             return "added"

@@ -30,7 +30,7 @@ from sake_registry.routing.metric import (
     question_word,
     question_words,
 )
-from sake_registry.routing.reasons import Reason
+from sake_registry.routing.reasons import Reason, decision_words
 from sake_registry.routing.representation import clauses
 from sake_registry.values import Value
 
@@ -128,11 +128,7 @@ class Decision(Value):
         return self.distance - (self.threshold - at)
 
     def __str__(self) -> str:
-        if self.distance is None:
-            return self.why
-        bound = self.threshold or 0
-        sign = "≤" if self.edit else ">" if self.distance > bound else "·"
-        return f"{self.edit or 'none'} ({self.distance:.2f} {sign} {bound:.3g}; {self.why})"
+        return decision_words(self.edit, self.distance, self.threshold, self.why)
 
 
 NOBODY = Decision(reason=Reason.NOT_NAMED)
