@@ -90,7 +90,6 @@ def test_every_room_has_its_place() -> None:
     assert rooms <= FREE | set(ORDER)
 
 
-@pytest.mark.xfail(strict=False, reason="data/unrelated.py knows the type of an edit")
 def test_each_room_imports_only_rooms_above_it() -> None:
     wrong = [
         f"{name.replace('.', '/')}.py:{line} imports {imported}"
@@ -102,7 +101,6 @@ def test_each_room_imports_only_rooms_above_it() -> None:
     assert wrong == []
 
 
-@pytest.mark.xfail(strict=False, reason="the review still draws with the bench's charts")
 def test_nothing_of_the_product_imports_the_bench() -> None:
     wrong = [
         f"{name.replace('.', '/')}.py:{line} imports {imported}"

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from sake_registry.history.repository import Range, Repository
 
 
+Action = Literal["added", "changed", "moved", "removed", "unknown"]
+"""What happened to an edit; `unknown` lies behind the end of a shallow clone."""
+
+
 @dataclass(frozen=True)
 class File:
     """One edit file: where it lies, and the ids under which git may know its bytes."""
@@ -170,7 +174,7 @@ class EditChange(Value):
 
     @computed_field
     @cached_property
-    def action(self) -> Literal["added", "removed", "changed", "moved"]:
+    def action(self) -> Action:
         """`added`, `removed`, `changed` or `moved` (another folder, the same edit)."""
         if self.before is None:
             return "added"

@@ -19,12 +19,12 @@ from sake_registry.asking.rows import KINDS, Kind, Row, Share, Whole
 from sake_registry.diagnostics import Diagnostic
 from sake_registry.edits.conflicts import Conflict
 from sake_registry.errors import InputError
+from sake_registry.history.snapshots import Action
 from sake_registry.review.gates import Gate
 from sake_registry.values import Value
 from sake_registry.wording import count
 
 SCHEMA: Literal["review/1"] = "review/1"
-Action = Literal["added", "changed", "moved", "removed"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
 Outcome = Literal["built", "reused", "failed", "not in a bundle"]
 Trouble = Literal["unusable", "failed", "error", "warning", "none"]
