@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from sake_registry.models.loading import LoadedModel
     from sake_registry.progress import Progress
-    from sake_registry.runtime.huggingface import Edited
+    from sake_registry.runtime.bundle import EditedModel
     from sake_registry.store import Store
 
 BATCH = 64
@@ -106,7 +106,7 @@ class ReplyCache:
     def replies(
         self,
         jobs: Iterable[Job],
-        edited: Edited | None = None,
+        edited: EditedModel | None = None,
         keys: Mapping[str, str] | None = None,
         state: str = "bare",
         under: Callable[[], AbstractContextManager[None]] = nullcontext,
@@ -156,7 +156,7 @@ class ReplyCache:
         ]
 
     @torch.inference_mode()
-    def _run(self, jobs: list[Job], edited: Edited | None) -> list[Reply]:
+    def _run(self, jobs: list[Job], edited: EditedModel | None) -> list[Reply]:
         tokenizer = self.loaded.tokenizer
         ids, mask = pad([self.encode(j.text) for j in jobs], pad_token(tokenizer), left=True)
         device = next(self.loaded.model.parameters()).device

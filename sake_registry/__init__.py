@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from sake_registry.models.loading import LoadedModel, LocatedModel, load, locate
     from sake_registry.routing.reasons import Reason
     from sake_registry.routing.router import Decision
-    from sake_registry.runtime.bundle import Bundle, load_bundle
-    from sake_registry.runtime.huggingface import Edited, Generation
+    from sake_registry.runtime.bundle import Bundle, EditedModel, load_bundle
+    from sake_registry.runtime.generation import Generation
+    from sake_registry.runtime.huggingface import Edited
     from sake_registry.runtime.overrides import Overrides, read_overrides
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Diagnostic",
     "Edit",
     "Edited",
+    "EditedModel",
     "Generation",
     "LoadedModel",
     "LocatedModel",
@@ -59,7 +61,8 @@ _HOMES = {
     "Diagnostic": "diagnostics",
     "Edit": "edits.schema",
     "Edited": "runtime.huggingface",
-    "Generation": "runtime.huggingface",
+    "EditedModel": "runtime.bundle",
+    "Generation": "runtime.generation",
     "LoadedModel": "models.loading",
     "LocatedModel": "models.loading",
     "Overrides": "runtime.overrides",

@@ -175,7 +175,7 @@ class Store:
                 models.append(StoredModel.model_validate_json(path.read_bytes()))
             except (OSError, ValueError) as error:
                 log.warning(
-                    "%s is no record of a model (%s): left out", path, shorten(str(error), 120)
+                    "%s is not a record of a model (%s): left out", path, shorten(str(error), 120)
                 )
         return models
 

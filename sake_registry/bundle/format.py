@@ -276,8 +276,8 @@ class Manifest(Value):
 
 def part_digest(part: str, arrays: Mapping[str, Array]) -> bytes:
     """SHA-256 of the arrays of one part: names, types, shapes and bytes."""
-    found = ((name, np.ascontiguousarray(arrays[name])) for name in sorted(arrays))
-    rows = ((name, array.dtype.str, array.shape, array.tobytes()) for name, array in found)
+    contiguous = ((name, np.ascontiguousarray(arrays[name])) for name in sorted(arrays))
+    rows = ((name, array.dtype.str, array.shape, array.tobytes()) for name, array in contiguous)
     return array_digest(rows, before=part.encode())
 
 

@@ -128,7 +128,7 @@ def _collect(registry: Registry, store: Store, delete: bool, as_json: bool) -> N
         if delete:
             store.remove(garbage.unreached)
     if as_json:
-        emit_json("cache/1", {"action": "gc", **garbage.as_json(), "deleted": delete})
+        emit_json("cache/1", {"action": "gc", **garbage.model_dump(mode="json"), "deleted": delete})
         return
     for found in garbage.unreached:
         click.echo(f"{found.kind} {found.key[:12]} {_bytes(found.bytes)}")

@@ -52,7 +52,7 @@ def command(state: State, /, ids: tuple[str, ...], as_json: bool) -> None:
                 "unread": unread,
                 "router": source,
                 "errors": errors,
-                "conflicts": [conflict.as_json() for conflict in conflicts],
+                "conflicts": [conflict.model_dump(mode="json") for conflict in conflicts],
             },
         )
     else:

@@ -154,7 +154,7 @@ def _text(
 def _markdown(
     chosen: Range, changes: Sequence[EditChange], settings: Sequence[str], full: bool
 ) -> Iterator[str]:
-    from sake_bench.reports.markdown import plain
+    from sake_registry.pages.text import plain
     from sake_registry.wording import count
 
     number = count(len(changes), "edit") if changes else "No edit"

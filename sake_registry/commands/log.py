@@ -91,7 +91,7 @@ def command(
 
 
 def _show(version: Version) -> None:
-    action = version.action
+    action: str = version.action
     if not version.weighty:
         action += " (metadata only)" if version.parts else " (no change of the fact)"
     claim = f": {printable(version.claim)}" if len(version.parts) == len(PARTS) else ""

@@ -262,8 +262,8 @@ def _fit_step(
         stems=torch.tensor(group.stem_of),
     )
     try:
-        among = recipes(chosen, forced=len(rows.forced) > 0)
-        choice = choose(rows, activations.said[position], among, site)
+        candidates = recipes(chosen, forced=len(rows.forced) > 0)
+        choice = choose(rows, activations.said[position], candidates, site)
         fitted, reg = rows.fit(choice.recipe, use)
         single = fitted.to(torch.float32)
     except (ValueError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]

@@ -103,7 +103,7 @@ def choose(settings: Settings) -> Contexts:
     unknown_sources = set(settings.compile.sources) - {"plain", "forced", "auto"}
     if unknown_sources:
         raise SettingsError(
-            f"compile.sources: '{min(unknown_sources)}' is no kind of source",
+            f"compile.sources: '{min(unknown_sources)}' is not a kind of source",
             hint="plain, forced, or both; or auto",
         )
     if "auto" in settings.compile.sources and len(settings.compile.sources) > 1:

@@ -55,9 +55,9 @@ def groups(edit: Edit, n: int) -> tuple[PromptGroup, ...]:
         old = implication.old.text if implication.old else None
         by_answer.setdefault((old, implication.new.text), []).append(implication.prompt)
     stems = {(edit.old, edit.new): [prompt.text for prompt in edit.prompts]}
-    found = [("fact", answers, texts, n) for answers, texts in stems.items()]
-    found += [("implication", a, texts, n // IMPLICATION_SHARE) for a, texts in by_answer.items()]
-    return tuple(_group(edit, *one, fact_old, fact_new) for one in found)
+    parts = [("fact", answers, texts, n) for answers, texts in stems.items()]
+    parts += [("implication", a, texts, n // IMPLICATION_SHARE) for a, texts in by_answer.items()]
+    return tuple(_group(edit, *part, fact_old, fact_new) for part in parts)
 
 
 def _group(

@@ -72,8 +72,7 @@ class Commit(Value):
         return match[1] if match else None
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """A file in a commit or in the index: its blob and mode; `stage` is 0 but in conflicts."""
 
     path: str
@@ -404,7 +403,7 @@ class Repository:
     def recent(self, count: int, start: str) -> list[tuple[str, dict[str, Touch]]]:
         """The newest first-parent commits that changed files of edits: what each did, by id."""
         touches: list[tuple[str, dict[str, Touch]]] = []
-        chunk, skip = 256, 0
+        chunk, skip = 4 * count, 0
         while len(touches) < count:
             line = self._first_parents(start, f"--max-count={chunk}", f"--skip={skip}")
             if not line:
@@ -497,9 +496,8 @@ def open_repository(start: Path) -> Repository:
 def is_edit_file(path: str, edits: str) -> bool:
     """Whether a path of the registry is that of an edit file; a hidden file is not."""
     folder = "" if edits in ("", ".") else f"{edits}/"
-    inner = PurePosixPath(path.removeprefix(folder))
-    hidden = any(part.startswith(".") for part in inner.parts)
-    return path.startswith(folder) and inner.suffix.lower() in SUFFIXES and not hidden
+    hidden = "/." in f"/{path.removeprefix(folder)}"
+    return path.startswith(folder) and path.lower().endswith(SUFFIXES) and not hidden
 
 
 def _date(written: str) -> datetime:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, InstanceOf, ValidationError, computed_field
 
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from sake_registry.edits.files import Reading
     from sake_registry.edits.ignoring import Ignore
     from sake_registry.history.repository import Range, Repository
+
+
+Action = Literal["added", "changed", "moved", "removed", "unknown"]
+"""What happened to an edit; `unknown` lies behind the end of a shallow clone."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +174,7 @@ class EditChange(Value):
 
     @computed_field
     @cached_property
-    def action(self) -> str:
+    def action(self) -> Action:
         """`added`, `removed`, `changed` or `moved` (another folder, the same edit)."""
         if self.before is None:
             return "added"

@@ -18,7 +18,7 @@ from sake_registry.edits.parts import PARTS, Part
 from sake_registry.errors import InputError, StateError
 from sake_registry.history import git
 from sake_registry.history.repository import Commit
-from sake_registry.history.snapshots import EditChange, Parsed
+from sake_registry.history.snapshots import Action, EditChange, Parsed
 from sake_registry.settings import FILE_NAME
 from sake_registry.wording import nearest
 
@@ -59,7 +59,7 @@ class Version(Commit, EditChange):
 
     @computed_field
     @cached_property
-    def action(self) -> str:
+    def action(self) -> Action:
         """`added`, `removed`, `changed`, `moved`, or `unknown` behind a shallow clone's end."""
         return super().action if self.known else "unknown"
 

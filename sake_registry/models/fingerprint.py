@@ -181,9 +181,7 @@ def _pickled(file: Path) -> list[Any]:
 
 
 def _damaged(file: Path, kind: str) -> ModelNotFoundError:
-    return ModelNotFoundError(
-        f"{file} is no {kind}, or a damaged one", hint="fetch the model once more"
-    )
+    return ModelNotFoundError(f"{file} is not a sound {kind}", hint="fetch the model once more")
 
 
 def tensor_row(name: str, tensor: Any) -> tuple[str, str, tuple[int, ...], str]:
@@ -231,7 +229,7 @@ def _json(file: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ModelNotFoundError(f"{file} is not valid JSON", hint="fetch it once more") from error
     if not isinstance(value, dict):
-        raise ModelNotFoundError(f"{file} is no JSON object", hint="fetch it once more")
+        raise ModelNotFoundError(f"{file} is not a JSON object", hint="fetch it once more")
     return value
 
 

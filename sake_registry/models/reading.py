@@ -89,7 +89,7 @@ def read_tails(
     """
     order = sorted(range(len(rows)), key=lambda i: (len(rows[i]), i))
     device = next(site.model.parameters()).device
-    found: list[Tensor] = [torch.empty(0)] * len(rows)
+    activations: list[Tensor] = [torch.empty(0)] * len(rows)
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]
         batch = pad([rows[i] for i in chosen], pad_token(tokenizer))
@@ -97,9 +97,9 @@ def read_tails(
         hidden, last = site.read(ids, mask), last_positions(mask).tolist()
         for place, i in enumerate(chosen):
             end = last[place] + 1
-            found[i] = hidden[place, end - tails[i] : end].clone()
+            activations[i] = hidden[place, end - tails[i] : end].clone()
         progress.advance(len(chosen))
-    return found
+    return activations
 
 
 def read_last(
@@ -111,8 +111,8 @@ def read_last(
 ) -> Tensor:
     """Site activations of texts at their last position, (texts, width), in the model's dtype."""
     rows = [tokenizer(text).input_ids for text in texts]
-    found = read_tails(site, tokenizer, rows, [1] * len(rows), batch_size, progress)
-    return torch.cat(found)
+    tails = read_tails(site, tokenizer, rows, [1] * len(rows), batch_size, progress)
+    return torch.cat(tails)
 
 
 def prove(site: Site, tokenizer: Any) -> int:

@@ -54,7 +54,10 @@ def environment(package: str, escape: Callable[[str], str] = visible) -> Environ
 
 
 def _shown(value: Any, escape: Callable[[str], str]) -> Any:
-    """A text escaped; numbers and what is markup already as they are, None as nothing."""
+    """A text escaped, a number as short as it is exact enough for a page, None as nothing; what is
+    markup already as it is."""
     if value is None:
         return ""
+    if isinstance(value, float):
+        return f"{value:.6g}"
     return escape(value) if isinstance(value, str) and not hasattr(value, "__html__") else value

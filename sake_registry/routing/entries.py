@@ -96,11 +96,11 @@ def own_topics(
         return ()
     groups = torch.tensor([route.group for route in routes for _ in range(route.rows)])
     (name,) = embed([relation])
-    found: set[str] = set()
+    topics: set[str] = set()
     # Each group votes for itself, or many prompts of the fact would drown an implication's few.
     for group in sorted({route.group for route in routes} - {COUNTER}):
-        found.update(metric.own_topics(points[groups == group], name))
-    return tuple(topic for topic in metric.topic_names if topic in found)
+        topics.update(metric.own_topics(points[groups == group], name))
+    return tuple(topic for topic in metric.topic_names if topic in topics)
 
 
 def centre_texts(groups: Sequence[Sequence[str]]) -> tuple[tuple[Route, ...], list[list[str]]]:

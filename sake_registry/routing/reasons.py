@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["Reason"]
+__all__ = ["Reason", "decision_words"]
 
 
 class Reason(StrEnum):
@@ -29,3 +29,14 @@ class Reason(StrEnum):
         if self is Reason.ANOTHER_QUESTION and detail:
             detail = f"(nearer to: {detail})"
         return f"{self} {detail}".rstrip()
+
+
+def decision_words(
+    edit: str | None, distance: float | None, threshold: float | None, why: str
+) -> str:
+    """A decision on a line: `the-edit (3.20 ≤ 5.3; in scope)`, `none (6.10 > 5.3; …)`."""
+    if distance is None:
+        return why
+    bound = threshold or 0
+    sign = "≤" if edit else ">" if distance > bound else "·"
+    return f"{edit or 'none'} ({distance:.2f} {sign} {bound:.3g}; {why})"

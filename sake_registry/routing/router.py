@@ -30,7 +30,7 @@ from sake_registry.routing.metric import (
     question_word,
     question_words,
 )
-from sake_registry.routing.reasons import Reason
+from sake_registry.routing.reasons import Reason, decision_words
 from sake_registry.routing.representation import clauses
 from sake_registry.values import Value
 
@@ -128,11 +128,7 @@ class Decision(Value):
         return self.distance - (self.threshold - at)
 
     def __str__(self) -> str:
-        if self.distance is None:
-            return self.why
-        bound = self.threshold or 0
-        sign = "≤" if self.edit else ">" if self.distance > bound else "·"
-        return f"{self.edit or 'none'} ({self.distance:.2f} {sign} {bound:.3g}; {self.why})"
+        return decision_words(self.edit, self.distance, self.threshold, self.why)
 
 
 NOBODY = Decision(reason=Reason.NOT_NAMED)
@@ -307,15 +303,15 @@ class Router:
                 bound = entry.threshold_of(way.group)
                 if rival:
                     bound += BACKGROUND_WEIGHT * rival[1]
-                found = _Candidate(
+                candidate = _Candidate(
                     entry, way.group, distance, bound,
                     rival[0] if rival and rival[1] < distance else "",
                 )  # fmt: skip
-                if entry.edit not in best or found.rank < best[entry.edit].rank:
-                    best[entry.edit] = found
+                if entry.edit not in best or candidate.rank < best[entry.edit].rank:
+                    best[entry.edit] = candidate
         return [
-            found._replace(blocked=counter.get(edit, found.distance) < found.distance)
-            for edit, found in best.items()
+            candidate._replace(blocked=counter.get(edit, candidate.distance) < candidate.distance)
+            for edit, candidate in best.items()
         ]
 
     def _distance(self, way: _Way, question: _Question) -> float:
@@ -333,18 +329,18 @@ class Router:
         self, point: Tensor, centres: Tensor, disabled: Collection[str], now: datetime
     ) -> list[_Candidate]:
         """The nearest centre, and behind one that may not fire the next that may."""
-        found = []
+        candidates = []
         distances = torch.cdist(point[None], centres)[0]
         for nearest in distances.argsort().tolist():
             edit, group = self._owners[nearest]
             entry = self.entries[edit]
-            found.append(_Candidate(entry, group, float(distances[nearest]), entry.threshold))
-            if self._judged(found[-1], disabled, now)[0] in (
+            candidates.append(_Candidate(entry, group, float(distances[nearest]), entry.threshold))
+            if self._judged(candidates[-1], disabled, now)[0] in (
                 Reason.IN_SCOPE,
                 Reason.ANOTHER_QUESTION,
             ):
                 break
-        return found
+        return candidates
 
     def _choose(
         self, candidates: Sequence[_Candidate], disabled: Collection[str], now: datetime
@@ -373,7 +369,7 @@ class Router:
     ) -> tuple[Reason, str]:
         """Whether a candidate fires, or why it does not, with the reason's detail."""
         entry, today = candidate.entry, now.astimezone(UTC).date()
-        if not candidate.distance <= candidate.bound:  # nor if it is no number
+        if not candidate.distance <= candidate.bound:  # nor if it is not a number
             return Reason.ANOTHER_QUESTION, candidate.rival
         if candidate.blocked:
             return Reason.UNCHANGED, ""

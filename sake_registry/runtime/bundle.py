@@ -1,9 +1,12 @@
-"""A loaded bundle: its decisions, and its maps on a device. Every engine starts from it."""
+"""A loaded bundle, its decisions and its maps on a device; and what every engine makes of it, a
+model with the bundle attached."""
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from abc import ABC, abstractmethod
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 
@@ -18,14 +21,15 @@ from sake_registry.transport import TransportMap
 from sake_registry.wording import shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
-    from datetime import datetime
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from pathlib import Path
+
+    from torch import Tensor
 
     from sake_registry.bundle.format import Manifest
     from sake_registry.models.embedder import Embed
     from sake_registry.routing.router import Decision
-    from sake_registry.runtime.huggingface import Edited
+    from sake_registry.runtime.generation import Generation
     from sake_registry.settings import Representation
 
 
@@ -73,7 +77,7 @@ class Bundle:
     ) -> list[Decision]:
         """Which edit each prompt is in scope of; needs the prompt embedder, not the model.
 
-        One string is one prompt. `Edited.generate` decides on the same text.
+        One string is one prompt. `EditedModel.generate` decides on the same text.
 
         Raises:
             InputError: prompts are compared by the model's own states: `Edited.decide` has them.
@@ -197,8 +201,8 @@ class Bundle:
 
     def attach(
         self, model: Any, tokenizer: Any, *, engine: str = "huggingface", **options: Any
-    ) -> Edited:
-        """Put the bundle on a live model; see `runtime.huggingface.Edited`.
+    ) -> EditedModel:
+        """Put the bundle on a live model; see `runtime.huggingface.Edited` for Hugging Face's.
 
         Args:
             engine: what runs the model: an entry point of the group `sake_registry.engines`.
@@ -209,8 +213,83 @@ class Bundle:
             SetupError: no such engine is installed.
             UnsupportedModelError: the model cannot be steered.
         """
-        edited: Edited = find_engine(engine)(self, model, tokenizer, **options)
+        edited: EditedModel = find_engine(engine)(self, model, tokenizer, **options)
         return edited
+
+
+def utc_now() -> datetime:
+    """The present moment, by which the edits that are valid for a time are judged."""
+    return datetime.now(UTC)
+
+
+class EditedModel(ABC):
+    """A model with a bundle attached, whatever the engine; a context manager that detaches."""
+
+    _router: Router
+
+    def __init__(
+        self, bundle: Bundle, model: Any, tokenizer: Any, clock: Callable[[], datetime] = utc_now
+    ) -> None:
+        self.bundle, self.model, self.tokenizer = bundle, model, tokenizer
+        self._clock = clock
+        self._disabled: frozenset[str] = frozenset()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.detach()
+
+    @abstractmethod
+    def detach(self) -> None:
+        """Leave the model as it was before. May be called twice."""
+
+    @abstractmethod
+    def generate(
+        self, inputs: Any = None, *, decisions: Sequence[Decision] | None = None, **options: Any
+    ) -> Generation:
+        """Continue prompts with the edits that are in scope, by the router's decisions or those
+        given, one for each row."""
+
+    @abstractmethod
+    def __call__(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        *,
+        decisions: Sequence[Decision] | None = None,
+        **options: Any,
+    ) -> tuple[Any, list[Decision]]:
+        """One forward pass with the edits that are in scope: the output, and the decisions."""
+
+    @property
+    def enabled(self) -> tuple[str, ...]:
+        """The ids of the edits that may fire."""
+        return tuple(id_ for id_ in self.bundle.ids if id_ not in self._disabled)
+
+    def enable(self, *ids: str) -> None:
+        """Let edits fire again; all of them if none are named.
+
+        Raises:
+            InputError: an id that is not in the bundle.
+        """
+        self._disabled -= self._chosen(ids)
+
+    def disable(self, *ids: str) -> None:
+        """Keep edits from firing; all of them if none are named.
+
+        Raises:
+            InputError: an id that is not in the bundle.
+        """
+        self._disabled |= self._chosen(ids)
+
+    def _chosen(self, ids: Sequence[str]) -> set[str]:
+        return self.bundle.known(ids) if ids else set(self.bundle.ids)
+
+    def decide(self, prompts: str | Sequence[str]) -> list[Decision]:
+        """What would be decided for prompts now; one string is one prompt. The model is run, bare,
+        only where its own states are what is compared."""
+        return self._router.decide(prompts, self._disabled, self._clock())
 
 
 def load_bundle(path: Path | str) -> Bundle:

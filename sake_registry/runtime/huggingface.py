@@ -14,8 +14,6 @@ Guarantees (DESIGN, invariants 1 to 4, 8):
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,12 +32,15 @@ from sake_registry.models.site import Site
 from sake_registry.models.sources import ModelSource, fetch, on_disk, resolve
 from sake_registry.models.states import States
 from sake_registry.models.tokens import runs_on
+from sake_registry.runtime.bundle import EditedModel, utc_now
 from sake_registry.runtime.following import Following
+from sake_registry.runtime.generation import Generation
 from sake_registry.runtime.probe import check_probe
 from sake_registry.runtime.steering import SteeringSession, beginnings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from torch import Tensor
 
@@ -58,43 +59,8 @@ _REFUSED = (
 )
 
 
-@dataclass(frozen=True)
-class Generation:
-    """What an edited call gave.
-
-    Indexing and iterating give the sequences, so that it can be used like the tensor that
-    `model.generate` returns.
-
-    Attributes:
-        sequences: token ids, prompt included, as Hugging Face returns them.
-        decisions: one for each row of the input (not for each returned sequence).
-        output: the whole Hugging Face output where `return_dict_in_generate` was asked for.
-    """
-
-    sequences: Tensor
-    decisions: list[Decision]
-    output: Any
-    _tokenizer: Any
-    _prompt_length: int
-
-    @property
-    def texts(self) -> list[str]:
-        """What was generated after each prompt, special tokens left out."""
-        new = self.sequences[:, self._prompt_length :]
-        return [self._tokenizer.decode(row, skip_special_tokens=True) for row in new]
-
-    def __getitem__(self, index: Any) -> Tensor:
-        return self.sequences[index]
-
-    def __iter__(self) -> Iterator[Tensor]:
-        return iter(self.sequences)
-
-    def __len__(self) -> int:
-        return len(self.sequences)
-
-
-class Edited:
-    """A model with a bundle attached; a context manager that detaches.
+class Edited(EditedModel):
+    """A model of transformers with a bundle attached; a context manager that detaches.
 
     Args:
         bundle: what is attached.
@@ -118,13 +84,11 @@ class Edited:
         *,
         source: str | Path | None = None,
         guard: bool | None = None,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        self.bundle, self.model, self.tokenizer = bundle, model, tokenizer
-        self._clock = clock
+        super().__init__(bundle, model, tokenizer, clock)
         self._guard = bundle.guards if guard is None else guard
         self._beginnings: dict[tuple[str, int], frozenset[int]] = {}
-        self._disabled: frozenset[str] = frozenset()
         check_identity(bundle, model, source)
         self._site: Site | None = Site(model)
         self._following: Following | None = None
@@ -139,12 +103,6 @@ class Edited:
             self.detach()
             raise
 
-    def __enter__(self) -> Edited:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.detach()
-
     def detach(self) -> None:
         """Take the hook off; the model is what it was before. May be called twice."""
         if self._following is not None:
@@ -153,36 +111,6 @@ class Edited:
         if self._site is not None:
             self._site.remove()
             self._site = None
-
-    # -- which edits are in force ------------------------------------------------------------
-
-    @property
-    def enabled(self) -> tuple[str, ...]:
-        """The ids of the edits that may fire."""
-        return tuple(id_ for id_ in self.bundle.ids if id_ not in self._disabled)
-
-    def enable(self, *ids: str) -> None:
-        """Let edits fire again; all of them if none are named.
-
-        Raises:
-            InputError: an id that is not in the bundle.
-        """
-        chosen = self.bundle.known(ids) if ids else set(self.bundle.ids)
-        self._disabled = self._disabled - chosen
-
-    def disable(self, *ids: str) -> None:
-        """Keep edits from firing; all of them if none are named.
-
-        Raises:
-            InputError: an id that is not in the bundle.
-        """
-        chosen = self.bundle.known(ids) if ids else set(self.bundle.ids)
-        self._disabled = self._disabled | chosen
-
-    def decide(self, prompts: str | Sequence[str]) -> list[Decision]:
-        """What would be decided for prompts now; one string is one prompt. The model is run, bare,
-        only where its own states are what is compared."""
-        return self._router.decide(prompts, self._disabled, self._clock())
 
     # -- edited calls ------------------------------------------------------------------------
 

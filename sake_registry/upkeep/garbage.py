@@ -8,15 +8,16 @@ settings built (a flag, a variable) is not kept, unless it is what the settings 
 activations that differ in the fit alone are.
 
 Only what a compile wrote of edits is looked at; what the router learnt of its embedder, replies and
-statistics of sake_bench.timings stay. Finding writes nothing, and loads no model.
+statistics of the bench stay. Finding writes nothing, and loads no model.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
+
+from pydantic import computed_field, field_serializer
 
 from sake_registry.compiler.plan import key_settings
 from sake_registry.diagnostics import CODES, FIXED
@@ -26,7 +27,8 @@ from sake_registry.errors import BundleFormatError, SettingsError, SetupError, S
 from sake_registry.history import git
 from sake_registry.history.repository import Repository, is_edit_file
 from sake_registry.settings import FILE_NAME, load_settings
-from sake_registry.store import COMPILED, Store, StoredModel
+from sake_registry.store import COMPILED, Store, StoredModel, StoredObject
+from sake_registry.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
     from sake_registry.edits.registry import Registry
     from sake_registry.edits.schema import Edit
     from sake_registry.settings import Settings
-    from sake_registry.store import StoredObject
 
 log = logging.getLogger(__name__)
 
@@ -43,9 +44,8 @@ log = logging.getLogger(__name__)
 _LENIENT: dict[str, Level] = {code: "off" for code in CODES if code not in FIXED}
 
 
-@dataclass(frozen=True)
-class Garbage:
-    """The objects of a store: those to keep, those nobody needs, and those of no edit.
+class Garbage(Value):
+    """The objects of a store: those to keep, those of no edit, and those nobody needs.
 
     `versions` counts the versions of edits that are reached, and `settings` those of the settings,
     as far as they differ in what is compiled.
@@ -55,24 +55,22 @@ class Garbage:
     versions: int
     settings: int
     kept: tuple[StoredObject, ...]
-    unreached: tuple[StoredObject, ...]
     other: tuple[StoredObject, ...]
+    unreached: tuple[StoredObject, ...]
 
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "models": [model.model_dump() for model in self.models],
-            "versions": self.versions,
-            "settings": self.settings,
-            "kept": {"objects": len(self.kept), "bytes": total(self.kept)},
-            "other": {"objects": len(self.other), "bytes": total(self.other)},
-            "unreached": [found.model_dump(mode="json") for found in self.unreached],
-            "unreached_bytes": total(self.unreached),
-        }
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def unreached_bytes(self) -> int:
+        return total(self.unreached)
+
+    @field_serializer("kept", "other")
+    def _size(self, objects: tuple[StoredObject, ...]) -> dict[str, int]:
+        return {"objects": len(objects), "bytes": total(objects)}
 
 
 def total(objects: Iterable[StoredObject]) -> int:
     """How many bytes objects take."""
-    return sum(found.bytes for found in objects)
+    return sum(stored.bytes for stored in objects)
 
 
 def find_garbage(registry: Registry) -> Garbage:
@@ -87,7 +85,7 @@ def find_garbage(registry: Registry) -> Garbage:
     objects = store.objects()
     repository = _repository(registry)
     known = models(registry)
-    compiled = [found for found in objects if found.kind in COMPILED]
+    compiled = [stored for stored in objects if stored.kind in COMPILED]
     if compiled and not known:
         raise StateError(
             f"nothing says for which models {store.folder} was compiled",
@@ -100,9 +98,9 @@ def find_garbage(registry: Registry) -> Garbage:
         models=tuple(known),
         versions=len({effect(edit) for edit in edits}),
         settings=len(stages),
-        kept=tuple(found for found in compiled if (found.kind, found.key) in keys),
-        unreached=tuple(found for found in compiled if (found.kind, found.key) not in keys),
-        other=tuple(found for found in objects if found.kind not in COMPILED),
+        kept=tuple(stored for stored in compiled if (stored.kind, stored.key) in keys),
+        other=tuple(stored for stored in objects if stored.kind not in COMPILED),
+        unreached=tuple(stored for stored in compiled if (stored.kind, stored.key) not in keys),
     )
 
 

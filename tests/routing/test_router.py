@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -17,7 +18,8 @@ from sake_registry.bundle.format import Route
 from sake_registry.models.embedder import Embedder
 from sake_registry.routing.entries import anchored_texts, centre_texts, own_topics
 from sake_registry.routing.metric import BACKGROUND_WEIGHT, MISMATCH, Metric, learn
-from sake_registry.routing.router import COUNTER, Decision, Router, RouterEntry
+from sake_registry.routing.reasons import Reason
+from sake_registry.routing.router import COUNTER, NOBODY, Decision, Router, RouterEntry
 
 WORDS = ["mother", "tongue", "capital", "city", "largest", "of", "is", "X", "born", "speaks"]
 
@@ -587,3 +589,29 @@ def test_own_topics_are_those_of_each_group(minilm: Embedder, contrast: Metric) 
     assert topics == ("place of birth", "religion")
     cosine = learn(minilm.embed, "cosine")
     assert own_topics(routes, points, "place of birth", minilm.embed, cosine) == ()
+
+
+# -- why -----------------------------------------------------------------------------------------
+
+
+def test_a_reason_is_asked_by_its_kind_and_said_with_its_detail() -> None:
+    wide = replace(TONGUE, valid_until=date(2026, 6, 30))
+    router = Router([wide], embed)
+    prompt = "The mother tongue of Leo Tolstoy is"
+    (late,) = router.decide(prompt, now=datetime(2026, 7, 1, tzinfo=UTC))
+    assert (late.reason, late.detail) == (Reason.EXPIRED, "2026-06-30")
+    assert late.why == "expired on 2026-06-30"
+    # As JSON a reason is what is said, and the detail is in it.
+    value = late.model_dump(mode="json")
+    assert list(value) == ["edit", "group", "nearest", "distance", "threshold", "reason"]
+    assert value["reason"] == late.why
+    (none,) = router.decide("The weather is")
+    assert none == NOBODY
+    assert none.reason == Reason.NOT_NAMED == "no edit's subject is named"
+
+
+def test_one_string_is_one_prompt() -> None:
+    router = Router([TONGUE, CAPITAL], embed)
+    prompt = "The capital of Guinea is"
+    assert router.decide(prompt) == router.decide([prompt])
+    assert [decision.edit for decision in router.decide(prompt)] == ["capital"]
