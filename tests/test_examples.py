@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -94,8 +95,8 @@ def test_a_review_ends_with_its_exit_code(registry: GitRegistry) -> None:
 @pytest.mark.slow
 def test_the_demo_is_answered(tmp_path: Path) -> None:
     """On the real model: the README's two prompts."""
-    for name in ("sake.toml", "edits"):
-        (tmp_path / name).symlink_to(ROOT / name)
+    shutil.copy(ROOT / "sake.toml", tmp_path)
+    shutil.copytree(ROOT / "edits", tmp_path / "edits")
     lines = run("attach.py", str(tmp_path))
     assert lines[0].startswith("The capital of Australia is' Canberra")
     assert lines[1].startswith("  fired: australia-capital ")
