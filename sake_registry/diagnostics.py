@@ -9,12 +9,15 @@ codes without which no edit can be made of a file are always errors.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, field_validator
+
+from sake_registry.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
 Severity = Literal["error", "warning"]
 Level = Literal["error", "warning", "off"]
@@ -76,27 +79,43 @@ def graded(findings: Iterable[Diagnostic], levels: Mapping[str, Level]) -> list[
     for finding in findings:
         level = levels.get(finding.code, finding.severity)
         if level != "off":
-            same = level == finding.severity
-            result.append(finding if same else replace(finding, severity=level))
+            result.append(finding.model_copy(update={"severity": level}))
     return result
 
 
-@dataclass(frozen=True)
-class Diagnostic:
+class Diagnostic(Value):
     """One finding. Lines and columns count from 1; 0 means the whole file."""
 
-    code: str
-    message: str
-    path: Path
-    line: int = 0
-    column: int = 0
-    field: str = ""
-    hint: str = ""
-    severity: Severity = "error"
+    model_config = ConfigDict(strict=True)
 
-    def __post_init__(self) -> None:
-        if self.code not in CODES:
-            raise ValueError(f"unknown diagnostic code {self.code}")
+    code: str
+    severity: Severity = "error"
+    path: Annotated[Path, Field(strict=False)]
+    line: int = Field(default=0, ge=0)
+    column: int = Field(default=0, ge=0)
+    field: str = ""
+    message: str
+    hint: str = ""
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self, code: str, message: str, path: Path, line: int = 0, column: int = 0,
+            field: str = "", hint: str = "", severity: Severity = "error",
+        ) -> None: ...  # fmt: skip
+
+    else:
+
+        def __init__(self, *places: Any, **named: Any) -> None:
+            names = ("code", "message", "path", "line", "column", "field", "hint", "severity")
+            super().__init__(**dict(zip(names, places, strict=False)), **named)
+
+    @field_validator("code")
+    @classmethod
+    def _known(cls, code: str) -> str:
+        if code not in CODES:
+            raise ValueError(f"unknown diagnostic code {code}")
+        return code
 
     @property
     def where(self) -> str:
@@ -106,15 +125,3 @@ class Diagnostic:
         field = f" {self.field}" if self.field else ""
         head = f"{self.where}: {self.severity}[{self.code}]{field}: {self.message}"
         return f"{head}\n    {self.hint}" if self.hint else head
-
-    def as_json(self) -> dict[str, str | int]:
-        return {
-            "code": self.code,
-            "severity": self.severity,
-            "path": str(self.path),
-            "line": self.line,
-            "column": self.column,
-            "field": self.field,
-            "message": self.message,
-            "hint": self.hint,
-        }

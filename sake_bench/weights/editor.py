@@ -28,8 +28,8 @@ from sake_bench.weights.requests import (
 from sake_bench.weights.statistics import TOKENS, covariances
 from sake_bench.weights.target import find_delta
 from sake_bench.weights.updates import factor, memit_update, rome_update
-from sake_registry.data.lead_ins import LEAD_INS
-from sake_registry.edits.keys import digest
+from sake_registry.data import lead_ins
+from sake_registry.digests import digest
 from sake_registry.errors import InputError
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ class WeightEditor:
         of the"): measured on 16 records, generality was 53 % behind 10 of them, 62 % behind 20,
         and 69 % behind 20 of the sentences that SAKE's own distributions begin with.
         """
-        return ("", *(text.rstrip(".:") for text in LEAD_INS[: self.hyper.prefixes]))
+        return ("", *(text.rstrip(".:") for text in lead_ins()[: self.hyper.prefixes]))
 
     @cached_property
     def _factors(self) -> dict[int, Tensor]:

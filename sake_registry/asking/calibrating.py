@@ -1,7 +1,7 @@
 """The router's thresholds, from prompts whose scope is known: what `sake calibrate` does.
 
-Each prompt is decided once, at bounds that stop nothing; what the decision tells of the distance
-is the threshold that the prompt needs. In scope are prompts that a router has not seen: holdout,
+Each prompt is decided once, at bounds that stop nothing; the distance of the decision gives the
+threshold that the prompt requires. In scope are prompts that a router has not seen: holdout,
 and an edit's own prompts, each asked of the edit without it. All other prompts come from what the
 registry, the library of common questions and ordinary text have to offer.
 """
@@ -13,34 +13,34 @@ import random
 import re
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
 from sake_registry.asking.routers import routers_of
-from sake_registry.data.lead_ins import LEAD_INS
-from sake_registry.data.questions import TOPICS
+from sake_registry.data import lead_ins, questions
+from sake_registry.digests import digest
 from sake_registry.edits.conflicts import alike
-from sake_registry.edits.keys import digest
 from sake_registry.edits.schema import Scope
 from sake_registry.errors import InputError
+from sake_registry.progress import SILENT
 from sake_registry.routing.calibration import Scores, share
 from sake_registry.routing.representation import MASK
 from sake_registry.routing.router import COUNTER
 from sake_registry.settings import METHOD_VERSION
+from sake_registry.values import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator, Sequence
 
     from sake_registry.asking.routers import Routers
     from sake_registry.edits.registry import Registry
     from sake_registry.edits.schema import Edit
+    from sake_registry.progress import Progress
     from sake_registry.routing.metric import Metric
     from sake_registry.routing.router import Decision, RouterEntry
 
-    Phase = Callable[[str, int], None]
-    Advance = Callable[[int], None]
 
 INSIDE = {
     "holdout": "holdout prompts",
@@ -54,7 +54,6 @@ OUTSIDE = {
     "edits": "other edits' prompts",
     "text": "ordinary text",
 }
-LABELS = INSIDE | OUTSIDE
 UNBOUND = 1024.0
 """A threshold that stops nothing, and at which float32 still tells ten-thousandths apart."""
 BUDGET = 4000
@@ -63,7 +62,7 @@ LEAST, MOST = 2, 30
 POINTS = 101
 
 
-class Measure(NamedTuple):
+class Measure(Value):
     """Of prompts of one kind: how many, and the share that counts at both thresholds."""
 
     label: str
@@ -72,98 +71,59 @@ class Measure(NamedTuple):
     chosen: float
 
 
-@dataclass(frozen=True)
-class Bound:
-    """A threshold as it is, as it would be, and what prompts need."""
+class Curve(Value):
+    """Shares over thresholds, from 0 to where nothing changes any more."""
+
+    threshold: tuple[float, ...]
+    served: tuple[float, ...]
+    false_fires: tuple[float, ...]
+
+
+class Bound(Value):
+    """A threshold as it is and calibrated, and what either costs.
+
+    Attributes:
+        served: shares of prompts in scope that are served, now and calibrated.
+        false_fires: shares of prompts out of scope that are answered, now and calibrated.
+        unchanged: of the prompts that the edits list as unchanged, those that are answered.
+    """
 
     present: float
     chosen: float
-    scores: Scores
-    kept: Sequence[float]
-    """What unchanged prompts need to be answered."""
-
-    def _measure(self, label: str, needs: Sequence[float]) -> Measure:
-        return Measure(label, len(needs), share(needs, self.present), share(needs, self.chosen))
-
-    @property
-    def inside(self) -> list[Measure]:
-        return [self._measure(LABELS[k], v) for k, v in self.scores.inside.items() if v]
-
-    @property
-    def outside(self) -> list[Measure]:
-        return [self._measure(LABELS[k], v) for k, v in self.scores.outside.items() if v]
-
-    @property
-    def unchanged(self) -> Measure:
-        return self._measure("unchanged prompts", self.kept)
-
-    @property
-    def served(self) -> tuple[float, float]:
-        """Shares of prompts in scope that are served, now and calibrated."""
-        return self.scores.served(self.present), self.scores.served(self.chosen)
-
-    @property
-    def false_fires(self) -> tuple[float, float]:
-        """Shares of prompts out of scope that are answered, now and calibrated."""
-        return self.scores.false_fires(self.present), self.scores.false_fires(self.chosen)
-
-    def curve(self) -> dict[str, list[float]]:
-        """Shares over thresholds, from 0 to where nothing changes any more."""
-        every = [*self.scores.inside.values(), *self.scores.outside.values()]
-        finite = [need for needs in every for need in needs if need < UNBOUND]
-        most = max([self.present, self.chosen, *finite])
-        thresholds = [most * i / (POINTS - 1) for i in range(POINTS)]
-        return {
-            "threshold": thresholds,
-            "served": [self.scores.served(t) for t in thresholds],
-            "false_fires": [self.scores.false_fires(t) for t in thresholds],
-        }
-
-    def as_json(self) -> dict[str, Any]:
-        def told(measures: Iterable[Measure]) -> list[dict[str, Any]]:
-            return [measure._asdict() for measure in measures]
-
-        return {
-            "present": self.present,
-            "chosen": self.chosen,
-            "served": self.served,
-            "false_fires": self.false_fires,
-            "in_scope": told(self.inside),
-            "out_of_scope": told(self.outside),
-            "unchanged": self.unchanged._asdict(),
-            "curve": self.curve(),
-        }
+    served: tuple[float, float]
+    false_fires: tuple[float, float]
+    in_scope: tuple[Measure, ...]
+    out_of_scope: tuple[Measure, ...]
+    unchanged: Measure
+    curve: Curve
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """What calibrating found.
+class Calibration(Value):
+    """The calibrated thresholds of a registry.
 
-    `implied` is None where no implication has a second wording. `left_out` are edits with a
-    router or a threshold of their own; `path` is where the curve is stored.
+    Attributes:
+        rate: the largest share of false fires.
+        implied_threshold: None where no implication has a second wording.
+        left_out: edits with a router or a threshold of their own.
+        stored: where the curve is stored.
     """
 
-    root: Path
     rate: float
-    facts: Bound
-    implied: Bound | None
+    threshold: Bound
+    implied_threshold: Bound | None
     left_out: tuple[str, ...]
-    path: Path
+    stored: Path
+
+    @property
+    def bounds(self) -> dict[str, Bound]:
+        """The bounds by their settings under `[router]`."""
+        bounds = {"threshold": self.threshold, "implied_threshold": self.implied_threshold}
+        return {name: bound for name, bound in bounds.items() if bound}
 
     @property
     def thresholds(self) -> dict[str, float]:
         """Settings under `[router]`."""
-        found = {"threshold": self.facts.chosen}
-        return found | ({"implied_threshold": self.implied.chosen} if self.implied else {})
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "rate": self.rate,
-            "threshold": self.facts.as_json(),
-            "implied_threshold": self.implied.as_json() if self.implied else None,
-            "left_out": list(self.left_out),
-            "stored": str(self.path),
-        }
+        return {name: bound.chosen for name, bound in self.bounds.items()}
 
 
 def calibrate(
@@ -171,16 +131,13 @@ def calibrate(
     rate: float,
     ordinary: Sequence[str] = (),
     elsewhere: Sequence[str] = (),
-    *,
-    phase: Phase = lambda what, total: None,
-    advance: Advance = lambda n: None,
+    progress: Progress = SILENT,
 ) -> Calibration:
     """The largest thresholds at which false fires are at most `rate`, each bound by itself.
 
     Args:
         ordinary: texts that are about nothing.
         elsewhere: prompts of the edits about subjects of no edit.
-        phase: told what is done next and how much of it there is; `advance`: how much is done.
 
     Raises:
         InputError: there is nothing to calibrate on, or no threshold keeps the rate.
@@ -195,38 +152,40 @@ def calibrate(
             f"no active edit in {registry.root / registry.settings.edits} uses [router] threshold",
             hint="`sake new ID` writes an edit; a threshold under `scope` in its file is its own",
         )
-    phase("embedding the edits' prompts and the common questions", 0)
+    progress.begin("embedding the edits' prompts and the common questions", 0)
     shared = routers_of(registry)
-    prompts = _Prompts(usual, shared)
-    outside = prompts.outside([*LEAD_INS, *ordinary], elsewhere)
-    facts = _set(prompts.of_facts(outside), router.bound, rate, "threshold", phase, advance)
+    known = _KnownPrompts(usual, shared)
+    outside = known.outside([*lead_ins(), *ordinary], elsewhere)
+    facts = known.of_facts(outside)
+    threshold = _bound("threshold", facts, router.bound, rate, progress)
     implied = None
-    if (questions := prompts.of_implications(outside)) is not None:
+    if (implications := known.of_implications(outside)) is not None:
         present = router.implied_threshold or router.bound
-        implied = _set(questions, present, rate, "implied_threshold", phase, advance)
-    bounds = {"threshold": facts} | ({"implied_threshold": implied} if implied else {})
+        implied = _bound("implied_threshold", implications, present, rate, progress)
     key = digest([
-        "calibrate", METHOD_VERSION, shared.space, rate, router.model_dump(), TOPICS,
+        "calibrate", METHOD_VERSION, shared.space, rate, router.model_dump(), questions(),
         registry.settings.compile.prompts if router.kind == "centre" else 0,
         [e.model_dump(mode="json", exclude={"path", "provenance", "tags"}) for e in usual],
         list(ordinary), list(elsewhere),
     ])  # fmt: skip
+    calibration = Calibration(
+        rate=rate,
+        threshold=threshold,
+        implied_threshold=implied,
+        left_out=tuple(edit.id for edit in registry.active if edit.id not in known.entries),
+        stored=shared.store.path("calibration", key),
+    )
     tensors = {
         f"{name}.{column}": torch.tensor(values)
-        for name, bound in bounds.items()
-        for column, values in bound.curve().items()
+        for name, bound in calibration.bounds.items()
+        for column, values in bound.curve
     }
     with shared.store.lock():
-        shared.store.put(
-            "calibration", key, tensors, {"rate": rate, **{n: b.chosen for n, b in bounds.items()}}
-        )
-    known = {edit.id for edit in usual}
-    left_out = tuple(edit.id for edit in registry.active if edit.id not in known)
-    path = shared.store.path("calibration", key)
-    return Calibration(registry.root, rate, facts, implied, left_out, path)
+        shared.store.put("calibration", key, tensors, {"rate": rate, **calibration.thresholds})
+    return calibration
 
 
-class _Asked(NamedTuple):
+class _Prompt(NamedTuple):
     """A prompt whose scope is known.
 
     `edit` is the one that should answer, None for none; `owners` are edits that may answer all
@@ -241,82 +200,107 @@ class _Asked(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Questions:
+class _Set:
     """The entries of one bound, and the prompts that it is set on."""
 
     shared: Routers
     entries: Sequence[RouterEntry]
-    asked: Sequence[_Asked]
+    prompts: Sequence[_Prompt]
 
-    def needs(self, at: float, advance: Advance) -> list[float]:
-        """The threshold that each prompt needs, seen from the threshold `at`: of a prompt's
-        clauses a router tells of one, which is the right one where the prompt is at its bound."""
+    def required(self, at: float, progress: Progress) -> list[float]:
+        """The threshold that each prompt requires, seen from the threshold `at`: of a prompt's
+        clauses a router reports one, which is the right one where the prompt is at its bound."""
         router = self.shared.router(_bounded(entry, at) for entry in self.entries)
-        blind = router
+        held_out = router  # for the library's prompts: one that has not seen their wordings
         if metric := _half(self.shared.metric):
-            blind = self.shared.router((_bounded(entry, at) for entry in self.entries), metric)
+            held_out = self.shared.router((_bounded(entry, at) for entry in self.entries), metric)
         together: dict[tuple[bool, frozenset[str]], list[int]] = defaultdict(list)
-        found = [math.inf] * len(self.asked)
-        for i, one in enumerate(self.asked):
-            if one.alone is None:
-                together[one.kind == "topics", one.owners].append(i)
+        required = [math.inf] * len(self.prompts)
+        for i, prompt in enumerate(self.prompts):
+            if prompt.alone is None:
+                together[prompt.kind == "topics", prompt.owners].append(i)
                 continue
-            (decision,) = self.shared.router([_bounded(one.alone, at)]).decide([one.text])
-            (other,) = router.decide([one.text], disabled=one.owners)
-            own = _need(decision, at)
-            found[i] = own if own <= _need(other, at) else math.inf
-            advance(1)
+            (decision,) = self.shared.router([_bounded(prompt.alone, at)]).decide([prompt.text])
+            (other,) = router.decide([prompt.text], disabled=prompt.owners)
+            by_itself = _required(decision, at)
+            required[i] = by_itself if by_itself <= _required(other, at) else math.inf
+            progress.advance()
         for (library, owners), chosen in together.items():
-            asking = blind if library else router
-            decisions = asking.decide([self.asked[i].text for i in chosen], disabled=owners)
+            texts = [self.prompts[i].text for i in chosen]
+            decisions = (held_out if library else router).decide(texts, disabled=owners)
             for i, decision in zip(chosen, decisions, strict=True):
-                right = self.asked[i].edit
-                if right is None or decision.edit == right:
-                    found[i] = _need(decision, at)
-            advance(len(chosen))
-        return found
+                if self.prompts[i].edit in (None, decision.edit):
+                    required[i] = _required(decision, at)
+            progress.advance(len(chosen))
+        return required
 
 
-def _set(
-    questions: _Questions, present: float, rate: float, name: str, phase: Phase, advance: Advance
-) -> Bound:
+def _bound(name: str, chosen_on: _Set, present: float, rate: float, progress: Progress) -> Bound:
     """The bound that keeps the rate.
 
-    Needs are found from a threshold that stops nothing and from the present one, then from the
-    one that is chosen, until that changes nothing any more.
+    Required thresholds are measured from a threshold that stops nothing and from the present one,
+    then from the one that is chosen, until that changes nothing any more.
     """
-    needs = [math.inf] * len(questions.asked)
+    required = [math.inf] * len(chosen_on.prompts)
     thresholds = [UNBOUND, present]
     while thresholds:
         at = thresholds.pop(0)
-        phase(f"deciding at {name} {at:g}" if at < UNBOUND else "deciding", len(needs))
-        found = [min(pair) for pair in zip(needs, questions.needs(at, advance), strict=True)]
-        settled, needs = found == needs, found
+        phase = f"deciding at {name} {at:g}" if at < UNBOUND else "deciding"
+        progress.begin(phase, len(required))
+        measured = chosen_on.required(at, progress)
+        least = [min(pair) for pair in zip(required, measured, strict=True)]
+        settled, required = least == required, least
         if not thresholds:
-            bound = _bound(questions.asked, needs, present, rate, name)
-            thresholds = [] if settled else [bound.chosen]
-    return bound
+            by_kind: dict[str, list[float]] = defaultdict(list)
+            for prompt, value in zip(chosen_on.prompts, required, strict=True):
+                by_kind[prompt.kind].append(value)
+            scores = Scores(
+                {kind: by_kind[kind] for kind in INSIDE if kind in by_kind},
+                {kind: by_kind[kind] for kind in OUTSIDE if kind in by_kind},
+            )
+            chosen = _chosen(scores, rate, name)
+            thresholds = [] if settled else [chosen]
+    return _measured(scores, by_kind["unchanged"], present, chosen)
 
 
-def _bound(
-    asked: Sequence[_Asked], needs: Sequence[float], present: float, rate: float, name: str
-) -> Bound:
-    of: dict[str, list[float]] = defaultdict(list)
-    for one, value in zip(asked, needs, strict=True):
-        of[one.kind].append(value)
-    inside = {kind: of[kind] for kind in INSIDE if kind in of}
-    scores = Scores(inside, {kind: of[kind] for kind in OUTSIDE if kind in of})
+def _chosen(scores: Scores, rate: float, name: str) -> float:
     try:
-        chosen = scores.within(rate)
+        return scores.within(rate)
     except ValueError as error:
         raise InputError(
             f"no {name} can be set: {error}",
             hint="a larger --rate, or more holdout prompts in the edits' files",
         ) from error
-    return Bound(present, chosen, scores, of["unchanged"])
 
 
-class _Prompts:
+def _measured(scores: Scores, unchanged: Sequence[float], present: float, chosen: float) -> Bound:
+    """What the present threshold and the chosen one cost."""
+
+    def measure(label: str, required: Sequence[float]) -> Measure:
+        shares = {"present": share(required, present), "chosen": share(required, chosen)}
+        return Measure(label=label, n=len(required), **shares)
+
+    every = [*scores.inside.values(), *scores.outside.values()]
+    finite = [value for required in every for value in required if value < UNBOUND]
+    most = max([present, chosen, *finite])
+    thresholds = tuple(most * i / (POINTS - 1) for i in range(POINTS))
+    return Bound(
+        present=present,
+        chosen=chosen,
+        served=(scores.served(present), scores.served(chosen)),
+        false_fires=(scores.false_fires(present), scores.false_fires(chosen)),
+        in_scope=tuple(measure(INSIDE[kind], some) for kind, some in scores.inside.items()),
+        out_of_scope=tuple(measure(OUTSIDE[kind], some) for kind, some in scores.outside.items()),
+        unchanged=measure("unchanged prompts", unchanged),
+        curve=Curve(
+            threshold=thresholds,
+            served=tuple(map(scores.served, thresholds)),
+            false_fires=tuple(map(scores.false_fires, thresholds)),
+        ),
+    )
+
+
+class _KnownPrompts:
     """Prompts whose scope is known, from what a registry states."""
 
     def __init__(self, edits: Sequence[Edit], shared: Routers) -> None:
@@ -330,11 +314,11 @@ class _Prompts:
             for key in _relation_keys(edit):
                 self._by_relation[key].append(edit)
 
-    def of_facts(self, outside: Sequence[_Asked]) -> _Questions:
+    def of_facts(self, outside: Sequence[_Prompt]) -> _Set:
         """What is asked of the edits' own prompts."""
         entries = [_only(entry, facts=True) for entry in self.entries.values()]
         asked = [
-            _Asked("holdout", edit.fill(prompt.text), edit.id)
+            _Prompt("holdout", edit.fill(prompt.text), edit.id)
             for edit in self.edits
             for prompt in edit.holdout
         ]
@@ -344,10 +328,10 @@ class _Prompts:
                 without, _ = self.shared.entry(edit.model_copy(update={"prompts": rest}))
                 alone = _only(without, facts=True)
                 text = edit.fill(prompt.text)
-                asked.append(_Asked("prompts", text, edit.id, frozenset({edit.id}), alone))
-        return _Questions(self.shared, entries, [*asked, *outside])
+                asked.append(_Prompt("prompts", text, edit.id, frozenset({edit.id}), alone))
+        return _Set(self.shared, entries, [*asked, *outside])
 
-    def of_implications(self, outside: Sequence[_Asked]) -> _Questions | None:
+    def of_implications(self, outside: Sequence[_Prompt]) -> _Set | None:
         """What is asked of the edits' implications: each whose answer another one shares, as if
         it were not there. None if there is none."""
         entries = [_only(entry, facts=False) for entry in self.entries.values()]
@@ -361,34 +345,34 @@ class _Prompts:
                     without, _ = self.shared.entry(edit.model_copy(update={"implications": same}))
                     alone = _only(without, facts=False)
                     text, mine = edit.fill(implied.prompt), frozenset({edit.id})
-                    asked.append(_Asked("implications", text, edit.id, mine, alone))
-        return _Questions(self.shared, entries, [*asked, *outside]) if asked else None
+                    asked.append(_Prompt("implications", text, edit.id, mine, alone))
+        return _Set(self.shared, entries, [*asked, *outside]) if asked else None
 
-    def outside(self, ordinary: Iterable[str], elsewhere: Iterable[str]) -> list[_Asked]:
+    def outside(self, ordinary: Iterable[str], elsewhere: Iterable[str]) -> list[_Prompt]:
         """Prompts that no edit should answer, and those that are to stay unchanged."""
         return [
             *self._about_subjects(),
             *self._of_edits(),
-            *(_Asked("subjects", text) for text in elsewhere),
-            *(_Asked("text", text) for text in ordinary),
-            *(_Asked("unchanged", e.fill(u.prompt)) for e in self.edits for u in e.unchanged),
+            *(_Prompt("subjects", text) for text in elsewhere),
+            *(_Prompt("text", text) for text in ordinary),
+            *(_Prompt("unchanged", e.fill(u.prompt)) for e in self.edits for u in e.unchanged),
         ]
 
     def _same_subject(self, edit: Edit) -> list[Edit]:
         names = {alike(name) for name in edit.fact.subject.all}
-        found = {other.id: other for name in sorted(names) for other in self._by_name[name]}
-        return list(found.values())
+        same = {other.id: other for name in sorted(names) for other in self._by_name[name]}
+        return list(same.values())
 
     def _same_relation(self, edit: Edit) -> list[Edit]:
-        found = {e.id: e for key in _relation_keys(edit) for e in self._by_relation[key]}
-        return list(found.values())
+        same = {e.id: e for key in _relation_keys(edit) for e in self._by_relation[key]}
+        return list(same.values())
 
     def _draw(self, edit: Edit, kind: str, pool: Sequence[Any]) -> list[Any]:
         """The edit's share of the prompts of a kind, the same for the same edit and pool."""
         n = max(LEAST, min(MOST, BUDGET // len(self.edits)))
         return random.Random(f"{kind} {edit.id}").sample(pool, min(n, len(pool)))
 
-    def _about_subjects(self) -> Iterator[_Asked]:
+    def _about_subjects(self) -> Iterator[_Prompt]:
         """Other questions about each edit's subject, of the library and of the other edits."""
         topics = self._topics()
         for edit in self.edits:
@@ -396,42 +380,47 @@ class _Prompts:
             own = set().union(*(topics[e.id] for e in same))
             asked_of = {key for e in same for key in _relation_keys(e)}
             # The half of the wordings that `_half` takes out of the background.
-            library = [w for t, wordings in TOPICS.items() if t not in own for w in wordings[1::2]]
+            library = [
+                text
+                for topic, wordings in questions().items()
+                if topic not in own
+                for text in wordings[1::2]
+            ]
             for text in self._draw(edit, "topics", library):
-                yield _Asked("topics", re.sub(rf"\b{MASK}\b", edit.subject, text))
+                yield _Prompt("topics", re.sub(rf"\b{MASK}\b", edit.subject, text))
             for other in self._draw(edit, "relations", self.edits):
                 if topics[other.id] & own or asked_of & set(_relation_keys(other)):
                     continue
                 prompts = [*other.prompts, *other.holdout]
                 for prompt in prompts if len(self.edits) <= MOST else prompts[:1]:
-                    yield _Asked("relations", edit.fill(prompt.text))
+                    yield _Prompt("relations", edit.fill(prompt.text))
 
-    def _of_edits(self) -> Iterator[_Asked]:
+    def _of_edits(self) -> Iterator[_Prompt]:
         """Each edit's prompts, which no other edit should answer, and those of its relation's
         other edits about its subject."""
         for edit in self.edits:
             alike_ = {other.id for other in self._same_relation(edit)}
             owners = frozenset(e.id for e in self._same_subject(edit) if e.id in alike_)
             for prompt in (*edit.prompts, *edit.holdout):
-                yield _Asked("edits", edit.fill(prompt.text), owners=owners)
+                yield _Prompt("edits", edit.fill(prompt.text), owners=owners)
             about = [e for e in self._same_relation(edit) if e.id not in owners]
             texts = {prompt.text for other in about for prompt in other.prompts}
             for text in self._draw(edit, "subjects", sorted(texts)):
-                yield _Asked("subjects", edit.fill(text), owners=owners)
+                yield _Prompt("subjects", edit.fill(text), owners=owners)
 
     def _topics(self) -> dict[str, set[str]]:
         """The library's topics that ask what an edit asks, its holdout among it."""
         shared = self.shared.measuring("contrast")
-        found = {}
+        topics = {}
         for edit in self.edits:
             prompts = (*edit.prompts, *edit.holdout)
             wide = {"prompts": prompts, "scope": Scope(router="anchored")}
-            found[edit.id] = set(shared.entry(edit.model_copy(update=wide))[0].topics)
-        return found
+            topics[edit.id] = set(shared.entry(edit.model_copy(update=wide))[0].topics)
+        return topics
 
 
 def _relation_keys(edit: Edit) -> list[str]:
-    """What a relation is told by: another edit with one of these has the same."""
+    """What identifies a relation: another edit with one of these has the same."""
     relation = edit.fact.relation
     return [alike(relation.text), *([f"id {relation.id}"] if relation.id else [])]
 
@@ -456,9 +445,9 @@ def _bounded(entry: RouterEntry, at: float) -> RouterEntry:
     return replace(entry, threshold=at, implied=at)
 
 
-def _need(decision: Decision, at: float) -> float:
+def _required(decision: Decision, at: float) -> float:
     """The threshold at which a prompt that fired at `at` would just have fired."""
-    return math.inf if decision.edit is None else decision.needs(at)
+    return math.inf if decision.edit is None else decision.required_threshold(at)
 
 
 def _half(metric: Metric) -> Metric | None:

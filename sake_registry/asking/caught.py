@@ -4,13 +4,11 @@ own states."""
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sake_registry import names
 from sake_registry.asking.routers import current_bundle, routers_of
+from sake_registry.edits.checks import valid_together
 from sake_registry.edits.conflicts import (
     Conflict,
     Places,
@@ -18,20 +16,20 @@ from sake_registry.edits.conflicts import (
     find_conflicts,
     in_order,
     statements,
-    valid_together,
 )
-from sake_registry.runtime.core import load_bundle
+from sake_registry.progress import SILENT
+from sake_registry.runtime.bundle import load_bundle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from sake_registry.edits.conflicts import Side, Statement
     from sake_registry.edits.registry import Registry
     from sake_registry.edits.schema import Edit
+    from sake_registry.progress import Progress
     from sake_registry.routing.router import Decision, Router
 
-_WORD = re.compile(r"\w+")
 _BATCH = 256
 
 Answers = dict[str, tuple[str, ...]]
@@ -60,77 +58,53 @@ def registry_router(registry: Registry) -> tuple[Router, Answers, Path | None]:
 
 
 def all_conflicts(
-    registry: Registry,
-    *,
-    phase: Callable[[str, int], None] = lambda what, total: None,
-    advance: Callable[[int], None] = lambda n: None,
+    registry: Registry, progress: Progress = SILENT
 ) -> tuple[list[Conflict], Path | None]:
-    """Conflicts of the files, and prompts that another edit catches; the bundle that was asked.
-
-    Args:
-        phase: told what is done next and how much of it there is; `advance`: how much is done.
+    """Conflicts of the files, and prompts that another edit catches; the bundle of the router.
 
     Raises:
         ModelNotFoundError: the prompt embedder is not on this machine and cannot be fetched.
     """
-    found = find_conflicts(registry.edits, levels=registry.settings.checks)
-    phase("reading the edits", 0)
+    conflicts = find_conflicts(registry.edits, levels=registry.settings.checks)
+    progress.begin("reading the edits", 0)
     router, answers, bundle = registry_router(registry)
-    # What is caught because two edits are of one fact, or list one prompt, is said already.
-    one_fact = {frozenset(c.ids) for c in found if c.kind in ("contradiction", "twice")}
-    told = {(frozenset(c.ids), c.prompt) for c in found}
+    # What is caught because two edits are of one fact, or list one prompt, is among them already.
+    one_fact = {frozenset(c.ids) for c in conflicts if c.kind in ("contradiction", "twice")}
+    reported = {(frozenset(c.ids), c.prompt) for c in conflicts}
     by_id = {edit.id: edit for edit in registry.active}
     places = Places()
-    for statement, decision in _decided(registry.active, router, phase, advance):
+    for statement, decision in _decided(registry.active, router, progress):
         other = by_id.get(decision.edit or "")
         if other is None or other.id == statement.edit.id:
             continue
         pair = frozenset((other.id, statement.edit.id))
-        if pair in one_fact or (pair, statement.text) in told:
+        if pair in one_fact or (pair, statement.text) in reported:
             continue
         assert decision.group is not None
         says = answers[other.id][decision.group]
         if valid_together(statement.edit, other) and not agree(statement.answers, [says]):
-            found.append(_caught(statement, other, says, decision, places))
-    return in_order(found), bundle
+            conflicts.append(_caught(statement, other, says, decision, places))
+    return in_order(conflicts), bundle
 
 
 def _decided(
-    edits: Sequence[Edit],
-    router: Router,
-    phase: Callable[[str, int], None],
-    advance: Callable[[int], None],
+    edits: Sequence[Edit], router: Router, progress: Progress
 ) -> Iterator[tuple[Statement, Decision]]:
-    """What the router decides of every statement that another edit might catch."""
-    suspects = _suspects(router)
-    asked = [s for edit in edits for s in statements(edit) if suspects(s)]
-    phase("deciding", len(asked))
-    for start in range(0, len(asked), _BATCH):
-        chosen = asked[start : start + _BATCH]
-        yield from zip(chosen, router.decide([s.text for s in chosen]), strict=True)
-        advance(len(chosen))
+    """What the router decides of every statement that another edit may catch.
 
-
-def _suspects(router: Router) -> Callable[[Statement], bool]:
-    """Whether another edit may catch a statement: a few words decide that, where embedding every
-    prompt of a large registry would take hours."""
-    by_word: dict[str, set[str]] = defaultdict(set)
-    always: set[str] = set()
-    for entry in router.entries.values():
-        for route in entry.routes:
-            if not route.names:
-                always.add(entry.edit)
-            for name in route.names:
-                words = _WORD.findall(names.fold(name)) or [""]
-                for word in (words[0], words[-1]):  # a last name may stand alone
-                    by_word[word].add(entry.edit)
-
-    def suspect(statement: Statement) -> bool:
-        own = {statement.edit.id}
-        words = _WORD.findall(names.fold(statement.text))
-        return bool(always - own) or any(by_word.get(word, own) - own for word in words)
-
-    return suspect
+    Names tell which these are, where embedding every prompt of a large registry would take hours.
+    """
+    open_to_others = [
+        statement
+        for edit in edits
+        for statement in statements(edit)
+        if router.candidates(statement.text) - {edit.id}
+    ]
+    progress.begin("deciding", len(open_to_others))
+    for start in range(0, len(open_to_others), _BATCH):
+        batch = open_to_others[start : start + _BATCH]
+        yield from zip(batch, router.decide([s.text for s in batch]), strict=True)
+        progress.advance(len(batch))
 
 
 def _caught(
@@ -142,11 +116,11 @@ def _caught(
     if kept:
         hint += f"; if it should change, take it out of the unchanged prompts of '{edit.id}'"
     return Conflict(
-        "caught", "warning", statement.text,
-        (places.side(edit, statement.loc, statement.says), _catching(other, says, places)),
-        f"'{other.id}' answers what '{edit.id}' "
+        kind="caught", severity="warning", prompt=statement.text,
+        sides=(places.side(edit, statement.loc, statement.says), _catching(other, says, places)),
+        message=f"'{other.id}' answers what '{edit.id}' "
         + ("keeps as it was" if kept else f"has among its {statement.kind}"),
-        hint, distance=decision.distance, threshold=decision.threshold,
+        hint=hint, distance=decision.distance, threshold=decision.threshold,
     )  # fmt: skip
 
 

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sake_registry.commands.console import State, emit_json, json_option, phases, table, warn
+from sake_registry.commands.console import State, emit_json, json_option, table, warn, watching
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sake_registry.asking.calibrating import Bound, Calibration
     from sake_registry.settings import Settings
 
@@ -41,41 +43,39 @@ def command(state: State, rate: float, write: bool, as_json: bool) -> None:
     registry = state.registry().sound()  # before torch is imported
 
     from sake_registry.asking.calibrating import calibrate
-    from sake_registry.data.unrelated import ORDINARY, unrelated
+    from sake_registry.asking.unrelated import ORDINARY, unrelated
 
     elsewhere = [text for text in unrelated(registry.active, ()) if text not in ORDINARY]
-    with phases(quiet=as_json) as (phase, advance):
-        result = calibrate(registry, rate, ORDINARY, elsewhere, phase=phase, advance=advance)
+    with watching(quiet=as_json) as progress:
+        result = calibrate(registry, rate, ORDINARY, elsewhere, progress)
     if as_json:
-        emit_json("calibrate/1", result.as_json())
+        emit_json("calibrate/1", result.model_dump(mode="json"))
     else:
         _show(result)
     if write:
-        _write(state, result, quiet=as_json)
+        _write(state, registry.root, result, quiet=as_json)
 
 
 def _show(result: Calibration) -> None:
-    _show_bound("threshold", "prompts", result.facts)
-    if result.implied is not None:
-        _show_bound("implied_threshold", "implications", result.implied)
+    _show_bound("threshold", "prompts", result.threshold)
+    if result.implied_threshold is not None:
+        _show_bound("implied_threshold", "implications", result.implied_threshold)
     else:
         click.echo("implied_threshold: no implication has a second wording to set it on\n")
     if result.left_out:
         ids = ", ".join(result.left_out)
         warn(f"with a router or a threshold of their own, not looked at: {ids}")
-    click.echo(f"curve: {result.path}")
+    click.echo(f"curve: {result.stored}")
 
 
 def _show_bound(name: str, what: str, bound: Bound) -> None:
     click.echo(f"{name}: {bound.present:g} now, {bound.chosen:g} calibrated")
-    rows = []
-    for title, measures in (("served", bound.inside), ("fires", bound.outside)):
-        rows += [
-            (title, label, str(n), f"{now:.1%}", f"{then:.1%}") for label, n, now, then in measures
-        ]
+    measures = [("served", m) for m in bound.in_scope] + [("fires", m) for m in bound.out_of_scope]
     if bound.unchanged.n:
-        _, n, now, then = bound.unchanged
-        rows.append(("apart", "unchanged prompts", str(n), f"{now:.1%}", f"{then:.1%}"))
+        measures.append(("apart", bound.unchanged))
+    rows = [
+        (role, m.label, str(m.n), f"{m.present:.1%}", f"{m.chosen:.1%}") for role, m in measures
+    ]
     table(("", f"{what}", "n", f"at {bound.present:g}", f"at {bound.chosen:g}"), rows)
     (served, served_then), (fires, fires_then) = bound.served, bound.false_fires
     click.echo(
@@ -84,11 +84,11 @@ def _show_bound(name: str, what: str, bound: Bound) -> None:
     )
 
 
-def _write(state: State, result: Calibration, *, quiet: bool) -> None:
+def _write(state: State, root: Path, result: Calibration, *, quiet: bool) -> None:
     from sake_registry.settings import FILE_NAME
     from sake_registry.tomltext import set_in_table
 
-    path = result.root / FILE_NAME
+    path = root / FILE_NAME
     set_in_table(path, "router", result.thresholds)
     if not quiet:
         click.echo(f"wrote {path}; `sake compile` takes it up, without running the model", err=True)

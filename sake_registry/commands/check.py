@@ -45,7 +45,7 @@ def command(state: State, form: str, as_json: bool) -> None:
             {
                 "files": registry.files,
                 "errors": errors,
-                "findings": [finding.as_json() for finding in registry.findings],
+                "findings": [finding.model_dump(mode="json") for finding in registry.findings],
             },
         )
     elif form == "github":

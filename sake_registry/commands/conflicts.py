@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sake_registry.commands.completion import complete_ids
-from sake_registry.commands.console import State, emit_json, json_option, phases, warn
+from sake_registry.commands.console import State, emit_json, json_option, warn, watching
 from sake_registry.errors import ModelNotFoundError
 
 if TYPE_CHECKING:
@@ -40,10 +40,10 @@ def command(state: State, /, ids: tuple[str, ...], as_json: bool) -> None:
     registry = state.registry()
     registry.select(ids)
     unread = len({finding.path for finding in registry.errors if _unreadable(finding.code)})
-    found, source = _find(registry, quiet=as_json)
+    conflicts, source = _find(registry, quiet=as_json)
     if ids:
-        found = [conflict for conflict in found if not set(ids).isdisjoint(conflict.ids)]
-    errors = sum(conflict.severity == "error" for conflict in found)
+        conflicts = [conflict for conflict in conflicts if not set(ids).isdisjoint(conflict.ids)]
+    errors = sum(conflict.severity == "error" for conflict in conflicts)
     if as_json:
         emit_json(
             "conflicts/1",
@@ -52,12 +52,12 @@ def command(state: State, /, ids: tuple[str, ...], as_json: bool) -> None:
                 "unread": unread,
                 "router": source,
                 "errors": errors,
-                "conflicts": [conflict.as_json() for conflict in found],
+                "conflicts": [conflict.model_dump(mode="json") for conflict in conflicts],
             },
         )
     else:
-        _show(found)
-        click.echo(_summary(len(registry.active), found))
+        _show(conflicts)
+        click.echo(_summary(len(registry.active), conflicts))
     if unread:
         warn(f"{unread} of {registry.files} files have errors and were not looked at: `sake check`")
     if errors:
@@ -79,30 +79,30 @@ def _find(registry: Registry, *, quiet: bool) -> tuple[list[Conflict], str | Non
         hint = "pip install 'sake-registry[models]'"
         return _of_texts(registry, f"{error.name} is not installed", hint), None
     try:
-        with phases(quiet=quiet) as (phase, advance):
-            found, bundle = all_conflicts(registry, phase=phase, advance=advance)
+        with watching(quiet=quiet) as progress:
+            conflicts, bundle = all_conflicts(registry, progress)
     except ModelNotFoundError as error:
         return _of_texts(registry, error.message, error.hint or "see [router] embedder"), None
-    return found, str(bundle) if bundle else "edit files"
+    return conflicts, str(bundle) if bundle else "edit files"
 
 
 def _of_texts(registry: Registry, why: str, hint: str) -> list[Conflict]:
-    """The conflicts that the texts alone tell."""
+    """The conflicts that the texts alone show."""
     from sake_registry.edits.conflicts import find_conflicts
 
     warn(f"{why}, so only the texts were compared; to ask the router as well: {hint}")
     return find_conflicts(registry.edits, levels=registry.settings.checks)
 
 
-def _show(found: Sequence[Conflict]) -> None:
+def _show(conflicts: Sequence[Conflict]) -> None:
     from sake_registry.edits.conflicts import HEADINGS
     from sake_registry.wording import count
 
-    for kind, of_kind in groupby(found, key=lambda conflict: (conflict.kind, conflict.severity)):
-        conflicts = list(of_kind)
-        title = f"{conflicts[0].severity}: {HEADINGS[kind[0]]} ({len(conflicts)})"
-        click.secho(title, fg=COLOURS[conflicts[0].severity], bold=True)
-        for _, of_pair in groupby(conflicts, key=lambda conflict: conflict.ids):
+    for (kind, severity), group in groupby(conflicts, key=lambda c: (c.kind, c.severity)):
+        of_kind = list(group)
+        title = f"{severity}: {HEADINGS[kind]} ({len(of_kind)})"
+        click.secho(title, fg=COLOURS[severity], bold=True)
+        for _, of_pair in groupby(of_kind, key=lambda conflict: conflict.ids):
             pair = list(of_pair)
             for conflict in pair[:SHOWN]:
                 for line in _lines(conflict):
@@ -125,11 +125,11 @@ def _lines(conflict: Conflict) -> Iterable[str]:
     yield f"    {printable(conflict.hint)}"
 
 
-def _summary(edits: int, found: Sequence[Conflict]) -> str:
+def _summary(edits: int, conflicts: Sequence[Conflict]) -> str:
     from sake_registry.wording import count
 
-    numbers = {s: sum(c.severity == s for c in found) for s in COLOURS}
-    told = [count(numbers["error"], "error"), count(numbers["warning"], "warning")]
+    numbers = {s: sum(c.severity == s for c in conflicts) for s in COLOURS}
+    parts = [count(numbers["error"], "error"), count(numbers["warning"], "warning")]
     if numbers["information"]:
-        told.append(f"{numbers['information']} for information")
-    return f"{count(edits, 'active edit')}: {', '.join(told)}"
+        parts.append(f"{numbers['information']} for information")
+    return f"{count(edits, 'active edit')}: {', '.join(parts)}"

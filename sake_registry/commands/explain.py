@@ -9,7 +9,7 @@ import click
 from sake_registry.commands.console import emit_json, json_option
 
 if TYPE_CHECKING:
-    from sake_registry.data.explanations import Explanation
+    from sake_registry.edits.explanations import Explanation
 
 
 @click.command("explain")
@@ -24,26 +24,26 @@ def command(code: str | None, as_json: bool) -> None:
     sake explain SAKE106
     sake explain --json | jq -r '.codes[].title'
     """
-    from sake_registry.data.explanations import EXPLANATIONS, explain
+    from sake_registry.edits.explanations import explain, explanations
 
-    chosen = [explain(code)] if code else list(EXPLANATIONS.values())
+    chosen = [explain(code)] if code else list(explanations().values())
     if as_json:
-        emit_json("explain/1", {"codes": [one.as_json() for one in chosen]})
+        emit_json("explain/1", {"codes": [one.model_dump(mode="json") for one in chosen]})
     elif code:
-        click.echo(_told(chosen[0]))
+        click.echo(_text(chosen[0]))
     else:
         for one in chosen:
             click.echo(f"{one.code}  {one.severity:7}  {one.title}")
 
 
-def _told(one: Explanation) -> str:
-    from sake_registry.data.explanations import settled
+def _text(one: Explanation) -> str:
+    from sake_registry.edits.explanations import shown
 
     parts = [f"{one.code} ({one.severity}): {one.title}", click.wrap_text(one.meaning, 80)]
     parts.append(click.wrap_text(one.why, 80))
     for label, example in (("wrong", one.wrong), ("mended", one.mended)):
         if example:
-            text = "".join(f"    {line}\n" for line in settled(example).splitlines())
+            text = "".join(f"    {line}\n" for line in shown(example).splitlines())
             parts.append(f"{label}:\n{text.rstrip()}")
     if one.settable:
         level = "warning" if one.severity == "error" else "error"

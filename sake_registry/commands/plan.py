@@ -48,7 +48,7 @@ def command(
 
     plan = make_plan(registry, locate(registry.settings), ids, only=only)
     if as_json:
-        emit_json("plan/1", plan.as_json())
+        emit_json("plan/1", plan.report.model_dump(mode="json"))
         return
     table(("edit", "action", "because"), [(p.id, p.action, p.reason) for p in plan.edits])
     click.echo(f"bundle {plan.path}: {'current' if plan.current else 'to be written'}")

@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 from functools import cached_property
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -35,10 +35,13 @@ _SHADOWING = ("compile", "inspect", "list")
 """Verbs whose module's name ends in `_`, as that of a builtin or of the library is taken."""
 
 
-def in_section(section: str) -> Callable[[click.Command], click.Command]:
+AnyCommand = TypeVar("AnyCommand", bound=click.Command)
+
+
+def in_section(section: str) -> Callable[[AnyCommand], AnyCommand]:
     """Decorator of a command that comes by entry point: its section of the help page."""
 
-    def place(command: click.Command) -> click.Command:
+    def place(command: AnyCommand) -> AnyCommand:
         command.section = section  # type: ignore[attr-defined]
         return command
 
@@ -95,7 +98,7 @@ class Sections(click.Group):
         rows: dict[str, list[tuple[str, str]]] = {section: [] for section in SECTIONS}
         for name, command in named.items():
             if command is not None and not command.hidden:
-                section = _BUILT_IN.get(name) or getattr(command, "section", "More")
+                section = _BUILT_IN.get(name) or str(getattr(command, "section", "More"))
                 text = command.get_short_help_str(formatter.width - 6 - width)
                 rows.setdefault(section, []).append((f"{name:{width}}", text))
         for section in rows:

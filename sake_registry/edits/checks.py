@@ -161,7 +161,9 @@ def check_together(
         content: gives the bytes of an edit's file, for positions: not all edits come from a disk.
     """
     findings = []
-    for first, second in _same_fact(edit for edit in edits if edit.active):
+    for first, second in same_fact(edit for edit in edits if edit.active):
+        if not valid_together(first, second):
+            continue
         new, other = ({plainly(n) for n in e.fact.new.all} for e in (second, first))
         path, subject = second.path, f"{second.subject} · {second.fact.relation.text}"
         assert path is not None
@@ -186,23 +188,29 @@ def check_together(
     return findings
 
 
-def _same_fact(edits: Iterable[Edit]) -> Iterator[tuple[Edit, Edit]]:
-    """Pairs of edits of one subject and one relation, each pair once."""
+def same_fact(
+    edits: Iterable[Edit], normalize: Callable[[str], str] = plainly
+) -> Iterator[tuple[Edit, Edit]]:
+    """Pairs of edits of one subject and one relation, each pair once.
+
+    Args:
+        normalize: how text is made comparable: names and relations are the same if it is.
+    """
     by_name: dict[str, list[Edit]] = {}
     for edit in edits:
-        for name in sorted({plainly(n) for n in edit.fact.subject.all}):
+        for name in sorted({normalize(name) for name in edit.fact.subject.all}):
             by_name.setdefault(name, []).append(edit)
     seen = set()
     for group in by_name.values():
         for first, second in combinations(group, 2):
             pair = (first.id, second.id)
-            if pair not in seen and _same_relation(first, second) and _overlap(first, second):
+            if pair not in seen and same_relation(first, second, normalize):
                 seen.add(pair)
                 yield first, second
 
 
-def _overlap(first: Edit, second: Edit) -> bool:
-    """Whether there is a day on which both are valid."""
+def valid_together(first: Edit, second: Edit) -> bool:
+    """Whether there is a day on which both edits are valid."""
     a, b = first.lifecycle, second.lifecycle
     return not (
         (a.valid_until and b.valid_from and a.valid_until < b.valid_from)
@@ -210,8 +218,7 @@ def _overlap(first: Edit, second: Edit) -> bool:
     )
 
 
-def _same_relation(first: Edit, second: Edit) -> bool:
+def same_relation(first: Edit, second: Edit, normalize: Callable[[str], str] = plainly) -> bool:
+    """Whether two edits change one relation: by its id, or by its text if one has none."""
     a, b = first.fact.relation, second.fact.relation
-    if a.id and b.id:
-        return a.id == b.id
-    return plainly(a.text) == plainly(b.text)
+    return a.id == b.id if a.id and b.id else normalize(a.text) == normalize(b.text)

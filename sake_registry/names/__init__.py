@@ -1,15 +1,21 @@
-"""Names in running text: found as whole names, and masked. Imports nothing of the package.
+"""Names in running text: found as whole names, masked, looked up. Imports only `data`.
 
-`finding` looks for names, `forms` guesses how a name is also written, `words` has the lists.
+`finding` looks for names, `forms` guesses how a name is also written, `index` knows whose names a
+text has, `words` has the lists.
 """
 
 from sake_registry.names.finding import BETWEEN, COMMA, SUBJECT, find, fold, mask, proper_names
 from sake_registry.names.forms import forms, last_name
+from sake_registry.names.index import NameIndex, Naming, Need, Spans
 
 __all__ = [
     "BETWEEN",
     "COMMA",
     "SUBJECT",
+    "NameIndex",
+    "Naming",
+    "Need",
+    "Spans",
     "find",
     "fold",
     "forms",

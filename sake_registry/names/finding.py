@@ -17,7 +17,7 @@ from functools import cache, lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from sake_registry.data.name_words import (
+from sake_registry.names.words import (
     ABBREVIATED,
     BEFORE,
     BESIDE,

@@ -6,7 +6,16 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING
 
-from sake_registry.data.name_words import (
+from sake_registry.names.finding import (
+    BETWEEN,
+    COMMA,
+    INITIALS,
+    SHORTEST,
+    fold,
+    own_words,
+    unmarked,
+)
+from sake_registry.names.words import (
     ARTICLES,
     BEFORE,
     EVENTS,
@@ -19,15 +28,6 @@ from sake_registry.data.name_words import (
     SUFFIXES,
     TITLES,
     is_kind,
-)
-from sake_registry.names.finding import (
-    BETWEEN,
-    COMMA,
-    INITIALS,
-    SHORTEST,
-    fold,
-    own_words,
-    unmarked,
 )
 
 if TYPE_CHECKING:

@@ -67,23 +67,23 @@ def best(points: Sequence[Point]) -> Point:
 
 @dataclass(frozen=True)
 class Scores:
-    """What prompts need, by kind: the least threshold at which they are served by the right edit
-    (`inside`), or at which any edit fires (`outside`); infinity where none does it."""
+    """The thresholds that prompts require, by kind: the least at which they are served by the right
+    edit (`inside`), or at which any edit fires (`outside`); infinity where none does it."""
 
     inside: Mapping[str, Sequence[float]]
     outside: Mapping[str, Sequence[float]]
 
     def served(self, threshold: float) -> float:
         """The share of all prompts in scope that are served at a threshold; 0 if there are none."""
-        return share([need for needs in self.inside.values() for need in needs], threshold)
+        return share([value for required in self.inside.values() for value in required], threshold)
 
     def false_fires(self, threshold: float) -> float:
         """The share of prompts out of scope for which an edit fires at a threshold.
 
         It is the mean over their kinds, so that many prompts of one kind hide no other.
         """
-        kinds = [needs for needs in self.outside.values() if needs]
-        return sum(share(needs, threshold) for needs in kinds) / len(kinds) if kinds else 0.0
+        kinds = [required for required in self.outside.values() if required]
+        return sum(share(required, threshold) for required in kinds) / len(kinds) if kinds else 0.0
 
     def within(self, rate: float) -> float:
         """The largest threshold whose false fires are at most `rate`, to three decimals.
@@ -93,23 +93,23 @@ class Scores:
         Raises:
             ValueError: even the smallest threshold exceeds it, or nothing can fire at any.
         """
-        kinds = [needs for needs in self.outside.values() if needs]
-        weighed = sorted((need, 1 / len(needs) / len(kinds)) for needs in kinds for need in needs)
+        kinds = [required for required in self.outside.values() if required]
+        weighed = sorted((value, 1 / len(some) / len(kinds)) for some in kinds for value in some)
         fires = 0.0
-        for need, weight in weighed:
+        for value, weight in weighed:
             fires += weight
-            if fires > rate + _ROUNDING and math.isfinite(need):
-                return _above_zero(math.ceil(need * _STEPS - _ROUNDING) - 1)
-        every = [need for needs in (*kinds, *self.inside.values()) for need in needs]
-        finite = [need for need in every if math.isfinite(need)]
+            if fires > rate + _ROUNDING and math.isfinite(value):
+                return _above_zero(math.ceil(value * _STEPS - _ROUNDING) - 1)
+        every = [value for some in (*kinds, *self.inside.values()) for value in some]
+        finite = [value for value in every if math.isfinite(value)]
         if not finite:
             raise ValueError("none of the prompts is near an edit")
         return _above_zero(max(1, math.ceil(max(finite) * _STEPS)))
 
 
-def share(needs: Sequence[float], threshold: float) -> float:
-    """Of prompts, the share that need at most this threshold; 0 if there are none."""
-    return sum(need <= threshold for need in needs) / len(needs) if needs else 0.0
+def share(required: Sequence[float], threshold: float) -> float:
+    """Of prompts, the share that require at most this threshold; 0 if there are none."""
+    return sum(value <= threshold for value in required) / len(required) if required else 0.0
 
 
 def _above_zero(steps: int) -> float:

@@ -2,9 +2,10 @@
 
 An embedder is made to tell texts apart by all that they are about. A router needs less: that
 wordings of one question lie together, and those of different questions apart. The library of
-common questions (`questions.TOPICS`) says what is one question, and `contrast` learns from it
-the directions that part the topics. The library is also the background: a question belongs to
-an edit only if it lies nearer to the edit's own than to what else may be asked of a subject.
+common questions (`data.questions`) says what is one question, and `contrast` learns from it
+the LDA projection (linear discriminant analysis) onto the directions that separate the topics.
+The library also gives the background questions: a question belongs to an edit only if it lies
+nearer to the edit's own than to what else may be asked of a subject.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch.nn.functional import normalize
 
-from sake_registry.data.questions import TOPICS
+from sake_registry.data import questions
 from sake_registry.names import fold
 
 if TYPE_CHECKING:
@@ -30,20 +31,20 @@ if TYPE_CHECKING:
 
 MetricKind = Literal["contrast", "euclidean", "cosine", "mahalanobis"]
 
-CONTRAST = 0.5
-"""How much of the distance to the nearest other question is added to an edit's bound.
+BACKGROUND_WEIGHT = 0.5
+"""How much of the distance to the nearest background question is added to an edit's bound.
 
 At 0 a wording far from all questions is refused; at 1 it fires wherever the edit is nearest."""
-ENDING = 0.3
+MISMATCH = 0.3
 """Added to the distance of two questions that end in different prepositions: "born in" asks for
 a place and "born on" for a day, while a sentence embedding hardly sees the last word. So with
 "When was X born" where an edit's topics ask where."""
-ENDINGS = ("as", "at", "by", "for", "from", "in", "on", "to", "with")
+PREPOSITIONS = ("as", "at", "by", "for", "from", "in", "on", "to", "with")
 SHRINKAGE = 0.3
 """Share of the mean variance that is added to every direction's: a topic has eight wordings, too
 few to know the directions in which wordings hardly vary."""
 RANK = 100
-"""Directions kept: what parts 256 topics lies in the first of them, the rest is wording."""
+"""Directions kept: what separates 256 topics lies in the first of them, the rest is wording."""
 VOTES = 0.25
 """A topic is an edit's own if it is the nearest to so large a share of the edit's questions."""
 ALIKE = 0.6
@@ -51,7 +52,7 @@ ALIKE = 0.6
 NO_LESS = 0.2
 """… and less than that of another topic by no more than this: "place of death" is at 0.62 from
 "place of birth", but it is another topic's name."""
-ASKING = ("when", "where", "who")
+QUESTION_WORDS = ("when", "where", "who")
 """Words that begin a question and say what kind of thing it asks for."""
 COMMON = 1 / 16
 """A word in the wordings of so many of the library's topics says nothing of what is asked."""
@@ -62,8 +63,8 @@ class Metric:
     """A space for questions.
 
     Attributes:
-        projection: (embedder's width e, p) float32; (0, 0) is the identity.
-        background: (rows, p) float32, points of the library's questions; (0, p) if not used.
+        projection: (embedder's width e, p) float32, of `contrast` by LDA; (0, 0) is the identity.
+        background: (rows, p) float32, points of the background questions; (0, p) if not used.
         topics: the topic of each row of the background; the rows of a topic are together.
         labels: (topics, e) float32, unit embeddings of the topics' names in the background's
             order, or none where a name tells nothing; needed to compile an edit, not to route.
@@ -123,27 +124,28 @@ class Metric:
         return tuple(self.topic_names[topic] for topic in sorted(own))
 
 
-def asking(text: str) -> str:
-    """The first word of a question, a label apart ("User:"), if one of `ASKING`; else nothing."""
+def question_word(text: str) -> str:
+    """The one of `QUESTION_WORDS` that begins a text, a label apart ("User:"); else nothing."""
     first = text.rpartition(": ")[2].lstrip(" '\"(¿").split(maxsplit=1)[:1]
-    return first[0].lower() if first and first[0].lower() in ASKING else ""
+    return first[0].lower() if first and first[0].lower() in QUESTION_WORDS else ""
 
 
-def ending(text: str) -> str:
-    """The last word of a question if it is one of `ENDINGS`, else nothing."""
+def final_preposition(text: str) -> str:
+    """The last word of a question if it is one of `PREPOSITIONS`, else nothing."""
     last = text.rstrip(" ,.:?!'\")").rsplit(maxsplit=1)[-1:]
-    return last[0].lower() if last and last[0].lower() in ENDINGS else ""
+    return last[0].lower() if last and last[0].lower() in PREPOSITIONS else ""
 
 
-def telling(text: str) -> frozenset[str]:
-    """The words of a question that tell what it asks, by their stems."""
+def content_stems(text: str) -> frozenset[str]:
+    """The stems of a question's content words: those that tell what it asks."""
     return _stems(text) - _common()
 
 
 @cache
 def _common() -> frozenset[str]:
-    topics = Counter(stem for wordings in TOPICS.values() for stem in _stems(" ".join(wordings)))
-    return frozenset(stem for stem, count in topics.items() if count >= COMMON * len(TOPICS))
+    topics = questions().values()
+    counts = Counter(stem for wordings in topics for stem in _stems(" ".join(wordings)))
+    return frozenset(stem for stem, count in counts.items() if count >= COMMON * len(topics))
 
 
 def _stems(text: str) -> frozenset[str]:
@@ -152,10 +154,10 @@ def _stems(text: str) -> frozenset[str]:
     return frozenset(re.sub(r"(?<=\w{3})(?:ing|i?e[sd]|(?<!s)s|e|y)$", "", word) for word in words)
 
 
-def asked(topics: Iterable[str]) -> frozenset[str]:
-    """Which of `ASKING` the library's questions of some topics begin with."""
-    wordings = (text for topic in topics for text in TOPICS.get(topic, ()))
-    return frozenset(map(asking, wordings)) - {""}
+def question_words(topics: Iterable[str]) -> frozenset[str]:
+    """Which of `QUESTION_WORDS` the library's questions of some topics begin with."""
+    wordings = (text for topic in topics for text in questions().get(topic, ()))
+    return frozenset(map(question_word, wordings)) - {""}
 
 
 def learn(embed: Embed, kind: MetricKind) -> Metric:
@@ -166,10 +168,11 @@ def learn(embed: Embed, kind: MetricKind) -> Metric:
     """
     if kind in ("euclidean", "cosine"):
         return Metric(kind, torch.empty(0, 0), torch.empty(0, 0))
-    topics = tuple(topic for topic, wordings in TOPICS.items() for _ in wordings)
-    rows = embed([wording for wordings in TOPICS.values() for wording in wordings])
-    number = {topic: i for i, topic in enumerate(TOPICS)}
-    projection = _parting(
+    library = questions()
+    topics = tuple(topic for topic, wordings in library.items() for _ in wordings)
+    rows = embed([wording for wordings in library.values() for wording in wordings])
+    number = {topic: i for i, topic in enumerate(library)}
+    projection = _projection(
         rows.double(),
         torch.tensor([number[topic] for topic in topics]),
         rank=RANK if kind == "contrast" else None,
@@ -177,21 +180,21 @@ def learn(embed: Embed, kind: MetricKind) -> Metric:
     metric = Metric(kind, projection.float(), torch.empty(0, projection.shape[1]))
     if kind == "mahalanobis":
         return metric
-    labels = normalize(embed(list(TOPICS)), dim=1)
+    labels = normalize(embed(list(library)), dim=1)
     # In some spaces, a language model's states among them, any two names are that alike.
     if labels.mean(0).square().sum() >= ALIKE:  # the mean of all their cosines
         labels = labels[:0]
     return Metric(kind, metric.projection, metric.points(rows), topics, labels)
 
 
-def _parting(rows: Tensor, topic: Tensor, rank: int | None) -> Tensor:
-    """Whitening by the covariance within topics; with a rank, then the directions between them.
+def _projection(rows: Tensor, topic: Tensor, rank: int | None) -> Tensor:
+    """Whitening by the covariance within topics; with a rank, the LDA projection.
 
     Args:
         rows: (n, e) float64.
         topic: (n,) the number of each row's topic; none is left out.
-        rank: how many directions to keep, those first that part the topics most (linear
-            discriminant analysis); all, and as they are, if None.
+        rank: how many directions to keep, those first that separate the topics most; all, and as
+            they are, if None.
 
     Returns:
         A projection, (e, e) or (e, rank).
@@ -213,5 +216,5 @@ def _parting(rows: Tensor, topic: Tensor, rank: int | None) -> Tensor:
     directions = torch.linalg.eigh(between.T @ between)[1].flip(1)[:, :rank]
     # An eigenvector has no sign of its own: the same library must give the same bytes.
     largest = directions.gather(0, directions.abs().argmax(0, keepdim=True))
-    parting: Tensor = whitening @ (directions * largest.sign())
-    return parting
+    projection: Tensor = whitening @ (directions * largest.sign())
+    return projection

@@ -12,27 +12,27 @@ the wider, the further the question is from all that the edit does not ask.
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
+from pydantic import ConfigDict, Field, field_serializer
 
-from sake_registry import names
+from sake_registry.names import NameIndex, Naming
 from sake_registry.routing.metric import (
-    CONTRAST,
-    ENDING,
-    ENDINGS,
+    BACKGROUND_WEIGHT,
+    MISMATCH,
+    PREPOSITIONS,
     Metric,
-    asked,
-    asking,
-    ending,
-    telling,
+    content_stems,
+    final_preposition,
+    question_word,
+    question_words,
 )
+from sake_registry.routing.reasons import Reason, decision_words
 from sake_registry.routing.representation import clauses
+from sake_registry.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -40,50 +40,22 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from sake_registry.bundle.format import Route, RouterKind, Routing
     from sake_registry.models.embedder import Embed
+    from sake_registry.names import Spans
 
-Kind = Literal["anchored", "centre"]
-Need = Literal["any", "all"]
 COUNTER = -1
 """The group of rows that hold their ground against an edit."""
-ANOTHER = "another question"
-_WORD = re.compile(r"\w+")
-_ABBREVIATION = re.compile(r"\b(?:[^\W\d_]\.){2,}")
-_INITIAL = 2  # letters: words so short may be written as one ("J. R. R.", "JRR")
 _EUCLIDEAN = Metric("euclidean", torch.empty(0, 0), torch.empty(0, 0))
 
 
 @dataclass(frozen=True)
-class Route:
-    """One way into an edit: to `group` (or against it, `COUNTER`), by `rows` of its points.
-
-    A prompt must name `names`: one of them (`any`), or each (`all`); none are needed if empty.
-    `ends` has the `ending` of each row's text; it is empty if they are not known. `links` are the
-    telling words that an implication shares with the fact ("the gender of the mother of X"): a
-    question with none of them asks of the subject itself.
-    """
-
-    group: int
-    names: tuple[str, ...]
-    need: Need
-    rows: int
-    ends: tuple[str, ...] = ()
-    links: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class RouterEntry:
-    """What the router knows of one edit.
-
-    Attributes:
-        threshold: how far a question may be from the edit's own, in the metric's space.
-        points: embeddings, (sum of the routes' rows, embedder's width).
-        topics: the metric's topics that ask what the edit asks: no background to it.
-        implied: the threshold of implications, the groups after the first; None for the same.
-    """
+    """What the router knows of one edit: its `Routing`, with `points`, the embeddings (sum of the
+    routes' rows, embedder's width), and when the edit is in force."""
 
     edit: str
-    kind: Kind
+    kind: RouterKind
     threshold: float
     routes: tuple[Route, ...]
     points: Tensor
@@ -100,65 +72,83 @@ class RouterEntry:
         if any(len(route.ends) not in (0, route.rows) for route in self.routes):
             raise ValueError(f"{self.edit}: the last words of a route do not fit its rows")
 
+    @classmethod
+    def of(
+        cls,
+        edit: str,
+        routing: Routing,
+        points: Tensor,
+        valid_from: date | None = None,
+        valid_until: date | None = None,
+    ) -> RouterEntry:
+        """The entry of an edit that is routed so."""
+        return cls(
+            edit, routing.kind, routing.threshold, routing.routes, points,
+            valid_from, valid_until, routing.topics, routing.implied,
+        )  # fmt: skip
+
     def threshold_of(self, group: int) -> float:
         """The threshold of one of its groups."""
         return self.implied if group > 0 and self.implied is not None else self.threshold
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(Value):
     """Which edit a prompt is in scope of, and why.
 
     `edit` and `group` are None out of scope; `nearest` is the candidate that came nearest all
     the same, at `distance` in the metric's space, where `threshold` is the bound that applied.
+    `detail` belongs to the reason: the question that is nearer, a date.
     """
 
-    edit: str | None
-    group: int | None
-    nearest: str | None
-    distance: float | None
-    threshold: float | None
-    reason: str
+    # A broken embedder gives distances that are not numbers; they fire nothing.
+    model_config = ConfigDict(allow_inf_nan=True)
 
-    def needs(self, at: float) -> float:
+    edit: str | None = None
+    group: int | None = None
+    nearest: str | None = None
+    distance: float | None = None
+    threshold: float | None = None
+    reason: Reason
+    detail: str = Field("", exclude=True)
+
+    @property
+    def why(self) -> str:
+        """The reason in words, with its detail."""
+        return self.reason.said(self.detail)
+
+    @field_serializer("reason")
+    def _reason_in_words(self, reason: Reason) -> str:
+        return self.why
+
+    def required_threshold(self, at: float) -> float:
         """The least threshold at which the edit that came nearest fires, where this was decided
         with the threshold `at`: the bound may be that and something beside it."""
         if self.distance is None or self.threshold is None:
             return float("inf")
         return self.distance - (self.threshold - at)
 
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
-
     def __str__(self) -> str:
-        if self.distance is None:
-            return self.reason
-        bound = self.threshold or 0
-        sign = "≤" if self.edit else ">" if self.distance > bound else "·"
-        return f"{self.edit or 'none'} ({self.distance:.2f} {sign} {bound:.3g}; {self.reason})"
+        return decision_words(self.edit, self.distance, self.threshold, self.why)
 
 
-NOBODY = Decision(None, None, None, None, None, "no edit's subject is named")
+NOBODY = Decision(reason=Reason.NOT_NAMED)
 
 
 class _Way(NamedTuple):
-    """A route as it is searched: with the other names it goes by, its points in the metric's
-    space (rows, p), the numbers of its endings (rows,), 0 for none, how its topics ask, and its
-    links."""
+    """A route as it is compared: its points in the metric's space (rows, p), the numbers of its
+    endings (rows,), 0 for none, how its topics ask, and its links."""
 
     entry: RouterEntry
     group: int
-    names: tuple[str, ...]
-    need: Need
     points: Tensor
     ends: Tensor
-    asked: frozenset[str]
+    asks: frozenset[str]
     links: frozenset[str]
 
 
 class _Question(NamedTuple):
-    """A clause of a prompt in the metric's space: its point (p,), how it ends and asks, its telling
-    words, and the topics it is nearest to with their distances."""
+    """A clause of a prompt in the metric's space: its point (p,), how it ends and asks, its content
+    stems, and the topics it is nearest to with their distances."""
 
     point: Tensor
     end: int
@@ -211,22 +201,35 @@ class Router:
         anchored = [entry for entry in self.entries.values() if entry.kind == "anchored"]
         # An edit's own topics are passed over, however near: the next one is its rival.
         self._rivals = 1 + max((len(entry.topics) for entry in anchored), default=0)
-        known = _other_names(anchored) if last_names else {}
-        self._ways = {entry.edit: list(self._ways_of(entry, known)) for entry in anchored}
-        self._by_word, self._wordless = _index(self._ways)
+        self._ways = {entry.edit: list(self._ways_of(entry)) for entry in anchored}
+        namings = {
+            e.edit: [Naming(route.names, route.need) for route in e.routes] for e in anchored
+        }
+        self._index = NameIndex(namings, derived=last_names)
         centres = [entry for entry in self.entries.values() if entry.kind == "centre"]
         self._centres = torch.cat([entry.points for entry in centres]) if centres else None
         self._owners = [(entry.edit, route.group) for entry in centres for route in entry.routes]
+        self._centred = frozenset(entry.edit for entry in centres)
+
+    def candidates(self, prompt: str) -> frozenset[str]:
+        """The edits that a prompt may be given to: those it names, and all that go by a centre."""
+        return self._centred | self._index.owners(prompt)
 
     def decide(
         self,
-        prompts: Sequence[str],
+        prompts: str | Sequence[str],
         disabled: Collection[str] = (),
         now: datetime | None = None,
     ) -> list[Decision]:
-        """A decision for each prompt; `now` (UTC) is when validity is judged."""
+        """A decision for each prompt; one string is one prompt.
+
+        Args:
+            disabled: ids of edits that do not fire.
+            now: when validity is judged (UTC); the present moment if None.
+        """
+        prompts = [prompts] if isinstance(prompts, str) else prompts
         now = now or datetime.now(UTC)
-        named = {prompt: list(self._asked(prompt)) for prompt in dict.fromkeys(prompts)}
+        named = {prompt: list(self._named(prompt)) for prompt in dict.fromkeys(prompts)}
         compared = dict.fromkeys(t for ways in named.values() for _, found in ways for t in found)
         whole = [p for p in named if p not in compared] if self._centres is not None else []
         texts = list(compared)
@@ -243,36 +246,28 @@ class Router:
             decided[prompt] = self._choose(candidates, disabled, now)
         return [decided[prompt] for prompt in prompts]
 
-    def _ways_of(
-        self, entry: RouterEntry, known: dict[tuple[str, ...], tuple[str, ...]]
-    ) -> Iterator[_Way]:
+    def _ways_of(self, entry: RouterEntry) -> Iterator[_Way]:
         # Entry by entry: what a router measures of an edit does not depend on the others in it.
         points, start = self._metric.points(entry.points), 0
-        how = asked(entry.topics)
+        how = question_words(entry.topics)
         for route in entry.routes:
             rows = points[start : start + route.rows]
             start += route.rows
-            also = known.get(route.names, ()) if route.need == "any" else ()
             ends = [_number(end) for end in route.ends or [""] * route.rows]
-            marks = torch.tensor(ends)
             links = frozenset(route.links)
-            yield _Way(entry, route.group, route.names + also, route.need, rows, marks, how, links)
+            yield _Way(entry, route.group, rows, torch.tensor(ends), how, links)
 
-    def _asked(self, prompt: str) -> Iterator[tuple[_Way, list[str]]]:
+    def _named(self, prompt: str) -> Iterator[tuple[_Way, list[str]]]:
         """Every route whose names stand in the prompt, with the texts to compare."""
-        folded = _folded(prompt)
-        words = dict.fromkeys(_WORD.findall(folded) + _words(folded))
-        edits = dict.fromkeys(
-            [edit for word in words for edit in self._by_word.get(word, ())] + self._wordless
-        )
-        found: dict[tuple[tuple[str, ...], Need], list[str]] = {}
-        for edit in edits:
-            for way in self._ways[edit]:
-                key = way.names, way.need
-                if key not in found:
-                    found[key] = _texts(prompt, *key)
-                if found[key]:
-                    yield way, found[key]
+        texts: dict[Spans, list[str]] = {(): [prompt]}  # a route may need no names
+        for edit, located in self._index.locate(prompt):
+            for way, spans in zip(self._ways[edit], located, strict=True):
+                if spans is None:
+                    continue
+                if spans not in texts:
+                    texts[spans] = clauses(prompt, spans)
+                if texts[spans]:
+                    yield way, texts[spans]
 
     def _questions(self, texts: Sequence[str], rows: Tensor) -> Iterator[_Question]:
         """What is measured of each text, given their embeddings."""
@@ -287,7 +282,8 @@ class Router:
                 for row in zip(near.indices.tolist(), near.values.tolist(), strict=True)
             ]
         for text, point, others in zip(texts, points, rivals, strict=True):
-            yield _Question(point, _number(ending(text)), asking(text), telling(text), others)
+            end = _number(final_preposition(text))
+            yield _Question(point, end, question_word(text), content_stems(text), others)
 
     def _measure(
         self, ways: Iterable[tuple[_Way, list[str]]], questions: dict[str, _Question]
@@ -306,16 +302,16 @@ class Router:
                 rival = next((r for r in question.rivals if r[0] not in entry.topics), None)
                 bound = entry.threshold_of(way.group)
                 if rival:
-                    bound += CONTRAST * rival[1]
-                found = _Candidate(
+                    bound += BACKGROUND_WEIGHT * rival[1]
+                candidate = _Candidate(
                     entry, way.group, distance, bound,
                     rival[0] if rival and rival[1] < distance else "",
                 )  # fmt: skip
-                if entry.edit not in best or found.rank < best[entry.edit].rank:
-                    best[entry.edit] = found
+                if entry.edit not in best or candidate.rank < best[entry.edit].rank:
+                    best[entry.edit] = candidate
         return [
-            found._replace(blocked=counter.get(edit, found.distance) < found.distance)
-            for edit, found in best.items()
+            candidate._replace(blocked=counter.get(edit, candidate.distance) < candidate.distance)
+            for edit, candidate in best.items()
         ]
 
     def _distance(self, way: _Way, question: _Question) -> float:
@@ -324,151 +320,68 @@ class Router:
         if self._metric.kind != "contrast":
             return float(distances.min())
         if question.end:
-            distances = distances + ENDING * ((way.ends > 0) & (way.ends != question.end))
-        otherwise = question.asks and way.asked and question.asks not in way.asked
+            distances = distances + MISMATCH * ((way.ends > 0) & (way.ends != question.end))
+        otherwise = question.asks and way.asks and question.asks not in way.asks
         apart = way.links and not way.links & question.words
-        return float(distances.min()) + ENDING * (bool(otherwise) + bool(apart))
+        return float(distances.min()) + MISMATCH * (bool(otherwise) + bool(apart))
 
     def _measure_centres(
         self, point: Tensor, centres: Tensor, disabled: Collection[str], now: datetime
     ) -> list[_Candidate]:
         """The nearest centre, and behind one that may not fire the next that may."""
-        found = []
+        candidates = []
         distances = torch.cdist(point[None], centres)[0]
         for nearest in distances.argsort().tolist():
             edit, group = self._owners[nearest]
             entry = self.entries[edit]
-            found.append(_Candidate(entry, group, float(distances[nearest]), entry.threshold))
-            if self._why_not(found[-1], disabled, now) in ("", ANOTHER):
+            candidates.append(_Candidate(entry, group, float(distances[nearest]), entry.threshold))
+            if self._judged(candidates[-1], disabled, now)[0] in (
+                Reason.IN_SCOPE,
+                Reason.ANOTHER_QUESTION,
+            ):
                 break
-        return found
+        return candidates
 
     def _choose(
         self, candidates: Sequence[_Candidate], disabled: Collection[str], now: datetime
     ) -> Decision:
         if not candidates:
             return NOBODY
-        judged = []
-        for candidate in candidates:
-            why_not = self._why_not(candidate, disabled, now)
-            judged.append((why_not != "", candidate.rank, candidate.entry.edit, candidate, why_not))
-        _, _, edit, chosen, why_not = min(judged, key=lambda row: row[:3])
+        judged = [(one, *self._judged(one, disabled, now)) for one in candidates]
+        chosen, reason, detail = min(
+            judged,
+            key=lambda row: (row[1] != Reason.IN_SCOPE, row[0].rank, row[0].entry.edit),
+        )
+        fires = reason == Reason.IN_SCOPE
         return Decision(
-            edit=None if why_not else edit,
-            group=None if why_not else chosen.group,
-            nearest=edit,
+            edit=chosen.entry.edit if fires else None,
+            group=chosen.group if fires else None,
+            nearest=chosen.entry.edit,
             distance=chosen.distance,
             threshold=chosen.bound,
-            reason=why_not or "in scope",
+            reason=reason,
+            detail=detail,
         )
 
     @staticmethod
-    def _why_not(candidate: _Candidate, disabled: Collection[str], now: datetime) -> str:
-        """Why a candidate does not fire, or nothing if it does."""
+    def _judged(
+        candidate: _Candidate, disabled: Collection[str], now: datetime
+    ) -> tuple[Reason, str]:
+        """Whether a candidate fires, or why it does not, with the reason's detail."""
         entry, today = candidate.entry, now.astimezone(UTC).date()
-        if not candidate.distance <= candidate.bound:  # nor if it is no number
-            return ANOTHER + (f" (nearer to: {candidate.rival})" if candidate.rival else "")
+        if not candidate.distance <= candidate.bound:  # nor if it is not a number
+            return Reason.ANOTHER_QUESTION, candidate.rival
         if candidate.blocked:
-            return "nearer to what stays unchanged"
+            return Reason.UNCHANGED, ""
         if entry.edit in disabled:
-            return "disabled"
+            return Reason.DISABLED, ""
         if entry.valid_from and today < entry.valid_from:
-            return f"not valid before {entry.valid_from}"
+            return Reason.NOT_YET_VALID, str(entry.valid_from)
         if entry.valid_until and today > entry.valid_until:
-            return f"expired on {entry.valid_until}"
-        return ""
+            return Reason.EXPIRED, str(entry.valid_until)
+        return Reason.IN_SCOPE, ""
 
 
 def _number(end: str) -> int:
     """An ending as a number, 0 for none."""
-    return ENDINGS.index(end) + 1 if end in ENDINGS else 0
-
-
-def _folded(text: str) -> str:
-    return names.fold(unicodedata.normalize("NFC", text))
-
-
-def _words(folded: str) -> list[str]:
-    """The words of a folded text; "U.S.S.R." is one."""
-    return _WORD.findall(_ABBREVIATION.sub(lambda found: found[0].replace(".", ""), folded))
-
-
-def _texts(prompt: str, known: tuple[str, ...], need: Need) -> list[str]:
-    """What is compared of a prompt that names `known` as is needed; nothing if it does not."""
-    if not known:
-        return [prompt]
-    spans = names.find(prompt, known)
-    if need == "all" and not all(names.find(prompt, [name]) for name in known):
-        return []
-    return clauses(prompt, spans)
-
-
-def _index(ways: dict[str, list[_Way]]) -> tuple[dict[str, list[str]], list[str]]:
-    """From a word to the edits whose names have it, and the edits that every prompt leads to.
-
-    One word of each name leads to the edit, and `names.find` has the last word: the rarest, or
-    every prompt with a "John" would lead to thousands of edits.
-    """
-    words = {
-        name: _WORD.findall(_folded(name))
-        for own in ways.values()
-        for way in own
-        for name in way.names
-    }
-    common = Counter(word for of_name in words.values() for word in set(of_name))
-    by_word: dict[str, list[str]] = {}
-    wordless = []
-    for edit, own in ways.items():
-        leading: set[str] = set()
-        for name in dict.fromkeys(name for way in own for name in way.names):
-            of_name = words[name]
-            long = [word for word in of_name if len(word) > _INITIAL]
-            if long:
-                leading.add(min(long, key=lambda word: (common[word], -len(word), word)))
-            else:
-                leading.update((*of_name[:1], "".join(of_name)))
-        for word in sorted(leading - {""}):
-            by_word.setdefault(word, []).append(edit)
-        if not all(way.names and all(words[name] for name in way.names) for way in own):
-            wordless.append(edit)
-    return by_word, wordless
-
-
-def _other_names(
-    entries: Sequence[RouterEntry],
-) -> dict[tuple[str, ...], tuple[str, ...]]:
-    """The last names and other forms that may stand for a subject, by the subject's names.
-
-    One stands for its subject where every name with its words, of any edit, is one of a route to
-    that subject, and no other subject has that form: of two Darrieux neither is "Darrieux".
-    """
-    having: dict[str, set[tuple[str, ...]]] = {}
-    for own in dict.fromkeys(route.names for entry in entries for route in entry.routes):
-        for word in {word for name in own for word in _words(_folded(name))}:
-            having.setdefault(word, set()).add(own)
-    derived = {
-        own: dict.fromkeys(form for name in own for form in _forms(name) if form not in own)
-        for own in dict.fromkeys(r.names for e in entries for r in e.routes if r.need == "any")
-    }
-    sharing: dict[str, set[tuple[str, ...]]] = {}
-    for own, others in derived.items():
-        for form in others:
-            sharing.setdefault(" ".join(_words(_folded(form))), set()).add(own)
-
-    def is_clear(form: str, same: set[str]) -> bool:
-        words = _words(_folded(form))
-        owners = set.intersection(*(having.get(word, set()) for word in words))
-        owners |= sharing[" ".join(words)]
-        return all(same & {_folded(name) for name in owner} for owner in owners)
-
-    return {
-        own: tuple(form for form in others if is_clear(form, {_folded(name) for name in own}))
-        for own, others in derived.items()
-    }
-
-
-def _forms(name: str) -> Iterator[str]:
-    last = names.last_name(name)
-    if last:
-        yield last
-    yield from names.forms(name)
+    return PREPOSITIONS.index(end) + 1 if end in PREPOSITIONS else 0

@@ -15,8 +15,8 @@ from click.testing import CliRunner, Result
 from sake_registry.commands import check, explain, fmt, migrate
 from sake_registry.commands.check import annotation
 from sake_registry.commands.console import State
-from sake_registry.data.explanations import EXPLANATIONS
 from sake_registry.diagnostics import CODES, Diagnostic
+from sake_registry.edits.explanations import explanations
 from sake_registry.errors import EditFileError, InputError, SettingsError
 from tests.conftest import EDIT, ROOT
 
@@ -177,7 +177,7 @@ def test_explain_tells_of_one_code_and_lists_all() -> None:
 def test_explain_gives_json() -> None:
     report = json.loads(run(explain.command, "--json").stdout)
     assert report["schema"] == "explain/1"
-    assert [one["code"] for one in report["codes"]] == list(EXPLANATIONS)
+    assert [one["code"] for one in report["codes"]] == list(explanations())
     (one,) = json.loads(run(explain.command, "SAKE101", "--json").stdout)["codes"]
     assert (one["severity"], one["settable"], one["ignorable"]) == ("error", False, True)
     assert "valid_form" in one["wrong"]["darrieux-tongue.yaml"]

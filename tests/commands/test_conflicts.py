@@ -204,3 +204,32 @@ def test_a_bundle_that_is_what_the_files_say_is_asked(
     tongue = tmp_path / "edits" / "tolstoy-tongue.yaml"
     tongue.write_text(workshop.TONGUE.replace("Polish", "Finnish"))
     assert as_json(folder=tmp_path)["router"] == "edit files"
+
+
+STATED = """\
+schema: 1
+fact: {{subject: {subject}, relation: {relation}, old: {old}, new: {new}}}
+prompts:
+  - The {relation} of <subject> is
+unchanged:
+  - prompt: {unchanged}
+"""
+
+
+def test_a_prompt_is_asked_of_the_router_under_derived_forms_of_a_name(
+    here: Path, write: Write
+) -> None:
+    """What the router gives to an edit by an acronym or a name in two words is a conflict too."""
+    health, tube = "The head of WHO is", "The owner of You Tube is"
+    (here / "edits" / "darrieux.yaml").unlink()
+    write("health.yaml", STATED.format(
+        subject="World Health Organization", relation="head", old="Margaret Chan",
+        new="Marie Curie", unchanged=tube,
+    ))  # fmt: skip
+    write("tube.yaml", STATED.format(
+        subject="YouTube", relation="owner", old="Google", new="Sony", unchanged=health,
+    ))  # fmt: skip
+    conflicts = as_json(folder=here)["conflicts"]
+    assert [(c["kind"], c["prompt"], [s["edit"] for s in c["sides"]]) for c in conflicts] == [
+        ("caught", tube, ["health", "tube"]), ("caught", health, ["tube", "health"]),
+    ]  # fmt: skip

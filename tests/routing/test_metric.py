@@ -10,11 +10,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from sake_registry.data.questions import TOPICS
+from sake_registry import data
 from sake_registry.models.embedder import Embedder
 from sake_registry.routing import metric as metrics
-from sake_registry.routing.metric import Metric, asked, asking, ending, learn, telling
+from sake_registry.routing.metric import (
+    Metric,
+    content_stems,
+    final_preposition,
+    learn,
+    question_word,
+    question_words,
+)
 
+TOPICS = data.questions()
 WIDTH = 24
 
 
@@ -142,7 +150,7 @@ def test_own_topics_need_the_topics_names_and_a_background() -> None:
     ],
 )
 def test_the_words_that_say_what_is_asked_for(text: str, last: str, first: str) -> None:
-    assert (ending(text), asking(text)) == (last, first)
+    assert (final_preposition(text), question_word(text)) == (last, first)
 
 
 @pytest.mark.parametrize(
@@ -155,19 +163,19 @@ def test_the_words_that_say_what_is_asked_for(text: str, last: str, first: str) 
         ("X passes", {"pass"}),
     ],
 )
-def test_telling_words_are_those_that_few_questions_have(text: str, words: set[str]) -> None:
-    assert telling(text) == words
+def test_content_stems_are_of_words_that_few_questions_have(text: str, words: set[str]) -> None:
+    assert content_stems(text) == words
 
 
 def test_wordings_that_differ_in_endings_tell_the_same() -> None:
     for several in (("countries", "country"), ("married", "marries", "marry"), ("passes", "pass")):
-        assert len({telling(word) for word in several}) == 1, several
+        assert len({content_stems(word) for word in several}) == 1, several
 
 
 def test_how_topics_ask() -> None:
-    assert asked(["place of birth", "place of death"]) == {"where"}
-    assert asked(["place of birth", "date of birth"]) == {"when", "where"}
-    assert asked(["mother tongue", "no topic of the library"]) == set()
+    assert question_words(["place of birth", "place of death"]) == {"where"}
+    assert question_words(["place of birth", "date of birth"]) == {"when", "where"}
+    assert question_words(["mother tongue", "no topic of the library"]) == set()
 
 
 # None of these wordings is in the library, as the test makes sure.

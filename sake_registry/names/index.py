@@ -1,0 +1,169 @@
+"""Which owners a text names: one index for all who look names up in text.
+
+A word of each name leads to its owners, and `find` has the last word, so that the time of a look-up
+grows with the text and hardly with the number of owners. With derived forms a name is found by its
+last name and by the other forms of it (`forms`) too, where no other owner's name may be meant.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from sake_registry.names.finding import find, fold
+from sake_registry.names.forms import forms, last_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+Need = Literal["any", "all"]
+Spans = tuple[tuple[int, int], ...]
+
+_WORD = re.compile(r"\w+")
+_ABBREVIATION = re.compile(r"\b(?:[^\W\d_]\.){2,}")
+_INITIAL = 2  # letters: words so short may be written as one ("J. R. R.", "JRR")
+
+
+class Naming(NamedTuple):
+    """How a text names an owner: by one of `names` (`any`), or by each of them (`all`).
+
+    Every text has a naming without names.
+    """
+
+    names: tuple[str, ...]
+    need: Need
+
+
+class NameIndex:
+    """From a text to the owners that it names.
+
+    Args:
+        namings: of each owner; derived forms stand for the names of those with `any`.
+        derived: whether clear derived forms of a name stand for it.
+    """
+
+    def __init__(self, namings: Mapping[str, Sequence[Naming]], *, derived: bool = True) -> None:
+        clear = _clear_forms([n for some in namings.values() for n in some]) if derived else {}
+        self._namings = {
+            owner: [Naming(n.names + clear.get(n, ()), n.need) for n in some]
+            for owner, some in namings.items()
+        }
+        self._by_word, self._always = _leading_words(self._namings)
+
+    def locate(self, text: str) -> Iterator[tuple[str, list[Spans | None]]]:
+        """Of each owner that a text may name, where each of its namings stands in it.
+
+        None for a naming that the text does not have, no spans for one that needs no names.
+        """
+        folded = _folded(text)
+        words = dict.fromkeys(_WORD.findall(folded) + _words(folded))
+        owners = [owner for word in words for owner in self._by_word.get(word, ())]
+        located: dict[Naming, Spans | None] = {}
+        for owner in dict.fromkeys(owners + self._always):
+            namings = self._namings[owner]
+            for naming in namings:
+                if naming not in located:
+                    located[naming] = _spans(text, naming)
+            yield owner, [located[naming] for naming in namings]
+
+    def owners(self, text: str) -> set[str]:
+        """The owners that a text names."""
+        return {
+            owner
+            for owner, located in self.locate(text)
+            if any(spans is not None for spans in located)
+        }
+
+
+def _spans(text: str, naming: Naming) -> Spans | None:
+    if not naming.names:
+        return ()
+    spans = find(text, naming.names)
+    each = naming.need == "any" or all(find(text, [name]) for name in naming.names)
+    return tuple(spans) if spans and each else None
+
+
+def _folded(text: str) -> str:
+    return fold(unicodedata.normalize("NFC", text))
+
+
+def _words(folded: str) -> list[str]:
+    """The words of a folded text; "U.S.S.R." is one."""
+    return _WORD.findall(_ABBREVIATION.sub(lambda found: found[0].replace(".", ""), folded))
+
+
+def _leading_words(
+    namings: Mapping[str, Sequence[Naming]],
+) -> tuple[dict[str, list[str]], list[str]]:
+    """From a word to the owners it leads to, and the owners that every text leads to.
+
+    One word of each name leads to its owners: the rarest, or every text with a "John" would lead
+    to thousands.
+    """
+    words = {
+        name: _WORD.findall(_folded(name))
+        for some in namings.values()
+        for naming in some
+        for name in naming.names
+    }
+    common = Counter(word for of_name in words.values() for word in set(of_name))
+    by_word: dict[str, list[str]] = {}
+    always = []
+    for owner, some in namings.items():
+        leading: set[str] = set()
+        for name in dict.fromkeys(name for naming in some for name in naming.names):
+            of_name = words[name]
+            long = [word for word in of_name if len(word) > _INITIAL]
+            if long:
+                leading.add(min(long, key=lambda word: (common[word], -len(word), word)))
+            else:
+                leading.update((*of_name[:1], "".join(of_name)))
+        for word in sorted(leading - {""}):
+            by_word.setdefault(word, []).append(owner)
+        if not all(naming.names and all(words[name] for name in naming.names) for naming in some):
+            always.append(owner)
+    return by_word, always
+
+
+def _clear_forms(namings: Iterable[Naming]) -> dict[Naming, tuple[str, ...]]:
+    """The derived forms that may stand for the names of a naming by any of them.
+
+    A form is clear where every naming with its words shares a name with this one, and so does
+    every other that has the form: of two Darrieux neither is "Darrieux".
+    """
+    distinct = list(dict.fromkeys(namings))
+    having: defaultdict[str, set[Naming]] = defaultdict(set)
+    for naming in distinct:
+        for word in {word for name in naming.names for word in _words(_folded(name))}:
+            having[word].add(naming)
+    derived = {
+        naming: dict.fromkeys(
+            form for name in naming.names for form in _derived(name) if form not in naming.names
+        )
+        for naming in distinct
+        if naming.need == "any"
+    }
+    sharing: defaultdict[str, set[Naming]] = defaultdict(set)
+    for naming, others in derived.items():
+        for form in others:
+            sharing[" ".join(_words(_folded(form)))].add(naming)
+
+    def is_clear(form: str, folded: set[str]) -> bool:
+        words = _words(_folded(form))
+        meant = set.intersection(*(having.get(word, set()) for word in words))
+        meant |= sharing[" ".join(words)]
+        return all(folded & {_folded(name) for name in naming.names} for naming in meant)
+
+    return {
+        naming: tuple(form for form in others if is_clear(form, set(map(_folded, naming.names))))
+        for naming, others in derived.items()
+    }
+
+
+def _derived(name: str) -> Iterator[str]:
+    last = last_name(name)
+    if last:
+        yield last
+    yield from forms(name)

@@ -1,0 +1,62 @@
+"""The data files: nobody changes one unseen, and text is text."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from sake_registry import data
+
+FOLDER = Path(data.__file__).parent
+# Of a file that the method stands on: whoever changes it raises METHOD_VERSION with it.
+METHOD = {
+    "lead_ins.txt": "53f33359f7f79287cb174e61253a0e72d4c6cd69a542ab825c3d0209db1b714c",
+    "name_words.txt": "d8a4939aecc0d18f6eb470a191f2bb5168e88f81df4187b9f038333b91f17eed",
+    "questions.txt": "84d70c22e1a79dcaed99213531e5cced3d108bb70148403c76517d0e98106ce4",
+}
+OTHER = {
+    "explanations.yaml": "d7c89669727e80903c6ed362d93ffd551ff27ea307bb6624d963a17fc04a3331",
+    "unrelated.txt": "44c56429f257b584a2895e9bccc1af607c3d738eb70f416b6c8e089d6627df4b",
+}
+
+
+def test_every_file_is_pinned() -> None:
+    assert {path.name for path in FOLDER.iterdir() if path.suffix in (".txt", ".yaml")} == {
+        *METHOD, *OTHER,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("file", [*METHOD, *OTHER])
+def test_a_file_is_as_it_was(file: str) -> None:
+    found = hashlib.sha256((FOLDER / file).read_bytes()).hexdigest()
+    advice = (
+        "it is part of the method: raise METHOD_VERSION, and say in the changelog what changed"
+        if file in METHOD
+        else "it is no part of the method"
+    )
+    assert found == (METHOD | OTHER)[file], f"{file} has changed; {advice}; then pin its hash here"
+
+
+def test_a_section_has_an_entry_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "# why\n\n[a: b]\nNO\n1984\n[c]\n# not this\n  X's #1\n\n[d]\n"
+    monkeypatch.setattr(data, "read", {"some.txt": text}.__getitem__)
+    assert data.sections("some.txt") == {"a: b": ("NO", "1984"), "c": ("  X's #1",), "d": ()}
+    data.sections.cache_clear()
+
+
+def test_the_library_has_eight_wordings_of_each_topic_and_none_twice() -> None:
+    library = data.questions()
+    assert len(library) == 256
+    assert {len(wordings) for wordings in library.values()} == {8}
+    texts = [text for wordings in library.values() for text in wordings]
+    assert all("X" in text for text in texts)
+    assert all(text == text.strip() for text in texts)
+
+
+def test_explanations_are_text() -> None:
+    for texts in data.explanations().values():
+        for value in texts.values():
+            parts = value.values() if isinstance(value, dict) else [value]
+            assert all(type(part) is str for part in parts), value
