@@ -87,7 +87,7 @@ def thresholds(lab: Lab, method: Steering, tests: Tests) -> dict[str, Any]:
         before = _right(lab, axis, record, question, unedited, unedited)
         after = _right(lab, axis, record, question, replies[job], unedited)
         if before is not None and after is not None:
-            rows[axis].append((decision.needs(steps[-1]), before, after))
+            rows[axis].append((decision.required_threshold(steps[-1]), before, after))
     points = []
     for step in steps:
         point: dict[str, Any] = {"threshold": step}

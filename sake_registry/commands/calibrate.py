@@ -68,10 +68,12 @@ def _show(result: Calibration) -> None:
 
 def _show_bound(name: str, what: str, bound: Bound) -> None:
     click.echo(f"{name}: {bound.present:g} now, {bound.chosen:g} calibrated")
-    measures = [("served", m) for m in bound.in_scope] + [("fires", m) for m in bound.out_of_scope]
+    costs = [("served", m) for m in bound.in_scope] + [("fires", m) for m in bound.out_of_scope]
     if bound.unchanged.n:
-        measures.append(("apart", bound.unchanged))
-    rows = [(role, m.label, str(m.n), f"{m.present:.1%}", f"{m.chosen:.1%}") for role, m in measures]
+        costs.append(("apart", bound.unchanged))
+    rows = [
+        (cost, of.label, str(of.n), f"{of.present:.1%}", f"{of.chosen:.1%}") for cost, of in costs
+    ]
     table(("", f"{what}", "n", f"at {bound.present:g}", f"at {bound.chosen:g}"), rows)
     (served, served_then), (fires, fires_then) = bound.served, bound.false_fires
     click.echo(
