@@ -37,8 +37,7 @@ bench: $(READY)  ## timings, each a ratio within one run
 	$(BIN)/python -m sake_bench.timings.history
 
 bench-quick: $(READY)  ## ten edits, every method that leaves the weights alone; a report
-	$(BIN)/sake bench --data sake_bench/timings/quick/counterfact.json --prompts 12 --threshold 5 \
-	  --work .cache/bench-quick --out .cache/bench-quick/report
+	$(BIN)/sake bench run quick --work .cache/bench-quick --out .cache/bench-quick/report
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -3,19 +3,30 @@ two dimensions."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 
 from sake_bench.intervals import estimate
 from sake_bench.methods import OtherMaps, activations
 from sake_bench.replies import Job, Reply
+from sake_bench.results import (
+    LoadCurve,
+    LoadPoint,
+    Points,
+    Projection,
+    PromptCurve,
+    PromptPoint,
+    ThresholdCurve,
+    ThresholdPoint,
+)
 from sake_bench.scoring import judge
 from sake_registry import transport
-from sake_registry.compiler.build import entry, route
+from sake_registry.bundle.format import Routing
+from sake_registry.compiler.build import route
 from sake_registry.compiler.plan import keys_of
-from sake_registry.edits.keys import digest
+from sake_registry.digests import digest
 from sake_registry.extraction.texts import groups
 from sake_registry.routing.router import Router, RouterEntry
 
@@ -24,7 +35,7 @@ if TYPE_CHECKING:
 
     from sake_bench.datasets.records import Axis, Record
     from sake_bench.methods import Question, Steering
-    from sake_bench.replies import Speaker
+    from sake_bench.replies import ReplyCache
     from sake_registry.compiler.plan import ModelIdentity
     from sake_registry.edits.schema import Edit
     from sake_registry.models.embedder import Embed
@@ -41,19 +52,10 @@ STEPS = tuple(round(0.25 * i, 2) for i in range(4, 41))
 _CURVES = {"acc": "acc", "gen": "gen", "neighbourhood": "spec"}
 LOADS = (1, 10, 100)
 """Numbers of edits loaded at once, beside all there are."""
-SILENCE = Reply((), "", "")
+NO_REPLY = Reply((), "", "")
 """What counts as the reply where the right edit does not fire: right in nothing."""
 SIZES = (2, 5, 10, 20, 30, 40, 50, 60)
 """Numbers of prompts that Figure 5 fits on."""
-
-
-@dataclass(frozen=True)
-class Lab:
-    """What measuring points needs."""
-
-    speaker: Speaker
-    embed: Embed
-    tokenizer: Any
 
 
 def router_of(method: Steering, entries: Iterable[RouterEntry], embed: Embed) -> Router:
@@ -62,7 +64,9 @@ def router_of(method: Steering, entries: Iterable[RouterEntry], embed: Embed) ->
     return Router(entries, embed, bundle.metric(), last_names=bundle.last_names)
 
 
-def thresholds(lab: Lab, method: Steering, tests: Tests) -> dict[str, Any]:
+def thresholds(
+    cache: ReplyCache, embed: Embed, method: Steering, tests: Tests, calibrated: str | None
+) -> ThresholdCurve:
     """Accuracy, generality and specificity over one global threshold, all edits loaded.
 
     First token. One reply a prompt serves every threshold: what a threshold decides is whether
@@ -72,36 +76,36 @@ def thresholds(lab: Lab, method: Steering, tests: Tests) -> dict[str, Any]:
     steps = _steps(method)
     # One threshold for all, and not an infinite one: the router compares what share of it is used.
     entries = [replace(e, threshold=steps[-1], implied=None) for e in method.entries.values()]
-    router = router_of(method, entries, lab.embed)
+    router = router_of(method, entries, embed)
     decisions = router.decide([question.prompt for question, _, _ in chosen])
     jobs = [
         Job(q.prompt, 1, d.edit, d.group) for (q, _, _), d in zip(chosen, decisions, strict=True)
     ]
     bare = {q.prompt: Job(q.prompt, 1) for q, _, _ in chosen}
-    lab.speaker.expect(len({*jobs, *bare.values()}))
-    replies = lab.speaker.replies([*bare.values(), *(j for j in jobs if j.edit is None)])
-    replies |= _steered(lab, method, jobs)
+    cache.expect(len({*jobs, *bare.values()}))
+    replies = cache.replies([*bare.values(), *(j for j in jobs if j.edit is None)])
+    replies |= _steered(cache, method, jobs)
     rows: dict[str, list[tuple[float, bool, bool]]] = {axis: [] for axis in _CURVES}
     for (question, axis, record), decision, job in zip(chosen, decisions, jobs, strict=True):
         unedited = replies[bare[question.prompt]]
-        before = _right(lab, axis, record, question, unedited, unedited)
-        after = _right(lab, axis, record, question, replies[job], unedited)
+        before = _right(cache, axis, record, question, unedited, unedited)
+        after = _right(cache, axis, record, question, replies[job], unedited)
         if before is not None and after is not None:
             rows[axis].append((decision.required_threshold(steps[-1]), before, after))
     points = []
     for step in steps:
-        point: dict[str, Any] = {"threshold": step}
-        for kind, name in _CURVES.items():
-            marks = [after if d <= step else before for d, before, after in rows[kind]]
-            point[name] = round(sum(marks) / len(marks), 6) if marks else None
-        points.append(point)
-    return {
-        "method": method.name,
-        "scope": "all-edits",
-        "success": "first-token",
-        "n": {name: len(rows[axis]) for axis, name in _CURVES.items()},
-        "points": points,
-    }
+        shares: dict[str, float | None] = {}
+        for of_axis, name in _CURVES.items():
+            marks = [after if d <= step else before for d, before, after in rows[of_axis]]
+            shares[name] = round(sum(marks) / len(marks), 6) if marks else None
+        points.append(ThresholdPoint(threshold=step, **shares))
+    return ThresholdCurve(
+        method=method.name,
+        n={name: len(rows[axis]) for axis, name in _CURVES.items()},
+        points=tuple(points),
+        chosen=method.settings["router"]["threshold"],
+        calibrated=calibrated or "the project's default",
+    )
 
 
 def _steps(method: Steering) -> tuple[float, ...]:
@@ -112,7 +116,7 @@ def _steps(method: Steering) -> tuple[float, ...]:
     return tuple(round(0.05 * i * router["threshold"], 4) for i in range(2, 61))
 
 
-def prompts(lab: Lab, method: Steering, tests: Tests) -> dict[str, Any]:
+def prompts(cache: ReplyCache, method: Steering, tests: Tests) -> PromptCurve:
     """Accuracy and generality by the number of prompts a map is fitted on (Figure 5).
 
     First token, the edit given. The pairs are the first ones of the compiled edit, so no text
@@ -120,7 +124,7 @@ def prompts(lab: Lab, method: Steering, tests: Tests) -> dict[str, Any]:
     """
     chosen = [t for t in tests if t[1] in ("acc", "gen") and t[0].edit in method.entries]
     solver, reg = method.settings["compile"]["solver"], method.settings["compile"]["reg"]
-    lab.speaker.expect(len(SIZES) * len(chosen))
+    cache.expect(len(SIZES) * len(chosen))
     points = []
     for size in SIZES:
         maps, keys = {}, {}
@@ -136,20 +140,19 @@ def prompts(lab: Lab, method: Steering, tests: Tests) -> dict[str, Any]:
             break
         mine = [t for t in chosen if t[0].edit in maps]
         jobs = [Job(question.prompt, 1, question.edit, 0) for question, _, _ in mine]
-        replies = _steered(lab, method, jobs, maps, keys)
+        replies = _steered(cache, method, jobs, maps, keys)
         values: dict[str, dict[str, list[float]]] = {"acc": {}, "gen": {}}
         for (question, axis, record), job in zip(mine, jobs, strict=True):
-            mark = _right(lab, axis, record, question, replies[job], replies[job])
+            mark = _right(cache, axis, record, question, replies[job], replies[job])
             if mark is not None:
                 values[axis].setdefault(record.id, []).append(float(mark))
-        points.append({"prompts": size, **{a: asdict(estimate(v)) for a, v in values.items()}})
-    return {
-        "method": method.name, "scope": "given", "success": "first-token", "points": points
-    }  # fmt: skip
+        estimates = {axis: estimate(marks) for axis, marks in values.items()}
+        points.append(PromptPoint(prompts=size, **estimates))
+    return PromptCurve(method=method.name, points=tuple(points))
 
 
 def entry_of(
-    edit: Edit, settings: Settings, lab: Lab, metric: Metric, model: ModelIdentity, store: Store
+    edit: Edit, settings: Settings, embed: Embed, metric: Metric, model: ModelIdentity, store: Store
 ) -> RouterEntry:
     """The router entry of an edit that is loaded and not compiled: no model is run.
 
@@ -163,20 +166,21 @@ def entry_of(
     if stored is None:
         parts = groups(edit, settings.compile.prompts)
         every = list(range(len(parts)))
-        points, note = route(edit, parts, every, settings, lab.embed, metric)
-        store.put("routes", key, {"points": points}, note)
-        stored = {"points": points}, note
+        points, routing = route(edit, parts, every, settings, embed, metric)
+        stored = {"points": points}, routing.model_dump(mode="json")
+        store.put("routes", key, *stored)
     tensors, note = stored
-    return entry(edit.id, tensors["points"], note)
+    return RouterEntry.of(edit.id, Routing.model_validate(note), tensors["points"])
 
 
 def loads(
-    lab: Lab,
+    cache: ReplyCache,
+    embed: Embed,
     method: Steering,
     tests: Tests,
     scored: Sequence[str],
     others: Mapping[str, RouterEntry],
-) -> dict[str, Any]:
+) -> LoadCurve:
     """Accuracy, generality and specificity by the number of edits loaded at once.
 
     First token. A prompt counts if the right edit fires and what it then says is right; any other
@@ -197,17 +201,18 @@ def loads(
             fill = [id_ for id_ in (*scored, *others) if id_ not in set(group)]
             loaded = {*group, *fill[: size - len(group)]}
             entries = [e for id_, e in (method.entries | dict(others)).items() if id_ in loaded]
-            own = [t for t in chosen if t[0].edit in set(group)]
-            decisions = router_of(method, entries, lab.embed).decide([q.prompt for q, _, _ in own])
-            decided[size] += [(*test, d) for test, d in zip(own, decisions, strict=True)]
+            of_group = [t for t in chosen if t[0].edit in set(group)]
+            router = router_of(method, entries, embed)
+            decisions = router.decide([question.prompt for question, _, _ in of_group])
+            decided[size] += [(*test, d) for test, d in zip(of_group, decisions, strict=True)]
     fired = {
         Job(q.prompt, 1, d.edit, d.group): Job(q.prompt, 1)
         for of_size in decided.values()
         for q, _, _, d in of_size
         if d.edit == q.edit
     }
-    lab.speaker.expect(len(fired) + len(set(fired.values())))
-    replies = lab.speaker.replies(fired.values()) | _steered(lab, method, list(fired))
+    cache.expect(len(fired) + len(set(fired.values())))
+    replies = cache.replies(fired.values()) | _steered(cache, method, list(fired))
     points = []
     for size, of_size in decided.items():
         values: dict[str, dict[str, list[float]]] = {name: {} for name in _CURVES.values()}
@@ -215,41 +220,40 @@ def loads(
             job = Job(question.prompt, 1, decision.edit, decision.group)
             mark: bool | None = axis == "neighbourhood" and decision.edit is None
             if decision.edit == question.edit:
-                mark = _right(lab, axis, record, question, replies[job], replies[fired[job]])
+                mark = _right(cache, axis, record, question, replies[job], replies[fired[job]])
             elif axis != "neighbourhood":
-                mark = _right(lab, axis, record, question, SILENCE, SILENCE)
+                mark = _right(cache, axis, record, question, NO_REPLY, NO_REPLY)
             if mark is not None:
                 values[_CURVES[axis]].setdefault(record.id, []).append(float(mark))
-        points.append({"loaded": size, **{n: asdict(estimate(v)) for n, v in values.items()}})
-    return {
-        "method": method.name, "scope": "all-edits", "success": "first-token", "points": points
-    }  # fmt: skip
+        estimates = {name: estimate(marks) for name, marks in values.items()}
+        points.append(LoadPoint(loaded=size, **estimates))
+    return LoadCurve(method=method.name, points=tuple(points))
 
 
 def _steered(
-    lab: Lab,
+    cache: ReplyCache,
     method: Steering,
     jobs: Sequence[Job],
     maps: Mapping[str, Sequence[TransportMap]] | None = None,
     keys: Mapping[str, str] | None = None,
 ) -> dict[Job, Reply]:
     bundle = method.bundle if maps is None else OtherMaps(method.bundle.path, maps)
-    loaded = lab.speaker.loaded
+    loaded = cache.loaded
     with bundle.attach(loaded.model, loaded.tokenizer, source=loaded.located.folder) as edited:
         fired = (job for job in jobs if job.edit is not None)
-        return lab.speaker.replies(fired, edited, keys or method.keys)
+        return cache.replies(fired, edited, keys or method.keys)
 
 
 def _right(
-    lab: Lab, axis: Axis, record: Record, question: Question, reply: Reply, unedited: Reply
+    cache: ReplyCache, axis: Axis, record: Record, question: Question, reply: Reply, unedited: Reply
 ) -> bool | None:
     if axis == "neighbourhood":
         return reply.tokens[:1] == unedited.tokens[:1]
     old = [record.old] if record.old else []
-    return judge(lab.tokenizer, question.prompt, reply, record.new_names, old).first
+    return judge(cache.loaded.tokenizer, question.prompt, reply, record.new_names, old).first
 
 
-def projection(method: Steering, edit: str) -> dict[str, Any]:
+def projection(method: Steering, edit: str, claim: str) -> Projection:
     """An edit's source, target and mapped activations on two axes (of its fact's first map).
 
     The axes are the first two principal components of sources and targets together; `explained`
@@ -267,13 +271,15 @@ def projection(method: Steering, edit: str) -> dict[str, Any]:
     axes = axes[:2] * axes[:2].sum(1, keepdim=True).sign()  # a direction has no sign of its own
     share = values**2 / (values**2).sum()
 
-    def flat(points: torch.Tensor) -> list[list[float]]:
-        found: list[list[float]] = ((points - centre) @ axes.T).round(decimals=3).tolist()
-        return found
+    def flat(points: torch.Tensor) -> Points:
+        return tuple((x, y) for x, y in ((points - centre) @ axes.T).round(decimals=3).tolist())
 
-    return {
-        "explained": [round(float(s), 4) for s in share[:2]],
-        "source": flat(source),
-        "target": flat(target),
-        "mapped": flat(mapped),
-    }
+    return Projection(
+        edit=edit,
+        claim=claim,
+        method=method.name,
+        explained=tuple(round(float(s), 4) for s in share[:2]),
+        source=flat(source),
+        target=flat(target),
+        mapped=flat(mapped),
+    )

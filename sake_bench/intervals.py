@@ -6,27 +6,17 @@ not single tests. The generator is seeded: equal marks give equal intervals.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from sake_bench.results import Estimate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 RESAMPLES = 2000
 SEED = 0
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over `n` things of `edits` edits; all None where there is nothing to count."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-    n: int
-    edits: int
 
 
 def estimate(values: Mapping[str, Iterable[float]]) -> Estimate:
@@ -39,12 +29,14 @@ def estimate(values: Mapping[str, Iterable[float]]) -> Estimate:
             counts.append(len(numbers))
     n, edits = sum(counts), len(counts)
     if not n:
-        return Estimate(None, None, None, 0, 0)
+        return Estimate(value=None, low=None, high=None, n=0, edits=0)
     generator = np.random.default_rng(SEED)
     drawn = generator.integers(0, edits, size=(RESAMPLES, edits))
     means = np.array(sums)[drawn].sum(1) / np.array(counts)[drawn].sum(1)
     low, high = np.quantile(means, [0.025, 0.975])
-    return Estimate(_round(sum(sums) / n), _round(low), _round(high), n, edits)
+    return Estimate(
+        value=_round(sum(sums) / n), low=_round(low), high=_round(high), n=n, edits=edits
+    )
 
 
 def _round(value: float) -> float:

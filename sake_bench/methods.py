@@ -8,16 +8,18 @@ the right answer is, and under `all-edits` not which edit is meant.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
+from sake_bench.protocol import ROUTED
 from sake_bench.replies import Job, Reply
 from sake_registry import transport
-from sake_registry.edits.keys import compiled_text, digest
+from sake_registry.digests import digest
+from sake_registry.edits.keys import compiled_text
 from sake_registry.routing.router import Router
-from sake_registry.runtime.answering import ObjectMaps
-from sake_registry.runtime.core import Bundle, load_bundle
+from sake_registry.runtime.bundle import Bundle, load_bundle
+from sake_registry.runtime.steering import ObjectMaps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -25,30 +27,14 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from sake_bench.replies import Speaker
+    from sake_bench.protocol import Scope
+    from sake_bench.replies import ReplyCache
     from sake_bench.weights import WeightEditor
     from sake_registry.edits.schema import Edit
     from sake_registry.models.embedder import Embed
     from sake_registry.routing.metric import Metric
     from sake_registry.routing.router import Decision, RouterEntry
     from sake_registry.transport import Solver, TransportMap
-
-Scope = Literal["none", "given", "own-centre", "all-edits", "alone", "together"]
-ROUTED: tuple[Scope, ...] = ("given", "own-centre", "all-edits")
-
-DESCRIPTIONS = {
-    "base": "the unedited model",
-    "sake": "this project's defaults",
-    "sake-paper": "published settings: one context, every pair kept, plain and forced sources, "
-    "reg 0.01, one centre an edit, one global threshold",
-    "uniform": "sake-paper with the mean difference for a map (4.4.2)",
-    "actadd": "the difference of one contrast pair (B.2), routed like sake-paper",
-    "icl": "'Imagine that …' before the prompt (B.2), routed like sake-paper",
-    "rome": "a rank-one change of one layer's weights (Meng et al. 2022)",
-    "memit": "a change of several layers' weights (Meng et al. 2023)",
-    "compmemit": "MEMIT given the edit's other prompts and implications as well (B.2)",
-}
-WEIGHTS = ("rome", "memit", "compmemit")
 
 
 @dataclass(frozen=True)
@@ -66,8 +52,8 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Heard:
-    """A reply, and which edit had a hand in it; `untouched` says that the model computed what
+class Response:
+    """A reply, and which edit took part in it; `untouched` says that the model computed what
     it computes unedited, to the bit. `bare` is what it says unedited in the same batch, where
     that is not the batch of `base`."""
 
@@ -83,7 +69,7 @@ class Method(Protocol):
     name: str
     scopes: tuple[Scope, ...]
 
-    def ask(self, questions: Sequence[Question]) -> dict[Scope, list[Heard]]:
+    def ask(self, questions: Sequence[Question]) -> dict[Scope, list[Response]]:
         """Replies to questions, in their order, under each scope."""
         ...
 
@@ -94,14 +80,14 @@ class Base:
     name = "base"
     scopes: tuple[Scope, ...] = ("none",)
 
-    def __init__(self, speaker: Speaker) -> None:
-        self._speaker = speaker
+    def __init__(self, cache: ReplyCache) -> None:
+        self._cache = cache
 
-    def ask(self, questions: Sequence[Question]) -> dict[Scope, list[Heard]]:
+    def ask(self, questions: Sequence[Question]) -> dict[Scope, list[Response]]:
         jobs = [Job(q.prompt, q.tokens) for q in questions]
-        self._speaker.expect(len(set(jobs)))
-        replies = self._speaker.replies(jobs)
-        return {"none": [Heard(replies[job], None, True) for job in jobs]}
+        self._cache.expect(len(set(jobs)))
+        replies = self._cache.replies(jobs)
+        return {"none": [Response(replies[job], None, True) for job in jobs]}
 
 
 class Scoping:
@@ -135,7 +121,7 @@ class Scoping:
         if scope == "all-edits":
             return [_fired(d) for d in self._all.decide([q.prompt for q in questions])]
         routers = self._given if scope == "given" else self._own
-        found: list[tuple[str, int] | None] = [None] * len(questions)
+        fired: list[tuple[str, int] | None] = [None] * len(questions)
         by_edit: dict[str, list[int]] = {}
         for i, question in enumerate(questions):
             if question.related or scope != "given":
@@ -147,8 +133,8 @@ class Scoping:
             for i, decision in zip(places, decisions, strict=True):
                 # An anchored router finds nothing where the subject is not named by its name.
                 always = (edit, 0) if scope == "given" else None
-                found[i] = _fired(decision) or always
-        return found
+                fired[i] = _fired(decision) or always
+        return fired
 
 
 def _fired(decision: Decision) -> tuple[str, int] | None:
@@ -172,16 +158,16 @@ class Steering:
         self,
         name: str,
         path: Path,
-        speaker: Speaker,
+        cache: ReplyCache,
         embed: Embed,
         *,
         keys: Mapping[str, str] | None = None,
         maps: Mapping[str, Sequence[TransportMap]] | None = None,
     ) -> None:
-        self.name, self._speaker = name, speaker
+        self.name, self._cache = name, cache
         self.bundle = load_bundle(path) if maps is None else OtherMaps(path, maps)
-        own = {edit.id: edit.key for edit in self.bundle.manifest.edits}
-        self.keys = {edit: (keys or own)[edit] for edit in own}
+        bundle_keys = {edit.id: edit.key for edit in self.bundle.manifest.edits}
+        self.keys = {edit: (keys or bundle_keys)[edit] for edit in bundle_keys}
         self.entries = {entry.edit: entry for entry in self.bundle.entries()}
         self.scoping = Scoping(
             self.entries,
@@ -192,7 +178,7 @@ class Steering:
         self.settings: dict[str, Any] = {}
         self.failed: dict[str, str] = {}
 
-    def ask(self, questions: Sequence[Question]) -> dict[Scope, list[Heard]]:
+    def ask(self, questions: Sequence[Question]) -> dict[Scope, list[Response]]:
         decided = {scope: self.scoping.decide(questions, scope) for scope in self.scopes}
         jobs = {
             scope: [
@@ -202,18 +188,18 @@ class Steering:
             for scope, decisions in decided.items()
         }
         every = [job for of_scope in jobs.values() for job in of_scope]
-        loaded = self._speaker.loaded
+        loaded = self._cache.loaded
         # The batches of `base`: what no edit touches is that very reply, to the bit.
         bare = [Job(q.prompt, q.tokens) for q in questions]
-        self._speaker.expect(len({*bare, *every}))
-        replies = self._speaker.replies(bare)
+        self._cache.expect(len({*bare, *every}))
+        replies = self._cache.replies(bare)
         with self.bundle.attach(
             loaded.model, loaded.tokenizer, source=loaded.located.folder
         ) as edited:
             fired = (job for job in every if job.edit is not None)
-            replies |= self._speaker.replies(fired, edited, self.keys)
+            replies |= self._cache.replies(fired, edited, self.keys)
         return {
-            scope: [Heard(replies[job], job.edit, job.edit is None) for job in of_scope]
+            scope: [Response(replies[job], job.edit, job.edit is None) for job in of_scope]
             for scope, of_scope in jobs.items()
         }
 
@@ -226,7 +212,7 @@ class OtherMaps(Bundle):
 
     def __init__(self, path: Path, maps: Mapping[str, Sequence[TransportMap]]) -> None:
         super().__init__(load_bundle(path).file)
-        self._others = {edit: [m.to(torch.float32) for m in own] for edit, own in maps.items()}
+        self._others = {edit: [m.to(torch.float32) for m in given] for edit, given in maps.items()}
 
     def maps(self, edit: str, device: torch.device) -> list[ObjectMaps]:
         groups = self.file.info(edit).groups
@@ -270,13 +256,13 @@ class InContext:
     name = "icl"
     scopes: tuple[Scope, ...] = ROUTED
 
-    def __init__(self, edits: Sequence[Edit], scoping: Scoping, speaker: Speaker) -> None:
+    def __init__(self, edits: Sequence[Edit], scoping: Scoping, cache: ReplyCache) -> None:
         self._facts = {
             edit.id: f"Imagine that {edit.fill(edit.prompts[0].text)} {edit.new}." for edit in edits
         }
-        self._scoping, self._speaker = scoping, speaker
+        self._scoping, self._cache = scoping, cache
 
-    def ask(self, questions: Sequence[Question]) -> dict[Scope, list[Heard]]:
+    def ask(self, questions: Sequence[Question]) -> dict[Scope, list[Response]]:
         decided = {}
         for scope in self.scopes:
             fired = self._scoping.decide(questions, scope)
@@ -295,12 +281,12 @@ class InContext:
         every = [job for of_scope in jobs.values() for job in of_scope]
         # The batches of `base`: what no edit touches is that very reply, to the bit.
         bare = [Job(q.prompt, q.tokens) for q in questions]
-        self._speaker.expect(len({*bare, *every}))
-        replies = self._speaker.replies(bare)
-        replies |= self._speaker.replies(job for job in every if job not in replies)
+        self._cache.expect(len({*bare, *every}))
+        replies = self._cache.replies(bare)
+        replies |= self._cache.replies(job for job in every if job not in replies)
         return {
             scope: [
-                Heard(replies[job], edit, edit is None)
+                Response(replies[job], edit, edit is None)
                 for job, edit in zip(jobs[scope], decided[scope], strict=True)
             ]
             for scope in self.scopes
@@ -320,30 +306,30 @@ class InWeights:
         name: str,
         edits: Sequence[Edit],
         editor: WeightEditor,
-        speaker: Speaker,
+        cache: ReplyCache,
     ) -> None:
         self.name, self._edits, self._editor = name, {e.id: e for e in edits}, editor
-        self._speaker = speaker
+        self._cache = cache
 
-    def ask(self, questions: Sequence[Question]) -> dict[Scope, list[Heard]]:
-        self._speaker.expect(4 * len(questions))  # bare and edited, alone and together
-        alone: list[Heard | None] = [None] * len(questions)
+    def ask(self, questions: Sequence[Question]) -> dict[Scope, list[Response]]:
+        self._cache.expect(4 * len(questions))  # bare and edited, alone and together
+        alone: list[Response | None] = [None] * len(questions)
         for id_, edit in self._edits.items():
             places = [i for i, q in enumerate(questions) if q.edit == id_]
-            heard = self._under([edit], [questions[i] for i in places])
-            for i, one in zip(places, heard, strict=True):
+            responses = self._under([edit], [questions[i] for i in places])
+            for i, one in zip(places, responses, strict=True):
                 alone[i] = one
         together = self._under(list(self._edits.values()), list(questions))
         return {"alone": [one for one in alone if one is not None], "together": together}
 
-    def _under(self, edits: list[Edit], questions: list[Question]) -> list[Heard]:
+    def _under(self, edits: list[Edit], questions: list[Question]) -> list[Response]:
         jobs = [Job(q.prompt, q.tokens) for q in questions]
         state = digest([self._editor.key, [compiled(edit) for edit in edits]])
         # The same batches bare: only then can "unchanged" be told to the bit.
-        bare = self._speaker.replies(jobs)
-        replies = self._speaker.replies(jobs, state=state, under=lambda: self._editor.edited(edits))
+        bare = self._cache.replies(jobs)
+        replies = self._cache.replies(jobs, state=state, under=lambda: self._editor.edited(edits))
         one = edits[0].id if len(edits) == 1 else None
-        return [Heard(replies[j], one, replies[j].bits == bare[j].bits, bare[j]) for j in jobs]
+        return [Response(replies[j], one, replies[j].bits == bare[j].bits, bare[j]) for j in jobs]
 
 
 def compiled(edit: Edit) -> list[Any]:

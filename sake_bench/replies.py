@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from sake_registry.asking.answers import greedy
-from sake_registry.edits.keys import digest
+from sake_registry.digests import digest
 from sake_registry.models.reading import pad, pad_token
 from sake_registry.models.site import Site
+from sake_registry.progress import SILENT
+from sake_registry.routing.reasons import Reason
 from sake_registry.routing.router import NOBODY, Decision
 
 if TYPE_CHECKING:
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sake_registry.models.loading import LoadedModel
-    from sake_registry.runtime.huggingface import Edited
+    from sake_registry.progress import Progress
+    from sake_registry.runtime.bundle import EditedModel
     from sake_registry.store import Store
 
 BATCH = 64
@@ -62,25 +65,22 @@ class Reply:
     bits: str
 
 
-class Speaker:
-    """A loaded model that gives replies; what it said is kept in the store.
+class ReplyCache:
+    """A loaded model's replies, kept in the store.
 
     Args:
-        loaded: the model; whoever changes its weights says so by `state`.
+        loaded: the model; a caller that changes its weights says so by `state`.
         store: where batches of replies are kept.
-        progress: called with the number of replies just had.
-        expect: called with the number of replies that a method is about to ask for.
     """
 
     def __init__(
         self,
         loaded: LoadedModel,
         store: Store,
-        progress: Callable[[int], None] = lambda n: None,
-        expect: Callable[[int], None] = lambda n: None,
+        progress: Progress = SILENT,
     ) -> None:
-        self.loaded, self._store = loaded, store
-        self.progress, self.expect = progress, expect
+        self.loaded, self._store, self.progress = loaded, store, progress
+        self.purpose = "asking", ""
         self._site = Site(loaded.model)
         self._encoded: dict[str, list[int]] = {}
         # What a batch pads behind any of them is no part of a reply.
@@ -91,6 +91,12 @@ class Speaker:
     def close(self) -> None:
         self._site.remove()
 
+    def expect(self, total: int) -> None:
+        """As many replies are asked for next; progress shows them under `purpose`."""
+        phase, label = self.purpose
+        self.progress.begin(phase, total)
+        self.progress.advance(0, label)
+
     def encode(self, text: str) -> list[int]:
         """Token ids of a prompt."""
         if text not in self._encoded:
@@ -100,7 +106,7 @@ class Speaker:
     def replies(
         self,
         jobs: Iterable[Job],
-        edited: Edited | None = None,
+        edited: EditedModel | None = None,
         keys: Mapping[str, str] | None = None,
         state: str = "bare",
         under: Callable[[], AbstractContextManager[None]] = nullcontext,
@@ -113,13 +119,13 @@ class Speaker:
             state: what the weights depend on, where they are not the model's own.
             under: brings the weights into that state; entered only where a batch is not kept.
         """
-        wanted = sorted(
+        ordered = sorted(
             dict.fromkeys(jobs), key=lambda j: (j.tokens, len(self.encode(j.text)), str(j))
         )
-        found: dict[Job, Reply] = {}
+        known: dict[Job, Reply] = {}
         with ExitStack() as stack:
             entered = False
-            for batch in _batches(wanted):
+            for batch in _batches(ordered):
                 key = self._key(batch, keys or {}, state)
                 replies = self._kept(key)
                 if replies is None:
@@ -130,9 +136,9 @@ class Speaker:
                     rows = pad([reply.tokens for reply in replies], -1)[0]
                     note = [[reply.text, reply.bits] for reply in replies]
                     self._store.put("replies", key, {"tokens": rows}, note)
-                found |= zip(batch, replies, strict=True)
-                self.progress(len(batch))
-        return found
+                known |= zip(batch, replies, strict=True)
+                self.progress.advance(len(batch))
+        return known
 
     def _key(self, jobs: list[Job], keys: Mapping[str, str], state: str) -> str:
         located = self.loaded.located
@@ -150,7 +156,7 @@ class Speaker:
         ]
 
     @torch.inference_mode()
-    def _run(self, jobs: list[Job], edited: Edited | None) -> list[Reply]:
+    def _run(self, jobs: list[Job], edited: EditedModel | None) -> list[Reply]:
         tokenizer = self.loaded.tokenizer
         ids, mask = pad([self.encode(j.text) for j in jobs], pad_token(tokenizer), left=True)
         device = next(self.loaded.model.parameters()).device
@@ -194,7 +200,7 @@ def _batches(jobs: list[Job]) -> Iterator[list[Job]]:
 def _decision(job: Job) -> Decision:
     if job.edit is None:
         return NOBODY
-    return Decision(job.edit, job.group, job.edit, None, None, "given")
+    return Decision(edit=job.edit, group=job.group, nearest=job.edit, reason=Reason.GIVEN)
 
 
 def _bits(row: Tensor) -> str:

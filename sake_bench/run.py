@@ -1,4 +1,4 @@
-"""A benchmark run: records → edit files → bundles → replies → scores, as plain values.
+"""A benchmark run: records → edit files → bundles → replies → scores, as one value.
 
 Guarantees:
 - The benchmark compiles what a user would: records become ordinary edit files in a registry of
@@ -24,27 +24,29 @@ from sake_bench import curves, derived
 from sake_bench.datasets.importing import import_into, sample, to_edit, without_conflicts
 from sake_bench.datasets.overlap import held_in, overlaps
 from sake_bench.datasets.records import Query, Test
-from sake_bench.lineup import Lineup, Progress, Request, Stage
-from sake_bench.methods import DESCRIPTIONS, WEIGHTS, Base, Question, Steering
-from sake_bench.replies import Speaker
-from sake_bench.scores import (
-    ANSWER,
-    CONTINUATION,
-    LONG,
-    PROTOCOL,
-    QUESTIONS,
-    Asked,
-    as_rows,
-    mark,
-    relations,
-    scores,
+from sake_bench.factory import MethodFactory, Request, RunContext
+from sake_bench.methods import Base, Question, Steering
+from sake_bench.protocol import ANSWER, CONTINUATION, METHODS, PROTOCOL, SUCCESSES, WEIGHTS
+from sake_bench.replies import ReplyCache
+from sake_bench.results import (
+    Data,
+    LoadCurve,
+    Model,
+    Projection,
+    PromptCounts,
+    PromptCurve,
+    RelationScore,
+    Run,
+    Score,
+    ThresholdCurve,
 )
-from sake_bench.scoring import SUCCESSES, Success, judge, met
+from sake_bench.scores import LONG, QUESTIONS, Case, as_rows, mark, relations, scores
+from sake_bench.scoring import judge, met
 from sake_registry import names
 from sake_registry.compiler.assemble import versions
-from sake_registry.compiler.run import metric_of
+from sake_registry.compiler.context import metric_of
+from sake_registry.digests import digest
 from sake_registry.edits.checks import plainly
-from sake_registry.edits.keys import digest
 from sake_registry.edits.registry import Registry, open_registry
 from sake_registry.errors import InputError
 from sake_registry.models.embedder import remembering
@@ -52,6 +54,7 @@ from sake_registry.models.loading import load, locate
 from sake_registry.models.reading import proved_site
 from sake_registry.models.states import embed_of, space_of
 from sake_registry.models.tokens import object_tokens
+from sake_registry.progress import SILENT
 from sake_registry.store import Store
 from sake_registry.wording import count
 
@@ -59,15 +62,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sake_bench.datasets.records import Record
-    from sake_bench.methods import Heard, Scope
+    from sake_bench.methods import Response
+    from sake_bench.protocol import Scope, Success
     from sake_registry.models.embedder import Embed
     from sake_registry.models.loading import LoadedModel
     from sake_registry.models.site import Site
+    from sake_registry.progress import Progress
     from sake_registry.settings import Representation, Settings
 
-__all__ = ["Progress", "Request", "run"]
+__all__ = ["Request", "run"]
 
-SCHEMA = "bench/1"
 UNRELATED = 5
 """Unrelated prompts an edit is charged with for `collateral`."""
 
@@ -77,9 +81,9 @@ def run(
     settings: Settings,
     *,
     provenance: Mapping[str, Any] | None = None,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
     rows: Callable[[dict[str, Any]], None] = lambda row: None,
-) -> dict[str, Any]:
+) -> Run:
     """Measure methods on a data set.
 
     Args:
@@ -87,18 +91,15 @@ def run(
         provenance: what is recorded about the code: commit, clean.
         rows: called with every scored reply, as plain values.
 
-    Returns:
-        The run as plain values, schema `bench/1`.
-
     Raises:
         InputError: no such method or edit, no records, a prompt that meets its own tests.
         ModelNotFoundError, UnsupportedModelError: the model cannot be had or steered.
         StorageError: the working folder cannot be written.
     """
-    return _Run(request, settings, progress or Progress(), rows).result(provenance or {})
+    return _Bench(request, settings, progress, rows).result(provenance or {})
 
 
-class _Run:
+class _Bench:
     """One run: its records, what they are asked, and what becomes of the replies."""
 
     def __init__(
@@ -110,7 +111,6 @@ class _Run:
     ) -> None:
         _refuse(request)
         self.request, self.progress, self.rows = request, progress, rows
-        self.doing = ""
         store = str((request.work / "store").absolute())
         self.settings = settings.model_copy(update={"store": store})
         sound, self.conflicts = without_conflicts(request.data.records)
@@ -148,9 +148,9 @@ class _Run:
     def _refuse_overlap(self) -> None:
         for record in self.records:
             tests = [test.query.prompt for test in self.tests[record.id] if test.axis != "acc"]
-            found = overlaps(self.edits[record.id], tests)
-            if found:
-                prompt, test = found[0]
+            shared = overlaps(self.edits[record.id], tests)
+            if shared:
+                prompt, test = shared[0]
                 raise InputError(
                     f"{record.id}: the compiled prompt '{prompt}' meets the test '{test}'",
                     hint="a benchmark never compiles what it tests: take the prompt out",
@@ -167,20 +167,20 @@ class _Run:
             (root / "complete").touch()
         return replace(open_registry(root).sound(), settings=self.settings)
 
-    def _stage(self) -> Stage:
+    def _prepare(self) -> RunContext:
         located = locate(self.settings)
         loaded = load(located, trust_remote_code=self.settings.trust_remote_code)
 
         @cache
         def embed(representation: Representation) -> Embed:
-            def own() -> tuple[LoadedModel, Site]:
+            def model() -> tuple[LoadedModel, Site]:
                 return loaded, proved_site(loaded.model, loaded.tokenizer)
 
-            return remembering(embed_of(representation, located, own))
+            return remembering(embed_of(representation, located, model))
 
         size = self.request.weights_limit
         store = Store(Path(self.settings.store))
-        return Stage(
+        return RunContext(
             request=self.request,
             records=self.records,
             others=self.others,
@@ -190,101 +190,112 @@ class _Run:
             store=store,
             loaded=loaded,
             embed=embed,
-            speaker=Speaker(
-                loaded,
-                store,
-                self.progress.advance,
-                lambda total: self.progress.phase(self.doing, total),
-            ),
+            cache=ReplyCache(loaded, store, self.progress),
             progress=self.progress,
         )
 
     # -- the run -------------------------------------------------------------------------------
 
-    def result(self, provenance: Mapping[str, Any]) -> dict[str, Any]:
-        self.stage = self._stage()
-        self.lineup = Lineup(self.stage)
-        found: dict[str, list[dict[str, Any]]] = {"scores": [], "relations": []}
+    def result(self, provenance: Mapping[str, Any]) -> Run:
+        self.context = self._prepare()
+        self.factory = MethodFactory(self.context)
+        scored: list[Score] = []
+        by_relation: list[RelationScore] = []
         try:
             if not {*self.request.methods} <= {"base", "sake", *WEIGHTS}:
-                self.lineup.threshold()  # what cannot be calibrated is said before hours of work
-            asked = self._asked()
-            self._say_what_is_left_out()
+                self.factory.threshold()  # what cannot be calibrated is said before hours of work
+            every = self._cases()
+            self._note_what_is_left_out()
             known = self._conditions()
             labels = {r.relation: self.edits[r.id].fact.relation.text for r in self.records}
             for name in self.request.methods:
-                own = asked
+                cases = every
                 if name in WEIGHTS:
-                    own = [a for a in asked if a.record.id in self.stage.in_weights]
-                for scope, heard in self._heard(name, own).items():
-                    marks = mark(self.stage.loaded.tokenizer, own, heard)
-                    for one in as_rows(name, scope, own, heard, marks):
-                        self.rows(one)
-                    found["scores"] += scores(name, scope, own, heard, marks, known)
-                    found["relations"] += relations(name, scope, own, marks, labels)
-            found |= self._curves(asked)
+                    cases = [c for c in every if c.record.id in self.context.in_weights]
+                for scope, responses in self._responses(name, cases).items():
+                    marks = mark(self.context.loaded.tokenizer, cases, responses)
+                    for row in as_rows(name, scope, cases, responses, marks):
+                        self.rows(row)
+                    scored += scores(name, scope, cases, responses, marks, known)
+                    by_relation += relations(name, scope, cases, marks, labels)
+            curves_ = self._curves(every)
         finally:
-            self.stage.speaker.close()
-        return self._report(found, provenance)
+            self.context.cache.close()
+        return Run(
+            model=self._model(),
+            data=self._data(),
+            protocol=PROTOCOL,
+            methods=tuple(m for m in self.factory.described if m.name in self.request.methods),
+            scores=tuple(scored),
+            relations=tuple(by_relation),
+            **curves_,
+            environment={
+                **provenance,
+                "date": datetime.now(UTC).date().isoformat(),
+                "seconds": {name: round(value, 1) for name, value in self.context.seconds.items()},
+                "versions": versions(),
+            },
+        )
 
-    def _heard(self, name: str, asked: Sequence[Asked]) -> dict[Scope, list[Heard]]:
-        method = self.lineup.method(name)
-        self.doing = f"asking {name}"
-        with self.stage.clock(name):
-            return method.ask([a.question for a in asked])
+    def _responses(self, name: str, cases: Sequence[Case]) -> dict[Scope, list[Response]]:
+        method = self.factory.method(name)
+        self.context.cache.purpose = "asking", name
+        with self.context.clock(name):
+            return method.ask([case.question for case in cases])
 
-    def _asked(self) -> list[Asked]:
+    def _cases(self) -> list[Case]:
         """Every test as a question, and each edit's share of unrelated prompts."""
-        found: list[tuple[Record, Test | None, Question]] = []
+        questions: list[tuple[Record, Test | None, Question]] = []
         for record in self.records:
             for test in (*self.tests[record.id], *self._in_chats(record)):
                 # Its own map on another relation's prompt tells nothing.
                 related = test.axis != "other-relation"
                 question = Question(test.query.prompt, record.id, self._tokens(test), related)
-                found.append((record, test, question))
+                questions.append((record, test, question))
         for record, prompts in zip(self.records, self._unrelated(), strict=True):
             for prompt in prompts:
                 question = Question(prompt, record.id, ANSWER, related=False)
-                found.append((record, None, question))
-        self.doing = "asking base"
-        heard = Base(self.stage.speaker).ask([question for *_, question in found])["none"]
+                questions.append((record, None, question))
+        self.context.cache.purpose = "asking", "base"
+        asked = [question for *_, question in questions]
+        responses = Base(self.context.cache).ask(asked)["none"]
         return [
-            Asked(record, test, question, h.reply, *self._kinds(record, test))
-            for (record, test, question), h in zip(found, heard, strict=True)
+            Case(record, test, question, response.reply, *self._kinds(record, test))
+            for (record, test, question), response in zip(questions, responses, strict=True)
         ]
 
-    def _say_what_is_left_out(self) -> None:
+    def _note_what_is_left_out(self) -> None:
         if not self.request.questions:
             return
-        if not getattr(self.stage.loaded.tokenizer, "chat_template", None):
-            name = self.stage.loaded.located.source.name
+        if not getattr(self.context.loaded.tokenizer, "chat_template", None):
+            name = self.context.loaded.located.source.name
             self.left_out.append(f"chat: {name} has no chat template")
         silent = [
             r for r in self.records if not any(t.axis == "question" for t in self.tests[r.id])
         ]
         if silent:
-            said = count(len(silent), "record")
-            relations = ", ".join(sorted({record.relation for record in silent}))
+            records = count(len(silent), "record")
+            names_ = ", ".join(sorted({record.relation for record in silent}))
             self.left_out.append(
-                f"question: {said} without a wording that is in no prompt, for {relations}"
+                f"question: {records} without a wording that is in no prompt, for {names_}"
             )
 
     def _in_chats(self, record: Record) -> list[Test]:
         """The record's questions through the model's chat template, if it has one."""
-        found = []
+        tests = []
         for test in self.tests[record.id]:
             if test.axis == "question":
-                told = derived.in_chat(self.stage.loaded.tokenizer, test.query.prompt)
-                if told is not None:
-                    found.append(Test("chat", Query(told, test.query.answers)))
-        return found
+                text = derived.in_chat(self.context.loaded.tokenizer, test.query.prompt)
+                if text is not None:
+                    tests.append(Test("chat", Query(text, test.query.answers)))
+        return tests
 
     def _kinds(self, record: Record, test: Test | None) -> tuple[bool, bool | None]:
         """Whether the new object has several tokens after a test's prompt; whether the name that
         an aliasing test uses is among those of the edit file."""
         several, listed = False, None
         if test is not None and test.axis in LONG:
-            tokenizer = self.stage.loaded.tokenizer
+            tokenizer = self.context.loaded.tokenizer
             several = len(object_tokens(tokenizer, test.query.prompt, record.new)[1]) > 1
         if test is not None and test.alias is not None and self.request.aliases == "half":
             known = {plainly(name) for name in record.listed(self.request.aliases)}
@@ -298,7 +309,7 @@ class _Run:
         if test.axis == "other-relation":  # what counts is the first position's activation
             return 1
         text, name = test.query.prompt, next(iter(test.query.names), "")
-        encode = self.stage.speaker.encode
+        encode = self.context.cache.encode
         return max(ANSWER, len(encode(f"{text} {name}")) - len(encode(text)))
 
     def _unrelated(self) -> list[list[str]]:
@@ -307,7 +318,7 @@ class _Run:
         Of records that are not loaded, if there are any.
         """
         subjects = {record.subject for record in self.records}
-        own = {t.query.prompt for r in self.records for t in r.of("neighbourhood")}
+        tested = {t.query.prompt for r in self.records for t in r.of("neighbourhood")}
         free = [
             prompt
             for prompt in dict.fromkeys(
@@ -315,19 +326,19 @@ class _Run:
                 for record in self.others or self.records
                 for test in record.of("neighbourhood")
             )
-            if not (self.others and prompt in own)
+            if not (self.others and prompt in tested)
             and not any(names.find(prompt, [s]) for s in subjects if s in prompt)
         ]
         random_ = random.Random(self.request.seed)
         if self.others:
             drawn = random_.sample(free, min(len(free), UNRELATED * len(self.records)))
             return [drawn[i * UNRELATED :][:UNRELATED] for i in range(len(self.records))]
-        found = []
+        shares = []
         for record in self.records:
             mine = {test.query.prompt for test in record.of("neighbourhood")}
             foreign = [prompt for prompt in free if prompt not in mine]
-            found.append(random_.sample(foreign, min(len(foreign), UNRELATED)))
-        return found
+            shares.append(random_.sample(foreign, min(len(foreign), UNRELATED)))
+        return shares
 
     def _conditions(self) -> dict[int, dict[Success, bool | None]]:
         """Whether each test's conditions hold on the unedited model, by the test's identity."""
@@ -338,129 +349,110 @@ class _Run:
             for query in test.conditions or ()
         ]
         questions = [Question(q.prompt, record.id, ANSWER) for record, q in queries]
-        self.doing = "asking base for conditions"
-        heard = Base(self.stage.speaker).ask(questions)["none"] if questions else []
+        self.context.cache.purpose = "asking", "base for conditions"
+        responses = Base(self.context.cache).ask(questions)["none"] if questions else []
+        tokenizer = self.context.loaded.tokenizer
         marks = {
-            id(query): judge(self.stage.loaded.tokenizer, query.prompt, h.reply, query.names)
-            for (_, query), h in zip(queries, heard, strict=True)
+            id(query): judge(tokenizer, query.prompt, response.reply, query.names)
+            for (_, query), response in zip(queries, responses, strict=True)
         }
-        found: dict[int, dict[Success, bool | None]] = {}
+        known: dict[int, dict[Success, bool | None]] = {}
         for record in self.records:
             for test in record.tests:
                 given = [marks[id(query)] for query in test.conditions or ()]
-                found[id(test)] = {s: met(test.conditions, given, s) for s in SUCCESSES}
-        return found
+                known[id(test)] = {s: met(test.conditions, given, s) for s in SUCCESSES}
+        return known
 
     # -- curves and pictures -------------------------------------------------------------------
 
-    def _curves(self, asked: Sequence[Asked]) -> dict[str, list[dict[str, Any]]]:
-        found: dict[str, list[dict[str, Any]]] = {
-            "threshold_curves": [], "prompt_curve": [], "load_curves": [], "projections": []
-        }  # fmt: skip
-        steered = [n for n in self.request.methods if n in ("sake", "sake-paper")]
-        tests = [(a.question, a.test.axis, a.record) for a in asked if a.test]
-        for name in steered:
-            method = self.lineup.method(name)
+    def _curves(self, cases: Sequence[Case]) -> dict[str, Any]:
+        by_threshold: list[ThresholdCurve] = []
+        by_prompts: list[PromptCurve] = []
+        by_loads: list[LoadCurve] = []
+        projections: list[Projection] = []
+        cache, chosen = self.context.cache, self.request.curves
+        tests = [(case.question, case.test.axis, case.record) for case in cases if case.test]
+        for name in (n for n in self.request.methods if n in ("sake", "sake-paper")):
+            method = self.factory.method(name)
             assert isinstance(method, Steering)
-            embed = self.stage.embed(method.bundle.representation)
-            lab = curves.Lab(self.stage.speaker, embed, self.stage.loaded.tokenizer)
-            if "threshold" in self.request.curves:
-                self.doing = f"thresholds of {name}"
-                drawn = curves.thresholds(lab, method, tests)
-                calibrated = (
-                    self.lineup.calibrated[1] if self.lineup.calibrated and name != "sake" else None
-                )
-                drawn |= {"chosen": method.settings["router"]["threshold"]}
-                drawn |= {"calibrated": calibrated or "the project's default"}
-                found["threshold_curves"].append(drawn)
-            if "prompts" in self.request.curves and name == "sake-paper":
-                self.doing = f"prompts of {name}"
-                found["prompt_curve"].append(curves.prompts(lab, method, tests))
-            if "loads" in self.request.curves:
-                found["load_curves"].append(self._loads(lab, method, tests))
-            ids = self.request.project or tuple(method.entries)[:1]
-            for id_ in ids:
+            embed = self.context.embed(method.bundle.representation)
+            if "threshold" in chosen:
+                cache.purpose = "thresholds of", name
+                how = self.factory.how_calibrated(name)
+                by_threshold.append(curves.thresholds(cache, embed, method, tests, how))
+            if "prompts" in chosen and name == "sake-paper":
+                cache.purpose = "prompts of", name
+                by_prompts.append(curves.prompts(cache, method, tests))
+            if "loads" in chosen:
+                by_loads.append(self._loads(embed, method, tests))
+            for id_ in self.request.project or tuple(method.entries)[:1]:
                 if id_ in method.entries:
-                    drawn = curves.projection(method, id_)
-                    found["projections"].append(
-                        {"edit": id_, "claim": self.edits[id_].claim, "method": name, **drawn}
-                    )
-        return found
+                    projections.append(curves.projection(method, id_, self.edits[id_].claim))
+        return {
+            "threshold_curves": by_threshold,
+            "prompt_curve": by_prompts,
+            "load_curves": by_loads,
+            "projections": projections,
+        }
 
-    def _loads(self, lab: curves.Lab, method: Steering, tests: curves.Tests) -> dict[str, Any]:
+    def _loads(self, embed: Embed, method: Steering, tests: curves.Tests) -> LoadCurve:
         """The curve over the number of edits loaded; the others' routes are made and kept."""
         scored = {(plainly(r.subject), r.relation) for r in self.records}
         # What says the same as a scored record is that edit once more, and no other one.
         others = [r for r in self.others if (plainly(r.subject), r.relation) not in scored]
         random.Random(self.request.seed).shuffle(others)
         settings = self.settings.model_validate(self.settings.model_dump() | method.settings)
-        located, store = self.stage.loaded.located, self.stage.store
+        located, store = self.context.loaded.located, self.context.store
         space = space_of(settings.router.representation, located)
-        metric = metric_of(settings.router.metric, space, lab.embed, store)
-        self.progress.phase(f"routes for {method.name}", len(others))
+        metric = metric_of(settings.router.metric, space, embed, store)
+        self.progress.begin("routes for", len(others))
+        self.progress.advance(0, method.name)
         entries = {}
-        with self.stage.clock(f"routes for {method.name}"):
+        with self.context.clock(f"routes for {method.name}"):
             for record in others:
                 edit = to_edit(record, self.request.data)
                 if method.name == "sake-paper":
                     edit = edit.model_copy(update={"implications": ()})
-                entries[record.id] = curves.entry_of(edit, settings, lab, metric, located, store)
+                entries[record.id] = curves.entry_of(edit, settings, embed, metric, located, store)
                 self.progress.advance(1)
-        self.doing = f"edits loaded: {method.name}"
-        return curves.loads(lab, method, tests, [r.id for r in self.records], entries)
+        cache = self.context.cache
+        cache.purpose = "edits loaded:", method.name
+        return curves.loads(cache, embed, method, tests, [r.id for r in self.records], entries)
 
-    # -- the report's values -------------------------------------------------------------------
+    # -- what it was of ------------------------------------------------------------------------
 
-    def _report(
-        self,
-        found: Mapping[str, Any],
-        provenance: Mapping[str, Any],
-    ) -> dict[str, Any]:
+    def _model(self) -> Model:
+        located = self.context.loaded.located
+        return Model(name=located.source.name, hash=located.hash, dtype=located.dtype)
+
+    def _data(self) -> Data:
         request = self.request
         sizes = [len(edit.prompts) for edit in self.edits.values()]
         implied = any(edit.implications for edit in self.edits.values())
-        return {
-            "schema": SCHEMA,
-            "model": {
-                "name": self.stage.loaded.located.source.name,
-                "hash": self.stage.loaded.located.hash,
-                "dtype": self.stage.loaded.located.dtype,
-            },
-            "data": {
-                "name": request.data.name,
-                "file": request.file.name,
-                "sha256": hashlib.sha256(request.file.read_bytes()).hexdigest(),
-                "records": len(self.records),
-                "limit": request.limit,
-                "seed": request.seed,
-                "conflicts": [str(problem) for problem in self.conflicts],
-                "problems": [str(problem) for problem in request.data.problems],
-                "unanswerable": request.data.unanswerable,
-                "held_in": self.held_in,
-                "aliases": request.aliases,
-                "left_out": self.left_out,
-                "prompts": {"min": min(sizes), "median": median(sizes), "max": max(sizes)},
-                "implications": "their answers are taken from the records' tests, their wording "
-                "is not"
-                if implied
-                else None,
-            },
-            "protocol": PROTOCOL,
-            "methods": [d for d in self.lineup.described if d["name"] in request.methods],
-            **found,
-            "environment": {
-                **provenance,
-                "date": datetime.now(UTC).date().isoformat(),
-                "seconds": {name: round(value, 1) for name, value in self.stage.seconds.items()},
-                "versions": versions(),
-            },
-        }
+        return Data(
+            name=request.data.name,
+            file=request.file.name,
+            sha256=hashlib.sha256(request.file.read_bytes()).hexdigest(),
+            records=len(self.records),
+            limit=request.limit,
+            seed=request.seed,
+            conflicts=tuple(map(str, self.conflicts)),
+            problems=tuple(map(str, request.data.problems)),
+            unanswerable=request.data.unanswerable,
+            held_in=self.held_in,
+            aliases=request.aliases,
+            left_out=tuple(self.left_out),
+            prompts=PromptCounts(min=min(sizes), median=median(sizes), max=max(sizes)),
+            implications="their answers are taken from the records' tests, their wording is not"
+            if implied
+            else None,
+        )
 
 
 def _refuse(request: Request) -> None:
     """Refuse what needs no data to be seen as wrong."""
     for name in request.methods:
-        if name not in DESCRIPTIONS:
-            raise InputError(f"no method '{name}'", hint=f"there is {', '.join(DESCRIPTIONS)}")
+        if name not in METHODS:
+            raise InputError(f"no method '{name}'", hint=f"there is {', '.join(METHODS)}")
     if request.threshold is not None and not 0 < request.threshold < float("inf"):
         raise InputError(f"--threshold {request.threshold:g} is no distance above 0")

@@ -16,7 +16,7 @@ import math
 import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from sake_registry.asking.answers import begins_with
 from sake_registry.models.tokens import object_token
@@ -25,10 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from sake_bench.datasets.records import Query
+    from sake_bench.protocol import Success
     from sake_bench.replies import Reply
 
-Success = Literal["first-token", "full-object"]
-SUCCESSES: tuple[Success, ...] = ("first-token", "full-object")
 Mark = bool | None
 
 
@@ -99,7 +98,7 @@ def _whole(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class Told:
+class Mentions:
     """Whether an answer in sentences gives the new object, and whether it gives the old one."""
 
     new: bool
@@ -110,14 +109,14 @@ class Told:
         return self.new and not self.old
 
 
-def told(text: str, new: Iterable[str], old: Iterable[str], subject: str = "") -> Told:
+def mentions(text: str, new: Iterable[str], old: Iterable[str], subject: str = "") -> Mentions:
     """What of a fact's two objects an answer in sentences names.
 
     Args:
-        subject: who names it names no object ("Chevrolet" in "Chevrolet Greenbrier").
+        subject: its name is not a mention of an object ("Chevrolet" in "Chevrolet Greenbrier").
     """
     new, old = tuple(new), tuple(old)
-    return Told(says(text, new, (*old, subject)), says(text, old, (*new, subject)))
+    return Mentions(says(text, new, (*old, subject)), says(text, old, (*new, subject)))
 
 
 def entropy(text: str) -> float | None:

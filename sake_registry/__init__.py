@@ -13,15 +13,17 @@ if TYPE_CHECKING:
     from sake_registry.asking.testing import TestReport, test_registry
     from sake_registry.compiler.plan import Plan, make_plan
     from sake_registry.compiler.run import Compiled, compile_registry
-    from sake_registry.edits.diagnostics import Diagnostic
+    from sake_registry.diagnostics import Diagnostic
     from sake_registry.edits.files import read_edit
     from sake_registry.edits.registry import Registry, open_registry
     from sake_registry.edits.schema import Edit
     from sake_registry.errors import SakeError
     from sake_registry.models.loading import LoadedModel, LocatedModel, load, locate
+    from sake_registry.routing.reasons import Reason
     from sake_registry.routing.router import Decision
-    from sake_registry.runtime.core import Bundle, load_bundle
-    from sake_registry.runtime.huggingface import Edited, Generation
+    from sake_registry.runtime.bundle import Bundle, EditedModel, load_bundle
+    from sake_registry.runtime.generation import Generation
+    from sake_registry.runtime.huggingface import Edited
     from sake_registry.runtime.overrides import Overrides, read_overrides
 
 __all__ = [
@@ -31,11 +33,13 @@ __all__ = [
     "Diagnostic",
     "Edit",
     "Edited",
+    "EditedModel",
     "Generation",
     "LoadedModel",
     "LocatedModel",
     "Overrides",
     "Plan",
+    "Reason",
     "Registry",
     "SakeError",
     "TestReport",
@@ -51,23 +55,25 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Bundle": "runtime.core",
+    "Bundle": "runtime.bundle",
     "Compiled": "compiler.run",
     "Decision": "routing.router",
-    "Diagnostic": "edits.diagnostics",
+    "Diagnostic": "diagnostics",
     "Edit": "edits.schema",
     "Edited": "runtime.huggingface",
-    "Generation": "runtime.huggingface",
+    "EditedModel": "runtime.bundle",
+    "Generation": "runtime.generation",
     "LoadedModel": "models.loading",
     "LocatedModel": "models.loading",
     "Overrides": "runtime.overrides",
     "Plan": "compiler.plan",
+    "Reason": "routing.reasons",
     "Registry": "edits.registry",
     "SakeError": "errors",
     "TestReport": "asking.testing",
     "compile_registry": "compiler.run",
     "load": "models.loading",
-    "load_bundle": "runtime.core",
+    "load_bundle": "runtime.bundle",
     "locate": "models.loading",
     "make_plan": "compiler.plan",
     "open_registry": "edits.registry",

@@ -8,7 +8,7 @@
     │   └── BundleError            a bundle cannot be used
     │       ├── BundleFormatError      not a bundle, damaged, or hostile
     │       └── ModelMismatchError     a bundle of another model
-    ├── SetupError             4   what is around us is lacking
+    ├── SetupError             4   the environment lacks something
     │   ├── MissingExtraError      installed without the extra that is needed
     │   ├── ModelNotFoundError     no such model on this machine
     │   ├── UnsupportedModelError  a model that cannot be steered
@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sake_registry.edits.diagnostics import Diagnostic
+    from sake_registry.diagnostics import Diagnostic
 
 
 class SakeError(Exception):
@@ -76,7 +76,7 @@ class BundleError(InputError):
 
 
 class BundleFormatError(BundleError):
-    """Not a bundle, damaged, or made to harm."""
+    """The file is not a bundle, is damaged, or is made to harm."""
 
 
 class ModelMismatchError(BundleError):
@@ -84,7 +84,7 @@ class ModelMismatchError(BundleError):
 
 
 class SetupError(SakeError):
-    """Something around the program is lacking."""
+    """The environment lacks something."""
 
     exit_code = 4
 
@@ -94,7 +94,7 @@ class MissingExtraError(SetupError):
 
 
 class ModelNotFoundError(SetupError):
-    """No such model on this machine, nor where models are fetched from."""
+    """The model is neither on this machine nor where models are fetched from."""
 
 
 class UnsupportedModelError(SetupError):
@@ -102,7 +102,7 @@ class UnsupportedModelError(SetupError):
 
 
 class StorageError(SetupError):
-    """The disk is full, read-only, or not ours to write."""
+    """The disk is full or read-only, or permission is lacking."""
 
 
 class StateError(SakeError):

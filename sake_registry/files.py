@@ -1,7 +1,7 @@
 """Writing so that nothing is ever half-written, and remembering what was computed of a file.
 
 A file or folder is written beside its place, flushed to the disk, and renamed: a kill at any
-moment leaves the old state or the new one. Imports only `errors`.
+moment leaves the old state or the new one. Imports `errors` alone.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """A temporary path that becomes `path` when the block ends well, and is removed if not.
 
     Raises:
-        StorageError: the disk is full, read-only, or not ours to write.
+        StorageError: the disk is full or read-only, or permission is lacking.
     """
     path = Path(os.path.realpath(path))  # a link stays a link
     with storage_errors(path):

@@ -1,7 +1,7 @@
-"""How long work reports how far it is: one protocol, whoever does the work and whoever shows it.
+"""Progress of long work: one protocol for all that does the work, and for all that shows it.
 
 A piece of work begins a phase and advances it; phases follow one another and never overlap. The
-library only calls this; the command line draws it (`commands.console.progress`).
+library only calls this; the command line draws it (`commands.console.watching`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ __all__ = ["SILENT", "Progress"]
 
 
 class Progress(Protocol):
-    """Somebody who is kept informed."""
+    """What is kept informed."""
 
     def begin(self, phase: str, total: int) -> None:
         """A phase begins; it ends when `total` steps are done or the next phase begins."""
@@ -30,4 +30,4 @@ class _Silent:
 
 
 SILENT: Progress = _Silent()
-"""Nobody watches."""
+"""Progress that nothing shows."""

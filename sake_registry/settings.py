@@ -26,6 +26,7 @@ from pydantic import (
     model_validator,
 )
 
+from sake_registry.diagnostics import CODES, FIXED, Level
 from sake_registry.errors import SettingsError
 from sake_registry.wording import did_you_mean, nearest
 
@@ -38,6 +39,15 @@ log = logging.getLogger(__name__)
 
 METHOD_VERSION = 3
 """Not to be set: raised whenever the same input gives other activations, maps, or decisions."""
+
+ALIASES = {
+    "gpt2": "openai-community/gpt2",
+    "gpt2-xl": "openai-community/gpt2-xl",
+    "llama-2-7b": "meta-llama/Llama-2-7b-hf",
+}
+"""Short model names that need not be set."""
+EMBEDDED = ("smollm2-135m",)
+"""Models that installed wheels carry; `models.sources` knows where in them."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -65,8 +75,6 @@ Below = Annotated[str, AfterValidator(_below)]
 
 def _levels(value: Any) -> Any:
     """Only codes that there are, and of those that are always errors nothing less."""
-    from sake_registry.edits.diagnostics import CODES, FIXED
-
     for code, level in value.items() if isinstance(value, dict) else ():
         if code not in CODES:
             near = nearest(code.upper(), CODES)
@@ -79,7 +87,7 @@ def _levels(value: Any) -> Any:
     return value
 
 
-Levels = Annotated[dict[str, Literal["error", "warning", "off"]], BeforeValidator(_levels)]
+Levels = Annotated[dict[str, Level], BeforeValidator(_levels)]
 
 
 class _Section(BaseModel):
@@ -186,7 +194,7 @@ class RouterSettings(_Section):
     metric: Literal["contrast", "euclidean", "cosine", "mahalanobis"] = "contrast"
     """How an `anchored` router compares questions."""
     threshold: float | None = Field(None, gt=0)
-    """Largest distance at which a prompt is in an edit's scope; the metric's own if not set
+    """Largest distance at which a prompt is in an edit's scope; the metric's default if not set
     (0.62 for `contrast`). `sake calibrate` sets it."""
     implied_threshold: float | None = Field(None, gt=0)
     """The same for implications; `threshold` if not set."""
@@ -208,24 +216,25 @@ class RouterSettings(_Section):
 
     @model_serializer(mode="wrap")
     def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """The default is left out: keys and bundles of those who never set it stay the same."""
-        found: dict[str, Any] = dump(self)
+        """Without the default: keys and bundles made before it could be set stay the same."""
+        values: dict[str, Any] = dump(self)
         if self.representation == "embedder":
-            found.pop("representation", None)
-        return found
+            values.pop("representation", None)
+        return values
 
     @property
     def bound(self) -> float:
         """The threshold that applies."""
         bound = self.bound_of(self.kind)
-        assert bound is not None  # or they were no settings
+        assert bound is not None  # or validation would have refused them
         return bound
 
     def bound_of(self, kind: Literal["anchored", "centre"]) -> float | None:
-        """The threshold of an edit with a router of its own kind: what is set for the registry's
-        kind has another unit. None if there is no default."""
-        own = THRESHOLDS[self.representation].get("centre" if kind == "centre" else self.metric)
-        return self.threshold or own if kind == self.kind else own
+        """The threshold of an edit whose file sets the kind of its router; what is set for the
+        registry's kind has another unit. None if there is no default."""
+        name = "centre" if kind == "centre" else self.metric
+        default = THRESHOLDS[self.representation].get(name)
+        return self.threshold or default if kind == self.kind else default
 
 
 class AnswerSettings(_Section):
@@ -307,7 +316,7 @@ def load_settings(
         data: another version of the root's `sake.toml`, in place of the file.
 
     Raises:
-        SettingsError: a file that is no TOML, an unknown key, a value of the wrong kind.
+        SettingsError: a file that is not TOML, an unknown key, a value of the wrong kind.
     """
     values: dict[str, Any] = {}
     origin: dict[str, str] = {}
@@ -321,10 +330,9 @@ def load_settings(
         except OSError as error:
             raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
         _anchor_models(values, root)
-    for name, value in _from_environment(os.environ if environ is None else environ).items():
-        variable = PREFIX + name.upper().replace(".", "_")
+    for name, value in _flat(_from_environment(os.environ if environ is None else environ)):
         _put(values, name, value)
-        origin[name] = variable
+        origin[name] = _variable(name)
     for name, value in (overrides or {}).items():
         if value is not None:
             _put(values, name, value)
@@ -337,7 +345,6 @@ def load_settings(
 
 def _anchor_models(values: dict[str, Any], root: Path) -> None:
     """Make the paths of models in `sake.toml` absolute: they are relative to the root."""
-    from sake_registry.models.sources import ALIASES, EMBEDDED_MODELS
 
     def anchored(value: Any, names: Container[str]) -> Any:
         if not isinstance(value, str) or value.partition("@")[0] in names:
@@ -350,16 +357,40 @@ def _anchor_models(values: dict[str, Any], root: Path) -> None:
     if not isinstance(aliases, dict):
         aliases = {}
     if "model" in values:
-        values["model"] = anchored(values["model"], {*EMBEDDED_MODELS, *ALIASES, *aliases})
+        values["model"] = anchored(values["model"], {*EMBEDDED, *ALIASES, *aliases})
     for name, value in aliases.items():
-        aliases[name] = anchored(value, EMBEDDED_MODELS)
+        aliases[name] = anchored(value, EMBEDDED)
 
 
-def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    known = {PREFIX + name.upper().replace(".", "_"): name for name in _dotted_names(Settings)}
-    for variable in sorted(v for v in environ if v.startswith(PREFIX) and v not in known):
-        log.warning("%s is no setting: %s", variable, did_you_mean(variable, known))
-    return {name: environ[variable] for variable, name in known.items() if variable in environ}
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    """What `SAKE_*` variables set, as nested tables of texts; unknown ones are warned of."""
+    known = dict.fromkeys(_variable(name) for name in _dotted_names(Settings))
+    given = {name: value for name, value in environ.items() if name.startswith(PREFIX)}
+    for name in sorted(given.keys() - known.keys()):
+        log.warning("%s is not a setting: %s", name, did_you_mean(name, known))
+    if not given.keys() & known.keys():
+        return {}
+    # Its import is a quarter of the start of `sake check`: only where a variable is set.
+    from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+
+    class Environment(Settings, BaseSettings):
+        """Read from, never made: a BaseSettings takes variables whenever it is validated, also
+        where what a bundle was made with is read back."""
+
+        model_config = SettingsConfigDict(
+            env_prefix=PREFIX,
+            env_nested_delimiter="_",
+            env_nested_max_split=1,  # SAKE_COMPILE_KEEP_FAILED is compile.keep_failed
+            enable_decoding=False,  # a list is `a,b`, not JSON
+        )
+
+    source = EnvSettingsSource(Environment)
+    source.env_vars = {name.lower(): given[name] for name in given.keys() & known.keys()}
+    return source()
+
+
+def _variable(dotted: str) -> str:
+    return PREFIX + dotted.upper().replace(".", "_")
 
 
 def _dotted_names(model: type[BaseModel], prefix: str = "") -> list[str]:

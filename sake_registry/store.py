@@ -10,22 +10,27 @@ could tell which objects a version of an edit has. Listing and verifying need no
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import re
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from pydantic import Field
+
+from sake_registry.digests import array_digest
 from sake_registry.files import locked, replacing, storage_errors, write_text
+from sake_registry.values import Value
+from sake_registry.wording import shorten
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
     from torch import Tensor
+
+    from sake_registry.digests import Row
 
 log = logging.getLogger(__name__)
 
@@ -47,21 +52,16 @@ _DTYPES = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class StoredObject:
+class StoredObject(Value):
     """An object that is in the store: where, and how many bytes it takes."""
 
     kind: Kind
     key: str
-    path: Path
+    path: Path = Field(exclude=True)
     bytes: int
 
-    def as_json(self) -> dict[str, Any]:
-        return {"kind": self.kind, "key": self.key, "bytes": self.bytes}
 
-
-@dataclass(frozen=True)
-class StoredModel:
+class StoredModel(Value):
     """A model that the store was compiled for; `name` is what it was called then."""
 
     name: str
@@ -119,28 +119,28 @@ class Store:
     def objects(self) -> list[StoredObject]:
         """What is there, by kind and key; whether it is sound, `damage` alone tells."""
         return [
-            StoredObject(kind, path.stem, path, path.stat().st_size)
+            StoredObject(kind=kind, key=path.stem, path=path, bytes=path.stat().st_size)
             for kind in KINDS
             for path in sorted((self.folder / kind).glob(f"*/*{SUFFIX}"))
             if _KEY.fullmatch(path.stem) and path == self.path(kind, path.stem)
         ]
 
-    def damage(self, found: StoredObject) -> str | None:
+    def damage(self, stored: StoredObject) -> str | None:
         """What is wrong with an object, in words; None if every byte of it is as it was put."""
         from safetensors import SafetensorError, deserialize
 
         try:
-            data = found.path.read_bytes()
+            data = stored.path.read_bytes()
             parts: Any = deserialize(data)  # type: ignore[no-untyped-call]  # it has no types
         except (SafetensorError, OSError) as error:
             return f"cannot be read: {error}"
         length = int.from_bytes(data[:8], "little")
         meta = json.loads(data[8 : 8 + length]).get("__metadata__", {})
-        tensors = [
+        rows = [
             (name, f"torch.{_DTYPES.get(part['dtype'], '?')}", list(part["shape"]), part["data"])
             for name, part in sorted(parts, key=lambda part: part[0])
         ]
-        if meta.get("digest") != _digest(tensors, meta.get("note", "")):
+        if meta.get("digest") != _digest(rows, meta.get("note", "")):
             return "its content is not what was written"
         return None
 
@@ -150,11 +150,11 @@ class Store:
         Raises:
             StorageError: the store cannot be written.
         """
-        for found in objects:
-            with storage_errors(found.path):
-                found.path.unlink(missing_ok=True)
+        for stored in objects:
+            with storage_errors(stored.path):
+                stored.path.unlink(missing_ok=True)
             with suppress(OSError):  # other objects are left in it
-                found.path.parent.rmdir()
+                stored.path.parent.rmdir()
 
     def remember_model(self, name: str, hash_: str, dtype: str) -> None:
         """Keep a record of a model that is compiled for. Only under the lock.
@@ -164,18 +164,20 @@ class Store:
         """
         path = self.folder / "models" / f"{hash_[:16]}-{dtype}.json"
         if not path.is_file():
-            write_text(path, json.dumps(asdict(StoredModel(name, hash_, dtype))) + "\n")
+            record = StoredModel(name=name, hash=hash_, dtype=dtype)
+            write_text(path, json.dumps(record.model_dump()) + "\n")
 
     def models(self) -> list[StoredModel]:
         """The models that were remembered; a record that cannot be read is left out."""
-        found = []
+        models = []
         for path in sorted((self.folder / "models").glob("*.json")):
             try:
-                record = json.loads(path.read_text(encoding="utf-8"))
-                found.append(StoredModel(*(str(record[k]) for k in ("name", "hash", "dtype"))))
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                log.warning("%s is no record of a model (%s): left out", path, error)
-        return found
+                models.append(StoredModel.model_validate_json(path.read_bytes()))
+            except (OSError, ValueError) as error:
+                log.warning(
+                    "%s is not a record of a model (%s): left out", path, shorten(str(error), 120)
+                )
+        return models
 
     def lock(self) -> AbstractContextManager[None]:
         """Hold the store for writing; what a killed writer left is removed.
@@ -191,21 +193,14 @@ def digest(tensors: Mapping[str, Tensor], note: str = "") -> str:
     """Hash of named tensors (names, dtypes, shapes, bytes) and a note, hexadecimal."""
     import torch
 
-    def parts() -> Iterator[tuple[str, str, list[int], bytes]]:
+    def rows() -> Iterator[Row]:
         for name in sorted(tensors):
             tensor = tensors[name].detach().cpu().contiguous()
             raw = tensor.reshape(-1).view(torch.uint8)  # numpy knows no bfloat16
-            yield name, str(tensor.dtype), list(tensor.shape), raw.numpy().tobytes()
+            yield name, str(tensor.dtype), tensor.shape, raw.numpy().tobytes()
 
-    return _digest(parts(), note)
+    return _digest(rows(), note)
 
 
-def _digest(parts: Iterable[tuple[str, str, list[int], bytes]], note: str) -> str:
-    """The same of (name, dtype, shape, bytes), in the order of their names."""
-    state = hashlib.sha256()
-    for name, dtype, shape, data in parts:
-        head = f"{name}|{dtype}|{shape}|".encode()
-        state.update(len(head).to_bytes(8, "little") + head)
-        state.update(data)
-    state.update(note.encode())
-    return state.hexdigest()
+def _digest(rows: Iterable[Row], note: str) -> str:
+    return array_digest(rows, after=note.encode()).hex()

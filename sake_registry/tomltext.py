@@ -1,14 +1,14 @@
-"""Setting numbers in a TOML file, and leaving every other byte of it alone.
-
-Rather than to know all of TOML, the text that comes out is read again: if it does not say what it
-said before and the new numbers, the file is left as it is.
-"""
+"""Setting numbers in a TOML file, whose comments and layout stay as they are."""
 
 from __future__ import annotations
 
-import re
 import tomllib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import tomlkit
+from tomlkit.container import OutOfOrderTableProxy
+from tomlkit.exceptions import TOMLKitError
+from tomlkit.items import AbstractTable, SingleKey, Table
 
 from sake_registry.errors import SettingsError
 from sake_registry.files import replacing
@@ -17,70 +17,52 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-_HEADER = re.compile(r"^[ \t]*\[", re.M)
-
 
 def set_in_table(path: Path, table: str, values: Mapping[str, float]) -> None:
     """Set keys of a table in a TOML file, whole or not at all.
 
     Raises:
-        SettingsError: it cannot be read, is not TOML, or is written in a way that cannot be
-            changed safely.
+        SettingsError: it cannot be read, is not TOML, or has something else in the table's place.
         StorageError: it cannot be written.
     """
-    wanted = "; ".join(f"{key} = {value!r}" for key, value in values.items())
-    by_hand = f"write it yourself, under [{table}]: {wanted}"
+    numbers = "; ".join(f"{key} = {value!r}" for key, value in values.items())
+    by_hand = f"write it yourself, under [{table}]: {numbers}"
     try:
         text = path.read_bytes().decode()
         before = tomllib.loads(text)
+        if not isinstance(before.get(table, {}), dict):
+            raise SettingsError(f"{path}: {table} is not a table", hint=by_hand)
+        changed = _changed(text, table, values)
+        after = tomllib.loads(changed)
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}", hint=by_hand) from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, TOMLKitError) as error:
         raise SettingsError(f"{path}: not valid TOML: {error}", hint=by_hand) from error
-    changed = text
-    for key, value in reversed(list(values.items())):  # each new one is put before the last
-        changed = _with_key(changed, table, key, repr(value))
-    inner = before.get(table, {})
-    expected = {**before, table: {**inner, **values}} if isinstance(inner, dict) else None
-    if expected is None or _read(changed) != expected:
-        raise SettingsError(
-            f"{path}: the keys of [{table}] are written in a way that cannot be changed safely",
-            hint=by_hand,
-        )
+    if after != {**before, table: {**before.get(table, {}), **values}}:
+        raise SettingsError(f"{path}: [{table}] cannot be changed safely", hint=by_hand)
     with replacing(path) as temporary:
         temporary.write_bytes(changed.encode())
 
 
-def _read(text: str) -> dict[str, Any] | None:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
-        return None
-
-
-def _with_key(text: str, table: str, key: str, value: str) -> str:
-    """`text` with a key of a table changed where it stands, or added as the table's first."""
-    end = "\r\n" if "\r\n" in text else "\n"
-    opened = re.search(rf"^[ \t]*\[[ \t]*{table}[ \t]*\][ \t]*(#.*)?\r?$\n?", text, re.M)
-    if opened is None:
-        dotted = _assigned(text, rf"{table}[ \t]*\.[ \t]*{key}", value)
-        if dotted is not None:
-            return dotted
-        gap = "" if not text else end if text.endswith("\n") else end + end
-        return f"{text}{gap}[{table}]{end}{key} = {value}{end}"
-    following = _HEADER.search(text, opened.end())
-    stop = following.start() if following else len(text)
-    head, body, rest = text[: opened.end()], text[opened.end() : stop], text[stop:]
-    changed = _assigned(body, key, value)
-    if changed is None:
-        head += "" if head.endswith("\n") else end
-        changed = f"{key} = {value}{end}{body}"
-    return head + changed + rest
-
-
-def _assigned(text: str, key: str, value: str) -> str | None:
-    """`text` with another value behind a key, or None if no line assigns to it."""
-    line = re.compile(rf"^([ \t]*{key}[ \t]*=[ \t]*)[^#\r\n]*?([ \t]*(?:#[^\r\n]*)?\r?)$", re.M)
-    if not line.search(text):
-        return None
-    return line.sub(lambda found: f"{found[1]}{value}{found[2]}", text, count=1)
+def _changed(text: str, table: str, values: Mapping[str, float]) -> str:
+    # tomlkit ends the lines that it adds with "\n".
+    windows = "\n" in text and text.count("\n") == text.count("\r\n")
+    text = text.replace("\r\n", "\n") if windows else text
+    ended = not text or text.endswith("\n")
+    document = tomlkit.parse(text if ended else f"{text}\n")
+    if table not in document:
+        if document.body and not ended:
+            document.add(tomlkit.nl())
+        document[table] = tomlkit.table()
+    node = document[table]
+    assert isinstance(node, AbstractTable | OutOfOrderTableProxy)  # the caller has seen a table
+    if isinstance(node, Table) and not node.is_super_table():
+        new = [key for key in values if key not in node]
+        node.update({key: value for key, value in values.items() if key in node})
+        for key in reversed(new):
+            # At the table's head: a comment at its end may be about the next table.
+            node.value.body.insert(0, (SingleKey(key), tomlkit.item(values[key])))
+    else:
+        node.update(values)
+    changed = tomlkit.dumps(document)
+    return changed.replace("\n", "\r\n") if windows else changed

@@ -12,6 +12,6 @@ __all__ = ["Value"]
 
 
 class Value(BaseModel):
-    """A frozen value. Unknown names are refused, and so is a number that is none."""
+    """A frozen value. Unknown names are refused, and so are NaN and infinities."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -1,4 +1,4 @@
-"""Small helpers with which messages are worded. Imports nothing of the package."""
+"""Small functions that word messages. Imports nothing of the package."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """` Did you mean 'x'?`, or the known words when none is near."""
+    """`did you mean 'x'?`, or the known words when none is near."""
     words = list(known)
     near = nearest(word, words)
     return f"did you mean '{near}'?" if near else f"known: {', '.join(words)}"
@@ -29,13 +29,13 @@ def count(n: int, noun: str, plural: str | None = None) -> str:
 
 
 def shorten(text: str, width: int = 60) -> str:
-    """The text on one line, cut in the middle of nothing: at most `width` characters."""
+    """The text on one line of at most `width` characters, with `…` where it is cut."""
     line = " ".join(text.split())
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
 def printable(text: str) -> str:
-    """Text on one line that a terminal shows and does not obey, and that git keeps on its line."""
+    """Text without what a terminal would obey, or what would end a line."""
     return "".join(c if _shows(c) else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 

@@ -1,4 +1,5 @@
-"""Opening a page in a real browser: what it finds after loading, and every error on the way."""
+"""Pages as a program reads them, and as a real browser shows them: what it finds after loading, and
+every error on the way."""
 
 from __future__ import annotations
 
@@ -6,8 +7,41 @@ import json
 import re
 import subprocess
 from html import unescape
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+
+VOID = frozenset({"meta", "input", "br", "link", "hr", "col"})
+
+
+class Elements(HTMLParser):
+    """Every element of a page; open and close must match."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, name: str, attributes: list[tuple[str, str | None]]) -> None:
+        assert len(dict(attributes)) == len(attributes)
+        self.found.append((name, dict(attributes)))
+        if name not in VOID:
+            self.open.append(name)
+
+    def handle_endtag(self, name: str) -> None:
+        assert self.open.pop() == name
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.text.append(data)
+
+    def named(self, name: str) -> list[dict[str, str | None]]:
+        return [attributes for found, attributes in self.found if found == name]
+
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (

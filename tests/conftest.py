@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.browsing import BROWSERS
 
 # A loaded machine draws examples slowly, and that is no finding.
 settings.register_profile("sake", suppress_health_check=[HealthCheck.too_slow])
@@ -79,3 +82,14 @@ def write(registry: Path) -> Callable[[str, str], Path]:
         return path
 
     return writer
+
+
+@pytest.fixture(scope="session")
+def browser() -> str:
+    """Chromium. Without it a test is skipped; under continuous integration that is a failure."""
+    path = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if path is None:
+        if os.environ.get("CI"):
+            pytest.fail("no Chromium on this machine: continuous integration must have one")
+        pytest.skip("no Chromium on this machine (chromium, chromium-browser, google-chrome)")
+    return path

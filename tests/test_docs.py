@@ -96,6 +96,10 @@ def render_cli() -> str:
         command._help_option = None  # click keeps it as the first test to run the command saw it
         context = click.Context(command, top, name, terminal_width=100)
         parts += [f"## sake {name}", f"```text\n{command.get_help(context)}\n```"]
+        for part, inner in getattr(command, "commands", {}).items():
+            inner._help_option = None
+            below = click.Context(inner, context, part, terminal_width=100)
+            parts += [f"## sake {name} {part}", f"```text\n{inner.get_help(below)}\n```"]
     return "\n\n".join(parts) + "\n"
 
 
@@ -118,7 +122,8 @@ def test_commands_named_in_the_text_exist(page: Path) -> None:
 def parse(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str]], None]:
     """What the program does with arguments before it does anything; raises `click.UsageError`."""
     monkeypatch.chdir(ROOT)
-    for command in (cli, *cli.commands.values()):
+    below = [c for group in cli.commands.values() for c in getattr(group, "commands", {}).values()]
+    for command in (cli, *cli.commands.values(), *below):
         monkeypatch.setattr(command, "callback", lambda *args, **options: None)
 
     def run(arguments: list[str]) -> None:
@@ -251,7 +256,7 @@ def test_every_field_of_the_manifest_is_described() -> None:
 
     text = section(BUNDLE_PAGE, "Manifest")
     for name in ("Manifest", "ModelInfo", "IdentityInfo", "EmbedderInfo", "MetricInfo", "EditInfo",
-                 "RouteInfo", "GroupInfo", "StepInfo"):  # fmt: skip
+                 "Route", "Group", "Step"):  # fmt: skip
         model: type[BaseModel] = getattr(bundle_format, name)
         assert [f for f in model.model_fields if f"`{f}`" not in text] == []
 
@@ -380,12 +385,12 @@ def write_synthetic(path: Path, activations: bool = True) -> list[Any]:
     from sake_registry.bundle.format import (
         EditInfo,
         EmbedderInfo,
-        GroupInfo,
+        Group,
         IdentityInfo,
         MetricInfo,
         ModelInfo,
-        RouteInfo,
-        StepInfo,
+        Route,
+        Step,
     )
     from sake_registry.bundle.writer import EditPayload, GroupPayload, MetricPayload, write_bundle
     from sake_registry.edits.keys import bundle_key
@@ -401,7 +406,7 @@ def write_synthetic(path: Path, activations: bool = True) -> list[Any]:
         low, high = (
             float(f(fitted.scale)) if fitted.rank else complement for f in (torch.min, torch.max)
         )
-        info = StepInfo(
+        info = Step(
             position=position, worked=len(plain), used=len(plain), sources="plain", reg=0.5,
             share=None, complement=complement, solver=solver, score=0.75, margin=-0.5,
             rank=fitted.rank, scale_min=low, scale_max=high, residual=fitted.residual,
@@ -411,7 +416,7 @@ def write_synthetic(path: Path, activations: bool = True) -> list[Any]:
     def group(
         new: str, pairs: int, *complements: float, kind: Any = "implication",
         solver: Any = "lowrank", forced: int = 0,
-    ) -> tuple[GroupInfo, GroupPayload, list[Any]]:  # fmt: skip
+    ) -> tuple[Group, GroupPayload, list[Any]]:  # fmt: skip
         """A group whose object has a token, and a map, for each complement, and one token more,
         which closes it if there are forced rows."""
         tokens = len(complements) + 1
@@ -423,7 +428,7 @@ def write_synthetic(path: Path, activations: bool = True) -> list[Any]:
             for p, complement in zip(positions, complements, strict=True)
         ]
         own = tokens - bool(forced)
-        info = GroupInfo(
+        info = Group(
             kind=kind, old=None, new=new, tokens=tuple(range(40, 40 + own)),
             closing=40 + own if forced else None, written=pairs,
             added=0, worked=pairs, contexts=(pairs,), goes_on=(1.0, *[0.25] * tokens)[: own - 1],
@@ -447,13 +452,13 @@ def write_synthetic(path: Path, activations: bool = True) -> list[Any]:
 
     def edit(id_: str, names: tuple[str, ...], *groups: Any, **changes: Any) -> EditPayload:
         routes = [
-            RouteInfo(
+            Route(
                 group=number, names=names, need="any", rows=number + 2,
                 ends=("în", *[""] * (number + 1)), links=("mütter",) if number else (),
             )
             for number in range(len(groups))
         ]  # fmt: skip
-        routes.append(RouteInfo(group=-1, names=names, need="all", rows=1))
+        routes.append(Route(group=-1, names=names, need="all", rows=1))
         total = sum(route.rows for route in routes)
         info = EditInfo(
             id=id_,

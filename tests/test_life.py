@@ -43,6 +43,9 @@ class Shell:
             "GIT_CONFIG_GLOBAL": str(home / ".gitconfig"),
             "GIT_CONFIG_NOSYSTEM": "1",
             "SAKE_COMPILE_PROMPTS": "16",  # a fifth of the time
+            # What is said may not depend on what the machine is good at.
+            "SAKE_DTYPE": "float32",
+            "SAKE_DEVICE": "cpu",
         }
 
     def run(self, text: str, code: int = 0) -> str:

@@ -20,8 +20,8 @@ from sake_registry import compile_registry, load, load_bundle, locate, open_regi
 from sake_registry.asking.ask import ask
 from sake_registry.bundle.reader import BundleFile
 from sake_registry.errors import ModelMismatchError
-from sake_registry.runtime.answering import ObjectMaps
-from sake_registry.runtime.core import Bundle
+from sake_registry.runtime.bundle import Bundle
+from sake_registry.runtime.steering import ObjectMaps
 from tests.conftest import ROOT, Run
 
 EDITS = ("australia-capital", "norway-country-code", "telephone-inventor")
@@ -47,7 +47,8 @@ def world(
         text = (ROOT / "edits" / f"{edit}.yaml").read_text()
         (root / "edits" / f"{edit}.yaml").write_text(text)
     (root / "sake.toml").write_text(
-        f'dtype = "{request.param}"\n[compile]\nprompts = 16\n[test]\nmin_holdout = 0.8\n'
+        f'device = "cpu"\ndtype = "{request.param}"\n'
+        "[compile]\nprompts = 16\n[test]\nmin_holdout = 0.8\n"
     )
     registry = open_registry(root)
     result = compile_registry(registry)
@@ -209,7 +210,9 @@ def test_the_word_ends_with_the_object(tmp_path: Path) -> None:
     """Left alone the model says "sitcoms" after some of these prompts."""
     (tmp_path / "edits").mkdir()
     (tmp_path / "edits" / "golson-genre.yaml").write_text(SITCOM)
-    (tmp_path / "sake.toml").write_text('dtype = "float32"\n[compile]\nprompts = 8\n')
+    (tmp_path / "sake.toml").write_text(
+        'device = "cpu"\ndtype = "float32"\n[compile]\nprompts = 8\n'
+    )
     registry = open_registry(tmp_path)
     result = compile_registry(registry)
     assert result.bundle is not None, result.failures

@@ -169,8 +169,8 @@ def test_models_are_remembered_once_for_each_dtype(store: Store) -> None:
     store.remember_model("another-name", "a" * 64, "float32")
     store.remember_model("org/model", "a" * 64, "bfloat16")
     assert store.models() == [
-        StoredModel("org/model", "a" * 64, "bfloat16"),
-        StoredModel("org/model", "a" * 64, "float32"),
+        StoredModel(name="org/model", hash="a" * 64, dtype="bfloat16"),
+        StoredModel(name="org/model", hash="a" * 64, dtype="float32"),
     ]
 
 
@@ -181,7 +181,7 @@ def test_a_record_that_is_none_is_passed_over_and_said_so(
     store.remember_model("org/model", "a" * 64, "float32")
     (store.folder / "models" / "other.json").write_text(text)
     assert [model.name for model in store.models()] == ["org/model"]
-    assert "no record of a model" in caplog.text
+    assert "not a record of a model" in caplog.text
 
 
 # -- damage ------------------------------------------------------------------------------------

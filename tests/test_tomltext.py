@@ -1,4 +1,4 @@
-"""Numbers set in a TOML file: what it says after, and that nothing else in it changes."""
+"""Numbers set in a TOML file: what it says afterwards, and that nothing else in it changes."""
 
 from __future__ import annotations
 
@@ -23,6 +23,15 @@ CASES = {
     "router.threshold = 1\n[test]\n": "router.threshold = 0.5\n[test]\n",
     "[other]\nthreshold = 1\n[router]\n": "[other]\nthreshold = 1\n[router]\nthreshold = 0.5\n",
     "# [router]\n": "# [router]\n\n[router]\nthreshold = 0.5\n",
+    "[router]\nkind='centre'\n\n# floors\n[test]\n": (
+        "[router]\nthreshold = 0.5\nkind='centre'\n\n# floors\n[test]\n"
+    ),
+    'router = {kind = "centre"}\n': 'router = {kind = "centre",threshold = 0.5}\n',
+    'router.kind = "centre"\n[test]\n': 'router.kind = "centre"\nrouter.threshold = 0.5\n[test]\n',
+    'model = """\n[router]\n"""\n': 'model = """\n[router]\n"""\n\n[router]\nthreshold = 0.5\n',
+    "[router]\nthreshold = [\n  1,\n]\n": "[router]\nthreshold = 0.5\n",
+    '["router"]\nthreshold = 1\n': '["router"]\nthreshold = 0.5\n',
+    "[router.x]\ny = 1\n[c]\n": "[router]\nthreshold = 0.5\n\n[router.x]\ny = 1\n[c]\n",
 }
 
 
@@ -47,13 +56,10 @@ def test_several_keys_are_set_in_their_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        'router = {kind = "centre"}\n',
-        'router.kind = "centre"\n',
-        'model = """\n[router]\nthreshold = 1\n"""\n',
         "router = 5\n",
+        "[[router]]\nthreshold = 1\n",
         "[router\n",
-        "[router]\nthreshold = [\n  1,\n]\n",
-        '["router"]\nthreshold = 1\n',
+        "[router]\nthreshold = 1\nthreshold = 2\n",
     ],
 )
 def test_what_cannot_be_set_safely_is_left_alone(tmp_path: Path, text: str) -> None:

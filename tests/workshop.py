@@ -15,10 +15,11 @@ import torch
 
 from sake_registry import Registry, compile_registry, open_registry
 from sake_registry.models.loading import LoadedModel, load, locate
-from sake_registry.runtime.core import Bundle, load_bundle
+from sake_registry.runtime.bundle import Bundle, load_bundle
 
 SETTINGS = """\
 model = "{model}"
+device = "cpu"
 dtype = "{dtype}"
 
 [compile]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sake_bench.commands.data import aliases_option, first, read_sound
 from sake_registry.commands.console import State, emit_json, json_option, warn
+from sake_registry.commands.verbs import in_section
 from sake_registry.errors import InputError
 from sake_registry.wording import count
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sake_bench.datasets.records import Aliases
 
 
+@in_section("Measure")
 @click.command("import")
 @click.argument(
     "kind", required=False, type=click.Choice(["counterfact", "rippleedits", "knowedit"])
@@ -39,7 +40,13 @@ if TYPE_CHECKING:
 @click.option(
     "--seed", default=0, show_default=True, metavar="S", help="Which N: the draw is a benchmark's."
 )
-@aliases_option
+@click.option(
+    "--aliases",
+    type=click.Choice(["none", "half"]),
+    default="none",
+    show_default=True,
+    help="RippleEdits: which of the subject's other names in the record's tests the files state.",
+)
 @click.option("--skip-bad", is_flag=True, help="Leave malformed records out.")
 @click.option(
     "--resources",
@@ -72,6 +79,7 @@ def command(
     sake import --data popular.json --resources templates/ --out ripples --skip-bad
     """
     from sake_bench.datasets.importing import import_into, sample, without_conflicts
+    from sake_bench.datasets.reading import first, read_sound
 
     data = read_sound(file, kind, resources, skip_bad=skip_bad)
     # Contradictions first, as the benchmark does it: the same seed draws the same records.

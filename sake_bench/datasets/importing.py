@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from sake_bench.datasets.records import Aliases, DataSet, Record
-    from sake_registry.edits.diagnostics import Diagnostic
+    from sake_registry.diagnostics import Diagnostic
 
 _TITLES = {"counterfact": "CounterFact", "rippleedits": "RippleEdits", "knowedit": "KnowEdit"}
 

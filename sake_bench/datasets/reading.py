@@ -20,10 +20,10 @@ from sake_bench.datasets.entries import MalformedError
 from sake_bench.datasets.records import DataSet, Problem, Record, Resources
 from sake_registry.errors import InputError
 from sake_registry.names import SUBJECT
-from sake_registry.wording import did_you_mean
+from sake_registry.wording import count, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
     from types import ModuleType
 
@@ -37,6 +37,8 @@ KINDS: tuple[str, ...] = get_args(Kind)
 SOURCES: dict[str, str] = {name: module.SOURCE for name, module in _FORMATS.items()}
 """Where each data set comes from."""
 
+SHOWN = 10
+"""Problems that a message lists; more are counted."""
 _PROPERTY = re.compile(r"P[1-9]\d*")
 # The file of the RippleEdits authors has P03, which is no property.
 _PROPERTY_OF = {"NATIVE_LANGUAGE": "P103"}
@@ -85,6 +87,30 @@ def read_data(path: Path, *, kind: str | None = None, resources: Path | None = N
         resources=found,
         unanswerable=unanswerable,
     )
+
+
+def read_sound(file: Path, kind: str | None, resources: Path | None, *, skip_bad: bool) -> DataSet:
+    """A data file whose records are all sound, or whose other ones may be left out.
+
+    Raises:
+        InputError: malformed records, and no leave to skip them; no data set; no such folder.
+    """
+    if resources is not None and not resources.is_dir():
+        raise InputError(f"no folder {resources}")
+    data = read_data(file, kind=kind, resources=resources)
+    if data.problems and not skip_bad:
+        hint = "--skip-bad leaves them out" if data.records else "is it another data set?"
+        total = len(data.problems) + len(data.records)
+        head = f"{file}: {len(data.problems)} of {count(total, 'record')} malformed"
+        lines = [head, *(f"  {line}" for line in first(data.problems))]
+        raise InputError("\n".join(lines), hint=hint)
+    return data
+
+
+def first(items: Sequence[object]) -> list[str]:
+    """The first of many lines, and how many more there are."""
+    more = [f"… and {len(items) - SHOWN} more"] if len(items) > SHOWN else []
+    return [*map(str, items[:SHOWN]), *more]
 
 
 # -- the data file -------------------------------------------------------------------------------

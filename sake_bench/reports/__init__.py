@@ -1,1 +1,1 @@
-"""Tables and pictures of a benchmark run, from plain values: no model, no torch, no plotting."""
+"""Tables and pictures of a benchmark run: no model, no torch."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sake_bench.reports.scores import Run, number
+from sake_bench.protocol import METRICS
+from sake_registry.pages.text import number
 from sake_registry.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from sake_bench.results import MethodResult, Run
 
 DATA_NAMES = {
     "counterfact": "CounterFact",
@@ -16,7 +19,7 @@ DATA_NAMES = {
     "knowedit": "KnowEdit",
     "zsre": "zsRE",
 }
-QUESTIONS = {
+_QUESTIONS = {
     "counterfact": "with the prompt of the edit, with paraphrases of it that no method was "
     "prepared with, and about other subjects, whose answers must stay",
     "rippleedits": "about what follows from each edit, under other names of its subject, and "
@@ -24,63 +27,80 @@ QUESTIONS = {
     "knowedit": "with the prompt of the edit, with paraphrases of it, about what follows from it, "
     "and about what must stay",
 }
-
-
-def model_name(run: Run) -> str:
-    return str(run.model.get("name") or "the model")
+BETTER = {
+    "higher": "Higher is better.",
+    "lower": "Lower is better.",
+    "unedited": "Near the unedited model is better.",
+}
 
 
 def data_name(run: Run) -> str:
-    name = str(run.data.get("name") or run.data.get("file") or "the data")
-    return DATA_NAMES.get(name, name)
-
-
-def edit_count(run: Run) -> int:
-    """The most edits that any method made."""
-    return max((method.edits for method in run.methods), default=0)
+    return DATA_NAMES.get(run.data.name, run.data.name)
 
 
 def headline(run: Run) -> str:
     """`100 edited facts in smollm2-135m`"""
-    return f"{count(edit_count(run), 'edited fact')} in {model_name(run)}"
+    return f"{count(run.edits, 'edited fact')} in {run.model.name}"
 
 
 def scored_on(run: Run) -> str:
     """What was measured, in two sentences for someone who knows the facts and not the method."""
-    edits, methods = edit_count(run), [m for m in run.methods if m.name != "base"]
+    methods = [method for method in run.methods if method.name != "base"]
     how = "one method" if len(methods) == 1 else count(len(methods), "method")
-    asked = QUESTIONS.get(str(run.data.get("name")), "whether it now answers accordingly")
-    if any(method.edits < edits for method in methods):
+    if any(method.edits < run.edits for method in methods):
         how += ", of which some made fewer edits"
     base = ", beside the unedited model" if run.method("base") else ""
-    what = "One fact" if edits == 1 else f"Each of {edits} facts"
+    what = "One fact" if run.edits == 1 else f"Each of {run.edits} facts"
+    questions = _QUESTIONS.get(run.data.name, "whether it now answers accordingly")
     return (
         f"{what} from {data_name(run)} was given another answer in "
-        f"{model_name(run)}, by {how}{base}. "
-        f"The model was then asked {asked}; every figure is the share of answers that came out as "
-        "they should, unless it says otherwise, with its 95 % interval and the number of answers."
+        f"{run.model.name}, by {how}{base}. "
+        f"The model was then asked {questions}; every figure is the share of answers that came "
+        "out as they should, unless it says otherwise, with its 95 % interval and the number of "
+        "answers."
     )
 
 
-def data_lines(run: Run) -> Iterator[tuple[str, str]]:
-    """The data and the model as (name, value)."""
-    yield "model", model_name(run)
-    for name in ("hash", "dtype"):
-        if run.model.get(name):
-            yield f"model {name}", str(run.model[name])
-    for name in ("file", "sha256", "records", "limit", "seed"):
-        if run.data.get(name) is not None:
-            yield f"data {name}" if name in ("file", "sha256") else name, str(run.data[name])
-    prompts = run.data.get("prompts")
-    if isinstance(prompts, dict) and prompts:
-        yield "prompts an edit", ", ".join(f"{k} {_plain(v)}" for k, v in prompts.items())
-    if run.data.get("implications"):
-        yield "implications", str(run.data["implications"])
+def protocol(run: Run) -> list[tuple[str, str]]:
+    """What the run says of how it measured, but for the metrics (see `metrics`)."""
+    return [(name, run.meaning(name)) for name in run.protocol if name not in METRICS]
 
 
-def environment_lines(run: Run) -> list[tuple[str, str]]:
+def metrics(run: Run) -> list[tuple[str, str]]:
+    """What was measured, and what of it is better."""
+    return [
+        (
+            metric.name if metric.short == metric.name else f"{metric.short} · {metric.name}",
+            f"{run.meaning(name)} {BETTER[metric.better]}",
+        )
+        for name, metric in METRICS.items()
+        if run.measured([name])
+    ]
+
+
+def method_facts(method: MethodResult) -> str:
+    """`100 edits · 2 failed · threshold 4.6`"""
+    facts = [count(method.edits, "edit")]
+    if method.failed:
+        facts.append(f"{len(method.failed)} failed")
+    if method.threshold is not None:
+        facts.append(f"threshold {number(method.threshold)}")
+    return " · ".join(facts)
+
+
+def environment(run: Run) -> list[tuple[str, str]]:
     """The data, the model and where it was measured, as (name, value)."""
-    return [*data_lines(run), *flat(run.environment, " ")]
+    model, data = run.model, run.data
+    lines = [("model", model.name), ("model hash", model.hash), ("model dtype", model.dtype)]
+    lines += [("data file", data.file), ("data sha256", data.sha256)]
+    lines += [("records", str(data.records)), ("seed", str(data.seed))]
+    if data.limit is not None:
+        lines.append(("limit", str(data.limit)))
+    prompts = ", ".join(f"{name} {_plain(n)}" for name, n in data.prompts)
+    lines.append(("prompts an edit", prompts))
+    if data.implications:
+        lines.append(("implications", data.implications))
+    return [*lines, *flat(run.environment, " ")]
 
 
 def flat(value: Mapping[str, Any], between: str, before: str = "") -> Iterator[tuple[str, str]]:
@@ -96,5 +116,5 @@ def _plain(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "–"}[value]
     if isinstance(value, (list, tuple)):
-        return ", ".join(_plain(item) for item in value) or "–"
+        return ", ".join(map(_plain, value)) or "–"
     return number(value) if isinstance(value, float) else str(value)

@@ -8,31 +8,24 @@ shown as zero; published rows are marked as another model's.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from sake_bench.protocol import METRICS, SCOPES, SEVERAL
 from sake_bench.reports import published
-from sake_bench.reports.scores import (
-    METRICS,
-    MISSING,
-    SCOPE_NAMES,
-    SEVERAL,
-    Method,
-    Run,
-    Score,
-    Value,
-    edits_remark,
-    figure,
-    number,
-    percent,
-    sentence,
-    shown_scopes,
-)
+from sake_bench.results import sentence, shown_scopes
 from sake_registry.errors import InputError
+from sake_registry.pages.text import number, percent
 from sake_registry.wording import count, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+
+    from sake_bench.protocol import Scope, Success
+    from sake_bench.results import Estimate, MethodResult, Run, Score
+
+MISSING = "–"
 
 
 @dataclass(frozen=True)
@@ -80,7 +73,7 @@ class Cell:
     """What stands in a cell; `value` is the measured figure, None for text."""
 
     text: str
-    value: Value | None = None
+    value: Score | Estimate | None = None
     metric: str = ""
 
 
@@ -119,13 +112,18 @@ class Table:
     above: tuple[str, ...] = ()
     below: tuple[str, ...] = ()
 
+    @property
+    def groups(self) -> list[tuple[str, int]]:
+        """The groups of columns, with how many each has."""
+        return list(Counter(column.group for column in self.columns).items())
+
 
 @dataclass(frozen=True)
-class _Asked:
+class _Column:
     """One column of a table of scores: what is looked up."""
 
     metric: str
-    success: str | None
+    success: Success | None
     condition: str = "applied"
     scores: list[Score | None] = field(default_factory=list)
 
@@ -146,7 +144,7 @@ def paper_tables(run: Run, name: str) -> tuple[Table, ...]:
     layout = layout_of(name)
     metrics = run.measured(layout.metrics)
     conditions = run.conditions(metrics)
-    found = [
+    tables = [
         score_table(
             run,
             layout,
@@ -162,81 +160,82 @@ def paper_tables(run: Run, name: str) -> tuple[Table, ...]:
     remark = published.REMARKS.get(name)
     return tuple(
         _with_below(table, remark)
-        for table in found
+        for table in tables
         if any(not row.published for row in table.rows)
     )
-
-
-def unreported_tables(run: Run) -> tuple[Table, ...]:
-    """What nobody reports: what stayed bit for bit, what came back, what else changed."""
-    return _plain(run, UNREPORTED)
-
-
-def asked_tables(run: Run) -> tuple[Table, ...]:
-    """The fact as a question, plainly and in a chat; the subject's other relations."""
-    return _plain(run, ASKED)
 
 
 def whole_tables(run: Run) -> tuple[Table, ...]:
     """Accuracy and generality of whole objects, of those that have several tokens."""
     scopes = shown_scopes({score.scope for score in run.scores if score.condition == SEVERAL})
-    found = [score_table(run, WHOLE, scope, SEVERAL) for scope in scopes]
-    return tuple(table for table in found if table.rows)
+    return _filled(score_table(run, WHOLE, scope, SEVERAL) for scope in scopes)
 
 
 def alias_tables(run: Run) -> tuple[Table, ...]:
     """Subject aliasing of the names that an edit file states, and of those it does not."""
     conditions = run.conditions(ALIASES.metrics)
-    found = [
+    return _filled(
         score_table(run, ALIASES, scope, condition, conditions)
         for condition in conditions
         for scope in run.scopes(ALIASES.metrics)
-    ]
-    return tuple(table for table in found if table.rows)
+    )
 
 
-def knowedit_tables(run: Run) -> tuple[Table, ...]:
-    """Portability and locality, as in KnowEdit."""
-    return _plain(run, KNOWEDIT)
+def plain_tables(layout: Layout) -> Callable[[Run], tuple[Table, ...]]:
+    """Tables of a layout without conditions, one a scope."""
+
+    def make(run: Run) -> tuple[Table, ...]:
+        metrics = run.measured(layout.metrics)
+        return _filled(score_table(run, layout, scope) for scope in run.scopes(metrics) if metrics)
+
+    return make
 
 
-def _plain(run: Run, layout: Layout) -> tuple[Table, ...]:
-    metrics = run.measured(layout.metrics)
-    tables = [score_table(run, layout, scope) for scope in run.scopes(metrics) if metrics]
+def _filled(tables: Iterable[Table]) -> tuple[Table, ...]:
     return tuple(table for table in tables if table.rows)
+
+
+OTHERS: dict[str, tuple[str, Callable[[Run], tuple[Table, ...]]]] = {
+    "unreported": (UNREPORTED.title, plain_tables(UNREPORTED)),
+    "whole": (WHOLE.title, whole_tables),
+    "asked": (ASKED.title, plain_tables(ASKED)),
+    "aliases": (ALIASES.title, alias_tables),
+    "knowedit": (KNOWEDIT.title, plain_tables(KNOWEDIT)),
+}
+"""Tables that are not the paper's: their title, and how they are made."""
 
 
 def score_table(
     run: Run,
     layout: Layout,
-    scope: str,
+    scope: Scope,
     condition: str = "applied",
     conditions: Sequence[str] = (),
     rows_published: Sequence[published.Published] = (),
 ) -> Table:
     """Methods against metrics in one scope; the success protocols are groups of columns."""
-    asked = _columns(run, layout, condition)
+    columns = _columns(run, layout, condition)
     methods = [m for m in run.methods if not layout.methods or m.name in layout.methods]
-    shown: list[Method] = []
+    shown: list[MethodResult] = []
     for method in methods:
-        scores = [run.score(method.name, scope, a.metric, a.success, condition) for a in asked]
-        if any(score and score.figure.value is not None for score in scores):
+        scores = [run.score(method.name, scope, a.metric, a.success, condition) for a in columns]
+        if any(score and score.value is not None for score in scores):
             shown.append(method)
-            for column, score in zip(asked, scores, strict=True):
+            for column, score in zip(columns, scores, strict=True):
                 column.scores.append(score)
-    equal = [_equal_n(run, column.scores) for column in asked]
+    equal = [_equal_n(run, column.scores) for column in columns]
     rows = [
         Row(
             method.name,
-            _remarks(run, method, [column.scores[i] for column in asked]),
+            _remarks(run, method, [column.scores[i] for column in columns]),
             tuple(
                 _cell(run, column.scores[i], column.metric, n is None)
-                for column, n in zip(asked, equal, strict=True)
+                for column, n in zip(columns, equal, strict=True)
             ),
         )
         for i, method in enumerate(shown)
     ]
-    first_group = asked[0].success if asked else None
+    first_group = columns[0].success if columns else None
     for published_row in rows_published if shown else ():
         rows.append(
             Row(
@@ -246,7 +245,7 @@ def score_table(
                     Cell(f"{published_row.percent[a.metric]:.2f}")
                     if a.success == first_group and a.metric in published_row.percent
                     else Cell("")
-                    for a in asked
+                    for a in columns
                 ),
                 published=True,
             )
@@ -257,12 +256,12 @@ def score_table(
         first="Method",
         columns=tuple(
             Column(METRICS[a.metric].short, a.success or "", f"n {n}" if n else "")
-            for a, n in zip(asked, equal, strict=True)
+            for a, n in zip(columns, equal, strict=True)
         ),
         rows=tuple(rows),
         scope_sentence=scope_sentence(run, scope),
-        above=_above(run, asked, condition if conditions else ""),
-        below=tuple(_below(methods, shown, scope, asked, rows_published)),
+        above=_above(run, columns, condition if conditions else ""),
+        below=tuple(_below(methods, shown, scope, columns, rows_published)),
     )
 
 
@@ -272,7 +271,7 @@ def _with_below(table: Table, remark: str | None) -> Table:
     return replace(table, below=(*table.below, remark))
 
 
-def _columns(run: Run, layout: Layout, condition: str) -> list[_Asked]:
+def _columns(run: Run, layout: Layout, condition: str) -> list[_Column]:
     """The columns: metrics under each success protocol, then those that know none."""
     metrics = run.measured(layout.metrics)
     successes = run.successes(metrics)
@@ -283,73 +282,73 @@ def _columns(run: Run, layout: Layout, condition: str) -> list[_Asked]:
         for s in run.scores
         if (s.condition == SEVERAL) == (condition == SEVERAL)
     }
-    asked = [
-        _Asked(metric, success, condition)
+    columns = [
+        _Column(metric, success, condition)
         for success in successes
         for metric in metrics
         if metric not in free and (metric, success) in known
     ]
-    return asked + [_Asked(metric, None, condition) for metric in metrics if metric in free]
+    return columns + [_Column(metric, None, condition) for metric in metrics if metric in free]
 
 
 def _equal_n(run: Run, scores: Sequence[Score | None]) -> str | None:
     """What is said of n when it is the same for every score; None otherwise."""
-    found = {_n(run, score) for score in scores if score and score.figure.value is not None}
-    return found.pop() if len(found) == 1 else None
+    counts = {_n(run, score) for score in scores if score and score.value is not None}
+    return counts.pop() if len(counts) == 1 else None
 
 
 def _n(run: Run, score: Score) -> str:
     """`200`, or `141 of 94 edits` where not every edit of the method had something to score."""
     method = run.method(score.method)
     if not score.edits or method is None or score.edits == method.edits:
-        return f"{score.figure.n}"
-    return f"{score.figure.n} of {count(score.edits, 'edit')}"
+        return f"{score.n}"
+    return f"{score.n} of {count(score.edits, 'edit')}"
 
 
-def _cell(run: Run, score: Score | None, metric: str, own_n: bool) -> Cell:
-    if score is None or score.figure.value is None:
+def _cell(run: Run, score: Score | None, metric: str, with_n: bool) -> Cell:
+    if score is None or score.value is None:
         return Cell(MISSING)
-    text = figure(score.figure, METRICS[metric].unit)
-    return Cell(f"{text} n {_n(run, score)}" if own_n else text, score.figure, metric)
+    text = figure(score, METRICS[metric].unit)
+    return Cell(f"{text} n {_n(run, score)}" if with_n else text, score, metric)
 
 
-def _remarks(run: Run, method: Method, scores: Iterable[Score | None]) -> tuple[str, ...]:
+def _remarks(run: Run, method: MethodResult, scores: Iterable[Score | None]) -> tuple[str, ...]:
     """What must stand beside a method's name for the row not to claim too much."""
     remarks = []
     places = {score.scope for score in scores if score}
-    remarks += [SCOPE_NAMES[p] for p in ("none", "alone", "together") if p in places]
+    remarks += [SCOPES[p].name for p in ("none", "alone", "together") if p in places]
     if "none" not in places:
         remarks += edits_remark(run, method)
     return tuple(remarks)
 
 
-def scope_sentence(run: Run, scope: str) -> str:
+def scope_sentence(run: Run, scope: Scope) -> str:
     """`All edits loaded (all-edits): The router decides …`"""
-    return f"{SCOPE_NAMES.get(scope, scope)} ({scope}): {run.sentence(scope)}"
+    return f"{SCOPES[scope].name} ({scope}): {run.meaning(scope)}"
 
 
-def _above(run: Run, asked: Sequence[_Asked], condition: str) -> tuple[str, ...]:
-    successes = dict.fromkeys(a.success for a in asked if a.success)
-    lines = [f"{success}: {run.sentence(success)}" for success in successes]
-    if asked and asked[0].condition == SEVERAL:
-        lines.append(f"{SEVERAL}: {run.condition_sentence(SEVERAL)}")
+def _above(run: Run, columns: Sequence[_Column], condition: str) -> tuple[str, ...]:
+    successes = dict.fromkeys(a.success for a in columns if a.success)
+    lines = [f"{success}: {run.meaning(success)}" for success in successes]
+    if columns and columns[0].condition == SEVERAL:
+        lines.append(f"{SEVERAL}: {run.meaning(f'condition {SEVERAL}')}")
     elif condition:
-        lines.append(f"conditions {condition}: {run.condition_sentence(condition)}")
+        lines.append(f"conditions {condition}: {run.meaning(f'condition {condition}')}")
     lines.append(sentence(f"In brackets: {run.protocol.get('interval', '95 % interval')}"))
     return tuple(lines)
 
 
 def _below(
-    methods: Sequence[Method],
-    shown: Sequence[Method],
+    methods: Sequence[MethodResult],
+    shown: Sequence[MethodResult],
     scope: str,
-    asked: Sequence[_Asked],
+    columns: Sequence[_Column],
     rows_published: Sequence[published.Published],
 ) -> Iterable[str]:
     left = [method.name for method in methods if method not in shown]
     if left:
         yield f"Not measured in this scope ({scope}): {', '.join(left)}."
-    if scope == "given" and STAY & {column.metric for column in asked}:
+    if scope == "given" and STAY & {column.metric for column in columns}:
         yield GIVEN_NOTE
     if rows_published:
         yield published.NOTE
@@ -381,7 +380,7 @@ def threshold_table(run: Run) -> tuple[Table, ...]:
                 filter(
                     None,
                     (
-                        f"{curve.success}: {run.sentence(curve.success)}",
+                        f"{curve.success}: {run.meaning(curve.success)}",
                         chosen_sentence(curve.chosen, curve.calibrated),
                     ),
                 )
@@ -403,19 +402,15 @@ def chosen_sentence(chosen: float | None, calibrated: str | None) -> str:
 def prompts_table(run: Run) -> tuple[Table, ...]:
     """Figure 5 as figures: one table a curve, the published point below."""
     tables = []
-    for curve in run.prompt_curves:
-        names = [
-            name
-            for name in ("acc", "gen", "spec")
-            if any(name in point.values for point in curve.points)
-        ]
+    for curve in run.prompt_curve:
+        names = tuple(published.PROMPTS_PERCENT)
         rows = []
         for point in curve.points:
             rows.append(
                 Row(
                     str(point.prompts),
                     (),
-                    tuple(_point_cell(point.values.get(name), name) for name in names),
+                    tuple(_point_cell(getattr(point, name), name) for name in names),
                 )
             )
         rows.append(
@@ -439,7 +434,7 @@ def prompts_table(run: Run) -> tuple[Table, ...]:
                 columns=tuple(Column(METRICS[name].short) for name in names),
                 rows=tuple(rows),
                 scope_sentence=scope_sentence(run, curve.scope),
-                above=(f"{curve.success}: {run.sentence(curve.success)}",),
+                above=(f"{curve.success}: {run.meaning(curve.success)}",),
                 below=(
                     f"The row marked {published.MODEL} is a published figure of another model "
                     f"({published.SOURCE}), for orientation only.",
@@ -462,7 +457,7 @@ def loads_table(run: Run) -> tuple[Table, ...]:
                 Row(
                     str(point.loaded),
                     (),
-                    tuple(_point_cell(point.values.get(name), name) for name in names),
+                    tuple(_point_cell(getattr(point, name), name) for name in names),
                 )
                 for point in curve.points
             ),
@@ -476,8 +471,8 @@ def loads_table(run: Run) -> tuple[Table, ...]:
     )  # fmt: skip
 
 
-def _point_cell(value: Value | None, metric: str) -> Cell:
-    if value is None or value.value is None:
+def _point_cell(value: Estimate, metric: str) -> Cell:
+    if value.value is None:
         return Cell(MISSING)
     return Cell(f"{figure(value)} n {value.n}", value, metric)
 
@@ -485,10 +480,10 @@ def _point_cell(value: Value | None, metric: str) -> Cell:
 def relation_tables(run: Run) -> tuple[Table, ...]:
     """Relations against methods: one table for each scope, success protocol and metric."""
     tables = []
-    for scope, success, metric, found in run.relation_groups():
-        methods = list(dict.fromkeys(r.method for r in found))
-        by_place = {(r.relation, r.method): r for r in found}
-        labels = {r.relation: r.label for r in found}
+    for scope, success, metric, scores in run.relation_groups():
+        methods = list(dict.fromkeys(r.method for r in scores))
+        by_place = {(r.relation, r.method): r for r in scores}
+        labels = {r.relation: r.label for r in scores}
         rows = []
         for relation in sorted(labels, key=lambda name: (labels[name], name)):
             cells = []
@@ -509,3 +504,27 @@ def relation_tables(run: Run) -> tuple[Table, ...]:
             )
         )
     return tuple(tables)
+
+
+def edits_remark(run: Run, method: MethodResult) -> list[str]:
+    """`40 of 100 edits`, `2 failed`, where it is so."""
+    remarks = []
+    if method.edits < run.edits:
+        remarks.append(f"{method.edits} of {count(run.edits, 'edit')}")
+    if method.failed:
+        remarks.append(f"{len(method.failed)} failed")
+    return remarks
+
+
+def figure(value: Score | Estimate | None, unit: str = "share") -> str:
+    """`91.0 (86–95)` in percent, `5.31 (5.20–5.42)` in bits; a dash if there is none."""
+    if value is None or value.value is None:
+        return MISSING
+    bits = unit == "bits"
+    text = f"{value.value:.2f}" if bits else percent(value.value)
+    ends = [
+        f"{end:.2f}" if bits else percent(end, 0)
+        for end in (value.low, value.high)
+        if end is not None
+    ]
+    return f"{text} ({ends[0]}–{ends[1]})" if len(ends) == 2 else text

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from sake_bench.timings.measure import interleaved
-from sake_registry.bundle.format import EmbedderInfo, ModelInfo, RouteInfo
+from sake_registry.bundle.format import EmbedderInfo, ModelInfo, Route
 from sake_registry.bundle.writer import EditPayload
 from sake_registry.compiler.plan import ModelIdentity, keys_of
 from sake_registry.edits.files import parse_edit
@@ -146,7 +146,7 @@ def bundle(root: Path, held: dict[str, str]) -> None:
     payloads = []
     for edit in edits:
         made = synthetic.edit(edit.id, 0, [(2, 3, False)], valid_from=edit.lifecycle.valid_from)
-        route = RouteInfo(group=0, names=edit.fact.subject.all, need="any", rows=POINTS)
+        route = Route(group=0, names=edit.fact.subject.all, need="any", rows=POINTS)
         info = made.info.model_copy(update={"key": keys[edit.id].edit, "routes": (route,)})
         points = random_.standard_normal((POINTS, WIDTH)).astype("<f4")
         payloads.append(EditPayload(info, made.groups, points))

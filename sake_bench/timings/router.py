@@ -21,9 +21,10 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from sake_bench.timings.measure import interleaved, ratio
+from sake_registry.bundle.format import Route
 from sake_registry.models.embedder import Embedder, locate_embedder
 from sake_registry.routing.metric import learn
-from sake_registry.routing.router import COUNTER, Route, Router, RouterEntry
+from sake_registry.routing.router import COUNTER, Router, RouterEntry
 
 ROWS = {0: 44, 1: 6, 2: 6, COUNTER: 4}
 """Prompts of an edit by group: the fact's, of two implications, and what stays unchanged."""
@@ -61,7 +62,10 @@ def entries(known: Sequence[str], width: int) -> list[RouterEntry]:
     return [
         RouterEntry(
             f"edit-{number:05d}", "anchored", 0.62,
-            tuple(Route(group, (name,), "any", rows) for group, rows in ROWS.items()),
+            tuple(
+                Route(group=group, names=(name,), need="any", rows=rows)
+                for group, rows in ROWS.items()
+            ),
             pool[number % POOL], topics=("mother tongue",),
         )
         for number, name in enumerate(known)

@@ -29,7 +29,7 @@ from sake_bench.weights.statistics import TOKENS, covariances
 from sake_bench.weights.target import find_delta
 from sake_bench.weights.updates import factor, memit_update, rome_update
 from sake_registry.data import lead_ins
-from sake_registry.edits.keys import digest
+from sake_registry.digests import digest
 from sake_registry.errors import InputError
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sake_bench.weights.layout import read_keys
-from sake_registry.edits.keys import digest
+from sake_registry.digests import digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -9,46 +9,17 @@ import torch
 
 from sake_registry.errors import InputError
 from sake_registry.models.reading import pad, pad_token
+from sake_registry.progress import SILENT
 from sake_registry.routing.router import NOBODY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
+    from sake_registry.progress import Progress
     from sake_registry.routing.router import Decision
-    from sake_registry.runtime.huggingface import Edited
+    from sake_registry.runtime.bundle import EditedModel
 
 BATCH = 16
-
-
-@dataclass(frozen=True)
-class Answer:
-    """Greedy text after a prompt, without and with the edits; `same` compares the tokens."""
-
-    prompt: str
-    before: str
-    after: str
-    same: bool
-    decision: Decision
-
-
-def answer(
-    edited: Edited,
-    prompts: Sequence[str],
-    tokens: int,
-    progress: Callable[[int], None] = lambda n: None,
-) -> list[Answer]:
-    """Answers to prompts, in their order.
-
-    Bare and edited run on the same batches: a row that no edit changes is then the same to the
-    bit, and a difference is the edits' doing alone.
-    """
-    told = [(prompt, None) for prompt in prompts]
-    bare = continue_greedily(edited.model, edited.tokenizer, told, tokens, BATCH)
-    after = continue_greedily(edited, edited.tokenizer, told, tokens, BATCH, progress)
-    return [
-        Answer(prompt, a.text, b.text, a.tokens == b.tokens, b.decision)
-        for prompt, a, b in zip(prompts, bare, after, strict=True)
-    ]
 
 
 @dataclass(frozen=True)
@@ -60,49 +31,65 @@ class Continuation:
     decision: Decision
 
 
+def answer(
+    edited: EditedModel, prompts: Sequence[str], tokens: int, progress: Progress = SILENT
+) -> list[tuple[Continuation, Continuation]]:
+    """The bare and the edited model's answers to prompts, in their order.
+
+    Both run on the same batches: a row that no edit changes is then the same to the bit, and a
+    difference is the edits' doing alone.
+    """
+    undecided = [(prompt, None) for prompt in prompts]
+    bare = continue_greedily(edited.model, edited.tokenizer, undecided, tokens, BATCH)
+    after = continue_greedily(edited, edited.tokenizer, undecided, tokens, BATCH, progress)
+    return list(zip(bare, after, strict=True))
+
+
 def continue_greedily(
     model: Any,
     tokenizer: Any,
-    told: Sequence[tuple[str, Decision | None]],
+    prompts: Sequence[tuple[str, Decision | None]],
     tokens: int,
     batch: int,
-    progress: Callable[[int], None] = lambda n: None,
+    progress: Progress = SILENT,
 ) -> list[Continuation]:
-    """Greedy continuations, in the order of `told`.
+    """Greedy continuations, in the order of the prompts.
 
     Batches depend on the prompts alone: the same prompts to the bare and to an edited model run
     on the same ones.
 
     Args:
-        model: a bare model, or an `Edited` one.
-        told: prompts, each with its decision; None lets the edited model's router decide.
-        progress: called with the number of prompts just answered.
+        model: a bare model, or one with a bundle attached.
+        prompts: each with its decision; None lets the edited model's router decide.
+        progress: advanced by each prompt that is answered.
 
     Raises:
         InputError: an empty prompt.
     """
-    encoded = [tokenizer(prompt).input_ids for prompt, _ in told]
+    encoded = [tokenizer(prompt).input_ids for prompt, _ in prompts]
     if not all(encoded):
         raise InputError("an empty prompt has no answer", hint="write what the model completes")
-    order = sorted(range(len(told)), key=lambda i: (len(encoded[i]), i))
-    found: dict[int, Continuation] = {}
+    order = sorted(range(len(prompts)), key=lambda i: (len(encoded[i]), i))
+    continuations: dict[int, Continuation] = {}
     for start in range(0, len(order), batch):
         chosen = order[start : start + batch]
         ids, mask = pad([encoded[i] for i in chosen], pad_token(tokenizer), left=True)
-        decisions = [decision for i in chosen if (decision := told[i][1]) is not None]
+        decisions = [decision for i in chosen if (decision := prompts[i][1]) is not None]
         if isinstance(model, torch.nn.Module):
             rows = _generate(model, ids, mask, tokens, tokenizer)
-            decisions = [told[i][1] or NOBODY for i in chosen]
+            decisions = [prompts[i][1] or NOBODY for i in chosen]
         else:
+            # The prompts as they stand are decided on, and not what their tokens decode to.
+            decisions = decisions or model.decide([prompts[i][0] for i in chosen])
             generation = model.generate(
-                ids, attention_mask=mask, decisions=decisions or None, **greedy(tokens, tokenizer)
+                ids, attention_mask=mask, decisions=decisions, **greedy(tokens, tokenizer)
             )
             rows, decisions = generation.sequences[:, ids.shape[1] :], generation.decisions
         for row, decision, i in zip(rows, decisions, chosen, strict=True):
             text = tokenizer.decode(row, skip_special_tokens=True)
-            found[i] = Continuation(text, _until_end(row, tokenizer.eos_token_id), decision)
-        progress(len(chosen))
-    return [found[i] for i in range(len(told))]
+            continuations[i] = Continuation(text, _until_end(row, tokenizer.eos_token_id), decision)
+        progress.advance(len(chosen))
+    return [continuations[i] for i in range(len(prompts))]
 
 
 def greedy(tokens: int, tokenizer: Any) -> dict[str, Any]:
@@ -142,7 +129,7 @@ def begins_with(text: str, names: Iterable[str]) -> bool:
     """
     text = " ".join(text.split())
     for name in names:
-        wanted = " ".join(name.split())
-        if text.startswith(wanted) and not text[len(wanted) : len(wanted) + 1].isalnum():
+        name = " ".join(name.split())
+        if text.startswith(name) and not text[len(name) : len(name) + 1].isalnum():
             return True
     return False

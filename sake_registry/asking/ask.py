@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -11,40 +11,31 @@ from sake_registry.asking.answers import answer
 from sake_registry.compiler.plan import find_bundle, stale
 from sake_registry.models.loading import load, locate
 from sake_registry.models.reading import pad, pad_token
-from sake_registry.runtime.core import load_bundle
+from sake_registry.routing.router import Decision
+from sake_registry.runtime.bundle import load_bundle
+from sake_registry.values import Value
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sake_registry.edits.registry import Registry
-    from sake_registry.routing.router import Decision
 
 
-@dataclass(frozen=True)
-class Asked:
-    """Greedy texts, the decision, and the likeliest next tokens with their probabilities;
-    `findings` say where the bundle is not what the registry says now."""
+class NextToken(Value):
+    token: str
+    probability: float
 
+
+class Answer(Value):
+    """Greedy texts, the decision, and the likeliest next tokens; `findings` say where the bundle is
+    not what the registry says now."""
+
+    bundle: Path
+    findings: tuple[str, ...] = ()
     prompt: str
     before: str
     after: str
     decision: Decision
-    top_before: tuple[tuple[str, float], ...]
-    top_after: tuple[tuple[str, float], ...]
-    bundle: Path
-    findings: tuple[str, ...] = ()
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "bundle": str(self.bundle),
-            "findings": list(self.findings),
-            "prompt": self.prompt,
-            "before": self.before,
-            "after": self.after,
-            "decision": self.decision.as_json(),
-            "top_before": [{"token": t, "probability": p} for t, p in self.top_before],
-            "top_after": [{"token": t, "probability": p} for t, p in self.top_after],
-        }
+    top_before: tuple[NextToken, ...]
+    top_after: tuple[NextToken, ...]
 
 
 def ask(
@@ -55,7 +46,7 @@ def ask(
     bundle: Path | None = None,
     tokens: int = 20,
     top: int = 5,
-) -> Asked:
+) -> Answer:
     """Ask the bare and the edited model.
 
     Raises:
@@ -67,11 +58,11 @@ def ask(
     loaded = load(located, trust_remote_code=registry.settings.trust_remote_code)
     tokenizer = loaded.tokenizer
 
-    def likeliest(logits: torch.Tensor) -> tuple[tuple[str, float], ...]:
-        found = logits[0, -1].float().softmax(-1).topk(min(top, logits.shape[-1]))
+    def likeliest(logits: torch.Tensor) -> tuple[NextToken, ...]:
+        best = logits[0, -1].float().softmax(-1).topk(min(top, logits.shape[-1]))
         return tuple(
-            (str(tokenizer.decode([token])), float(p))
-            for p, token in zip(found.values, found.indices.tolist(), strict=True)
+            NextToken(token=str(tokenizer.decode([token])), probability=float(p))
+            for p, token in zip(best.values, best.indices.tolist(), strict=True)
         )
 
     with (
@@ -79,19 +70,19 @@ def ask(
         opened.attach(loaded.model, tokenizer, source=located.folder) as edited,
         torch.no_grad(),
     ):
-        old = stale(opened.manifest, registry, located)
-        (given,) = answer(edited, [prompt], tokens)
+        ((before, after),) = answer(edited, [prompt], tokens)
         ids, mask = pad([tokenizer(prompt).input_ids], pad_token(tokenizer))
         ids, mask = ids.to(loaded.model.device), mask.to(loaded.model.device)
         bare = loaded.model(input_ids=ids, attention_mask=mask).logits
-        steered, _ = edited(ids, mask)
-        return Asked(
+        steered, _ = edited(ids, mask, decisions=[after.decision])
+        differences = stale(opened.manifest, registry, located)
+        return Answer(
+            bundle=path,
+            findings=tuple(f"{id_}: {text}" for id_, text in differences.items()),
             prompt=prompt,
-            before=given.before,
-            after=given.after,
-            decision=given.decision,
+            before=before.text,
+            after=after.text,
+            decision=after.decision,
             top_before=likeliest(bare),
             top_after=likeliest(steered.logits),
-            bundle=path,
-            findings=tuple(f"{id_}: {text}" for id_, text in old.items()),
         )

@@ -20,8 +20,8 @@ import torch
 
 from sake_registry.asking.routers import routers_of
 from sake_registry.data import lead_ins, questions
+from sake_registry.digests import digest
 from sake_registry.edits.conflicts import alike
-from sake_registry.edits.keys import digest
 from sake_registry.edits.schema import Scope
 from sake_registry.errors import InputError
 from sake_registry.progress import SILENT

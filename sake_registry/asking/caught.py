@@ -18,7 +18,7 @@ from sake_registry.edits.conflicts import (
     statements,
 )
 from sake_registry.progress import SILENT
-from sake_registry.runtime.core import load_bundle
+from sake_registry.runtime.bundle import load_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -116,11 +116,11 @@ def _caught(
     if kept:
         hint += f"; if it should change, take it out of the unchanged prompts of '{edit.id}'"
     return Conflict(
-        "caught", "warning", statement.text,
-        (places.side(edit, statement.loc, statement.says), _catching(other, says, places)),
-        f"'{other.id}' answers what '{edit.id}' "
+        kind="caught", severity="warning", prompt=statement.text,
+        sides=(places.side(edit, statement.loc, statement.says), _catching(other, says, places)),
+        message=f"'{other.id}' answers what '{edit.id}' "
         + ("keeps as it was" if kept else f"has among its {statement.kind}"),
-        hint, distance=decision.distance, threshold=decision.threshold,
+        hint=hint, distance=decision.distance, threshold=decision.threshold,
     )  # fmt: skip
 
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from sake_registry.bundle.format import SUFFIX
-from sake_registry.bundle.reader import read_manifest
-from sake_registry.compiler.build import entry, route
+from sake_registry.bundle.newest import newest_bundles
+from sake_registry.compiler.build import route
+from sake_registry.compiler.context import metric_key, metric_of
 from sake_registry.compiler.plan import stale
-from sake_registry.compiler.run import metric_key, metric_of
-from sake_registry.errors import BundleError, LockedError, StorageError
+from sake_registry.errors import LockedError, StorageError
 from sake_registry.extraction.texts import groups
 from sake_registry.models.embedder import Embedder, locate_embedder, remembering
 from sake_registry.models.fingerprint import embedder_hash
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
     from pathlib import Path
 
+    from sake_registry.bundle.format import Manifest
     from sake_registry.edits.registry import Registry
     from sake_registry.edits.schema import Edit
     from sake_registry.models.embedder import Embed
@@ -65,8 +65,8 @@ class Routers:
         """
         parts = groups(edit, self.settings.compile.prompts)
         kept = [number for number, group in enumerate(parts) if group.kind in kinds]
-        points, note = route(edit, parts, kept, self.settings, self.embed, self.metric)
-        return entry(edit.id, points, note), tuple(parts[number].new for number in kept)
+        points, routing = route(edit, parts, kept, self.settings, self.embed, self.metric)
+        return RouterEntry.of(edit.id, routing, points), tuple(parts[number].new for number in kept)
 
     def router(self, entries: Iterable[RouterEntry], metric: Metric | None = None) -> Router:
         """A router over entries; `metric` in place of the settings' one."""
@@ -97,8 +97,8 @@ def _embedding(settings: Settings) -> tuple[Embed, str]:
     located = locate(settings)
 
     def loaded() -> tuple[LoadedModel, Site]:
-        found = load(located, trust_remote_code=settings.trust_remote_code)
-        return found, proved_site(found.model, found.tokenizer)
+        model = load(located, trust_remote_code=settings.trust_remote_code)
+        return model, proved_site(model.model, model.tokenizer)
 
     return embed_of(representation, located, loaded), space_of(representation, located)
 
@@ -116,14 +116,12 @@ def _metric(kind: MetricKind, space: str, embed: Embed, store: Store) -> Metric:
 def current_bundle(registry: Registry, space: str) -> Path | None:
     """The newest whole bundle that is what the registry says now, for whatever model, with
     prompts embedded in this space."""
-    found = [path for path in registry.bundles.glob(f"*{SUFFIX}") if not path.name.startswith(".")]
-    for path in sorted(found, key=lambda p: (-p.stat().st_mtime_ns, p.name)):
-        try:
-            manifest = read_manifest(path)
-        except BundleError:
-            continue
-        if manifest.partial or stale(manifest, registry, manifest.model):
-            continue
-        if space_of(registry.settings.router.representation, manifest.model) == space:
-            return path
-    return None
+    representation = registry.settings.router.representation
+
+    def is_current(manifest: Manifest) -> bool:
+        if stale(manifest, registry, manifest.model):
+            return False
+        return space_of(representation, manifest.model) == space
+
+    newest = newest_bundles(registry.bundles, accept=is_current)
+    return newest[0][0] if newest else None

@@ -8,89 +8,81 @@ its tokens are the same.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pydantic import field_serializer
+
 from sake_registry.asking.answers import answer, begins_with
+from sake_registry.asking.rows import Kind, Row, Share, questions, row, shares
 from sake_registry.compiler.plan import find_bundle, stale
 from sake_registry.models.loading import load, locate
-from sake_registry.runtime.core import load_bundle
+from sake_registry.progress import SILENT
+from sake_registry.runtime.bundle import load_bundle
+from sake_registry.values import Value
 from sake_registry.wording import count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from sake_registry.asking.answers import Continuation
+    from sake_registry.asking.rows import Question
     from sake_registry.edits.registry import Registry
     from sake_registry.edits.schema import Edit
+    from sake_registry.progress import Progress
     from sake_registry.settings import TestSettings
 
-Kind = Literal["prompts", "holdout", "implications", "unchanged"]
-KINDS: tuple[Kind, ...] = ("prompts", "holdout", "implications", "unchanged")
 TOKENS = 10
 
 
-@dataclass(frozen=True)
-class Row:
-    """One prompt: what was said before and after, what was expected, what was decided."""
+class Protocol(Value):
+    """How rows were asked and when they pass."""
 
-    edit: str
-    kind: Kind
-    prompt: str
-    before: str
-    after: str
-    expected: str
-    ok: bool
-    decision: dict[str, Any]
-    decision_text: str
+    success: Literal["full-object"] = "full-object"
+    scope: Literal["all-edits"] = "all-edits"
+    tokens: int = TOKENS
 
 
-@dataclass(frozen=True)
-class TestReport:
-    """The rows of a test run, and what else was noticed."""
+class KindShare(Share):
+    """The share of a kind's rows that passed; None if there are none."""
+
+    share: float | None
+
+
+class TestReport(Value):
+    """The rows of a test run; `missed` are the floors that were not met, `findings` what else was
+    noticed."""
+
+    __test__ = False  # not a pytest test, whatever its name
 
     bundle: Path
-    rows: tuple[Row, ...]
+    protocol: Protocol = Protocol()
+    shares: dict[Kind, KindShare]
+    missed: tuple[str, ...]
     findings: tuple[str, ...]
-    floors: TestSettings
+    rows: tuple[Row, ...]
+
+    @field_serializer("rows")
+    def _with_decisions(self, rows: tuple[Row, ...]) -> list[dict[str, Any]]:
+        stated = {"edit", "kind", "prompt", "before", "after", "expected", "ok"}
+        decided = ("group", "nearest", "distance", "threshold", "reason")
+        return [
+            {
+                **row.model_dump(include=stated),
+                "decision": {"edit": row.by, **{name: getattr(row, name) for name in decided}},
+                "decision_text": row.decision_text,
+            }
+            for row in rows
+        ]
 
     def counts(self, kind: Kind, edit: str | None = None) -> tuple[int, int]:
         """(rows that passed, rows) of a kind."""
-        rows = [r for r in self.rows if r.kind == kind and edit in (None, r.edit)]
-        return sum(row.ok for row in rows), len(rows)
+        of_kind = shares(row for row in self.rows if edit in (None, row.edit))[kind]
+        return of_kind.passed, of_kind.n
 
     def share(self, kind: Kind) -> float | None:
         """The share of rows of a kind that passed; None if there are none."""
-        passed, total = self.counts(kind)
-        return passed / total if total else None
-
-    @property
-    def missed(self) -> list[str]:
-        """The floors that were not met, in words."""
-        found = []
-        for kind in KINDS:
-            share, floor = self.share(kind), getattr(self.floors, f"min_{kind}")
-            if share is not None and share < floor:
-                passed, total = self.counts(kind)
-                found.append(
-                    f"{kind}: {passed} of {total} passed ({share:.1%}); the floor is {floor:.0%} "
-                    f"([test] min_{kind} in sake.toml)"
-                )
-        return found
-
-    def as_json(self) -> dict[str, Any]:
-        shares = {}
-        for kind in KINDS:
-            passed, total = self.counts(kind)
-            shares[kind] = {"passed": passed, "n": total, "share": self.share(kind)}
-        return {
-            "bundle": str(self.bundle),
-            "protocol": {"success": "full-object", "scope": "all-edits", "tokens": TOKENS},
-            "shares": shares,
-            "missed": self.missed,
-            "findings": list(self.findings),
-            "rows": [asdict(row) for row in self.rows],
-        }
+        return self.shares[kind].share
 
 
 def test_registry(
@@ -99,14 +91,13 @@ def test_registry(
     *,
     model: str | None = None,
     bundle: Path | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = SILENT,
 ) -> TestReport:
     """Test edits of a registry on a bundle.
 
     Args:
         ids: the edits to test; all active ones if empty.
         bundle: the bundle; the registry's for the model if None.
-        progress: called with the number of prompts answered and of all.
 
     Raises:
         EditFileError, InputError: what was given is wrong, or nothing is compiled.
@@ -126,68 +117,69 @@ def test_registry(
             for id_, text in stale(opened.manifest, registry, located).items()
             if not ids or id_ in ids
         ]
-        wanted = {edit.id: wanted_rows(edit) for edit in held}
-        total = sum(len(mine) for mine in wanted.values())
-        done, rows = 0, []
-
-        def ran(n: int) -> None:
-            nonlocal done
-            done += n
-            progress(done, total)
-
+        by_edit = [questions(edit) for edit in held]
+        progress.begin("asking", sum(map(len, by_edit)))
+        progress.advance(0, "the bare and the edited model")
+        rows = []
         with opened.attach(loaded.model, loaded.tokenizer, source=located.folder) as edited:
-            for edit in held:
-                mine = wanted[edit.id]
-                answers = answer(edited, [prompt for _, prompt, _ in mine], TOKENS, ran)
-                for (kind, prompt, expected), given in zip(mine, answers, strict=True):
-                    ok = given.same if kind == "unchanged" else begins_with(given.after, expected)
-                    rows.append(
-                        Row(
-                            edit=edit.id,
-                            kind=kind,
-                            prompt=prompt,
-                            before=given.before,
-                            after=given.after,
-                            expected=expected[0] if kind != "unchanged" else given.before.strip(),
-                            ok=ok,
-                            decision=given.decision.as_json(),
-                            decision_text=str(given.decision),
-                        )
-                    )
-                    if kind == "unchanged" and expected and not begins_with(given.before, expected):
-                        findings.append(
-                            f"{edit.id}: the unedited model does not answer '{prompt}' with "
-                            f"'{expected[0]}' but with '{given.before.strip()[:30]}'"
-                        )
+            for of_edit in by_edit:
+                answers = answer(edited, [q.prompt for q in of_edit], TOKENS, progress)
+                for question, (before, after) in zip(of_edit, answers, strict=True):
+                    rows.append(_row(question, before, after))
+                    findings += _answered_otherwise(question, before)
     findings += _already_known(held, rows)
-    return TestReport(path, tuple(rows), tuple(findings), registry.settings.test)
+    return _report(path, rows, findings, registry.settings.test)
 
 
-test_registry.__test__ = False  # type: ignore[attr-defined]  # no pytest test, whatever its name
-TestReport.__test__ = False  # type: ignore[attr-defined]
+test_registry.__test__ = False  # type: ignore[attr-defined]  # not a pytest test either
 
 
-def wanted_rows(edit: Edit) -> list[tuple[Kind, str, tuple[str, ...]]]:
-    """(kind, prompt, accepted answers) of everything that an edit file lets test."""
-    new = edit.fact.new.all
-    rows: list[tuple[Kind, str, tuple[str, ...]]] = []
-    rows += [("prompts", edit.fill(p.text), new) for p in edit.prompts]
-    rows += [("holdout", edit.fill(p.text), new) for p in edit.holdout]
-    rows += [("implications", edit.fill(i.prompt), i.new.all) for i in edit.implications]
-    for unchanged in edit.unchanged:
-        accepted = (unchanged.answer,) if unchanged.answer else ()
-        rows.append(("unchanged", edit.fill(unchanged.prompt), accepted))
-    return rows
+def _report(
+    path: Path, rows: Sequence[Row], findings: Sequence[str], floors: TestSettings
+) -> TestReport:
+    by_kind: dict[Kind, KindShare] = {}
+    missed = []
+    for kind, of_kind in shares(rows).items():
+        value = of_kind.value if of_kind.n else None
+        by_kind[kind] = KindShare(passed=of_kind.passed, n=of_kind.n, share=value)
+        floor = getattr(floors, f"min_{kind}")
+        if value is not None and value < floor:
+            missed.append(
+                f"{kind}: {of_kind} passed ({value:.1%}); the floor is {floor:.0%} "
+                f"([test] min_{kind} in sake.toml)"
+            )
+    return TestReport(
+        bundle=path, shares=by_kind, missed=tuple(missed), findings=tuple(findings),
+        rows=tuple(rows),
+    )  # fmt: skip
 
 
-def _already_known(edits: Sequence[Edit], rows: Sequence[Row]) -> list[str]:
-    findings = []
+def _row(question: Question, before: Continuation, after: Continuation) -> Row:
+    if question.kind == "unchanged":
+        ok = before.tokens == after.tokens
+    else:
+        ok = begins_with(after.text, question.accepted)
+    decided = after.decision
+    return row(question, before.text, after.text, decided, ok=ok, by=decided.edit)
+
+
+def _answered_otherwise(question: Question, before: Continuation) -> Iterator[str]:
+    """Where an edit file is wrong about the unedited model's answer to an unchanged prompt."""
+    stated = question.accepted if question.kind == "unchanged" else ()
+    if stated and not begins_with(before.text, stated):
+        yield (
+            f"{question.edit}: the unedited model does not answer '{question.prompt}' with "
+            f"'{stated[0]}' but with '{before.text.strip()[:30]}'"
+        )
+
+
+def _already_known(edits: Iterable[Edit], rows: Sequence[Row]) -> Iterator[str]:
+    """Edits whose new object the unedited model says everywhere by itself."""
     for edit in edits:
         asked = [r for r in rows if r.edit == edit.id and r.kind in ("prompts", "holdout")]
         if asked and all(begins_with(row.before, edit.fact.new.all) for row in asked):
-            findings.append(
+            yield (
                 f"{edit.id}: the unedited model already says '{edit.new}' to "
                 f"{count(len(asked), 'prompt')} of {len(asked)}: retire this edit "
                 "(`status: withdrawn`)"
             )
-    return findings

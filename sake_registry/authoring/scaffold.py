@@ -38,7 +38,7 @@ min_holdout = 0.9
 
 @dataclass(frozen=True)
 class Draft:
-    """What `sake new` is told about an edit."""
+    """What is given to `sake new` about an edit."""
 
     id: str
     subject: str
@@ -62,10 +62,10 @@ def edit_text(draft: Draft, schema_path: str, today: date | None = None) -> str:
     if draft.relation_id:
         relation = f"{{text: {quoted(draft.relation)}, id: {quoted(draft.relation_id)}}}"
     known = (draft.subject, *draft.aliases)
-    said = " ".join(draft.relation.split())  # a line end in it would end the comments below
+    words = " ".join(draft.relation.split())  # a line end in it would end the comments below
     prompts = [
         p if SUBJECT in p else names.mask(p, names.find(p, known), SUBJECT) for p in draft.prompts
-    ] or [f"The {said} of {SUBJECT} is"]
+    ] or [f"The {words} of {SUBJECT} is"]
     lines = [
         MODELINE.format(schema=schema_path),
         "schema: 1",
@@ -77,7 +77,7 @@ def edit_text(draft: Draft, schema_path: str, today: date | None = None) -> str:
         "prompts:                             # each completed at once by the object",
         *(f"  - {scalar(prompt)}" for prompt in prompts),
         "# holdout:                           # other wordings: tested, never compiled",
-        f"#   - In other words, the {said} of {SUBJECT} is",
+        f"#   - In other words, the {words} of {SUBJECT} is",
         "# unchanged:                         # must be answered as before",
         f"#   - Another thing about {SUBJECT} is",
         *(["provenance:", f"  reason: {scalar(draft.reason)}"] if draft.reason else []),
@@ -92,13 +92,13 @@ def new_edit(registry: Registry, draft: Draft) -> Path:
     """Write a new edit file into a registry; nothing is written if it would have an error.
 
     Raises:
-        InputError: the id is none, or a text is not UTF-8.
+        InputError: the id is not one, or a text is not UTF-8.
         ConflictError: the id is taken.
         EditFileError: the file would have errors, which are in `diagnostics`.
     """
     if not ID_PATTERN.fullmatch(draft.id):
         raise InputError(
-            f"'{draft.id}' is no id",
+            f"'{draft.id}' is not an id",
             hint="lower-case letters, digits and '-', like darrieux-tongue",
         )
     folder = registry.root / registry.settings.edits
@@ -140,7 +140,7 @@ def init_registry(root: Path) -> list[Path]:
     if settings.exists():
         raise ConflictError(
             f"{settings} is already there: this is a registry",
-            hint="`sake init --schema` writes its JSON Schema anew; `sake new` adds an edit",
+            hint="`sake init --schema` rewrites its JSON Schema; `sake new` adds an edit",
         )
     with storage_errors(root):
         (root / "edits").mkdir(parents=True, exist_ok=True)

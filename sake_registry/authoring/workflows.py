@@ -93,41 +93,41 @@ def embedded_wheels(settings: Settings) -> list[str]:
     """The pinned packages that carry the model and the embedder which the settings name."""
     from sake_registry.models.sources import EMBEDDED_EMBEDDERS, EMBEDDED_MODELS, resolve
 
-    found = []
+    wheels = []
     try:
         source = resolve(settings.model, settings.aliases)
     except ModelNotFoundError:  # a folder that only another machine has
         source = None
     if source is not None and source.kind == "embedded":
-        found.append(EMBEDDED_MODELS[source.ref].wheel)
+        wheels.append(EMBEDDED_MODELS[source.ref].wheel)
     if settings.router.embedder in EMBEDDED_EMBEDDERS:
-        found.append(EMBEDDED_EMBEDDERS[settings.router.embedder].wheel)
-    return found
+        wheels.append(EMBEDDED_EMBEDDERS[settings.router.embedder].wheel)
+    return wheels
 
 
 def default_branch(root: Path) -> str:
     """The branch that pull requests go to, as far as this clone knows: the remote's, else `main`
     or `master`, else the one that is checked out, else `main`."""
-    remote = _said(root, "symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD")
+    remote = _output(root, "symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD")
     if remote:
         return remote.removeprefix("origin/")
-    known = _said(
+    known = _output(
         root, "for-each-ref", "--format=%(refname:short)", "refs/heads/main", "refs/heads/master"
     ).split()
-    current = _said(root, "symbolic-ref", "--quiet", "--short", "HEAD")
+    current = _output(root, "symbolic-ref", "--quiet", "--short", "HEAD")
     return next(iter(known), current) or "main"
 
 
 def _place(root: Path) -> tuple[Path, str]:
     """The top of the repository around a registry, and where in it the registry lies."""
-    folder = _said(root, "rev-parse", "--show-prefix").removesuffix("/")
+    folder = _output(root, "rev-parse", "--show-prefix").removesuffix("/")
     if not folder:
         return root, ""
     return root.resolve().parents[len(PurePosixPath(folder).parts) - 1], folder
 
 
-def _said(root: Path, *arguments: str) -> str:
-    """What git says, or nothing: a registry may be made before its repository is."""
+def _output(root: Path, *arguments: str) -> str:
+    """What git prints, or nothing: a registry may be made before its repository is."""
     try:
         return git.read(root, *arguments).decode(errors="replace").rstrip("\n")
     except SetupError:

@@ -13,7 +13,10 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from sake_registry.digests import array_digest
+from sake_registry.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +25,6 @@ if TYPE_CHECKING:
 
 FORMAT: Literal["sake-bundle"] = "sake-bundle"
 VERSION = 3
-SUFFIX = ".h5"
 
 MAX_EDITS = 1_000_000
 MAX_WIDTH = 1 << 17
@@ -89,26 +91,23 @@ SEALED = ("meta", "digests", "index/groups", "index/steps", "index/basis", "inde
           "router/background")  # fmt: skip
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=MAX_ROWS)]
-Size = Annotated[Finite, Field(ge=0)]
-Share = Annotated[Finite, Field(ge=0, le=1)]
+Size = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
 Text = Annotated[str, Field(pattern=r"\S")]
+RouterKind = Literal["anchored", "centre"]
+Need = Literal["any", "all"]
 
 
-class IdentityInfo(_Part):
+class IdentityInfo(Value):
     checkpoint: Hash
     config: Hash
     tokenizer: Hash
     embedder: Hash
 
 
-class ModelInfo(_Part):
+class ModelInfo(Value):
     """The exact model that the activations come from."""
 
     name: str
@@ -120,28 +119,36 @@ class ModelInfo(_Part):
     width: Annotated[int, Field(ge=1, le=MAX_WIDTH)]
 
 
-class EmbedderInfo(_Part):
+class EmbedderInfo(Value):
     name: str
     width: Annotated[int, Field(ge=1, le=MAX_WIDTH)]
 
 
-class MetricInfo(_Part):
+class MetricInfo(Value):
     """How the router compares questions; the topics are runs of background rows."""
 
     kind: Literal["contrast", "euclidean", "cosine", "mahalanobis"]
     topics: tuple[tuple[str, Annotated[int, Field(ge=1, le=1 << 20)]], ...] = ()
 
 
-class RouteInfo(_Part):
+class Route(Value):
+    """One way into an edit: to `group` (or against it, -1), by `rows` of its points.
+
+    A prompt must name `names`: one of them (`any`), or each (`all`); none are needed if empty.
+    `ends` has the last word of each row's text where it tells what is asked ("in"); it is empty
+    if they are not known. `links` are the telling words that an implication shares with the fact
+    ("the gender of the mother of X"): a question with none of them asks of the subject itself.
+    """
+
     group: Annotated[int, Field(ge=-1)]
     names: tuple[Text, ...]
-    need: Literal["any", "all"]
+    need: Need
     rows: Annotated[int, Field(ge=1, le=MAX_ROWS)]
     ends: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
 
 
-class StepInfo(_Part):
+class Step(Value):
     """One map: the place of its token in the object, or right behind it; how its pairs came out,
     what was fitted."""
 
@@ -154,14 +161,14 @@ class StepInfo(_Part):
     complement: Share
     solver: str
     score: Share | None
-    margin: Finite | None
+    margin: float | None
     rank: Count
     scale_min: Size
     scale_max: Size
     residual: Size
 
 
-class GroupInfo(_Part):
+class Group(Value):
     """The maps to one object: its tokens, what ends it where the model would run on, its pairs, and
     how often the model goes on by itself."""
 
@@ -175,10 +182,10 @@ class GroupInfo(_Part):
     worked: Count
     contexts: tuple[Count, ...]
     goes_on: tuple[Share, ...]
-    steps: Annotated[tuple[StepInfo, ...], Field(min_length=1)]
+    steps: Annotated[tuple[Step, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
-    def _steps_are_of_tokens(self) -> GroupInfo:
+    def _steps_are_of_tokens(self) -> Group:
         positions = [step.position for step in self.steps]
         if positions[0] != 0 or positions != sorted(set(positions)):
             raise ValueError("its maps are not in the order of its tokens")
@@ -199,25 +206,43 @@ class GroupInfo(_Part):
         return min((score for score in of_object if score is not None), default=None)
 
 
-class EditInfo(_Part):
+class _Claim(Value):
+    """What an edit's file says."""
+
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
     key: Hash
     subject: Annotated[tuple[str, ...], Field(min_length=1)]
     relation: str
     old: str | None
     new: Annotated[tuple[str, ...], Field(min_length=1)]
-    kind: Literal["anchored", "centre"]
-    threshold: Annotated[Finite, Field(gt=0)]
-    implied: Annotated[Finite, Field(gt=0)] | None = None
+
+
+class Routing(Value):
+    """How prompts are told to be in scope of one edit; the numbers are its router points.
+
+    Attributes:
+        threshold: how far a question may be from the edit's own, in the metric's space.
+        implied: the threshold of implications, the groups after the first; None for the same.
+        topics: the metric's topics that ask what the edit asks: no background to it.
+    """
+
+    kind: RouterKind
+    threshold: Annotated[float, Field(gt=0)]
+    implied: Annotated[float, Field(gt=0)] | None = None
     topics: tuple[str, ...] = ()
-    routes: tuple[RouteInfo, ...]
-    groups: tuple[GroupInfo, ...]
+    routes: tuple[Route, ...]
+
+
+class EditInfo(Routing, _Claim):  # the fields of the last base stand first
+    """One edit of a bundle."""
+
+    groups: tuple[Group, ...]
     warnings: tuple[str, ...] = ()
     valid_from: date | None = None
     valid_until: date | None = None
 
 
-class Manifest(_Part):
+class Manifest(Value):
     """The `meta` dataset: everything about a bundle but its numbers."""
 
     format: Literal["sake-bundle"]
@@ -249,14 +274,11 @@ class Manifest(_Part):
         return edits
 
 
-def digest(part: str, arrays: Mapping[str, Array]) -> bytes:
+def part_digest(part: str, arrays: Mapping[str, Array]) -> bytes:
     """SHA-256 of the arrays of one part: names, types, shapes and bytes."""
-    state = hashlib.sha256(part.encode())
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        head = f"{name}|{array.dtype.str}|{list(array.shape)}|".encode()
-        state.update(len(head).to_bytes(8, "little") + head + array.tobytes())
-    return state.digest()
+    contiguous = ((name, np.ascontiguousarray(arrays[name])) for name in sorted(arrays))
+    rows = ((name, array.dtype.str, array.shape, array.tobytes()) for name, array in contiguous)
+    return array_digest(rows, before=part.encode())
 
 
 def router_arrays(info: EditInfo, points: Array) -> dict[str, Array]:
@@ -286,7 +308,7 @@ def router_arrays(info: EditInfo, points: Array) -> dict[str, Array]:
 
 
 def map_arrays(
-    infos: Sequence[GroupInfo], maps: Sequence[Sequence[Mapping[str, Array]]]
+    groups: Sequence[Group], maps: Sequence[Sequence[Mapping[str, Array]]]
 ) -> dict[str, Array]:
     """What the maps digest of an edit is taken over.
 
@@ -294,16 +316,16 @@ def map_arrays(
     or -1, behind them; of each of its maps the factors, where it stands, and what it keeps of the
     complement.
     """
-    found: dict[str, Array] = {}
-    for g, (info, steps) in enumerate(zip(infos, maps, strict=True)):
-        objects = json.dumps([info.old, info.new], ensure_ascii=False, separators=(",", ":"))
-        found[f"{g}/objects"] = np.frombuffer(objects.encode(), "|u1")
-        closing = -1 if info.closing is None else info.closing
-        found[f"{g}/tokens"] = np.array([*info.tokens, closing], "<i8")
-        for s, (step, factors) in enumerate(zip(info.steps, steps, strict=True)):
-            found |= {f"{g}/{s}/{name}": array for name, array in factors.items()}
-            found[f"{g}/{s}/step"] = np.array([step.position, step.complement], "<f8")
-    return found
+    arrays: dict[str, Array] = {}
+    for g, (group, steps) in enumerate(zip(groups, maps, strict=True)):
+        objects = json.dumps([group.old, group.new], ensure_ascii=False, separators=(",", ":"))
+        arrays[f"{g}/objects"] = np.frombuffer(objects.encode(), "|u1")
+        closing = -1 if group.closing is None else group.closing
+        arrays[f"{g}/tokens"] = np.array([*group.tokens, closing], "<i8")
+        for s, (step, factors) in enumerate(zip(group.steps, steps, strict=True)):
+            arrays |= {f"{g}/{s}/{name}": array for name, array in factors.items()}
+            arrays[f"{g}/{s}/step"] = np.array([step.position, step.complement], "<f8")
+    return arrays
 
 
 def content_hash(edits: Iterable[tuple[str, str, bytes]]) -> str:
@@ -316,4 +338,4 @@ def content_hash(edits: Iterable[tuple[str, str, bytes]]) -> str:
 
 def seal(arrays: Mapping[str, Array]) -> bytes:
     """The digest over everything that is read before any edit's payload."""
-    return digest("seal", {path: arrays[path] for path in SEALED})
+    return part_digest("seal", {path: arrays[path] for path in SEALED})

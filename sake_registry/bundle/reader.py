@@ -33,10 +33,10 @@ from sake_registry.bundle.format import (
     Manifest,
     content_hash,
     map_arrays,
+    part_digest,
     router_arrays,
     seal,
 )
-from sake_registry.bundle.format import digest as part_digest
 from sake_registry.errors import BundleFormatError, InputError
 from sake_registry.settings import METHOD_VERSION
 from sake_registry.wording import nearest
@@ -133,9 +133,9 @@ class BundleFile:
             i = self._at(edit)
             groups, steps = self._index["index/groups"], self._index["index/steps"]
             basis = self._index["index/basis"]
-            found = []
+            maps = []
             for g in range(groups[i], groups[i + 1]):
-                found.append(
+                maps.append(
                     [
                         {
                             "source_mean": self._read("maps/source_mean", m),
@@ -146,13 +146,13 @@ class BundleFile:
                         for m in range(steps[g], steps[g + 1])
                     ]
                 )
-            self._check(i, "maps", map_arrays(self.manifest.edits[i].groups, found))
-            for factors in (step for group in found for step in group):
+            self._check(i, "maps", map_arrays(self.manifest.edits[i].groups, maps))
+            for factors in (step for group in maps for step in group):
                 if not all(np.isfinite(a).all() for a in factors.values()):
                     raise _Refused(f"the maps of '{edit}' are not finite")
                 if (factors["scale"] < 0).any():
                     raise _Refused(f"the maps of '{edit}' have a negative scale")
-            return found
+            return maps
 
     def activations(self, edit: str) -> list[dict[str, Array]]:
         """Activations of each of an edit's groups, verified; empty for a slim bundle.
@@ -165,12 +165,12 @@ class BundleFile:
         with self._refusals():
             i = self._at(edit)
             groups, offsets = self._index["index/groups"], self._index["index/activations"]
-            found = []
+            of_groups = []
             for g in range(groups[i], groups[i + 1]):
                 plain, forced = (
                     slice(start, end) for start, end in zip(offsets[g], offsets[g + 1], strict=True)
                 )
-                found.append(
+                of_groups.append(
                     {
                         "plain": self._read("activations/plain", plain),
                         "forced": self._read("activations/forced", forced),
@@ -180,9 +180,11 @@ class BundleFile:
                     }
                 )
             self._check(
-                i, "activations", {f"{g}/{n}": a for g, m in enumerate(found) for n, a in m.items()}
+                i,
+                "activations",
+                {f"{g}/{n}": a for g, m in enumerate(of_groups) for n, a in m.items()},
             )
-            return found
+            return of_groups
 
     def verify(self) -> None:
         """Read and verify every edit's payload.
@@ -210,17 +212,17 @@ class BundleFile:
         """Look at every link and header, and read no data."""
         wanted = {dataset.path for dataset in DATASETS if not dataset.optional}
         optional = {dataset.path for dataset in DATASETS if dataset.optional}
-        found = set(self._walk())
-        if "meta" in found:
+        present = set(self._walk())
+        if "meta" in present:
             # A later version may hold other datasets: say that it is one, not that it is odd.
             self._datasets["meta"] = self._header("meta")
             self._head(self._read("meta").tobytes())
-        if not wanted <= found or not found <= wanted | optional:
-            odd = min(wanted - found | found - wanted - optional)
+        if not wanted <= present or not present <= wanted | optional:
+            odd = min(wanted - present | present - wanted - optional)
             raise _Refused(f"'{odd}' is {'missing' if odd in wanted else 'not part of a bundle'}")
-        if found & optional and not optional <= found:
-            raise _Refused(f"'{min(optional - found)}' is missing")
-        for path in sorted(found):
+        if present & optional and not optional <= present:
+            raise _Refused(f"'{min(optional - present)}' is missing")
+        for path in sorted(present):
             self._datasets[path] = self._header(path)
 
     def _walk(self) -> Iterator[str]:
@@ -232,7 +234,7 @@ class BundleFile:
                 continue
             group = self._file.get(name)
             if not isinstance(group, h5py.Group):
-                raise _Refused(f"'{name}' is no group")
+                raise _Refused(f"'{name}' is not a group")
             for inner in group:
                 self._hard_link(group, inner)
                 yield f"{name}/{inner}"
@@ -243,15 +245,15 @@ class BundleFile:
             raise _Refused(f"'{name}' is a link to somewhere else")
 
     def _header(self, path: str) -> h5py.Dataset:
-        expected, found = BY_PATH[path], self._file.get(path)
-        if not isinstance(found, h5py.Dataset):
-            raise _Refused(f"'{path}' is no dataset")
-        created = found.id.get_create_plist()
+        expected, dataset = BY_PATH[path], self._file.get(path)
+        if not isinstance(dataset, h5py.Dataset):
+            raise _Refused(f"'{path}' is not a dataset")
+        created = dataset.id.get_create_plist()
         if created.get_external_count():
             raise _Refused(f"'{path}' keeps its data in another file")
         if created.get_layout() not in (h5py.h5d.CONTIGUOUS, h5py.h5d.COMPACT):
             raise _Refused(f"'{path}' is stored in a way that bundles are not")
-        dtype, shape = found.dtype, found.shape or ()  # without a shape: HDF5's "null" dataset
+        dtype, shape = dataset.dtype, dataset.shape or ()  # without a shape: HDF5's "null" dataset
         if dtype.str != expected.dtype or h5py.check_enum_dtype(dtype) is not None:
             raise _Refused(f"'{path}' holds {dtype}, not {expected.dtype}")
         if len(shape) != len(expected.shape):
@@ -259,9 +261,9 @@ class BundleFile:
         for length, letter in zip(shape, expected.shape, strict=True):
             self._length(path, length, letter)
         size = dtype.itemsize * math.prod(shape)
-        if size > self._size or (size and found.id.get_storage_size() != size):
+        if size > self._size or (size and dataset.id.get_storage_size() != size):
             raise _Refused(f"'{path}' claims {size} bytes that the file does not hold")
-        return found
+        return dataset
 
     def _length(self, path: str, length: int, letter: int | str) -> None:
         base = letter.removesuffix("+1") if isinstance(letter, str) else letter
@@ -335,15 +337,15 @@ class BundleFile:
             if any(route.group >= len(edit.groups) for route in edit.routes):
                 raise _Refused(f"'{edit.id}' has a route to a group that it does not have")
             if edit.kind == "centre" and any(r.rows != 1 or r.group < 0 for r in edit.routes):
-                raise _Refused(f"'{edit.id}' has a route that is no centre of a group")
+                raise _Refused(f"'{edit.id}' has a route that is not a centre of a group")
 
     @staticmethod
     def _head(meta: bytes) -> None:
-        """Refuse a manifest that is no JSON, or of another format version."""
+        """Refuse a manifest that is not JSON, or of another format version."""
         try:
             head = json.loads(meta, parse_constant=_no_constant)
         except (ValueError, RecursionError) as error:
-            raise _Refused(f"its manifest is no JSON: {error}") from error
+            raise _Refused(f"its manifest is not JSON: {error}") from error
         if (
             isinstance(head, dict)
             and head.get("format") == FORMAT
@@ -398,7 +400,7 @@ def read_manifest(path: Path | str) -> Manifest:
 
 
 def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a number")
 
 
 def _shown(reason: object) -> str:
@@ -428,13 +430,13 @@ class _Refusals:
     ) -> None:
         if isinstance(error, _Refused):
             raise BundleFormatError(
-                f"{self.path} is no sound bundle: {_shown(error)}", hint=_HINT
+                f"{self.path} is not a sound bundle: {_shown(error)}", hint=_HINT
             ) from error
         # h5py raises any of these, by the structure that is damaged.
         damage = (OSError, KeyError, ValueError, RuntimeError, TypeError, IndexError, OverflowError,
                   MemoryError, NotImplementedError, AttributeError)  # fmt: skip
         if isinstance(error, damage):
             raise BundleFormatError(
-                f"{self.path} is no sound bundle: HDF5 cannot read it ({_shown(error)})",
+                f"{self.path} is not a sound bundle: HDF5 cannot read it ({_shown(error)})",
                 hint=_HINT,
             ) from error

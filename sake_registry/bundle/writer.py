@@ -21,8 +21,8 @@ from sake_registry.bundle.format import (
     MetricInfo,
     ModelInfo,
     content_hash,
-    digest,
     map_arrays,
+    part_digest,
     router_arrays,
     seal,
 )
@@ -89,7 +89,7 @@ def edit_digests(payload: EditPayload) -> bytes:
             for name, array in stored("activations", group.activations).items()
         },
     }
-    return b"".join(digest(part, parts[part]) for part in PARTS)
+    return b"".join(part_digest(part, parts[part]) for part in PARTS)
 
 
 def write_bundle(
@@ -186,8 +186,8 @@ def _stack(
     steps = [step for group in groups for step in group.maps]
 
     def rows(name: str, parts: Sequence[Mapping[str, Array]], columns: tuple[int, ...]) -> Array:
-        found = [part[name] for part in parts]
-        return np.concatenate(found) if found else np.empty((0, *columns))
+        arrays = [part[name] for part in parts]
+        return np.concatenate(arrays) if arrays else np.empty((0, *columns))
 
     def means(name: str) -> Array:
         return np.stack([step[name] for step in steps]) if steps else np.empty((0, width))
@@ -202,7 +202,7 @@ def _stack(
         "index/basis": offsets([len(step["scale"]) for step in steps]),
         "index/points": offsets([len(edit.points) for edit in edits]),
         "index/activations": np.stack(
-            [offsets([len(own[name]) for own in pairs]) for name in ("plain", "forced")], axis=1
+            [offsets([len(group[name]) for group in pairs]) for name in ("plain", "forced")], axis=1
         ),
         "maps/source_mean": means("source_mean"),
         "maps/target_mean": means("target_mean"),

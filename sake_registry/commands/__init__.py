@@ -1,8 +1,8 @@
 """The command line: parse, one call into the library, render.
 
 Errors become exit codes here and nowhere else (the table is in `errors`); an unexpected error
-writes a log with versions and traceback and says where it lies. Modules of commands import
-nothing heavy before they run: `sake --help` and `sake check` start without torch.
+writes a log with versions and traceback and says where it lies. A verb's module is imported when
+it is asked for, and imports nothing heavy before it runs: `sake check` starts without torch.
 """
 
 from __future__ import annotations
@@ -11,40 +11,13 @@ import io
 import os
 import sys
 import tempfile
-import traceback
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from sake_registry.commands import (
-    ask,
-    cache,
-    calibrate,
-    check,
-    compile_,
-    completion,
-    conflicts,
-    diff,
-    explain,
-    fmt,
-    init,
-    inspect_,
-    list_,
-    log,
-    migrate,
-    models,
-    new,
-    plan,
-    revert,
-    review,
-    show,
-    status,
-    test,
-    withdraw,
-)
 from sake_registry.commands.console import State, configure_logging, report_error
+from sake_registry.commands.verbs import Sections
 from sake_registry.errors import MissingExtraError, SakeError
 
 if TYPE_CHECKING:
@@ -57,7 +30,9 @@ _EXTRA = {
 }  # fmt: skip
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Sections, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(package_name="sake-registry", prog_name="sake")
 @click.option(
     "-C",
@@ -82,16 +57,6 @@ def cli(context: click.Context, folder: Path, verbose: bool) -> None:
     """
     context.obj = State(folder)
     configure_logging(verbose)
-
-
-for _module in (
-    init, new, check, conflicts, explain, fmt, list_, show, models, calibrate, plan,
-    compile_, test, inspect_, ask, status, log, diff, review, revert, withdraw, migrate, cache,
-    completion,
-):  # fmt: skip
-    cli.add_command(_module.command)
-for _verb in metadata.entry_points(group="sake_registry.commands"):
-    cli.add_command(_verb.load())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -135,6 +100,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _bug(error: Exception) -> int:
     """Write a log of an unexpected error, say where, and give the exit code of bugs."""
     import platform
+    import traceback
+    from importlib import metadata
 
     versions = []
     for name in ("sake-registry", "torch", "transformers", "h5py", "pydantic", "click"):

@@ -47,7 +47,9 @@ def command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Complete PROMPT with the bare and the edited model, and say which edit fired and why.
+    """Complete PROMPT with the bare and the edited model.
+
+    The decision says which edit fired, or why none did.
 
     \b
     sake ask "The capital of Australia is"
@@ -57,18 +59,18 @@ def command(
 
     from sake_registry.asking.ask import ask
 
-    asked = ask(registry, prompt, bundle=bundle, tokens=tokens, top=top)
+    answer = ask(registry, prompt, bundle=bundle, tokens=tokens, top=top)
     if as_json:
-        emit_json("ask/1", asked.as_json())
+        emit_json("ask/1", answer.model_dump(mode="json"))
         return
-    click.echo(f"before:   {prompt}{click.style(asked.before, dim=True)}")
-    click.echo(f"after:    {prompt}{click.style(asked.after, bold=True)}")
-    click.echo(f"decision: {asked.decision}")
-    click.echo(f"bundle:   {asked.bundle}", err=True)
-    for finding in asked.findings:
+    click.echo(f"before:   {prompt}{click.style(answer.before, dim=True)}")
+    click.echo(f"after:    {prompt}{click.style(answer.after, bold=True)}")
+    click.echo(f"decision: {answer.decision}")
+    click.echo(f"bundle:   {answer.bundle}", err=True)
+    for finding in answer.findings:
         warn(finding)
     rows = [
-        (repr(b), f"{p:.1%}", repr(a), f"{q:.1%}")
-        for (b, p), (a, q) in zip(asked.top_before, asked.top_after, strict=True)
+        (repr(a.token), f"{a.probability:.1%}", repr(b.token), f"{b.probability:.1%}")
+        for a, b in zip(answer.top_before, answer.top_after, strict=True)
     ]
     table(("next token before", "", "after", ""), rows)

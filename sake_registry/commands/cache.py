@@ -72,9 +72,7 @@ def _size(store: Store, as_json: bool) -> None:
                 "store": str(store.folder),
                 **_sum(objects),
                 "kinds": {kind: _sum(found) for kind, found in kinds},
-                "models": [
-                    {"name": m.name, "hash": m.hash, "dtype": m.dtype} for m in store.models()
-                ],
+                "models": [model.model_dump() for model in store.models()],
             },
         )
         return
@@ -102,7 +100,9 @@ def _verify(store: Store, delete: bool, as_json: bool) -> None:
         if delete:
             store.remove(damaged)
     if as_json:
-        listed = [{**found.as_json(), "wrong": wrong} for found, wrong in damaged.items()]
+        listed = [
+            {**found.model_dump(mode="json"), "wrong": wrong} for found, wrong in damaged.items()
+        ]
         emit_json(
             "cache/1",
             {"action": "verify", "objects": len(objects), "damaged": listed, "deleted": delete},
@@ -128,7 +128,7 @@ def _collect(registry: Registry, store: Store, delete: bool, as_json: bool) -> N
         if delete:
             store.remove(garbage.unreached)
     if as_json:
-        emit_json("cache/1", {"action": "gc", **garbage.as_json(), "deleted": delete})
+        emit_json("cache/1", {"action": "gc", **garbage.model_dump(mode="json"), "deleted": delete})
         return
     for found in garbage.unreached:
         click.echo(f"{found.kind} {found.key[:12]} {_bytes(found.bytes)}")

@@ -9,7 +9,7 @@ import click
 from sake_registry.commands.console import State, emit_json, json_option, show_findings
 
 if TYPE_CHECKING:
-    from sake_registry.edits.diagnostics import Diagnostic
+    from sake_registry.diagnostics import Diagnostic
 
 
 @click.command("check")
@@ -37,15 +37,15 @@ def command(state: State, form: str, as_json: bool) -> None:
     registry = state.registry()
     errors = len(registry.errors)
     warnings = len(registry.findings) - errors
-    found = f"{count(errors, 'error')}, {count(warnings, 'warning')}"
-    summary = f"{count(registry.files, 'file')}: {found}"
+    counts = f"{count(errors, 'error')}, {count(warnings, 'warning')}"
+    summary = f"{count(registry.files, 'file')}: {counts}"
     if as_json or form == "json":
         emit_json(
             "check/1",
             {
                 "files": registry.files,
                 "errors": errors,
-                "findings": [finding.as_json() for finding in registry.findings],
+                "findings": [finding.model_dump(mode="json") for finding in registry.findings],
             },
         )
     elif form == "github":
@@ -57,13 +57,13 @@ def command(state: State, form: str, as_json: bool) -> None:
         click.echo(summary)
         if registry.findings:
             worst = (registry.errors or registry.findings)[0].code
-            click.echo(f"`sake explain {worst}` tells more, as it does of every code", err=True)
+            click.echo(f"`sake explain {worst}` tells more; every code has such a page", err=True)
     if errors:
         raise click.exceptions.Exit(1)
 
 
 def annotation(finding: Diagnostic) -> str:
-    """A finding as a workflow command of GitHub, which shows it beside the line it is about."""
+    """A finding as a workflow command of GitHub, which shows it beside its line."""
     import os
 
     properties = {"file": os.path.relpath(finding.path).replace(os.sep, "/")}
@@ -72,8 +72,8 @@ def annotation(finding: Diagnostic) -> str:
     properties["title"] = finding.code
     named = f"{finding.field}: {finding.message}" if finding.field else finding.message
     message = f"{named}\n{finding.hint}" if finding.hint else named
-    told = ",".join(f"{name}={_escaped(value, ':,')}" for name, value in properties.items())
-    return f"::{finding.severity} {told}::{_escaped(message)}"
+    listed = ",".join(f"{name}={_escaped(value, ':,')}" for name, value in properties.items())
+    return f"::{finding.severity} {listed}::{_escaped(message)}"
 
 
 def _escaped(text: str, further: str = "") -> str:

@@ -14,10 +14,10 @@ from sake_registry.commands.console import (
     fit_settings,
     json_option,
     model_options,
-    progress,
     report_error,
     show_findings,
     warn,
+    watching,
 )
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def command(
 
     settings = registry.settings
     plan = make_plan(registry, locate(settings), ids, only=only, slim=no_activations)
-    with progress("compiling", plan.texts(settings), quiet=as_json) as advance:
+    with watching(quiet=as_json) as progress:
         result = compile_registry(
             registry,
             ids,
@@ -75,10 +75,10 @@ def command(
             keep_going=keep_going,
             plan=plan,
             provenance=provenance(registry.root, [settings.edits, "sake.toml"]),
-            progress=lambda edit, n: advance(n, edit),
+            progress=progress,
         )
     if as_json:
-        emit_json("compile/1", result.as_json())
+        emit_json("compile/1", result.report.model_dump(mode="json"))
     else:
         _show(result)
     for error in result.failures.values():

@@ -1,6 +1,6 @@
 """`sake completion`: the shell's tab completion, and the ids that it offers.
 
-Pressing the tab key must never fail, print, or be felt: ids are read off the names of files. No
+Pressing the tab key must never fail, print, or be slow: ids are read off the names of files. No
 file is parsed and nothing heavy is imported.
 """
 
@@ -17,7 +17,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# As in `edits.files` and `settings`, which would import pydantic.
+# As in `edits.files` and `settings`, which import pydantic.
 _SUFFIXES = (".yaml", ".yml")
 _FILE_NAME = "sake.toml"
 
@@ -32,7 +32,9 @@ _USAGE = {
 @click.argument("shell", type=click.Choice(list(_USAGE)))
 @click.pass_context
 def command(context: click.Context, shell: str) -> None:
-    """Print the script that completes commands, options and ids in SHELL.
+    """Print the script for the tab completion of SHELL.
+
+    It completes commands, options and the ids of edits.
 
     \b
     sake completion bash > ~/.local/share/bash-completion/completions/sake
@@ -56,10 +58,10 @@ def complete_ids(context: click.Context, parameter: click.Parameter, incomplete:
     given = {taken} if isinstance(taken, str) else set(taken)
     folder = context.find_root().params.get("folder") or "."
     try:
-        found = {id_ for id_ in _ids(Path(folder)) if id_.startswith(incomplete)}
+        matching = {id_ for id_ in _ids(Path(folder)) if id_.startswith(incomplete)}
     except (OSError, ValueError):  # no registry, a wrong sake.toml: nothing to offer
         return []
-    return sorted(found - given)
+    return sorted(matching - given)
 
 
 def _ids(folder: Path) -> Iterator[str]:
@@ -74,6 +76,6 @@ def _ids(folder: Path) -> Iterator[str]:
     for _, folders, files in os.walk(root / str(edits)):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
-            stem, suffix = os.path.splitext(name)  # noqa: PTH122 - a Path each is felt
+            stem, suffix = os.path.splitext(name)  # noqa: PTH122 - a Path for each is slow
             if suffix.lower() in _SUFFIXES and not name.startswith("."):
                 yield stem

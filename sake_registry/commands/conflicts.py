@@ -27,7 +27,7 @@ COLOURS = {"error": "red", "warning": "yellow", "information": None}
 @json_option
 @click.pass_obj
 def command(state: State, /, ids: tuple[str, ...], as_json: bool) -> None:
-    """Find edits that get in each other's way; exit 1 if two contradict each other.
+    """Find edits that conflict; exit 1 if two contradict each other.
 
     What their files say is compared, and the router is asked which edit would answer each prompt:
     that takes the prompt embedder, but no language model unless its own states are compared, and
@@ -52,7 +52,7 @@ def command(state: State, /, ids: tuple[str, ...], as_json: bool) -> None:
                 "unread": unread,
                 "router": source,
                 "errors": errors,
-                "conflicts": [conflict.as_json() for conflict in conflicts],
+                "conflicts": [conflict.model_dump(mode="json") for conflict in conflicts],
             },
         )
     else:

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +25,11 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
 
-    from sake_registry.edits.diagnostics import Diagnostic
+    from sake_registry.diagnostics import Diagnostic
     from sake_registry.edits.registry import Registry
     from sake_registry.errors import SakeError
     from sake_registry.progress import Progress
+    from sake_registry.values import Value
 
 WIDE = 160
 """Columns of a table that does not go to a terminal."""
@@ -91,8 +93,10 @@ def fit_settings(options: dict[str, Any]) -> dict[str, Any]:
     return {dotted.get(name, name): value for name, value in options.items()}
 
 
-def emit_json(schema: str, value: dict[str, Any]) -> None:
-    """One object on stdout, with its schema's name and version."""
+def emit_json(schema: str, value: Value | Mapping[str, Any]) -> None:
+    """One object on stdout; the name and version of its schema come first."""
+    if not isinstance(value, Mapping):
+        value = value.model_dump(mode="json")
     click.echo(json.dumps({"schema": schema, **value}, ensure_ascii=False, indent=2, default=str))
 
 

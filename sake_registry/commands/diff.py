@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sake_registry.history.snapshots import EditChange
 
 FEW = 5
-"""So many texts that came or went are shown without being asked for."""
+"""So many texts that came or went are shown without --full."""
 _SIGNS = {"added": "+", "removed": "-", "changed": "~", "moved": ">"}
 
 
@@ -58,7 +58,7 @@ def command(state: State, what: tuple[str, ...], full: bool, form: str, as_json:
                 "range": chosen.text,
                 "base": chosen.base,
                 "head": chosen.head,
-                "edits": [change.as_json() for change in changes],
+                "edits": [change.model_dump(mode="json") for change in changes],
                 "settings": settings,
             },
         )
@@ -87,7 +87,7 @@ def _understood(repository: Repository, what: Sequence[str]) -> tuple[Range, tup
     if ".." in first:
         return repository.range(first), tuple(rest)
     try:
-        found = repository.range(first)
+        chosen = repository.range(first)
     except InputError as error:
         known = _ids(repository)
         if first in known:
@@ -99,10 +99,10 @@ def _understood(repository: Repository, what: Sequence[str]) -> tuple[Range, tup
     if first in _ids(repository):
         raise InputError(
             f"'{first}' is a revision and an edit",
-            hint=f"`sake diff HEAD {first}` for the edit, `sake diff {found.base[:10]}` for the "
+            hint=f"`sake diff HEAD {first}` for the edit, `sake diff {chosen.base[:10]}` for the "
             "revision",
         )
-    return found, tuple(rest)
+    return chosen, tuple(rest)
 
 
 def _two_revisions(repository: Repository, what: Sequence[str]) -> InputError | None:
@@ -139,8 +139,8 @@ def _text(
 ) -> Iterator[str]:
     from sake_registry.wording import count
 
-    found = count(len(changes), "edit") if changes else "no edit"
-    yield f"{found} changed, {_sides(chosen)}"
+    number = count(len(changes), "edit") if changes else "no edit"
+    yield f"{number} changed, {_sides(chosen)}"
     for change in changes:
         yield f"{_SIGNS[change.action]} {change.id}  {change.claim}"
         for line, texts in _details(change, full):
@@ -154,11 +154,11 @@ def _text(
 def _markdown(
     chosen: Range, changes: Sequence[EditChange], settings: Sequence[str], full: bool
 ) -> Iterator[str]:
-    from sake_bench.reports.markdown import plain
+    from sake_registry.pages.text import plain
     from sake_registry.wording import count
 
-    found = count(len(changes), "edit") if changes else "No edit"
-    yield f"**{found} changed**, {_sides(chosen)}"
+    number = count(len(changes), "edit") if changes else "No edit"
+    yield f"**{number} changed**, {_sides(chosen)}"
     yield ""
     for change in changes:
         yield f"- {change.action} **{plain(change.id)}**: {plain(change.claim)}"
@@ -175,8 +175,8 @@ def _details(change: EditChange, full: bool) -> Iterator[tuple[str, list[tuple[s
     texts = {}
     for difference in change.differences:
         if bool(difference.added) != bool(difference.removed):
-            found = [("-", text) for text in difference.removed]
-            found += [("+", text) for text in difference.added]
-            texts[difference.text] = found if full or len(found) <= FEW else []
-    for line in change.lines():
+            signed = [("-", text) for text in difference.removed]
+            signed += [("+", text) for text in difference.added]
+            texts[difference.text] = signed if full or len(signed) <= FEW else []
+    for line in change.lines:
         yield line, texts.get(line, [])

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 @click.argument("code", required=False)
 @json_option
 def command(code: str | None, as_json: bool) -> None:
-    """What a finding's CODE means, why it matters, and how it is mended; without one, all codes.
+    """Explain the CODE of a finding, or list all codes.
+
+    What it means, why it matters, and how it is mended.
 
     \b
     sake explain SAKE106

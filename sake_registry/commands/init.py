@@ -11,7 +11,7 @@ from sake_registry.commands.console import State
 
 @click.command("init")
 @click.argument("folder", default=".", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--schema", is_flag=True, help="Only write the JSON Schema for editors anew.")
+@click.option("--schema", is_flag=True, help="Only rewrite the JSON Schema for editors.")
 @click.option(
     "--ci",
     type=click.Choice(["github"]),
@@ -20,8 +20,9 @@ from sake_registry.commands.console import State
 @click.option("--force", is_flag=True, help="With --ci: overwrite workflows that differ.")
 @click.pass_obj
 def command(state: State, folder: Path, schema: bool, ci: str | None, force: bool) -> None:
-    """Make a registry in FOLDER: sake.toml, edits/, the schema for editors, .gitignore.
+    """Make a registry in FOLDER.
 
+    It gets sake.toml, edits/, the JSON Schema for editors, and a .gitignore.
     With --schema or --ci, what is asked for is written for the registry that is there; --ci
     makes one where there is none.
 

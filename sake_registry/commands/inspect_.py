@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 def command(
     state: State, /, bundle: Path | None, verify: bool, as_json: bool, **options: Any
 ) -> None:
-    """Show what is in BUNDLE (the registry's newest without one): model, edits, maps.
+    """Show what is in BUNDLE: model, edits, maps.
+
+    Without BUNDLE, the newest one of the registry is shown.
 
     \b
     sake inspect
@@ -68,8 +70,9 @@ def _place(position: int, tokens: int) -> str:
 
 
 def _representation(manifest: Manifest) -> str:
-    own = manifest.setting("router", "representation", "embedder") != "embedder"
-    return printable(manifest.embedder.name if own else f"embedder {manifest.embedder.name}")
+    name = manifest.embedder.name
+    embedded = manifest.setting("router", "representation", "embedder") == "embedder"
+    return printable(f"embedder {name}" if embedded else name)
 
 
 def _show(opened: BundleFile, verified: bool) -> None:
@@ -122,10 +125,10 @@ def _show(opened: BundleFile, verified: bool) -> None:
     )  # fmt: skip
     if rows:
         click.echo(
-            "worked: pairs whose target context made the model say the token; kept: of what no "
-            "pair has shown; held out: prompts left out of the fit after which the map leads to "
-            "the token; a token that is not listed follows by itself; end: what ends the object "
-            'where the model would run on ("sitcom", "s")'
+            "worked: pairs whose target context made the model say the token; kept: the share kept "
+            "of what no pair has shown; held out: prompts left out of the fit after which the map "
+            "leads to the token; a token that is not listed follows by itself; end: the token that "
+            'ends the object where the model would run on ("sitcom", "s")'
         )
     click.echo("every digest verified" if verified else "index verified; --verify reads everything")
     for edit in manifest.edits:

@@ -8,13 +8,13 @@ import click
 
 from sake_registry.commands.completion import complete_ids
 from sake_registry.commands.console import State, emit_json, json_option, warn
-from sake_registry.edits.changes import PARTS
+from sake_registry.edits.parts import PARTS
 from sake_registry.wording import printable
 
 if TYPE_CHECKING:
-    from sake_registry.history.repository import Commit, Repository
+    from sake_registry.history.repository import Repository
     from sake_registry.history.snapshots import EditChange
-    from sake_registry.history.versions import EditLog, Version
+    from sake_registry.history.versions import CommitChanges, EditLog, Version
 
 EACH = 20
 """So many edits of one commit are shown where no ID is given."""
@@ -35,10 +35,11 @@ EACH = 20
 def command(
     state: State, id: str | None, limit: int | None, parts: tuple[str, ...], as_json: bool
 ) -> None:
-    """Show the versions of the edit ID, newest first: what changed, who, when, why.
+    """Show the versions of the edit ID, newest first.
 
-    A merge counts once, with the authors of what it brought. Without an ID, show the newest
-    commits that changed edits (20, or as many as -n says).
+    Each with what changed, its authors, its date and its reason. A merge counts once, with the
+    authors of what it brought. Without an ID, show the newest commits that changed edits (20, or
+    as many as -n says).
 
     \b
     sake log tolstoy-mother-tongue
@@ -53,17 +54,18 @@ def command(
     if id is None:
         commits = recent(repository, limit or 20, EACH)
         if as_json:
-            emit_json("log/1", {"id": None, "commits": [one.as_json() for one in commits]})
+            listed = [commit.model_dump(mode="json") for commit in commits]
+            emit_json("log/1", {"id": None, "commits": listed})
             return
-        for one in commits:
-            click.echo(_heading(one.commit, one.authors))
-            for change in one.changes:
-                click.echo(_brief(change, known=one.known))
-            if one.more:
-                click.echo(f"  … and {one.more} more")
+        for commit in commits:
+            click.echo(_heading(commit))
+            for change in commit.edits:
+                click.echo(_brief(change, known=commit.known))
+            if commit.more:
+                click.echo(f"  … and {commit.more} more")
         return
     (log,) = log_of(repository, [id])
-    chosen = [one for one in log.versions if not parts or set(parts) & set(one.parts)]
+    chosen = [v for v in log.versions if not parts or set(parts) & set(v.parts)]
     shown = chosen[:limit]
     pending = _pending(repository, log)
     if as_json:
@@ -72,14 +74,14 @@ def command(
             {
                 "id": id,
                 "complete": log.complete,
-                "uncommitted": pending.as_json() if pending else None,
-                "versions": [version.as_json() for version in shown],
+                "uncommitted": pending.model_dump(mode="json") if pending else None,
+                "versions": [version.model_dump(mode="json") for version in shown],
             },
         )
         return
     if pending:
         click.echo(f"not committed  {pending.action}")
-        _say(pending.lines())
+        _say(pending.lines)
     for version in shown:
         _show(version)
     if len(shown) < len(chosen):
@@ -89,26 +91,26 @@ def command(
 
 
 def _show(version: Version) -> None:
-    change, action = version.change, version.action
+    action = version.action
     if not version.weighty:
         action += " (metadata only)" if version.parts else " (no change of the fact)"
-    claim = f": {printable(change.claim)}" if len(version.parts) == len(PARTS) else ""
-    click.echo(f"{_heading(version.commit, version.authors)}")
+    claim = f": {printable(version.claim)}" if len(version.parts) == len(PARTS) else ""
+    click.echo(_heading(version))
     click.echo(f"  {action}{claim}")
-    _say(change.lines())
-    if version.commit.reason:
-        _say([f"why: {version.commit.reason}"])
+    _say(version.lines)
+    if version.reason:
+        _say([f"why: {version.reason}"])
 
 
-def _heading(commit: Commit, authors: tuple[str, ...]) -> str:
-    said = printable(f"{', '.join(authors)}: {commit.subject}")
-    return f"{commit.date:%Y-%m-%d}  {commit.short}  {said}"
+def _heading(commit: Version | CommitChanges) -> str:
+    text = printable(f"{', '.join(commit.authors)}: {commit.subject}")
+    return f"{commit.date:%Y-%m-%d}  {commit.short}  {text}"
 
 
 def _brief(change: EditChange, *, known: bool) -> str:
     action = change.action if known else "unknown"
-    said = "; ".join(change.lines()) or change.claim
-    return printable(f"  {change.id}  {action}: {said}")
+    what = "; ".join(change.lines) or change.claim
+    return printable(f"  {change.id}  {action}: {what}")
 
 
 def _say(lines: list[str]) -> None:
@@ -122,5 +124,5 @@ def _pending(repository: Repository, log: EditLog) -> EditChange | None:
 
     newest = log.versions[0].parsed
     files = [File(newest.path, repository.blob_ids(newest.data), newest.data)] if newest else []
-    found = compare(Snapshot(repository, files, None), in_working_tree(repository, [log.id]))
-    return found[0] if found else None
+    changes = compare(Snapshot(repository, files, None), in_working_tree(repository, [log.id]))
+    return changes[0] if changes else None

@@ -12,9 +12,9 @@ from sake_registry.commands.console import State, emit_json, json_option
 @json_option
 @click.pass_obj
 def command(state: State, only_check: bool, as_json: bool) -> None:
-    """Bring edit files of an earlier schema to this one; no other line is touched.
+    """Bring edit files of an earlier schema to this one.
 
-    If one file cannot be migrated, none is.
+    No other line is touched. If one file cannot be migrated, none is.
 
     \b
     sake migrate --check

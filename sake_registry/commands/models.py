@@ -11,7 +11,9 @@ from sake_registry.commands.console import State, emit_json, json_option, table
 @json_option
 @click.pass_obj
 def command(state: State, as_json: bool) -> None:
-    """List models by name: where each comes from, and whether it is on this machine.
+    """List the models that are known by name.
+
+    Where each comes from, and whether it is on this machine.
 
     \b
     sake models
@@ -21,7 +23,7 @@ def command(state: State, as_json: bool) -> None:
     from sake_registry.settings import find_root, load_settings
 
     settings = load_settings(find_root(state.folder))
-    found = [(source, on_disk(source)) for source in known_models(settings.aliases)]
+    models = [(source, on_disk(source)) for source in known_models(settings.aliases)]
     if as_json:
         emit_json(
             "models/1",
@@ -30,7 +32,7 @@ def command(state: State, as_json: bool) -> None:
                 "models": [
                     {"name": s.name, "kind": s.kind, "ref": s.ref, "revision": s.revision,
                      "on_disk": here}
-                    for s, here in found
+                    for s, here in models
                 ],
             },
         )  # fmt: skip
@@ -43,7 +45,7 @@ def command(state: State, as_json: bool) -> None:
                 f"{s.kind} {s.ref}" if s.kind != "embedded" else "embedded in a wheel",
                 "yes" if here else "no",
             )
-            for s, here in found
+            for s, here in models
         ],
     )
     click.echo(

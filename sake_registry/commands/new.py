@@ -11,7 +11,7 @@ from sake_registry.commands.console import State
 from sake_registry.errors import InputError
 
 
-def _ask(context: click.Context, parameter: click.Parameter, value: str | None) -> str:
+def _required(context: click.Context, parameter: click.Parameter, value: str | None) -> str:
     """A required text: asked for on a terminal, wrong usage without one."""
     if value:
         return value
@@ -23,12 +23,12 @@ def _ask(context: click.Context, parameter: click.Parameter, value: str | None) 
 
 @click.command("new")
 @click.argument("id")
-@click.option("--subject", callback=_ask, help="What the fact is about.")
+@click.option("--subject", callback=_required, help="What the fact is about.")
 @click.option("--alias", "aliases", multiple=True, help="Another name of the subject.")
-@click.option("--relation", callback=_ask, help="What is said of it, like 'mother tongue'.")
+@click.option("--relation", callback=_required, help="What is said of it, like 'mother tongue'.")
 @click.option("--relation-id", metavar="PID", help="Its Wikidata property, like P103.")
 @click.option("--old", help="What the model says now.")
-@click.option("--new", callback=_ask, help="What it should say.")
+@click.option("--new", callback=_required, help="What it should say.")
 @click.option("--prompt", "prompts", multiple=True, help="Text that the object completes at once.")
 @click.option(
     "--prompts-from",
@@ -51,7 +51,9 @@ def command(
     prompts_from: IO[str] | None,
     reason: str | None,
 ) -> None:
-    """Write a first version of the edit ID, to be completed in an editor.
+    """Write a first version of the edit ID.
+
+    It is to be completed in an editor: more prompts, a holdout.
 
     \b
     sake new tolstoy-tongue --subject "Leo Tolstoy" --relation "mother tongue" \\

@@ -29,7 +29,9 @@ from sake_registry.commands.console import (
 def command(
     state: State, /, ids: tuple[str, ...], only: bool, as_json: bool, **options: Any
 ) -> None:
-    """Say what `sake compile` would build, refit, reuse or remove, and why; do nothing.
+    """Say what `sake compile` would do, and why.
+
+    Each edit would be built, refitted, reused or removed; nothing is done.
 
     \b
     sake plan
@@ -46,7 +48,7 @@ def command(
 
     plan = make_plan(registry, locate(registry.settings), ids, only=only)
     if as_json:
-        emit_json("plan/1", plan.as_json())
+        emit_json("plan/1", plan.report.model_dump(mode="json"))
         return
     table(("edit", "action", "because"), [(p.id, p.action, p.reason) for p in plan.edits])
     click.echo(f"bundle {plan.path}: {'current' if plan.current else 'to be written'}")

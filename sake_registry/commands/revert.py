@@ -56,7 +56,7 @@ def command(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Bring the edits IDS back to what they were before their latest change, in one commit.
+    """Take back the latest change of the edits IDS, in one commit.
 
     What counts as a change is what can change an answer; an edit that never was another one is
     removed. The commit touches these files alone, whatever else is staged.
@@ -90,8 +90,8 @@ def _ask(id_: str, candidates: Sequence[Candidate]) -> Candidate:
         click.echo(f"  {number}  {candidate}", err=True)
     if len(candidates) > len(shown):
         click.echo(f"  before them: `sake log {id_}` and --to REV", err=True)
-    asked = click.IntRange(1, len(shown))
-    number = click.prompt("which one shall come back?", default=1, type=asked, err=True)
+    allowed = click.IntRange(1, len(shown))
+    number = click.prompt("which one shall come back?", default=1, type=allowed, err=True)
     return shown[int(number) - 1]
 
 
@@ -115,7 +115,7 @@ def carry_out(
             warn(f"nothing can be said of the bundles: {error.message}")
     if as_json:
         outcome = {"commit": commit, "dry_run": dry_run, "bundles": bundles}
-        emit_json(f"{verb}/1", {**plan.as_json(), **outcome})
+        emit_json(f"{verb}/1", {**plan.model_dump(mode="json"), **outcome})
         return
     _show(plan, dry_run=dry_run)
     if dry_run:
@@ -136,10 +136,10 @@ def carry_out(
 
 def _show(plan: RevertPlan, *, dry_run: bool) -> None:
     for step in plan.edits:
-        said = f"would {step.action}" if dry_run else _DONE[step.action]
-        click.echo(f"{said} {step.id}  ({step.path})")
+        verb = f"would {step.action}" if dry_run else _DONE[step.action]
+        click.echo(f"{verb} {step.id}  ({step.path})")
         click.echo(f"  {printable(step.change.claim)}")
-        for line in step.lines() if step.change.before and step.change.after else ():
+        for line in step.lines if step.change.before and step.change.after else ():
             click.echo(f"  {printable(line)}")
         if step.target:
             date = f"{step.target.date:%Y-%m-%d}"

@@ -1,4 +1,4 @@
-"""`sake review`: what a change does to the model's answers, for who decides on it."""
+"""`sake review`: what a change does to the model's answers, for the reviewer."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from sake_registry.commands.console import (
     emit_json,
     json_option,
     model_options,
-    phases,
     warn,
+    watching,
 )
 
 
@@ -59,7 +59,7 @@ def command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Show what a change does to the model's answers; exit 1 if a gate fails.
+    """Show what a change does to answers; exit 1 if a gate fails.
 
     From the point where HEAD left BASE; other edits are judged on what merging makes of both.
     BASE alone reviews the working tree. Without a range: the default branch against HEAD. Gates
@@ -77,24 +77,8 @@ def command(
     from sake_registry.wording import count
 
     read = read_sides(state.folder, range_, options)
-    with phases(quiet=as_json) as (phase, advance):
-        told = {"compiling": False, "asking": 0}
-
-        def compiling(edit: str, texts: int) -> None:
-            if not told["compiling"]:
-                told["compiling"] = True
-                phase("compiling what changed", 0)
-            advance(texts)
-
-        def asking(done: int, total: int) -> None:
-            if not told["asking"]:
-                phase("asking both sides", total)
-            advance(done - told["asking"])
-            told["asking"] = done
-
-        value = review(
-            read, model=not no_model, everything=everything, compiling=compiling, asking=asking
-        )
+    with watching(quiet=as_json) as progress:
+        value = review(read, model=not no_model, everything=everything, progress=progress)
     if html is not None:
         from sake_registry.review.html import page
 
@@ -102,11 +86,11 @@ def command(
     if markdown is not None:
         write_text(markdown, comment(value, link=link))
     if json_file is not None:
-        text = json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+        text = json.dumps(value.model_dump(mode="json"), ensure_ascii=False, indent=2) + "\n"
         # The name of a file need not be text; JSON has an escape for what is none.
         write_text(json_file, text.encode(errors="backslashreplace").decode())
     if as_json:
-        emit_json(value["schema"], {k: v for k, v in value.items() if k != "schema"})
+        emit_json(value.version, value.model_dump(mode="json", exclude={"version"}))
     elif markdown is None:
         _show(comment(value, link=link))
     for path in filter(None, (markdown, html, json_file)):
@@ -117,16 +101,17 @@ def command(
         warn(
             f"{edits} changed and not committed, so not reviewed: `sake review {base}` reviews that"
         )
-    if value["others"]["not_built"]:
-        n = len(value["others"]["not_built"])
+    if left_out := len(value.others.not_built):
+        are = "is" if left_out == 1 else "are"
+        was = "was" if left_out == 1 else "were"
         warn(
-            f"{n} other edits are not built here and were not judged: `sake compile` on the base "
-            "branch, or --all"
+            f"{count(left_out, 'other edit')} {are} not built here and {was} not judged: "
+            "`sake compile` on the base branch, or --all"
         )
-    for gate in value["gates"]:
-        if not gate["ok"]:
-            click.echo(f"gate {gate['name']}: {gate['text']}", err=True)
-    if not value["passed"]:
+    for gate in value.gates:
+        if gate.state == "failed":
+            click.echo(f"gate {gate.name}: {gate.text}", err=True)
+    if not value.passed:
         raise click.exceptions.Exit(1)
 
 

@@ -13,7 +13,9 @@ from sake_registry.commands.console import State, emit_json, json_option
 @json_option
 @click.pass_obj
 def command(state: State, id: str, as_json: bool) -> None:
-    """Show the edit ID: its claim, its reason, what is compiled and what is tested.
+    """Show the edit ID in words.
+
+    Its claim, its reason, what is compiled and what is only tested.
 
     \b
     sake show tolstoy-mother-tongue

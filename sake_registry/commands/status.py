@@ -20,7 +20,7 @@ SHOWN = 20
 @json_option
 @click.pass_obj
 def command(state: State, as_json: bool) -> None:
-    """Say what is not committed, not compiled, out of date or switched off.
+    """Say what is uncommitted, uncompiled, out of date or disabled.
 
     Each with the command that mends it. Needs neither a model nor a bundle.
 
@@ -32,7 +32,7 @@ def command(state: State, as_json: bool) -> None:
 
     found = status(state.folder)
     if as_json:
-        emit_json("status/1", found.as_json())
+        emit_json("status/1", found.model_dump(mode="json"))
         return
     for line in _head(found):
         click.echo(line)
@@ -55,8 +55,8 @@ def _head(found: Status) -> list[str]:
     lines = [f"{where} at {git.commit[:10] if git.commit else 'no commit yet'}, "
              f"{count(found.edits, 'edit')}, {found.active} active"]  # fmt: skip
     if git.under_way:
-        name, finish, give_up = git.under_way
-        lines.append(f"a {name} is under way: `{finish}`, or `{give_up}`")
+        going = git.under_way
+        lines.append(f"a {going.what} is under way: `{going.finish}`, or `{going.give_up}`")
     if git.shallow:
         lines.append("a shallow clone, which hides older commits: `git fetch --unshallow`")
     return lines

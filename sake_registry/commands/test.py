@@ -13,13 +13,14 @@ from sake_registry.commands.console import (
     emit_json,
     json_option,
     model_options,
-    progress,
     table,
     warn,
+    watching,
 )
 
 if TYPE_CHECKING:
-    from sake_registry.asking.testing import Row, TestReport
+    from sake_registry.asking.rows import Row
+    from sake_registry.asking.testing import TestReport
 
 
 @click.command("test")
@@ -38,33 +39,22 @@ def command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Ask the bare and the edited model everything the edit files state; exit 1 below a floor.
+    """Ask what the edit files state; exit 1 below a floor.
 
-    Floors are under [test] in sake.toml.
+    Both the bare and the edited model are asked. Floors are under [test] in sake.toml.
 
     \b
     sake test
     sake test tolstoy-mother-tongue --rows
     """
     registry = state.registry(options).sound()  # before torch is imported
-    total = sum(
-        len(e.prompts) + len(e.holdout) + len(e.implications) + len(e.unchanged)
-        for e in registry.select(ids)
-    )
 
     from sake_registry.asking.testing import test_registry
 
-    with progress("asking", total, quiet=as_json) as advance:
-        before = 0
-
-        def ran(done: int, of: int) -> None:
-            nonlocal before
-            advance(done - before, "the bare and the edited model")
-            before = done
-
-        report = test_registry(registry, ids, bundle=bundle, progress=ran)
+    with watching(quiet=as_json) as progress:
+        report = test_registry(registry, ids, bundle=bundle, progress=progress)
     if as_json:
-        emit_json("test/1", report.as_json())
+        emit_json("test/1", report.model_dump(mode="json"))
     else:
         _show(report, all_rows)
     if report.missed:
@@ -72,9 +62,9 @@ def command(
 
 
 def _show(report: TestReport, all_rows: bool) -> None:
-    from sake_registry.asking.testing import KINDS
+    from sake_registry.asking.rows import KINDS
 
-    seen: set[str] = set()
+    seen = set()
     chosen = []
     for row in report.rows:
         first = row.edit not in seen
@@ -82,7 +72,7 @@ def _show(report: TestReport, all_rows: bool) -> None:
         if all_rows or first or not row.ok:
             chosen.append(row)
     table(("", "prompt", "before", "after", "decision"), [_cells(row) for row in chosen])
-    edits = list(dict.fromkeys(row.edit for row in report.rows))
+    edits = dict.fromkeys(str(row.edit) for row in report.rows)
     table(
         ("edit", *KINDS),
         [
@@ -105,7 +95,8 @@ def _cells(row: Row) -> tuple[str, ...]:
     from sake_registry.wording import shorten
 
     mark = "ok" if row.ok else "FAILED"
-    return (mark, row.prompt, shorten(row.before, 26), shorten(row.after, 26), row.decision_text)
+    before, after = shorten(row.before, 26), shorten(row.after, 26)
+    return (mark, row.prompt, before, after, row.decision_text)
 
 
 def _share(passed: int, total: int) -> str:

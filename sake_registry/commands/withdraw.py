@@ -23,9 +23,10 @@ def command(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Take the edits IDS out of force, in one commit: their files stay, `status: withdrawn`.
+    """Take the edits IDS out of force, in one commit.
 
-    No other line of the files is touched. `sake revert ID` puts an edit into force again.
+    Their files stay, with `status: withdrawn`; no other line of them is touched. `sake revert ID`
+    puts an edit into force again.
 
     \b
     sake withdraw darrieux-tongue --reason "the source was withdrawn"

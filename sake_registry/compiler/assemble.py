@@ -12,14 +12,14 @@ import numpy as np
 from sake_registry.bundle.format import (
     EditInfo,
     EmbedderInfo,
-    GroupInfo,
     IdentityInfo,
     Manifest,
     MetricInfo,
     ModelInfo,
-    RouteInfo,
+    Routing,
 )
 from sake_registry.bundle.writer import EditPayload, GroupPayload, MetricPayload, write_bundle
+from sake_registry.compiler.build import FACTORS, Fit, map_name
 from sake_registry.models.reading import PROBE_TEXTS
 from sake_registry.models.site import SITE_NAME
 from sake_registry.models.states import NAMES
@@ -68,10 +68,10 @@ def assemble(
         site=SITE_NAME,
         width=probe.shape[1],
     )
-    own = settings.router.representation
+    representation = settings.router.representation
     embedder = located.embedder_name
-    if own != "embedder":
-        embedder = f"{NAMES[own]} of {located.source.name}"
+    if representation != "embedder":
+        embedder = f"{NAMES[representation]} of {located.source.name}"
     # Without an edit there is no point to tell it by; the metric may.
     embedder_width = payloads[0].points.shape[1] if payloads else len(metric.projection) or 1
     return write_bundle(
@@ -111,7 +111,8 @@ def payload(planned: PlannedEdit, store: Store) -> EditPayload:
     missing = [kind for kind, part in parts.items() if part is None]
     if missing:
         raise KeyError(f"{edit.id}: {', '.join(missing)}")
-    (rows, _), (maps, fitted), (routes, way) = (part for part in parts.values() if part)
+    (rows, _), (maps, fit_note), (routes, routing_note) = (part for part in parts.values() if part)
+    fit, routing = Fit.model_validate(fit_note), Routing.model_validate(routing_note)
     info = EditInfo(
         id=edit.id,
         key=keys.edit,
@@ -119,26 +120,21 @@ def payload(planned: PlannedEdit, store: Store) -> EditPayload:
         relation=edit.fact.relation.text,
         old=edit.old,
         new=edit.fact.new.all,
-        kind=way["kind"],
-        threshold=way["threshold"],
-        implied=way["implied"],
-        topics=tuple(way["topics"]),
-        routes=tuple(RouteInfo(**route) for route in way["routes"]),
-        groups=tuple(GroupInfo(**group) for group in fitted["groups"]),
-        warnings=tuple(fitted["warnings"]),
+        **dict(routing),
+        groups=fit.groups,
+        warnings=fit.warnings,
         valid_from=edit.lifecycle.valid_from,
         valid_until=edit.lifecycle.valid_until,
     )
-    factors = ("source_mean", "target_mean", "basis", "scale")
     payloads = [
         GroupPayload(
             maps=[
-                {name: _float(maps[f"{g}.{s}.{name}"]) for name in factors}
+                {factor: _float(maps[map_name(g, s, factor)]) for factor in FACTORS}
                 for s in range(len(group.steps))
             ],
             activations=_activations(rows, number),
         )
-        for g, (number, group) in enumerate(zip(fitted["kept"], info.groups, strict=True))
+        for g, (number, group) in enumerate(zip(fit.kept, fit.groups, strict=True))
     ]
     return EditPayload(info, payloads, _float(routes["points"]))
 
@@ -164,9 +160,8 @@ def versions() -> dict[str, str]:
 
     capability = torch.backends.cpu.get_cpu_capability()
     names: Sequence[str] = ("sake-registry", "torch", "transformers", "numpy", "h5py")
-    found = {name: metadata.version(name) for name in names}
     return {
-        **found,
+        **{name: metadata.version(name) for name in names},
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()} {capability}",
         "threads": str(torch.get_num_threads()),

@@ -2,99 +2,97 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sake_registry.bundle.format import RouteInfo
-from sake_registry.compiler.choosing import Choice, Rows, choose, recipes
+from sake_registry.bundle.format import Group, Routing, Step
+from sake_registry.compiler.choosing import Rows, choose, recipes
 from sake_registry.errors import BuildError
-from sake_registry.extraction.extract import (
-    MOST_STEPS,
-    GroupActivations,
-    collect,
-    margins,
-)
-from sake_registry.extraction.texts import Group, groups
+from sake_registry.extraction.extract import MOST_STEPS, GroupActivations, collect, margins
+from sake_registry.extraction.texts import groups
 from sake_registry.models.tokens import object_tokens
+from sake_registry.progress import SILENT
 from sake_registry.routing.entries import anchored_texts, centre_texts, own_topics
-from sake_registry.routing.router import Route, RouterEntry
+from sake_registry.values import Value
 from sake_registry.wording import shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Sequence
 
     from torch import Tensor
 
+    from sake_registry.compiler.context import RunContext
     from sake_registry.edits.keys import EditKeys
     from sake_registry.edits.schema import Edit
-    from sake_registry.extraction.contexts import Contexts
+    from sake_registry.extraction.texts import PromptGroup
     from sake_registry.models.embedder import Embed
-    from sake_registry.models.loading import LoadedModel
     from sake_registry.models.site import Site
+    from sake_registry.progress import Progress
     from sake_registry.routing.metric import Metric
     from sake_registry.settings import Settings
-    from sake_registry.store import Store
     from sake_registry.transport import TransportMap
 
 LOW_HIT_RATE = 0.5
 
 
-@dataclass
-class Workshop:
-    """What building needs, each part made when it is first asked for."""
-
-    settings: Settings
-    store: Store
-    contexts: Contexts
-    load: Callable[[], tuple[LoadedModel, Site]]
-    embed: Embed
-    metric: Callable[[], Metric]
-    progress: Callable[[int], None] = lambda n: None
-    texts_run: int = 0
-
-    def ran(self, n: int) -> None:
-        self.texts_run += n
-        self.progress(n)
+FACTORS = ("source_mean", "target_mean", "basis", "scale")
+"""The tensors of a map, in the store and in a bundle."""
 
 
-def build(edit: Edit, keys: EditKeys, shop: Workshop) -> None:
+class Fit(Value):
+    """What was fitted for an edit; the maps' factors are tensors beside it, by `map_name`.
+
+    `kept` are the numbers of the groups of prompts that `groups` are: those that can be fitted.
+    """
+
+    groups: tuple[Group, ...]
+    kept: tuple[int, ...]
+    warnings: tuple[str, ...] = ()
+
+
+def map_name(group: int, step: int, factor: str) -> str:
+    """What the store calls a factor of a map."""
+    return f"{group}.{step}.{factor}"
+
+
+def build(edit: Edit, keys: EditKeys, run: RunContext, progress: Progress = SILENT) -> None:
     """Make sure that the store holds an edit's activations, maps and routes.
+
+    Args:
+        progress: advanced by the texts that are run, in a phase that the caller began.
 
     Raises:
         BuildError: too few pairs worked, or they cannot be fitted; the activations stay in the
             store.
         StorageError: the store cannot be written.
     """
-    parts = groups(edit, shop.settings.compile.prompts)
-    activations = _activations(parts, keys.activations, shop)
-    if shop.store.get("maps", keys.maps) is None:
-        tensors, note = fit_groups(edit, parts, activations.rows, shop.settings, shop.load()[1])
-        note["warnings"] += activations.warnings
-        shop.store.put("maps", keys.maps, tensors, note)
-    if shop.store.get("routes", keys.edit) is None:
-        stored = shop.store.get("maps", keys.maps)
-        assert stored is not None
-        kept, metric = stored[1]["kept"], shop.metric()
-        points, note = route(edit, parts, kept, shop.settings, shop.embed, metric)
-        shop.store.put("routes", keys.edit, {"points": points}, note)
-
-
-@dataclass(frozen=True)
-class _Found:
-    rows: list[GroupActivations]
-    warnings: list[str]
-
-
-def _activations(parts: tuple[Group, ...], key: str, shop: Workshop) -> _Found:
-    stored = shop.store.get("activations", key)
+    store, settings = run.store, run.settings
+    parts = groups(edit, settings.compile.prompts)
+    activations, warnings = _activations(parts, keys.activations, run, progress)
+    stored = store.get("maps", keys.maps)
     if stored is None:
-        loaded, site = shop.load()
-        compile_ = shop.settings.compile
+        tensors, fit = fit_groups(edit, parts, activations, settings, run.load()[1])
+        fit = fit.model_copy(update={"warnings": (*fit.warnings, *warnings)})
+        store.put("maps", keys.maps, tensors, fit.model_dump(mode="json"))
+    else:
+        fit = Fit.model_validate(stored[1])
+    if store.get("routes", keys.edit) is None:
+        points, routing = route(edit, parts, fit.kept, settings, run.embed, run.metric())
+        store.put("routes", keys.edit, {"points": points}, routing.model_dump(mode="json"))
+
+
+def _activations(
+    parts: tuple[PromptGroup, ...], key: str, run: RunContext, progress: Progress
+) -> tuple[list[GroupActivations], list[str]]:
+    """The activations of an edit's groups, from the store or read now, and warnings."""
+    stored = run.store.get("activations", key)
+    if stored is None:
+        loaded, site = run.load()
+        compile_ = run.settings.compile
         rows = collect(
-            parts, loaded, site, shop.contexts, compile_.batch_size,
-            whole=compile_.whole, progress=shop.ran,
+            parts, loaded, site, run.contexts, compile_.batch_size,
+            whole=compile_.whole, progress=progress,
         )  # fmt: skip
         tensors: dict[str, Tensor] = {}
         for g, group in enumerate(rows):
@@ -103,10 +101,10 @@ def _activations(parts: tuple[Group, ...], key: str, shop: Workshop) -> _Found:
             tensors[f"{g}.tokens"] = torch.tensor(group.tokens)
             tensors[f"{g}.closing"] = torch.tensor(closing)
         note = {"warnings": _token_warnings(parts, loaded.tokenizer, whole=compile_.whole)}
-        shop.store.put("activations", key, tensors, note)
         stored = tensors, note
+        run.store.put("activations", key, *stored)
     tensors, note = stored
-    return _Found(unpack(tensors), note["warnings"])
+    return unpack(tensors), note["warnings"]
 
 
 _TENSORS = ("plain", "forced", "target", "margin", "context")
@@ -127,35 +125,35 @@ def unpack(tensors: dict[str, Tensor]) -> list[GroupActivations]:
     ]
 
 
-def _token_warnings(parts: tuple[Group, ...], tokenizer: Any, *, whole: bool) -> list[str]:
-    found = []
+def _token_warnings(parts: tuple[PromptGroup, ...], tokenizer: Any, *, whole: bool) -> list[str]:
+    warnings = []
     for group in parts:
         prompt = group.prompts[0]
         length = len(object_tokens(tokenizer, prompt, group.new)[1])
         if whole and length > MOST_STEPS:
-            found.append(
+            warnings.append(
                 f"'{group.new}' has {length} tokens, and the first {MOST_STEPS} are steered: the "
                 "model goes on by itself from there"
             )
         if group.old is not None and not whole:
             first = {object_tokens(tokenizer, prompt, o)[1][0] for o in (group.old, group.new)}
             if len(first) == 1:
-                found.append(
+                warnings.append(
                     f"'{group.old}' and '{group.new}' begin with the same token, and only the "
                     "first token is steered: the answer may stay as it is (compile.whole = true "
                     "steers the others)"
                 )
-    return found
+    return warnings
 
 
 def fit_groups(
     edit: Edit,
-    parts: tuple[Group, ...],
+    parts: tuple[PromptGroup, ...],
     rows: list[GroupActivations],
     settings: Settings,
     site: Site,
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Fit the maps of each group: the factors (float32), and a note on what was fitted.
+) -> tuple[dict[str, Tensor], Fit]:
+    """Fit the maps of each group: their factors (float32) by `map_name`, and what was fitted.
 
     A group has a map for its object's first token, one for each later token after which the
     unedited model does not go on by itself, and one for the end of its object where the model runs
@@ -167,7 +165,7 @@ def fit_groups(
     """
     chosen = settings.compile
     tensors: dict[str, Tensor] = {}
-    infos: list[dict[str, Any]] = []
+    fitted: list[Group] = []
     kept: list[int] = []
     warnings: list[str] = []
     for number, (group, activations) in enumerate(zip(parts, rows, strict=True)):
@@ -191,68 +189,65 @@ def fit_groups(
                 f"the model says '{group.new}' in {hits} of {total} target contexts: add prompts "
                 "that end right before it, or write it as the model does"
             )
-        steps: list[dict[str, Any]] = []
+        steps: list[Step] = []
         goes_on = _goes_on(activations, site)
         length = len(activations.tokens)
         for position in range(len(activations.said)):
             if 0 < position < length and goes_on[position - 1] == 1:
                 continue
-            step = _fit_step(edit, group, activations, position, settings, site)
-            if step is None:
+            single = _fit_step(edit, group, activations, position, settings, site)
+            if single is None:
                 warnings.append(
                     f"'{group.new}': no context makes the model say its token "
                     f"{position + 1} of {length}: the answer may break off there"
                 )
                 break
-            fitted, info = step
-            name = f"{len(kept)}.{len(steps)}"
-            for factor in ("source_mean", "target_mean", "basis", "scale"):
-                tensors[f"{name}.{factor}"] = getattr(fitted, factor).contiguous()
-            steps.append(info)
-        scores = [s["score"] for s in steps if s["position"] < length]
-        score = min((found for found in scores if found is not None), default=None)
-        if score is not None and score < chosen.min_score:
+            transport_map, step = single
+            for factor in FACTORS:
+                name = map_name(len(kept), len(steps), factor)
+                tensors[name] = getattr(transport_map, factor).contiguous()
+            steps.append(step)
+        used = [c for c in activations.context[worked | chosen.keep_failed].tolist() if c >= 0]
+        made = Group(
+            kind=group.kind,
+            old=group.old,
+            new=group.new,
+            tokens=activations.tokens,
+            closing=activations.closing,
+            written=group.written,
+            added=group.added,
+            worked=hits,
+            contexts=tuple(used.count(i) for i in range(max(used, default=-1) + 1)),
+            goes_on=tuple(round(share, 6) for share in goes_on),
+            steps=tuple(steps),
+        )
+        if made.score is not None and made.score < chosen.min_score:
             warnings.append(
-                f"'{group.new}' follows only {score:.0%} of the prompts held out of the fit "
+                f"'{group.new}' follows only {made.score:.0%} of the prompts held out of the fit "
                 f"(compile.min_score {chosen.min_score:.0%}): add prompts in other wordings"
             )
         kept.append(number)
-        used = [c for c in activations.context[worked | chosen.keep_failed].tolist() if c >= 0]
-        infos.append(
-            {
-                "kind": group.kind,
-                "old": group.old,
-                "new": group.new,
-                "tokens": list(activations.tokens),
-                "closing": activations.closing,
-                "written": group.written,
-                "added": group.added,
-                "worked": hits,
-                "contexts": [used.count(i) for i in range(max(used, default=-1) + 1)],
-                "goes_on": [round(share, 6) for share in goes_on],
-                "steps": steps,
-            }
-        )
-    return tensors, {"groups": infos, "kept": kept, "warnings": warnings}
+        fitted.append(made)
+    return tensors, Fit(groups=tuple(fitted), kept=tuple(kept), warnings=tuple(warnings))
 
 
 def _goes_on(activations: GroupActivations, site: Site) -> list[float]:
     """After how many prompts the unedited model says each later token of the object by itself."""
     steps = range(1, len(activations.tokens))
-    found = [margins(site, activations.plain[:, i], activations.tokens[i]) > 0 for i in steps]
-    return [float(says.float().mean()) for says in found]
+    says = [margins(site, activations.plain[:, i], activations.tokens[i]) > 0 for i in steps]
+    return [float(share.float().mean()) for share in says]
 
 
 def _fit_step(
     edit: Edit,
-    group: Group,
+    group: PromptGroup,
     activations: GroupActivations,
     position: int,
     settings: Settings,
     site: Site,
-) -> tuple[TransportMap, dict[str, Any]] | None:
-    """The map before one token of the object, or behind its last; and what is noted of it. None if
-    no pair works."""
+) -> tuple[TransportMap, Step] | None:
+    """The map (float32) before one token of the object, or behind its last; None if no pair
+    works."""
     chosen = settings.compile
     worked = activations.worked[:, position]
     use = torch.ones_like(worked) if chosen.keep_failed else worked
@@ -267,8 +262,8 @@ def _fit_step(
         stems=torch.tensor(group.stem_of),
     )
     try:
-        among = recipes(chosen, forced=len(rows.forced) > 0)
-        choice: Choice = choose(rows, activations.said[position], among, site)
+        candidates = recipes(chosen, forced=len(rows.forced) > 0)
+        choice = choose(rows, activations.said[position], candidates, site)
         fitted, reg = rows.fit(choice.recipe, use)
         single = fitted.to(torch.float32)
     except (ValueError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]
@@ -277,46 +272,36 @@ def _fit_step(
             hint="another dtype: --dtype bfloat16 or float32 (float16 may overflow)",
         ) from error
     recipe = choice.recipe
-    return single, {
-        "position": position,
-        "worked": int(worked.sum()),
-        "used": int(use.sum()),
-        "sources": "+".join(recipe.sources),
-        "reg": reg,
-        "share": recipe.reg if isinstance(recipe.reg, str) else None,
-        "complement": recipe.complement,
-        "solver": recipe.solver,
-        "score": choice.score,
-        "margin": choice.margin,
-        "rank": fitted.rank,
-        "scale_min": float(fitted.scale.min()) if fitted.rank else recipe.complement,
-        "scale_max": float(fitted.scale.max()) if fitted.rank else recipe.complement,
-        "residual": fitted.residual,
-    }
-
-
-def entry(edit: str, points: Tensor, note: Mapping[str, Any]) -> RouterEntry:
-    """The router entry that `route` describes; dates are the edit's, and not in it."""
-    return RouterEntry(
-        edit=edit,
-        kind=note["kind"],
-        threshold=note["threshold"],
-        implied=note["implied"],
-        topics=tuple(note["topics"]),
-        routes=tuple(Route(**RouteInfo(**r).model_dump()) for r in note["routes"]),
-        points=points,
+    return single, Step(
+        position=position,
+        worked=int(worked.sum()),
+        used=int(use.sum()),
+        sources="+".join(recipe.sources),
+        reg=reg,
+        share=recipe.reg if isinstance(recipe.reg, str) else None,
+        complement=recipe.complement,
+        solver=recipe.solver,
+        score=choice.score,
+        margin=choice.margin,
+        rank=fitted.rank,
+        scale_min=float(fitted.scale.min()) if fitted.rank else recipe.complement,
+        scale_max=float(fitted.scale.max()) if fitted.rank else recipe.complement,
+        residual=fitted.residual,
     )
 
 
 def route(
     edit: Edit,
-    parts: tuple[Group, ...],
-    kept: list[int],
+    parts: tuple[PromptGroup, ...],
+    kept: Sequence[int],
     settings: Settings,
     embed: Embed,
     metric: Metric,
-) -> tuple[Tensor, dict[str, Any]]:
-    """Router points of an edit, (points, embedder's width), and its routes as plain values.
+) -> tuple[Tensor, Routing]:
+    """Router points of an edit, (points, embedder's width), and how prompts find it.
+
+    Args:
+        kept: the numbers of the groups in `parts` that have maps.
 
     Raises:
         BuildError: the edit has a router of its own, for which there is no threshold.
@@ -341,12 +326,11 @@ def route(
         routes, flat = anchored_texts(edit.fact.subject.all, stems, unchanged, relation)
         points = embed(flat)
         topics = own_topics(routes, points, relation, embed, metric)
-    return points, {
-        "kind": kind,
-        "threshold": threshold,
-        "implied": None
-        if edit.scope.threshold or kind != settings.router.kind
-        else settings.router.implied_threshold,
-        "topics": list(topics),
-        "routes": [asdict(route) for route in routes],
-    }
+    usual = kind == settings.router.kind and not edit.scope.threshold
+    return points, Routing(
+        kind=kind,
+        threshold=threshold,
+        implied=settings.router.implied_threshold if usual else None,
+        topics=topics,
+        routes=routes,
+    )

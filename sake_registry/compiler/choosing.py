@@ -120,7 +120,7 @@ def recipes(settings: CompileSettings, *, forced: bool) -> list[Recipe]:
     ]
 
 
-def choose(rows: Rows, token: int, among: Sequence[Recipe], site: Site) -> Choice:
+def choose(rows: Rows, token: int, candidates: Sequence[Recipe], site: Site) -> Choice:
     """The recipe whose maps leave held-out rows the largest margin for the token.
 
     Of equal ones the first. Where nothing can be held out, the recipe is the one in the middle of
@@ -131,24 +131,24 @@ def choose(rows: Rows, token: int, among: Sequence[Recipe], site: Site) -> Choic
     """
     folds = _folds(rows)
     if not folds:
-        usual = [r for r in among if r.complement <= 0.2 and r.sources == ("plain",)]
-        return Choice((usual or list(among))[0])
+        usual = [r for r in candidates if r.complement <= 0.2 and r.sources == ("plain",)]
+        return Choice((usual or list(candidates))[0])
     best: tuple[float, Choice] | None = None
-    for recipe in among:
+    for recipe in candidates:
         plain, forced = [], []
         for held in folds:
             fitted, _ = rows.fit(recipe, rows.worked & ~held)
             plain.append(transport.apply(fitted, rows.plain[held].double()).float())
             if len(rows.forced):
-                own = rows.forced[held.repeat(len(rows.forced) // len(held))]
-                forced.append(transport.apply(fitted, own.double()).float())
-        found = margins(site, torch.cat([*plain, *forced]), token).cpu()
-        reached = float(found.quantile(_LOW))
+                of_forced = rows.forced[held.repeat(len(rows.forced) // len(held))]
+                forced.append(transport.apply(fitted, of_forced.double()).float())
+        margin = margins(site, torch.cat([*plain, *forced]), token).cpu()
+        reached = float(margin.quantile(_LOW))
         if not math.isfinite(reached):  # a row that float16 cannot hold
             continue
         if best is None or reached > best[0]:
-            said = found[: sum(map(len, plain))] > 0
-            best = reached, Choice(recipe, float(said.float().mean()), reached)
+            leads = margin[: sum(map(len, plain))] > 0
+            best = reached, Choice(recipe, float(leads.float().mean()), reached)
     if best is None:
         raise ValueError("no map leaves held-out activations finite")
     return best[1]

@@ -7,23 +7,26 @@ from __future__ import annotations
 
 import logging
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from sake_registry.bundle.format import SUFFIX
+from pydantic import Field, computed_field
+
+from sake_registry.bundle.newest import file_name, model_name, newest_bundles
 from sake_registry.bundle.reader import BundleFile
 from sake_registry.edits.keys import EditKeys, bundle_key, edit_keys
+from sake_registry.edits.schema import Edit
 from sake_registry.errors import BundleFormatError, InputError
 from sake_registry.extraction import contexts
 from sake_registry.extraction.texts import groups
 from sake_registry.store import Store
+from sake_registry.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
-    from pathlib import Path
 
     from sake_registry.bundle.format import Manifest
     from sake_registry.edits.registry import Registry
-    from sake_registry.edits.schema import Edit
     from sake_registry.models.loading import LocatedModel
     from sake_registry.settings import Settings
 
@@ -41,15 +44,32 @@ class ModelIdentity(Protocol):
     def dtype(self) -> str: ...
 
 
-@dataclass(frozen=True)
-class PlannedEdit:
+class PlannedEdit(Value):
     """What would be done with one edit. `edit` and `keys` are None for one that is removed."""
 
     id: str
     action: Action
     reason: str
-    edit: Edit | None = None
-    keys: EditKeys | None = None
+    edit: Edit | None = Field(None, exclude=True)
+    keys: EditKeys | None = Field(None, exclude=True)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def key(self) -> str | None:
+        """The key of the whole edit."""
+        return self.keys.edit if self.keys else None
+
+
+class PlanReport(Value):
+    """What a plan is shown as."""
+
+    model: str
+    model_hash: str
+    dtype: str
+    key: str
+    bundle: Path | None
+    current: bool
+    edits: tuple[PlannedEdit, ...]
 
 
 @dataclass(frozen=True)
@@ -74,7 +94,7 @@ class Plan:
         """The same plan for a bundle that leaves these edits out."""
         edits = tuple(planned for planned in self.edits if planned.id not in ids)
         key = bundle_key((p.id, p.keys.edit) for p in edits if p.keys)
-        path = self.path.parent / _file_name(self.located, key, slim=self.slim)
+        path = self.path.parent / file_name(_model_name(self.located), key, slim=self.slim)
         members = [p.edit for p in edits if p.edit]
         current = _is_current(path, members, partial=self.partial)
         return replace(self, edits=edits, key=key, path=path, current=current)
@@ -89,19 +109,17 @@ class Plan:
             for group in groups(planned.edit, settings.compile.prompts)
         )
 
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "model": self.located.source.name,
-            "model_hash": self.located.hash,
-            "dtype": self.located.dtype,
-            "key": self.key,
-            "bundle": str(self.path),
-            "current": self.current,
-            "edits": [
-                {"id": p.id, "action": p.action, "reason": p.reason, "key": p.keys and p.keys.edit}
-                for p in self.edits
-            ],
-        }
+    @property
+    def report(self) -> PlanReport:
+        return PlanReport(
+            model=self.located.source.name,
+            model_hash=self.located.hash,
+            dtype=self.located.dtype,
+            key=self.key,
+            bundle=self.path,
+            current=self.current,
+            edits=self.edits,
+        )
 
 
 def make_plan(
@@ -135,14 +153,14 @@ def make_plan(
     members = chosen if only and ids else registry.active
     store = Store(registry.store)
     keys = keys_of(members, located, registry.settings)
-    previous = latest_bundle(registry, located)
-    before = _manifest(previous)
-    known = {edit.id: edit for edit in before.edits} if before else {}
-    planned = [_planned(edit, keys[edit.id], store, known.get(edit.id)) for edit in members]
+    name = _model_name(located)
+    newest = newest_bundles(registry.bundles, model=name)
+    known = {edit.id for edit in newest[0][1].edits} if newest else set()
+    planned = [_planned(edit, keys[edit.id], store, edit.id in known) for edit in members]
     if not only:
-        planned += [_removed(id_, registry) for id_ in known if id_ not in keys]
+        planned += [_removed(id_, registry) for id_ in known - keys.keys()]
     key = bundle_key((id_, k.edit) for id_, k in keys.items())
-    path = registry.bundles / _file_name(located, key, slim=slim)
+    path = registry.bundles / file_name(name, key, slim=slim)
     partial = only and bool(ids)
     return Plan(
         located=located,
@@ -153,7 +171,7 @@ def make_plan(
         partial=partial,
         slim=slim,
         current=_is_current(path, members, partial=partial),
-        previous=previous,
+        previous=newest[0][0] if newest else None,
     )
 
 
@@ -203,56 +221,44 @@ def key_settings(settings: Settings) -> dict[str, dict[str, Any]]:
     }
 
 
-def latest_bundle(registry: Registry, located: LocatedModel) -> Path | None:
-    """The newest whole bundle of a model in the registry's folder of bundles, or None."""
-    prefix = f"{located.source.short}-{located.hash[:8]}-"
-    found = [p for p in registry.bundles.glob(f"{prefix}*{SUFFIX}") if not p.name.startswith(".")]
-    for path in sorted(found, key=lambda p: (-p.stat().st_mtime_ns, p.name)):
-        manifest = _manifest(path)
-        if manifest is not None and not manifest.partial:
-            return path
-    return None
-
-
-def _manifest(path: Path | None) -> Manifest | None:
-    if path is None or not path.is_file():
-        return None
-    try:
-        with BundleFile(path) as bundle:
-            return bundle.manifest
-    except BundleFormatError as error:
-        log.warning("%s", error.message)
-        return None
-
-
-def _file_name(located: LocatedModel, key: str, *, slim: bool) -> str:
-    return f"{located.source.short}-{located.hash[:8]}-{key[:12]}{'-slim' if slim else ''}{SUFFIX}"
+def _model_name(located: LocatedModel) -> str:
+    return model_name(located.source.short, located.hash)
 
 
 def _is_current(path: Path, members: Sequence[Edit], *, partial: bool) -> bool:
     """Whether the bundle is there. What is in it but in no key: dates, whether it is partial."""
-    manifest = _manifest(path)
-    if manifest is None or manifest.partial != partial:
+    if not path.is_file():
+        return False
+    try:
+        with BundleFile(path) as bundle:
+            manifest = bundle.manifest
+    except BundleFormatError as error:
+        log.warning("%s", error.message)
+        return False
+    if manifest.partial != partial:
         return False
     dates = {edit.id: (edit.valid_from, edit.valid_until) for edit in manifest.edits}
     return dates == {e.id: (e.lifecycle.valid_from, e.lifecycle.valid_until) for e in members}
 
 
-def _planned(edit: Edit, keys: EditKeys, store: Store, before: Any) -> PlannedEdit:
+def _planned(edit: Edit, keys: EditKeys, store: Store, before: bool) -> PlannedEdit:
+    action: Action = "refit"
     if not store.has("activations", keys.activations):
+        action = "build"
         reason = "its texts, the model or the extraction changed" if before else "new"
-        return PlannedEdit(edit.id, "build", reason, edit, keys)
-    if not store.has("maps", keys.maps):
-        return PlannedEdit(edit.id, "refit", "the fit's settings changed", edit, keys)
-    if not store.has("routes", keys.edit):
+    elif not store.has("maps", keys.maps):
+        reason = "the fit's settings changed"
+    elif not store.has("routes", keys.edit):
         reason = "the router's settings or the edit's unchanged prompts changed"
-        return PlannedEdit(edit.id, "refit", reason, edit, keys)
-    return PlannedEdit(edit.id, "reuse", "unchanged" if before else "already built", edit, keys)
+    else:
+        action, reason = "reuse", "unchanged" if before else "already built"
+    return PlannedEdit(id=edit.id, action=action, reason=reason, edit=edit, keys=keys)
 
 
 def _removed(id_: str, registry: Registry) -> PlannedEdit:
     status = next((edit.lifecycle.status for edit in registry.edits if edit.id == id_), None)
-    return PlannedEdit(id_, "remove", f"status: {status}" if status else "its file is gone")
+    reason = f"status: {status}" if status else "its file is gone"
+    return PlannedEdit(id=id_, action="remove", reason=reason)
 
 
 def find_bundle(registry: Registry, located: LocatedModel) -> Path:
@@ -262,25 +268,25 @@ def find_bundle(registry: Registry, located: LocatedModel) -> Path:
         InputError: nothing is compiled for this model.
     """
     plan = make_plan(registry, located)
-    found = plan.path if plan.path.is_file() else plan.previous
-    if found is None:
+    path = plan.path if plan.path.is_file() else plan.previous
+    if path is None:
         raise InputError(
             f"no bundle for {located.source.name} ({located.hash[:8]}) in {registry.bundles}",
             hint="`sake compile` makes one",
         )
-    return found
+    return path
 
 
 def stale(manifest: Manifest, registry: Registry, model: ModelIdentity) -> dict[str, str]:
     """Where a bundle is not what the registry says now: by edit id, in words."""
     held = {edit.id: edit.key for edit in manifest.edits}
     now = keys_of(registry.active, model, registry.settings)
-    found = {}
+    words = {}
     for id_ in sorted({*held, *now}):
         if id_ not in held:
-            found[id_] = "not in the bundle: `sake compile`"
+            words[id_] = "not in the bundle: `sake compile`"
         elif id_ not in now:
-            found[id_] = "in the bundle, but no longer active: `sake compile`"
+            words[id_] = "in the bundle, but no longer active: `sake compile`"
         elif held[id_] != now[id_].edit:
-            found[id_] = "the bundle holds another version of it, or other settings: `sake compile`"
-    return found
+            words[id_] = "the bundle holds another version of it, or other settings: `sake compile`"
+    return words

@@ -7,9 +7,10 @@ Not lines of a file but parts of a fact: "new object: Rishi Sunak → Keir Starm
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from sake_registry.edits.parts import Part
+from sake_registry.values import Value
 from sake_registry.wording import count
 
 if TYPE_CHECKING:
@@ -17,22 +18,14 @@ if TYPE_CHECKING:
 
     from sake_registry.edits.schema import Edit, Implication, Name
 
-Part = Literal["fact", "prompts", "scope", "metadata"]
-PARTS: tuple[Part, ...] = ("fact", "prompts", "scope", "metadata")
-"""`scope`: which prompts, and when: the router's settings, what stays unchanged, status, dates."""
 
-
-@dataclass(frozen=True)
-class Difference:
+class Difference(Value):
     """One thing that changed: its part, in words, and the texts that went and came."""
 
     part: Part
     text: str
     removed: tuple[str, ...] = ()
     added: tuple[str, ...] = ()
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def differences(before: Edit, after: Edit) -> tuple[Difference, ...]:
@@ -60,12 +53,12 @@ def _prompts(a: Edit, b: Edit) -> Iterator[Difference]:
     for noun, first, second in (
         ("prompt", [p.text for p in a.prompts], [p.text for p in b.prompts]),
         ("holdout prompt", [p.text for p in a.holdout], [p.text for p in b.holdout]),
-        ("implication", _said(a.implications), _said(b.implications)),
+        ("implication", _claims(a.implications), _claims(b.implications)),
     ):
         yield from _list("prompts", noun, first, second)
 
 
-def _said(implications: Sequence[Implication]) -> list[str]:
+def _claims(implications: Sequence[Implication]) -> list[str]:
     return [
         f"{i.prompt}: {i.old.text if i.old else '(nothing)'} → {' or '.join(i.new.all)}"
         for i in implications
@@ -97,7 +90,7 @@ def _metadata(a: Edit, b: Edit) -> Iterator[Difference]:
         ),
     ):
         if any(first[key] != second[key] for key in first.keys() & second.keys()):
-            yield Difference("metadata", f"{what} changed")
+            yield Difference(part="metadata", text=f"{what} changed")
 
 
 def _origins(edit: Edit) -> dict[str, str | None]:
@@ -113,7 +106,8 @@ def _name(part: Part, what: str, a: Name | None, b: Name | None) -> Iterator[Dif
 def _value(part: Part, what: str, a: Any, b: Any) -> Iterator[Difference]:
     if a != b:
         first, second = ("(nothing)" if value is None else str(value) for value in (a, b))
-        yield Difference(part, f"{what}: {first} → {second}", (first,), (second,))
+        text = f"{what}: {first} → {second}"
+        yield Difference(part=part, text=text, removed=(first,), added=(second,))
 
 
 def _list(
@@ -124,8 +118,10 @@ def _list(
     added = tuple((Counter(b) - Counter(a)).elements())
     removed = tuple((Counter(a) - Counter(b)).elements())
     if added:
-        yield Difference(part, f"{count(len(added), noun, plural)} added", added=added)
+        text = f"{count(len(added), noun, plural)} added"
+        yield Difference(part=part, text=text, added=added)
     if removed:
-        yield Difference(part, f"{count(len(removed), noun, plural)} removed", removed=removed)
+        text = f"{count(len(removed), noun, plural)} removed"
+        yield Difference(part=part, text=text, removed=removed)
     if not (added or removed):
-        yield Difference(part, f"{plural or noun + 's'} reordered")
+        yield Difference(part=part, text=f"{plural or noun + 's'} reordered")

@@ -10,7 +10,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from sake_registry import names
-from sake_registry.edits.diagnostics import Diagnostic, default_severity
+from sake_registry.diagnostics import Diagnostic, default_severity
 from sake_registry.edits.schema import TYPED, Edit
 from sake_registry.edits.yamltext import dotted, quoted, read
 from sake_registry.names import SUBJECT
@@ -55,7 +55,7 @@ Finding = tuple[str, str, "Loc", str]
 def _findings(edit: Edit) -> Iterator[Finding]:
     fact = edit.fact
     if fact.old and _agree(fact.old, fact.new):
-        hint = "an edit changes the answer; take the file out if nothing changed"
+        hint = "an edit changes the answer; remove the file if nothing changed"
         message = f"the new object is the old one: '{edit.new}'"
         yield "SAKE104", message, ("fact", "new"), hint
     yield from _prompts(edit)
@@ -119,7 +119,7 @@ def _prompts(edit: Edit) -> Iterator[Finding]:
                 hint = f"write {SUBJECT} where '{edit.subject}' belongs"
                 yield "SAKE105", "the prompt does not name its subject", loc, hint
             elif not names.find(edit.fill(prompt.text), known):
-                hint = "the router takes it for a part of a longer name: word the prompt anew"
+                hint = "the router takes it for a part of a longer name: reword the prompt"
                 message = f"'{edit.subject}' is not found as a whole name in this prompt"
                 yield "SAKE114", message, loc, hint
             yield from _placeholders(prompt.text, loc)
@@ -131,7 +131,7 @@ def _prompts(edit: Edit) -> Iterator[Finding]:
             if text in seen:
                 where = seen[text]
                 code = "SAKE109" if kind == where else "SAKE108"
-                hint = "word one of the two anew" if code == "SAKE108" else "take one of them out"
+                hint = "reword one of the two" if code == "SAKE108" else "remove one of them"
                 yield code, f"already among the {where}: '{prompt.text}'", loc, hint
             seen.setdefault(text, kind)
             if prompt.text.endswith("?"):
@@ -141,7 +141,7 @@ def _prompts(edit: Edit) -> Iterator[Finding]:
         texts = {plainly(unchanged.prompt), plainly(names.mask(
             unchanged.prompt, names.find(unchanged.prompt, known), SUBJECT))}  # fmt: skip
         if listed := next((seen[text] for text in texts if text in seen), None):
-            hint = "what must stay as it is cannot be changed: take one of the two out"
+            hint = "what must stay as it is cannot be changed: remove one of the two"
             yield "SAKE115", f"already among the {listed}", ("unchanged", i), hint
 
 

@@ -7,11 +7,12 @@ that its file expects. What only the router can tell is found in `asking.caught`
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import combinations, product
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from sake_registry import names
+from sake_registry.diagnostics import graded
 from sake_registry.edits.checks import (
     check_together,
     plainly,
@@ -19,15 +20,15 @@ from sake_registry.edits.checks import (
     same_relation,
     valid_together,
 )
-from sake_registry.edits.diagnostics import graded
 from sake_registry.edits.ignoring import find_ignores, without_ignored
 from sake_registry.edits.yamltext import dotted, read
+from sake_registry.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from sake_registry.edits.diagnostics import Level
+    from sake_registry.diagnostics import Level
     from sake_registry.edits.schema import Edit
     from sake_registry.edits.yamltext import Document, Loc
 
@@ -46,8 +47,7 @@ _SEVERITIES = ("error", "warning", "information")
 _OF_FACT = ("prompts", "holdout")
 
 
-@dataclass(frozen=True)
-class Side:
+class Side(Value):
     """What one edit says, and where; line and column count from 1."""
 
     edit: str
@@ -62,8 +62,7 @@ class Side:
         return f"{self.path}:{self.line}:{self.column}" if self.line else self.path
 
 
-@dataclass(frozen=True)
-class Conflict:
+class Conflict(Value):
     """Two edits that disagree about a prompt.
 
     `code` is that of the finding of `sake check` which says the same. A prompt that the router
@@ -88,9 +87,6 @@ class Conflict:
     def gist(self) -> tuple[str, ...]:
         """What makes it the same conflict in another version of the registry."""
         return (self.kind, self.prompt, *(f"{s.edit} {s.field} {s.says}" for s in self.sides))
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -148,7 +144,14 @@ class Places:
     def side(self, edit: Edit, loc: Loc, says: str) -> Side:
         assert edit.path is not None
         line, column = self.document(edit.path).position(loc)
-        return Side(edit.id, str(edit.path), line, column, dotted(loc), says)
+        return Side(
+            edit=edit.id,
+            path=str(edit.path),
+            line=line,
+            column=column,
+            field=dotted(loc),
+            says=says,
+        )
 
 
 def agree(first: Iterable[str], second: Iterable[str]) -> bool:
@@ -255,10 +258,10 @@ def _of_one_fact(
     if not valid_together(first, second):
         if before and after:
             yield Conflict(
-                "chain", "information", prompt, (sides[0], sides[1]),
-                f"'{after.id}' changes what '{before.id}' says, from '{before.new}' to "
+                kind="chain", severity="information", prompt=prompt, sides=(sides[0], sides[1]),
+                message=f"'{after.id}' changes what '{before.id}' says, from '{before.new}' to "
                 f"'{after.new}'; they are not valid on the same day",
-                "nothing is to be done",
+                hint="nothing is to be done",
             )  # fmt: skip
         return
     severity: Severity
@@ -281,13 +284,16 @@ def _of_one_fact(
         else:
             hint = "word the prompt anew in one of the two, or withdraw one"
     checked = check_together([first, second], places.content)
+    conflict = Conflict(
+        kind=kind, severity=severity, prompt=prompt, sides=(sides[0], sides[1]),
+        message=message, hint=hint,
+    )  # fmt: skip
     if not checked:  # it sees names in other letters and shared prompts for different things
-        yield Conflict(kind, severity, prompt, (sides[0], sides[1]), message, hint)
+        yield conflict
     for finding in checked:
         ignores, _ = find_ignores(places.document(finding.path))
         for left in graded(without_ignored([finding], ignores), levels):
-            sides_ = sides[0], sides[1]
-            yield Conflict(kind, left.severity, prompt, sides_, message, hint, code)
+            yield conflict.model_copy(update={"severity": left.severity, "code": code})
 
 
 def _chained(first: Edit, second: Edit) -> tuple[Edit, Edit] | None:
@@ -307,18 +313,19 @@ def _of_one_prompt(a: Statement, b: Statement, places: Places) -> Iterator[Confl
         kept, changing = (a, b) if a.kind == "unchanged" else (b, a)
         if not agree(kept.answers, changing.answers):
             yield Conflict(
-                "unchanged", "warning", kept.text,
-                (_side(places, kept), _side(places, changing)),
-                f"'{changing.edit.id}' changes what is to stay as it was",
-                f"take it out of the unchanged prompts of '{kept.edit.id}', or out of the "
+                kind="unchanged", severity="warning", prompt=kept.text,
+                sides=(_side(places, kept), _side(places, changing)),
+                message=f"'{changing.edit.id}' changes what is to stay as it was",
+                hint=f"take it out of the unchanged prompts of '{kept.edit.id}', or out of the "
                 f"{changing.kind} of '{changing.edit.id}'",
             )  # fmt: skip
     elif "implications" in (a.kind, b.kind) and not agree(a.answers, b.answers):
         implied, other = (a, b) if a.kind == "implications" else (b, a)
         yield Conflict(
-            "implication", "error", implied.text, (_side(places, implied), _side(places, other)),
-            f"what '{implied.edit.id}' implies, '{other.edit.id}' denies",
-            "see which of the two answers is right; mend the other, or take that prompt out",
+            kind="implication", severity="error", prompt=implied.text,
+            sides=(_side(places, implied), _side(places, other)),
+            message=f"what '{implied.edit.id}' implies, '{other.edit.id}' denies",
+            hint="see which of the two answers is right; mend the other, or take that prompt out",
         )  # fmt: skip
 
 
@@ -350,8 +357,10 @@ def _changed_answers(
                 ):
                     changing = places.side(other, ("fact", "old"), f"no longer {other.old}")
                     yield Conflict(
-                        "unchanged", "information", kept.text, (_side(places, kept), changing),
-                        f"it states '{kept.answers[0]}' of {other.subject}, which '{other.id}' "
-                        "changes",
-                        f"if it asks the same, take it out of the unchanged prompts of '{edit.id}'",
+                        kind="unchanged", severity="information", prompt=kept.text,
+                        sides=(_side(places, kept), changing),
+                        message=f"it states '{kept.answers[0]}' of {other.subject}, which "
+                        f"'{other.id}' changes",
+                        hint="if it asks the same, take it out of the unchanged prompts of "
+                        f"'{edit.id}'",
                     )  # fmt: skip

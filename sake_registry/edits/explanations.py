@@ -11,7 +11,7 @@ from functools import cache
 from pydantic import Field
 
 from sake_registry import data
-from sake_registry.edits.diagnostics import CODES, FIXED, NOT_IGNORED, default_severity
+from sake_registry.diagnostics import CODES, FIXED, NOT_IGNORED, default_severity
 from sake_registry.errors import InputError
 from sake_registry.values import Value
 from sake_registry.wording import nearest

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
+from sake_registry.diagnostics import CODES, Diagnostic, graded
 from sake_registry.edits import checks, yamltext
-from sake_registry.edits.diagnostics import CODES, Diagnostic, graded
 from sake_registry.edits.ignoring import find_ignores, unused, without_ignored
 from sake_registry.edits.schema import (
     ID_PATTERN,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
-    from sake_registry.edits.diagnostics import Level
+    from sake_registry.diagnostics import Level
     from sake_registry.edits.ignoring import Ignore
 
 SUFFIXES = (".yaml", ".yml")
@@ -239,7 +239,7 @@ def _bad_id(path: Path) -> Diagnostic:
     mended = "-".join(part for part in mended.split("-") if part) or "my-edit"
     return Diagnostic(
         "SAKE006",
-        f"'{path.stem}' is no id: lower-case letters, digits and '-', first a letter or digit",
+        f"'{path.stem}' is not an id: lower-case letters, digits and '-', first a letter or digit",
         path,
         hint=f"mv -n '{path}' '{path.with_stem(mended)}'",
     )
@@ -289,7 +289,7 @@ def _translate_one(problem: ErrorDetails, document: yamltext.Document, path: Pat
         hint = f"add `{loc[-1]}:` to {yamltext.dotted(loc[:-1]) or 'the file'}"
         return finding("SAKE102", "missing", hint)
     if given is None or given == "":
-        return finding("SAKE102", "empty", "give it a value, or take the line out")
+        return finding("SAKE102", "empty", "give it a value, or remove the line")
     if kind in ("string_type", "model_type", "model_attributes_type") and isinstance(given, list):
         return trap("a list")
     if kind == "string_type" and isinstance(given, dict):
@@ -303,12 +303,12 @@ def _translate_one(problem: ErrorDetails, document: yamltext.Document, path: Pat
         hint = f"its keys: {', '.join(_keys(model))}" if model else ""
         return finding("SAKE103", "a mapping is expected", hint)
     if kind.startswith("date"):
-        return finding("SAKE103", f"'{given}' is no date", "write it as 2026-11-22")
+        return finding("SAKE103", f"'{given}' is not a date", "write it as 2026-11-22")
     if loc == ("schema",):
         return finding(
             "SAKE103",
             f"schema '{given}' is not known",
-            "this sake reads `schema: 1`; `sake migrate` tells",
+            "this sake reads `schema: 1`; `sake migrate` tells more",
         )
     return finding("SAKE103", message[0].lower() + message[1:])
 

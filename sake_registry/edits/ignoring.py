@@ -2,7 +2,7 @@
 
 At the end of a line a comment hides what is found in that line; on a line of its own, what is
 found in the next line that is neither blank nor a comment. A comment says why, names codes that
-exist and can be ignored, and hides something: where not, that is a finding itself. The space
+exist and can be ignored, and hides something; one that does not is a finding itself. The space
 before `ignore`, and capitals in the two words, make no difference.
 """
 
@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sake_registry.edits.diagnostics import CODES, NOT_IGNORED, Diagnostic, default_severity
+from sake_registry.diagnostics import CODES, NOT_IGNORED, Diagnostic, default_severity
 from sake_registry.edits.yamltext import IGNORE, IGNORE_FORM, line_starts
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def find_ignores(document: Document) -> tuple[list[Ignore], list[Diagnostic]]:
     ignores: list[Ignore] = []
     findings: list[Diagnostic] = []
     text = document.text
-    if not document.events:  # of no YAML, what a comment is is not known
+    if not document.events:  # in what is not YAML, a comment cannot be told from text
         return ignores, findings
     matches = list(_COMMENT.finditer(text))
     if not matches:  # nearly every file: no position is computed
@@ -61,8 +61,8 @@ def find_ignores(document: Document) -> tuple[list[Ignore], list[Diagnostic]]:
             continue  # text that speaks of such a comment
         number = next(n for n in range(len(starts), 0, -1) if starts[n - 1] <= offset)
         here = (number, offset - starts[number - 1] + 1)
-        codes, found = _understood(match[1], document, here)
-        findings += found
+        codes, wrong = _parsed(match[1], document, here)
+        findings += wrong
         if not text[starts[number - 1] : offset].strip():
             number = _next_line(text, starts, number)
         if codes:
@@ -86,7 +86,7 @@ def unused(ignores: Iterable[Ignore], document: Document, codes: Iterable[str]) 
             f"nothing in line {ignore.line} gives {code}",
             document.path,
             *ignore.position,
-            hint="take the comment, or this code of it, out",
+            hint="remove the comment, or this code from it",
             severity=default_severity("SAKE121"),
         )
         for ignore in ignores
@@ -95,8 +95,8 @@ def unused(ignores: Iterable[Ignore], document: Document, codes: Iterable[str]) 
     ]
 
 
-def _understood(
-    said: str, document: Document, here: Position
+def _parsed(
+    comment: str, document: Document, here: Position
 ) -> tuple[tuple[str, ...], list[Diagnostic]]:
     findings: list[Diagnostic] = []
 
@@ -107,7 +107,7 @@ def _understood(
             )
         )
 
-    form = _FORM.fullmatch(said.strip())
+    form = _FORM.fullmatch(comment.strip())
     names = [name.strip() for name in form[1].split(",")] if form else []
     if form is None or not any(names):
         report("SAKE122", f"`{IGNORE}` without a code in brackets", _FORM_HINT)
@@ -126,7 +126,7 @@ def _understood(
             codes.append(name)
     if codes and not form[2].strip():
         hint = f"say why: # {IGNORE}[{', '.join(codes)}] …"
-        report("SAKE120", "no reason stands behind the code", hint)
+        report("SAKE120", "no reason follows the code", hint)
     return tuple(dict.fromkeys(codes)), findings
 
 

@@ -7,11 +7,10 @@ before, so a change costs only the stages behind it. Notes, dates and tags are i
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sake_registry.digests import digest
 from sake_registry.settings import METHOD_VERSION
 
 if TYPE_CHECKING:
@@ -27,12 +26,6 @@ class EditKeys:
     activations: str
     maps: str
     edit: str
-
-
-def digest(value: Any) -> str:
-    """Hash of plain values: the same for equal ones, whatever their order in mappings."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def compiled_text(edit: Edit) -> dict[str, Any]:

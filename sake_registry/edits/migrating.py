@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sake_registry.diagnostics import Diagnostic
 from sake_registry.edits import yamltext
-from sake_registry.edits.diagnostics import Diagnostic
 from sake_registry.edits.splicing import (
     BOM,
     LayoutError,
@@ -38,7 +38,7 @@ Step = Callable[[Document], list[Splice]]
 """From one version to the next: what changes but for the number itself, which is set for it."""
 
 STEPS: dict[int, Step] = {
-    0: lambda document: [],  # what the first files said without a number is what 1 says
+    0: lambda document: [],  # files without a number mean what version 1 means
 }
 """The step that leads on from each version; a file without a number is of version 0."""
 
@@ -63,7 +63,7 @@ def plan_migration(paths: Iterable[Path], steps: Mapping[int, Step] = STEPS) -> 
     """What migrating each of the files would make of it; nothing is written.
 
     Raises:
-        EditFileError: files that are no YAML, of a later schema, or laid out in a way that the
+        EditFileError: files that are not YAML, of a later schema, or laid out in a way that the
             change cannot be spliced into; all of them are in `diagnostics`.
     """
     planned: list[Migration] = []
@@ -122,14 +122,14 @@ def _version(document: Document, steps: Mapping[int, Step]) -> int:
         findings.append(Diagnostic("SAKE103", "not a mapping of fields", document.path, 1, 1))
     if findings:
         raise EditFileError(f"{document.path}: {count(len(findings), 'error')}", findings)
-    said = document.value.get("schema")
+    stated = document.value.get("schema")
     latest = max(steps) + 1
-    if said is None:
+    if stated is None:
         return 0
-    if isinstance(said, str) and re.fullmatch(r"[0-9]{1,9}", said) and int(said) <= latest:
-        return int(said)
-    later = isinstance(said, str) and said.isdecimal()
-    message = f"schema '{said}' is not known: this sake reads up to {latest}"
+    if isinstance(stated, str) and re.fullmatch(r"[0-9]{1,9}", stated) and int(stated) <= latest:
+        return int(stated)
+    later = isinstance(stated, str) and stated.isdecimal()
+    message = f"schema '{stated}' is not known: this sake reads up to {latest}"
     hint = "update sake: pip install -U sake-registry" if later else f"write `schema: {latest}`"
     here = document.position(("schema",))
     raise EditFileError(

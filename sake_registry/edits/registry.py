@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sake_registry.diagnostics import Diagnostic, default_severity, graded
 from sake_registry.edits.checks import TOGETHER, check_together
-from sake_registry.edits.diagnostics import Diagnostic, default_severity, graded
 from sake_registry.edits.files import SUFFIXES, read
 from sake_registry.edits.ignoring import unused, without_ignored
 from sake_registry.errors import EditFileError, InputError
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Registry:
-    """The edits of a registry, in the order of their ids, and what was found about them."""
+    """The edits of a registry, in the order of their ids, and the findings about them."""
 
     root: Path
     settings: Settings
@@ -105,7 +105,7 @@ def _files_below(folder: str) -> Iterator[str]:
         with os.scandir(folder) as entries:
             ordered = sorted(entries, key=lambda entry: entry.name)
     except OSError:
-        return  # not there, or not ours to read
+        return  # absent, or not readable
     for entry in ordered:
         if entry.name.startswith("."):
             continue
@@ -119,7 +119,7 @@ def root_of(start: Path | str) -> Path:
     """The root of the registry at or above `start`.
 
     Raises:
-        InputError: `start` is no folder, or there is no `sake.toml` at or above it.
+        InputError: `start` is not a folder, or there is no `sake.toml` at or above it.
     """
     start = Path(start)
     if not start.is_dir():
@@ -151,7 +151,7 @@ def open_registry(
         skip: ids that are not read, because what they say is known.
 
     Raises:
-        InputError: `start` is no folder, or there is no `sake.toml` at or above it.
+        InputError: `start` is not a folder, or there is no `sake.toml` at or above it.
         SettingsError: `sake.toml` or a variable is wrong.
     """
     root = root_of(start)

@@ -25,9 +25,9 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
 def _day(value: Any) -> Any:
-    """Only 2026-11-22: pydantic would also take 0 and 86400, as seconds since 1970."""
+    """Only a form like 2026-11-22: pydantic would also take 0 and 86400, as seconds since 1970."""
     if isinstance(value, str) and not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value, re.ASCII):
-        raise PydanticCustomError("date_form", "no date")
+        raise PydanticCustomError("date_form", "not a date")
     return value
 
 
@@ -57,7 +57,7 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def _told(description: str) -> Any:
+def _described(description: str) -> Any:
     """What an editor shows of a field."""
     return Field(description=description)
 
@@ -65,8 +65,8 @@ def _told(description: str) -> Any:
 class Name(_Part):
     """A name, and the other names of the same thing."""
 
-    text: Annotated[Text, _told("The name as it is written in texts.")]
-    aliases: Annotated[tuple[Text, ...], _told("Other names of the same thing.")] = ()
+    text: Annotated[Text, _described("The name as it is written in texts.")]
+    aliases: Annotated[tuple[Text, ...], _described("Other names of the same thing.")] = ()
 
     @property
     def all(self) -> tuple[str, ...]:
@@ -76,52 +76,56 @@ class Name(_Part):
 class Relation(_Part):
     """What is said of the subject."""
 
-    text: Annotated[Text, _told("The relation in words, like `mother tongue`.")]
-    id: Annotated[Text | None, _told("Its Wikidata property, like P103.")] = None
+    text: Annotated[Text, _described("The relation in words, like `mother tongue`.")]
+    id: Annotated[Text | None, _described("Its Wikidata property, like P103.")] = None
 
 
 class Prompt(_Part):
     """Text that the object completes at once; `<subject>` stands for the subject."""
 
     text: Annotated[
-        Text, _told("The text up to the object, like `The mother tongue of <subject> is`.")
+        Text, _described("The text up to the object, like `The mother tongue of <subject> is`.")
     ]
-    by: Annotated[Text | None, _told("What generated it.")] = None
+    by: Annotated[Text | None, _described("What generated it.")] = None
 
 
 class Implication(_Part):
     """A prompt whose answer follows from the edit."""
 
-    prompt: Annotated[Text, _told("The text up to the answer that follows from the edit.")]
-    old: Annotated[Annotated[Name, OrText("text")] | None, _told("The answer before the edit.")] = (
-        None
-    )
-    new: Annotated[Name, OrText("text"), _told("The answer after the edit.")]
+    prompt: Annotated[Text, _described("The text up to the answer that follows from the edit.")]
+    old: Annotated[
+        Annotated[Name, OrText("text")] | None, _described("The answer before the edit.")
+    ] = None
+    new: Annotated[Name, OrText("text"), _described("The answer after the edit.")]
 
 
 class Unchanged(_Part):
     """A prompt that must be answered as before."""
 
-    prompt: Annotated[Text, _told("The text up to the answer that must stay.")]
-    answer: Annotated[Text | None, _told("What the model says, if it matters.")] = None
+    prompt: Annotated[Text, _described("The text up to the answer that must stay.")]
+    answer: Annotated[Text | None, _described("What the model says, if it matters.")] = None
 
 
 class Fact(_Part):
     """Subject, relation, old object and new object."""
 
-    subject: Annotated[Name, OrText("text"), _told("What the fact is about.")]
+    subject: Annotated[Name, OrText("text"), _described("What the fact is about.")]
     relation: Annotated[
-        Relation, OrText("text"), _told("What is said of it, like `mother tongue`.")
+        Relation, OrText("text"), _described("What is said of it, like `mother tongue`.")
     ]
-    old: Annotated[Annotated[Name, OrText("text")] | None, _told("What the model says now.")] = None
-    new: Annotated[Name, OrText("text"), _told("What the model should say.")]
+    old: Annotated[
+        Annotated[Name, OrText("text")] | None, _described("What the model says now.")
+    ] = None
+    new: Annotated[Name, OrText("text"), _described("What the model should say.")]
 
 
 class Provenance(_Part):
     """Why the edit is needed, and what shows that it is right."""
 
-    reason: Annotated[Text | None, _told("Why the edit is needed.")] = None
-    sources: Annotated[tuple[Text, ...], _told("Addresses (https://…) that show the fact.")] = ()
+    reason: Annotated[Text | None, _described("Why the edit is needed.")] = None
+    sources: Annotated[
+        tuple[Text, ...], _described("Addresses (https://…) that show the fact.")
+    ] = ()
 
 
 class Lifecycle(_Part):
@@ -129,18 +133,20 @@ class Lifecycle(_Part):
 
     status: Annotated[
         Literal["draft", "active", "withdrawn"],
-        _told("Only active edits are compiled; a withdrawn one keeps its file."),
+        _described("Only active edits are compiled; a withdrawn one keeps its file."),
     ] = "active"
-    valid_from: Annotated[Day | None, _told("The first day (UTC) on which it holds.")] = None
-    valid_until: Annotated[Day | None, _told("The last day (UTC) on which it holds.")] = None
-    review_by: Annotated[Day | None, _told("The day by which somebody looks at it again.")] = None
+    valid_from: Annotated[Day | None, _described("The first day (UTC) on which it holds.")] = None
+    valid_until: Annotated[Day | None, _described("The last day (UTC) on which it holds.")] = None
+    review_by: Annotated[Day | None, _described("The day by which somebody looks at it again.")] = (
+        None
+    )
 
 
 class Scope(_Part):
     """Only where the registry's router setting does not serve this edit."""
 
     router: Annotated[
-        Literal["anchored", "centre"] | None, _told("How prompts in its scope are recognised.")
+        Literal["anchored", "centre"] | None, _described("How prompts in its scope are recognised.")
     ] = None
     threshold: Annotated[
         float | None,
@@ -161,28 +167,30 @@ class EditFile(_Part):
         int,
         Field(alias="schema", ge=1, le=1, description="The version of this form: 1."),
     ]
-    fact: Annotated[Fact, _told("The fact: subject, relation, old object, new object.")]
+    fact: Annotated[Fact, _described("The fact: subject, relation, old object, new object.")]
     prompts: Annotated[
         tuple[Annotated[Prompt, OrText("text")], ...],
         Field(min_length=1, description="Texts that the object completes at once; compiled."),
     ]
     holdout: Annotated[
         tuple[Annotated[Prompt, OrText("text")], ...],
-        _told("Other wordings of the prompts: tested, never compiled."),
+        _described("Other wordings of the prompts: tested, never compiled."),
     ] = ()
     implications: Annotated[
-        tuple[Implication, ...], _told("Prompts whose answer follows from the edit.")
+        tuple[Implication, ...], _described("Prompts whose answer follows from the edit.")
     ] = ()
     unchanged: Annotated[
         tuple[Annotated[Unchanged, OrText("prompt")], ...],
-        _told("Prompts that must be answered as before."),
+        _described("Prompts that must be answered as before."),
     ] = ()
-    provenance: Annotated[Provenance, _told("Why the edit is needed, and its sources.")] = (
+    provenance: Annotated[Provenance, _described("Why the edit is needed, and its sources.")] = (
         Provenance()
     )
-    lifecycle: Annotated[Lifecycle, _told("Whether it is in force, and when.")] = Lifecycle()
-    tags: Annotated[tuple[Text, ...], _told("Words to group edits by.")] = ()
-    scope: Annotated[Scope, _told("How its scope is recognised, where not as usual.")] = Scope()
+    lifecycle: Annotated[Lifecycle, _described("Whether it is in force, and when.")] = Lifecycle()
+    tags: Annotated[tuple[Text, ...], _described("Words to group edits by.")] = ()
+    scope: Annotated[Scope, _described("How its scope is recognised, where not as usual.")] = (
+        Scope()
+    )
 
 
 class Edit(EditFile):

@@ -73,7 +73,7 @@ def set_value(document: Document, loc: Loc, written: str) -> Splice:
     """
     span = document.scalars.get(loc)
     if span is None:
-        raise LayoutError(f"{yamltext.dotted(loc)} is no text")
+        raise LayoutError(f"{yamltext.dotted(loc)} is not text")
     if span.start == span.end:
         colon = "" if document.has_colon(loc) else ":"
         end = len(document.text[: span.start].rstrip())
@@ -110,7 +110,7 @@ def insert_first(document: Document, loc: Loc, key: str, written: str) -> Splice
     if mapping is None:
         return _open_mapping(document, loc, entry)
     if not isinstance(mapping, dict):
-        raise LayoutError(f"{yamltext.dotted(loc)} is no mapping")
+        raise LayoutError(f"{yamltext.dotted(loc)} is not a mapping")
     if not mapping:
         if flow is None:
             raise LayoutError(f"{yamltext.dotted(loc)} has no braces")

@@ -84,9 +84,8 @@ def _flow(value: Any) -> str:
 def format_text(text: str, path: Path) -> str:
     """`text` of a sound edit file in canonical form; comments and wording stay.
 
-    Fields in the schema's order, one space of indentation rules left to the author; text that
-    other YAML tools would retype is quoted; line ends, trailing spaces and blank lines are made
-    uniform.
+    Fields come in the schema's order; text that other YAML tools would retype is quoted; line
+    ends, trailing spaces and blank lines are made uniform. Indentation is left to the author.
     """
     before = yamltext.read(text.encode(), path)
     if before.findings or not before.value or not isinstance(before.value, dict):

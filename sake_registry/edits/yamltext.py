@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from sake_registry.edits.diagnostics import Diagnostic
+from sake_registry.diagnostics import Diagnostic
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -159,7 +159,7 @@ class Document:
 class _Walk:
     """One walk over a document's events that notes where everything stands, and what is wrong.
 
-    The value it gives is the one that `_quick` gives of a document with nothing to say about.
+    The value is the one that `_quick` gives where there is nothing to report.
     """
 
     def __init__(self, document: Document, path: Path) -> None:
@@ -203,7 +203,7 @@ class _Walk:
                 continue
             inner = (*loc, key.value)
             if key.value in mapping:
-                message = f"'{key.value}' stands twice; the first is in line {self.keys[inner][0]}"
+                message = f"'{key.value}' occurs twice; the first is in line {self.keys[inner][0]}"
                 hint = "keep one of the two"
                 self._report("SAKE003", message, _start(key), dotted(inner), hint)
                 self._skip(next(self._events))
@@ -263,16 +263,16 @@ def _quick(document: Document) -> Any:
     def value(event: Any, key: str) -> Any:
         kind = type(event)
         if kind is scalar:
-            said = event.value
+            content = event.value
             if not event.style:
                 if beside and _lost_comment(text, event):
                     raise _OddError
-                if not said:
+                if not content:
                     document.empties = True
                     return None
-                if said[0] in _RETYPED_FIRST and _RETYPED.fullmatch(said):
+                if content[0] in _RETYPED_FIRST and _RETYPED.fullmatch(content):
                     document.look_alikes.add(key)
-            return said
+            return content
         if kind is sequence:
             items = []
             while type(event := following()) is not sequence_end:
@@ -384,7 +384,7 @@ def read(data: bytes, path: Path) -> Document:
 
 
 def _conflict(text: str, *, whole: bool = False) -> tuple[str, Position, str] | None:
-    """What to say of the marker lines that a merge left; None if there are none.
+    """The finding about marker lines that a merge left; None if there are none.
 
     Args:
         whole: speak only of a conflict with its first and its last marker.
@@ -411,7 +411,7 @@ def _conflict(text: str, *, whole: bool = False) -> tuple[str, Position, str] | 
     return (
         f"conflict markers of a merge in {lines} {_and(places)}",
         (stretches[0][0], 1),
-        "keep one side of each conflict, and take the lines with <<<<<<<, ======= and >>>>>>> out",
+        "keep one side of each conflict, and remove the lines with <<<<<<<, ======= and >>>>>>>",
     )
 
 
@@ -422,12 +422,12 @@ def _and(parts: list[str]) -> str:
 def _syntax_hint(problem: str, line: str, shown: str) -> str:
     """What most likely mends a line that the YAML parser stumbled over."""
     if "\t" in line[: len(line) - len(line.lstrip())]:
-        return "a tab stands at the beginning of the line: YAML wants spaces"
+        return "the line begins with a tab: YAML wants spaces"
     trap = re.match(r"(- +)?([\w-]+: +)?[\[{@`%]", shown)
     if trap or "mapping values" in problem or ("cannot start" in problem and shown[:1] == "-"):
         return f"text with such characters needs quotes: {quote_line(shown)}"
     if re.match(r"(- |[\w-]+: *)\"[^\"]*\"\s*[^\s#,}\]]", shown):
-        return "text stands behind the closing quotation mark: put all of it between the marks"
+        return "text follows the closing quotation mark: put all of it between the marks"
     return (
         "look at this line and the one above it: a missing ':', '- ' or space after it, other "
         "indentation than its neighbours, a quotation mark or bracket that is not closed"
@@ -435,7 +435,7 @@ def _syntax_hint(problem: str, line: str, shown: str) -> str:
 
 
 def _survey(document: Document, report: Any) -> bool:
-    """Collect the events; False if there is what must not be there and the file is not read."""
+    """Collect the events; False if the file holds what it must not, and is not read."""
     text, events = document.text, document.events
     depth = documents = 0
     ok = True

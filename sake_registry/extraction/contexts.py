@@ -16,7 +16,7 @@ from sake_registry.errors import SettingsError
 from sake_registry.wording import did_you_mean
 
 if TYPE_CHECKING:
-    from sake_registry.extraction.texts import Group
+    from sake_registry.extraction.texts import PromptGroup
     from sake_registry.settings import Settings
 
 Kind = Literal["target", "forced", "implication_target", "implication_forced"]
@@ -60,14 +60,14 @@ class Contexts:
     implication_target: tuple[str, ...]
     implication_forced: tuple[str, ...]
 
-    def of(self, group: Group, kind: Literal["target", "forced"]) -> tuple[str, ...]:
+    def of(self, group: PromptGroup, kind: Literal["target", "forced"]) -> tuple[str, ...]:
         """The templates for a group's prompts."""
         templates: tuple[str, ...] = getattr(
             self, kind if group.kind == "fact" else f"implication_{kind}"
         )
         return templates
 
-    def texts(self, group: Group) -> int:
+    def texts(self, group: PromptGroup) -> int:
         """How many texts a group is run in: plain, forced, and in each target context."""
         forced = self.of(group, "forced") if group.old is not None else ()
         # Without an old object, what names it is left out.
@@ -103,7 +103,7 @@ def choose(settings: Settings) -> Contexts:
     unknown_sources = set(settings.compile.sources) - {"plain", "forced", "auto"}
     if unknown_sources:
         raise SettingsError(
-            f"compile.sources: '{min(unknown_sources)}' is no kind of source",
+            f"compile.sources: '{min(unknown_sources)}' is not a kind of source",
             hint="plain, forced, or both; or auto",
         )
     if "auto" in settings.compile.sources and len(settings.compile.sources) > 1:

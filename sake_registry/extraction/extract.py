@@ -20,15 +20,17 @@ import torch
 from sake_registry.extraction.contexts import Contexts, fill
 from sake_registry.models.reading import read_tails
 from sake_registry.models.tokens import object_tokens, runs_on
+from sake_registry.progress import SILENT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from torch import Tensor
 
-    from sake_registry.extraction.texts import Group
+    from sake_registry.extraction.texts import PromptGroup
     from sake_registry.models.loading import LoadedModel
     from sake_registry.models.site import Site
+    from sake_registry.progress import Progress
 
 MOST_STEPS = 24
 """Tokens of an object that are looked at: after so many, a model goes on or has lost the way."""
@@ -94,8 +96,8 @@ def margins(site: Site, hidden: Tensor, tokens: Tensor | int) -> Tensor:
     """
     logits = _logits(site, hidden)
     tokens = torch.as_tensor(tokens, device=logits.device).expand(len(logits))
-    own = logits.gather(-1, tokens[:, None])
-    return (own - logits.scatter(-1, tokens[:, None], float("-inf")).amax(-1, keepdim=True))[:, 0]
+    of_token = logits.gather(-1, tokens[:, None])[:, 0]
+    return of_token - logits.scatter(-1, tokens[:, None], float("-inf")).amax(-1)
 
 
 def _logits(site: Site, hidden: Tensor) -> Tensor:
@@ -107,14 +109,14 @@ def _logits(site: Site, hidden: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def collect(
-    groups: Sequence[Group],
+    groups: Sequence[PromptGroup],
     loaded: LoadedModel,
     site: Site,
     contexts: Contexts,
     batch_size: int,
     *,
     whole: bool = True,
-    progress: Callable[[int], None] = lambda n: None,
+    progress: Progress = SILENT,
 ) -> list[GroupActivations]:
     """Activations of an edit's groups: of each prompt plain, forced, and in its best target
     context.
@@ -124,14 +126,15 @@ def collect(
 
     Args:
         whole: look at every token of an object and at its end, and not only at the first token.
+        progress: advanced by the texts that are read, in a phase that the caller began.
     """
     tokenizer = loaded.tokenizer
     objects = [object_tokens(tokenizer, group.prompts[0], group.new)[1] for group in groups]
     tokens = [tuple(ids[: MOST_STEPS if whole else 1]) for ids in objects]
     # Of an object that is cut short, nobody looks at the end.
     given = [
-        own if whole and len(own) == len(ids) else own[:-1]
-        for own, ids in zip(tokens, objects, strict=True)
+        looked_at if whole and len(looked_at) == len(ids) else looked_at[:-1]
+        for looked_at, ids in zip(tokens, objects, strict=True)
     ]
 
     def read(members: Sequence[tuple[int, str]], *, first: bool = False) -> list[Tensor]:
@@ -166,8 +169,8 @@ def collect(
                 if text is not None:
                     members.append((g, text))
                     places.append(place)
-        found = read(members) if members else []
-        for (g, _), place, rows in zip(members, places, found, strict=True):
+        states = read(members) if members else []
+        for (g, _), place, rows in zip(members, places, states, strict=True):
             margin = margins(site, rows[: len(tokens[g])], torch.tensor(tokens[g])).cpu()
             fails = (margin <= 0).nonzero()
             rank = int(fails[0]) if len(fails) else len(margin), float(margin.min())
@@ -180,12 +183,12 @@ def collect(
         best.setdefault(place, ((0, float("-inf")), _float(plain[place]), failed, -1))
     result = []
     for g in range(len(groups)):
-        mine = [place for place, (other, _) in enumerate(pairs) if other == g]
-        before = _float(torch.stack([plain[place] for place in mine]))
-        target = torch.stack([best[place][1] for place in mine])
-        margin = torch.stack([best[place][2] for place in mine])
-        context = torch.tensor([best[place][3] for place in mine])
-        own = [row for (other, _), row in zip(forced, of_forced, strict=True) if other == g]
+        places = [place for place, (other, _) in enumerate(pairs) if other == g]
+        before = _float(torch.stack([plain[place] for place in places]))
+        target = torch.stack([best[place][1] for place in places])
+        margin = torch.stack([best[place][2] for place in places])
+        context = torch.tensor([best[place][3] for place in places])
+        of_group = [row for (other, _), row in zip(forced, of_forced, strict=True) if other == g]
         closing = None
         if len(given[g]) == len(tokens[g]):
             closing = _closing(site, tokenizer, tokens[g], before[:, -1], target[context >= 0, -1])
@@ -199,7 +202,9 @@ def collect(
             GroupActivations(
                 tokens=tokens[g],
                 plain=before,
-                forced=_float(torch.cat(own)) if own else torch.empty(0, before.shape[-1]),
+                forced=_float(torch.cat(of_group))
+                if of_group
+                else torch.empty(0, before.shape[-1]),
                 target=target,
                 margin=margin,
                 context=context,
@@ -223,11 +228,11 @@ def _closing(
     if len(ends(plain)) == len(plain):
         return None
     special = set(tokenizer.all_special_ids)  # those end the answer, and not only the object
-    found = Counter(token for token in ends(target) if token not in special)
-    return found.most_common(1)[0][0] if found else None
+    counts = Counter(token for token in ends(target) if token not in special)
+    return counts.most_common(1)[0][0] if counts else None
 
 
-def _fill(template: str, group: Group, prompt: str, fact: str) -> str | None:
+def _fill(template: str, group: PromptGroup, prompt: str, fact: str) -> str | None:
     return fill(template, prompt=prompt, old=group.old, new=group.new, fact=fact)
 
 

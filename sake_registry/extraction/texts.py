@@ -23,7 +23,7 @@ IMPLICATION_SHARE = 3
 
 
 @dataclass(frozen=True)
-class Group:
+class PromptGroup:
     """Prompts with one old and one new object, filled with the subject's names.
 
     `prompts` begins with what the file says (`written` of them), then what was added; `stems`
@@ -46,7 +46,7 @@ class Group:
         return len(self.prompts) - self.written
 
 
-def groups(edit: Edit, n: int) -> tuple[Group, ...]:
+def groups(edit: Edit, n: int) -> tuple[PromptGroup, ...]:
     """The groups of an edit, the fact's first; each with at least its share of `n` prompts."""
     first = edit.fill(edit.prompts[0].text)
     fact_old, fact_new = f"{first} {edit.old or ''}".rstrip(), f"{first} {edit.new}"
@@ -55,9 +55,9 @@ def groups(edit: Edit, n: int) -> tuple[Group, ...]:
         old = implication.old.text if implication.old else None
         by_answer.setdefault((old, implication.new.text), []).append(implication.prompt)
     stems = {(edit.old, edit.new): [prompt.text for prompt in edit.prompts]}
-    found = [("fact", answers, texts, n) for answers, texts in stems.items()]
-    found += [("implication", a, texts, n // IMPLICATION_SHARE) for a, texts in by_answer.items()]
-    return tuple(_group(edit, *one, fact_old, fact_new) for one in found)
+    parts = [("fact", answers, texts, n) for answers, texts in stems.items()]
+    parts += [("implication", a, texts, n // IMPLICATION_SHARE) for a, texts in by_answer.items()]
+    return tuple(_group(edit, *part, fact_old, fact_new) for part in parts)
 
 
 def _group(
@@ -68,11 +68,11 @@ def _group(
     wanted: int,
     fact_old: str,
     fact_new: str,
-) -> Group:
+) -> PromptGroup:
     old, new = answers
     written = list(dict.fromkeys(edit.fill(text) for text in texts))
     prompts = dict(complete(written, wanted))
-    return Group(
+    return PromptGroup(
         kind="fact" if kind == "fact" else "implication",
         old=old,
         new=new,

@@ -34,7 +34,7 @@ def commit(repository: Repository, contents: Mapping[str, bytes | None], message
         The new commit's full id.
 
     Raises:
-        StateError: git or a hook refused; with what it said.
+        StateError: git or a hook refused; with its message.
     """
     _check_identity(repository)
     paths = [git.literal(path) for path in contents]
@@ -59,13 +59,13 @@ def commit(repository: Repository, contents: Mapping[str, bytes | None], message
                     log.warning("after the commit, %s", error.message)
                 else:
                     raise StateError(
-                        f"nothing was committed: {error.said}",
+                        f"nothing was committed: {error.stderr}",
                         hint="the files are as they were; mend what git or its hook says, and "
                         "try again",
                     ) from error
     except BaseException:
         if new:
-            with suppress(git.GitError):  # the commit's own failure is what is to be told
+            with suppress(git.GitError):  # the user is to see the commit's failure
                 git.write(
                     repository.root, "rm", "--cached", "--quiet", "--force", "--ignore-unmatch",
                     "--", *new,
@@ -80,10 +80,10 @@ def _check_identity(repository: Repository) -> None:
     Raises:
         SetupError: it does not.
     """
-    for who in ("GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT"):
+    for name in ("GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT"):
         try:
-            git.read(repository.root, "var", who)
+            git.read(repository.root, "var", name)
         except git.GitError as error:
-            last = error.said.splitlines()[-1].removeprefix("fatal: ")
+            last = error.stderr.splitlines()[-1].removeprefix("fatal: ")
             message = f"git does not know who you are: {last}"
             raise SetupError(message, hint=_IDENTITY) from error

@@ -1,4 +1,4 @@
-"""Starting git. Every git process of this program is started here.
+"""Starting git. Every git process of this program is started here, by GitPython.
 
 Guarantees:
 - The repository is the one that the registry lies in. Variables of the caller that would lead
@@ -16,14 +16,20 @@ Guarantees:
 from __future__ import annotations
 
 import os
-import subprocess
-from typing import TYPE_CHECKING
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from subprocess import PIPE
+from typing import TYPE_CHECKING, Any
+
+# Without a git GitPython would refuse to be imported; what needs one says so when it starts it.
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+from git import Git, GitCommandNotFound, InvalidGitRepositoryError, Repo
 
 from sake_registry.errors import SetupError, StateError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Iterator
 
 # What git itself calls local to a repository (`git rev-parse --local-env-vars`), configuration
 # apart, and what changes how it reads paths and objects.
@@ -43,8 +49,6 @@ _READING = {
     "GIT_ALLOW_PROTOCOL": "none",  # an older git knows no GIT_NO_LAZY_FETCH
     "GIT_TERMINAL_PROMPT": "0",
     "GIT_NO_REPLACE_OBJECTS": "1",
-    "LC_ALL": "C",  # what git says is read, too
-    "LANGUAGE": "C",
 }
 # Beats the same keys of every configuration file.
 _CONFIGURATION = {
@@ -63,17 +67,77 @@ _CONFIGURATION = {
 COMPLETE = "`git fetch --refetch --no-filter` gets everything"
 """What makes a partial clone a whole one."""
 
+_starting = threading.RLock()
+
 
 class GitError(SetupError):
-    """git ended with an error; `said` is what it, or a hook, said."""
+    """git ended with an error; `stderr` is the message of git, or of a hook."""
 
-    def __init__(self, command: Sequence[str], stderr: str, code: int) -> None:
-        self.said = stderr.strip().removeprefix("fatal: ") or f"exit code {code}"
-        super().__init__(f"git {command[0]}: {self.said}", hint=_hint(self.said))
+    def __init__(self, command: str, stderr: str, code: int) -> None:
+        self.stderr = stderr.strip().removeprefix("fatal: ") or f"exit code {code}"
+        super().__init__(f"git {command}: {self.stderr}", hint=_hint(self.stderr))
         self.code = code
 
 
-def read(folder: Path, *arguments: str, stdin: bytes | None = None) -> bytes:
+@contextmanager
+def _without_redirections() -> Iterator[None]:
+    """Take the variables that lead git elsewhere out of the environment that GitPython copies."""
+    with _starting:
+        taken = {name: os.environ.pop(name) for name in _REDIRECTIONS & os.environ.keys()}
+        try:
+            yield
+        finally:
+            os.environ.update(taken)
+
+
+class _Runner(Git):
+    """GitPython's runner, in one folder and for the repository around it."""
+
+    def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
+        # Of a text GitPython would take `~` and `$NAME` for more than names.
+        super().__init__(Path(folder) if folder is not None else None)
+
+    def execute(self, *arguments: Any, **options: Any) -> Any:
+        # In a folder that it cannot enter, GitPython would start git where the caller is.
+        if self.working_dir is None or not os.access(self.working_dir, os.X_OK):
+            raise SetupError(f"no folder {self.working_dir}")
+        try:
+            with _without_redirections():
+                return super().execute(*arguments, **options)
+        except GitCommandNotFound as error:
+            hint = "install git, https://git-scm.com"
+            raise SetupError("git is not installed", hint=hint) from error
+
+
+class _Reader(_Runner):
+    """The same with the options and variables under which git only reads; in English."""
+
+    def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
+        super().__init__(folder)
+        configuration = [f"{key}={value}" for key, value in _CONFIGURATION.items()]
+        self.set_persistent_git_options(no_pager=True, literal_pathspecs=True, c=configuration)
+        self.update_environment(**_READING)
+
+
+class _Repo(Repo):
+    GitCommandWrapperType = _Reader  # type: ignore[assignment]
+
+
+def find_repository(folder: Path) -> Repo:
+    """The repository that a folder lies in, found from its path alone; git is not started.
+
+    Raises:
+        SetupError: it lies in none.
+    """
+    try:
+        with _without_redirections():
+            return _Repo(folder.resolve(), search_parent_directories=True, expand_vars=False)
+    except InvalidGitRepositoryError as error:
+        hint = "`git init` makes one; then commit"
+        raise SetupError(f"{folder} is not in a git repository", hint=hint) from error
+
+
+def read(folder: Path, command: str, *arguments: str, stdin: bytes = b"") -> bytes:
     """What a reading git command prints. Nothing is written, no foreign program runs.
 
     Raises:
@@ -81,17 +145,10 @@ def read(folder: Path, *arguments: str, stdin: bytes | None = None) -> bytes:
         GitError: git ended with an error.
         StateError: a partial clone left out what is asked for.
     """
-    options = [part for k, v in _CONFIGURATION.items() for part in ("-c", f"{k}={v}")]
-    command = ["git", "--no-pager", "--literal-pathspecs", *options, *arguments]
-    return _run(folder, command, arguments, {**_environment(), **_READING}, stdin)
+    return _run(_Reader(folder), command, arguments, stdin)
 
 
-def write(
-    folder: Path,
-    *arguments: str,
-    stdin: bytes | None = None,
-    environment: Mapping[str, str] | None = None,
-) -> bytes:
+def write(folder: Path, command: str, *arguments: str, stdin: bytes = b"") -> bytes:
     """What a writing git command prints. Hooks, signing, filters and identity are the user's.
 
     Paths are to be marked as such, by `literal`: what would make all of them literal would do so
@@ -101,9 +158,12 @@ def write(
         SetupError: there is no git.
         GitError: git ended with an error, or a hook did.
     """
-    # Messages are handed over as UTF-8, whatever a user has set for his own.
-    command = ["git", "-c", "i18n.commitEncoding=UTF-8", *arguments]
-    return _run(folder, command, arguments, {**_environment(), **(environment or {})}, stdin)
+    git = _Runner(folder)
+    # Messages are handed over as UTF-8, whatever a user has set for other commits.
+    git.set_persistent_git_options(c="i18n.commitEncoding=UTF-8")
+    # Hooks speak the user's language: GitPython sets C, and empty is as good as unset.
+    git.update_environment(**{name: os.environ.get(name, "") for name in ("LC_ALL", "LANGUAGE")})
+    return _run(git, command, arguments, stdin)
 
 
 def literal(path: str) -> str:
@@ -111,42 +171,20 @@ def literal(path: str) -> str:
     return f":(literal){path}"
 
 
-def _environment() -> dict[str, str]:
-    """The caller's variables without those that lead git elsewhere."""
-    return {name: value for name, value in os.environ.items() if name not in _REDIRECTIONS}
-
-
-def _run(
-    folder: Path,
-    command: Sequence[str],
-    arguments: Sequence[str],
-    environment: Mapping[str, str],
-    stdin: bytes | None,
-) -> bytes:
-    try:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            env=dict(environment),
-            input=stdin if stdin is not None else b"",
-            capture_output=True,
-            check=False,
-        )
-    except FileNotFoundError as error:
-        if not folder.is_dir():
-            raise SetupError(f"no folder {folder}") from error
-        raise SetupError("git is not installed", hint="install git, https://git-scm.com") from error
-    if done.returncode:
-        said = done.stderr.decode(errors="replace") or done.stdout.decode(errors="replace")
-        if "lazy fetching disabled" in said or "promisor remote" in said:
+def _run(git: Git, command: str, arguments: tuple[str, ...], stdin: bytes) -> bytes:
+    process = getattr(git, command)(*arguments, istream=PIPE, as_process=True)
+    out, err = process.communicate(stdin)
+    if process.returncode:
+        stderr = (err or out).decode(errors="replace")
+        if "lazy fetching disabled" in stderr or "promisor remote" in stderr:
             raise StateError("this partial clone left out what is needed", hint=COMPLETE)
-        raise GitError(arguments, said, done.returncode)
-    return done.stdout
+        raise GitError(command, stderr, process.returncode)
+    return bytes(out)
 
 
-def _hint(said: str) -> str | None:
-    if "not a git repository" in said:
+def _hint(stderr: str) -> str | None:
+    if "not a git repository" in stderr:
         return "the registry is kept in git: `git init` makes a repository"
-    if "dubious ownership" in said:
+    if "dubious ownership" in stderr:
         return "another user owns this folder: see `git help config`, safe.directory"
     return None

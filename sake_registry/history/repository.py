@@ -5,6 +5,7 @@ Edit files are known by id, the file's stem, wherever in the registry's folder o
 All paths here are relative to the registry's root, with `/` between their parts.
 """
 
+# mypy: disable-error-code="prop-decorator"
 from __future__ import annotations
 
 import hashlib
@@ -13,21 +14,24 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+from pydantic import Field, PlainSerializer, computed_field
 
 from sake_registry.edits.files import SUFFIXES
 from sake_registry.edits.registry import root_of
-from sake_registry.errors import InputError, SetupError, StateError
+from sake_registry.errors import InputError, StateError
 from sake_registry.history import git
 from sake_registry.settings import load_settings
+from sake_registry.values import Value
 from sake_registry.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from sake_registry.edits.diagnostics import Level
+    from sake_registry.diagnostics import Level
 
-_FIELDS = ("%H", "%P", "%aN", "%aE", "%aI", "%B")
+_FIELDS = ("%H", "%P", "%aN", "%aI", "%B")
 _UNDER_WAY = {
     "MERGE_HEAD": ("merge", "git merge --continue", "git merge --abort"),
     "rebase-merge": ("rebase", "git rebase --continue", "git rebase --abort"),
@@ -41,44 +45,34 @@ _UNDER_WAY = {
 _FULL_ID = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 
 
-@dataclass(frozen=True)
-class Commit:
-    """One commit: who, when, why."""
+class Commit(Value):
+    """One commit, by its full id; its author's name is as `.mailmap` has it."""
 
-    id: str
-    parents: tuple[str, ...]
-    author: str
-    email: str
-    date: datetime
+    commit: str
+    parents: tuple[str, ...] = Field(exclude=True)
+    author: str = Field(exclude=True)
+    date: Annotated[datetime, PlainSerializer(datetime.isoformat)]
     message: str
 
     @property
     def short(self) -> str:
-        return self.id[:10]
+        return self.commit[:10]
 
+    @computed_field
     @property
     def subject(self) -> str:
         """The message's first line."""
         return self.message.partition("\n")[0]
 
+    @computed_field
     @property
     def reason(self) -> str | None:
         """The reason that `sake revert` or `sake withdraw` was given, from the trailers."""
-        found = re.search(r"^Sake-Reason: (.+)$", self.message, re.MULTILINE)
-        return found[1] if found else None
-
-    def as_json(self) -> dict[str, str | None]:
-        return {
-            "commit": self.id,
-            "date": self.date.isoformat(),
-            "subject": self.subject,
-            "reason": self.reason,
-            "message": self.message,
-        }
+        match = re.search(r"^Sake-Reason: (.+)$", self.message, re.MULTILINE)
+        return match[1] if match else None
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """A file in a commit or in the index: its blob and mode; `stage` is 0 but in conflicts."""
 
     path: str
@@ -155,25 +149,18 @@ class Repository:
     ) -> None:
         self.root, self.edits = root, PurePosixPath(edits).as_posix()
         self.severities: Mapping[str, Level] = severities or {}
-        try:
-            said = git.read(
-                root, "rev-parse", "--is-inside-work-tree", "--is-shallow-repository",
-                "--show-object-format", "--absolute-git-dir",
-            ).decode(errors="surrogateescape").splitlines()  # fmt: skip
-        except git.GitError as error:
-            if "not a git repository" in error.said:
-                message = f"{root} is not in a git repository"
-                raise SetupError(message, hint="`git init` makes one; then commit") from error
-            raise
-        inside, shallow, self._format = said[0] == "true", said[1] == "true", said[2]
-        self.git_dir = Path("\n".join(said[3:]))
-        if not inside:
+        self._repo = git.find_repository(root)
+        facts = git.read(
+            root, "rev-parse", "--is-inside-work-tree", "--is-shallow-repository",
+            "--show-object-format", "--show-prefix",
+        )  # fmt: skip
+        inside, shallow, self._format, self._prefix = _line(facts).split("\n", 3)
+        if inside != "true":
             raise StateError(
-                f"{self.git_dir} is a bare repository: it holds no files to work on",
-                hint=f"git clone '{self.git_dir}' FOLDER, and work there",
+                f"{self._repo.git_dir} is a bare repository: it holds no files to work on",
+                hint=f"git clone '{self._repo.git_dir}' FOLDER, and work there",
             )
-        self.shallow = shallow
-        self._prefix = _line(git.read(root, "rev-parse", "--show-prefix"))
+        self.shallow = shallow == "true"
 
     # Revisions
 
@@ -197,13 +184,12 @@ class Repository:
             InputError: there is no such commit here.
         """
         try:
-            found = git.read(
+            id_ = _line(git.read(
                 self.root, "rev-parse", "--verify", "--quiet", "--end-of-options",
                 f"{revision}^{{commit}}",
-            )  # fmt: skip
+            ))  # fmt: skip
         except git.GitError:
-            found = b""
-        id_ = _line(found)
+            id_ = ""
         if not _FULL_ID.fullmatch(id_):  # `^HEAD` is resolved to `^1a2b…`, which names no commit
             hint = "`git log --oneline` and `git branch -a` show what there is"
             if self.shallow:
@@ -254,13 +240,13 @@ class Repository:
         where = (self._prefix + (self.edits if folder is None else folder)).removesuffix(".")
         paths = ["--", where] if where else []
         out = git.read(self.root, "ls-tree", "-r", "-z", "--full-tree", commit, *paths)
-        found = {}
+        entries = {}
         for record in _records(out):
             meta, _, path = record.partition("\t")
             mode, _, blob = meta.split(" ")
             entry = Entry(path.removeprefix(self._prefix), blob, mode)
-            found[entry.path] = entry
-        return found
+            entries[entry.path] = entry
+        return entries
 
     def edit_files(self, commit: str) -> dict[str, Entry]:
         """The edit files of a commit, by path, in order."""
@@ -277,12 +263,12 @@ class Repository:
         """
         where = self.edits if folder is None else folder
         out = git.read(self.root, "ls-files", "--stage", "-z", "--", where)
-        found: dict[str, Entry] = {}
+        entries: dict[str, Entry] = {}
         for record in _records(out):
             meta, _, path = record.partition("\t")
             mode, blob, stage = meta.split(" ")
-            found.setdefault(path, Entry(path, blob, mode, int(stage)))
-        return found
+            entries.setdefault(path, Entry(path, blob, mode, int(stage)))
+        return entries
 
     def file(self, commit: str, path: str) -> Entry | None:
         """One file of a commit, or None."""
@@ -315,7 +301,7 @@ class Repository:
             return {}
         stdin = "".join(f"{blob}\n" for blob in wanted).encode()
         out = git.read(self.root, "cat-file", "--batch", stdin=stdin)
-        found, place, missing = {}, 0, 0
+        contents, place, missing = {}, 0, 0
         for blob in wanted:
             end = out.index(b"\n", place)
             head = out[place:end].split(b" ")
@@ -324,7 +310,7 @@ class Repository:
                 missing += 1
                 continue
             size = int(head[2])
-            found[blob] = out[place : place + size]
+            contents[blob] = out[place : place + size]
             place += size + 1
         if missing:
             raise StateError(
@@ -332,7 +318,7 @@ class Repository:
                 "in this clone, which is a partial one",
                 hint=git.COMPLETE,
             )
-        return found
+        return contents
 
     def blob_ids(self, data: bytes) -> tuple[str, ...]:
         """The ids under which git may know a file with these bytes: as they are, and with the
@@ -353,13 +339,14 @@ class Repository:
             f"--format={'%x00'.join(_FIELDS)}", stdin="".join(f"{i}\n" for i in ids).encode(),
         )  # fmt: skip
         fields = out.decode(errors="replace").split("\0")
-        found = {}
+        commits = {}
         for start in range(0, len(fields) - len(_FIELDS) + 1, len(_FIELDS)):
-            id_, parents, author, email, date, message = fields[start : start + len(_FIELDS)]
-            found[id_] = Commit(
-                id_, tuple(parents.split()), author, email, _date(date), message.strip("\n"),
+            id_, parents, author, date, message = fields[start : start + len(_FIELDS)]
+            commits[id_] = Commit(
+                commit=id_, parents=tuple(parents.split()), author=author, date=_date(date),
+                message=message.strip("\n"),
             )  # fmt: skip
-        return found
+        return commits
 
     def history(self, ids: Collection[str], start: str) -> dict[str, FileHistory]:
         """What the commits from `start` back along first parents did to the files of edits.
@@ -373,7 +360,7 @@ class Repository:
             if stem in steps:
                 steps[stem].append(step)
         boundary = self.boundary()
-        found = {}
+        histories = {}
         for id_ in ids:
             files: dict[str, str] = {}
             changes: list[Change] = []
@@ -393,8 +380,8 @@ class Repository:
                 if last is None or (last.path, last.blob) != (change.path, change.blob):
                     changes.append(change)
             complete = not changes or changes[0].commit not in boundary
-            found[id_] = FileHistory(tuple(reversed(changes)), complete)
-        return found
+            histories[id_] = FileHistory(tuple(reversed(changes)), complete)
+        return histories
 
     def touched(self, commit: str) -> list[str]:
         """The ids of the edits whose files a commit changed, against its first parent.
@@ -415,9 +402,9 @@ class Repository:
 
     def recent(self, count: int, start: str) -> list[tuple[str, dict[str, Touch]]]:
         """The newest first-parent commits that changed files of edits: what each did, by id."""
-        found: list[tuple[str, dict[str, Touch]]] = []
-        chunk, skip = 256, 0
-        while len(found) < count:
+        touches: list[tuple[str, dict[str, Touch]]] = []
+        chunk, skip = 4 * count, 0
+        while len(touches) < count:
             line = self._first_parents(start, f"--max-count={chunk}", f"--skip={skip}")
             if not line:
                 break
@@ -430,10 +417,10 @@ class Repository:
                 touched[step.commit][stem] = (before or held, after or now)
             for commit, ids in touched.items():
                 changed = {id_: t for id_, t in sorted(ids.items()) if t[0] != t[1]}
-                found += [(commit, changed)] if changed else []  # nothing: a mode changed
+                touches += [(commit, changed)] if changed else []  # nothing: a mode changed
             skip += chunk
             chunk *= 4
-        return found[:count]
+        return touches[:count]
 
     def _first_parents(self, start: str, *options: str) -> list[str]:
         """Commits from one back, newest first, each with its first parent, if it has one."""
@@ -470,34 +457,22 @@ class Repository:
         """The commits behind which a shallow clone knows nothing."""
         if not self.shallow:
             return set()
-        path = self.git_path("shallow")
-        return set(path.read_text().split()) if path.is_file() else set()
-
-    def git_path(self, name: str) -> Path:
-        """Where git keeps a file of its own, in a linked working tree, too."""
-        return self.root / _line(git.read(self.root, "rev-parse", "--git-path", name))
+        return set(Path(self._repo.common_dir, "shallow").read_text().split())
 
     def is_ancestor(self, commit: str, of: str) -> bool:
         """Whether one commit is another one, or lies behind it; both are full ids."""
         try:
-            git.read(self.root, "merge-base", "--is-ancestor", commit, of)
-        except git.GitError as error:
-            if error.code == 1:
-                return False
-            raise
-        return True
+            return self.merge_base(commit, of) == commit
+        except InputError:
+            return False
 
     # State
 
     def under_way(self) -> tuple[str, str, str] | None:
         """A merge, rebase, cherry-pick, revert or bisect that is not finished: its name, and the
         commands that finish it and give it up."""
-        questions = [part for name in _UNDER_WAY for part in ("--git-path", name)]
-        paths = _line(git.read(self.root, "rev-parse", *questions)).split("\n")
-        for path, said in zip(paths, _UNDER_WAY.values(), strict=True):
-            if (self.root / path).exists():
-                return said
-        return None
+        names = (name for name in _UNDER_WAY if Path(self._repo.git_dir, name).exists())
+        return next((_UNDER_WAY[name] for name in names), None)
 
     def outer(self) -> Path | None:
         """The repository around this one, if this one is its submodule."""
@@ -519,11 +494,10 @@ def open_repository(start: Path) -> Repository:
 
 
 def is_edit_file(path: str, edits: str) -> bool:
-    """Whether a path of the registry is that of an edit file; hidden ones are none."""
+    """Whether a path of the registry is that of an edit file; a hidden file is not."""
     folder = "" if edits in ("", ".") else f"{edits}/"
-    own = PurePosixPath(path.removeprefix(folder))
-    hidden = any(part.startswith(".") for part in own.parts)
-    return path.startswith(folder) and own.suffix.lower() in SUFFIXES and not hidden
+    hidden = "/." in f"/{path.removeprefix(folder)}"
+    return path.startswith(folder) and path.lower().endswith(SUFFIXES) and not hidden
 
 
 def _date(written: str) -> datetime:

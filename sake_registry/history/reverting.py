@@ -17,6 +17,7 @@ Guarantees:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,14 @@ from sake_registry.edits.keys import effect
 from sake_registry.edits.splicing import set_status
 from sake_registry.errors import EditFileError, InputError, StateError
 from sake_registry.history.committing import commit as commit_files
-from sake_registry.history.plans import Candidate, EditRevert, RevertPlan, message_of, one_line, who
+from sake_registry.history.plans import (
+    Candidate,
+    EditRevert,
+    RevertPlan,
+    cited,
+    message_of,
+    one_line,
+)
 from sake_registry.history.settled import check_settled, git_command, open_settled, quoted
 from sake_registry.history.snapshots import EditChange, Parsed, Snapshot, at_commit
 from sake_registry.history.together import check_others
@@ -110,7 +118,8 @@ def plan_revert(
         elif remove:
             planned = [_step(repository, id_, now[id_], None, None) for id_ in now]
         else:
-            planned = _earlier(repository, now, choose, notes)
+            logs = log_of(repository, list(now))
+            planned = [_earlier(repository, now[log.id], log, choose, notes) for log in logs]
     return _plan(registry, repository, head, planned, reason, notes)
 
 
@@ -143,8 +152,11 @@ def plan_withdraw(registry: Registry, ids: Sequence[str], reason: str) -> Revert
         content = set_status(text, path, _WITHDRAWN).encode()
         after = Parsed(now.parsed.path, content, repository.severities)
         _sound(after, f"'{id_}', withdrawn,")
-        change = EditChange(id_, now.parsed, after)
-        planned.append(EditRevert(change, "withdraw", now.commit, None, content))
+        change = EditChange(id=id_, before=now.parsed, after=after)
+        step = EditRevert(
+            change=change, action="withdraw", source=now.commit, target=None, content=content
+        )
+        planned.append(step)
     return _plan(registry, repository, head, planned, reason, [])
 
 
@@ -188,45 +200,31 @@ def _now(repository: Repository, head: str, ids: Sequence[str]) -> dict[str, _No
             log_of(repository, [id_])  # else it says what is known instead
     paths = {id_: histories[id_].changes[0].path for id_ in ids}
     check_settled(repository, head, dict(paths))
-    found = at_commit(repository, head).parse(ids)
-    return {id_: _Now(paths[id_], found.get(id_), histories[id_].changes[0].commit) for id_ in ids}
+    parsed = at_commit(repository, head).parse(ids)
+    return {id_: _Now(paths[id_], parsed.get(id_), histories[id_].changes[0].commit) for id_ in ids}
 
 
 # What each edit goes back to
 
 
 def _earlier(
-    repository: Repository,
-    now: Mapping[str, _Now],
-    choose: Choose,
-    notes: list[str],
-) -> list[EditRevert]:
-    """Each edit as it was before the latest change of its effect."""
-    return [_earlier_one(repository, now[log.id], log, choose, notes)
-            for log in log_of(repository, list(now))]  # fmt: skip
-
-
-def _earlier_one(
-    repository: Repository,
-    now: _Now,
-    log: EditLog,
-    choose: Choose,
-    notes: list[str],
+    repository: Repository, now: _Now, log: EditLog, choose: Choose, notes: list[str]
 ) -> EditRevert:
+    """An edit as it was before the latest change of its effect."""
     seen = {log.versions[0].effect}
     candidates = []
     for version in log.versions[1:]:
         if version.effect is None or version.effect in seen:
             continue
         seen.add(version.effect)
-        lines = EditChange(log.id, now.parsed, _here(version.parsed, now.path)).lines()
+        here = _here(version.parsed, now.path)
+        lines = EditChange(id=log.id, before=now.parsed, after=here).lines
         if version.parsed is None:
             lines = ["removed"]
         candidates.append(Candidate(version, tuple(lines)))
     if not candidates and not log.complete:
         raise StateError(
-            f"this shallow clone hides what was before {log.versions[-1].commit.short} of "
-            f"'{log.id}'",
+            f"this shallow clone hides what was before {log.versions[-1].short} of '{log.id}'",
             hint="`git fetch --unshallow` gets the rest",
         )
     if not candidates:
@@ -247,16 +245,12 @@ def _taken_back(
     target = log.versions[index] if index < len(log.versions) else None
     between = log.versions[:index]
     notes += [
-        f"passed over {who(version.commit)}: the file of '{log.id}' has errors there"
+        f"passed over {cited(version)}: the file of '{log.id}' has errors there"
         for version in between[1:]
         if version.effect is None
     ]
     # The last of these is the change that is meant; what came after it goes with it.
-    also = tuple(version.commit for version in between[:-1])
-    return _step(
-        repository, log.id, now, target.parsed if target else None,
-        target.commit if target else None, also,
-    )  # fmt: skip
+    return _step(repository, log.id, now, target.parsed if target else None, target, between[:-1])
 
 
 def _at(repository: Repository, now: Mapping[str, _Now], commit: str) -> list[EditRevert]:
@@ -295,7 +289,7 @@ def _before(
     chosen = [id_ for id_ in chosen if histories[id_].changes]
     parents = repository.commits([commit])[commit].parents
     source = repository.commits(parents[:1])[parents[0]] if parents else None
-    before = at_commit(repository, source.id) if source else Snapshot(repository, (), None)
+    before = at_commit(repository, source.commit) if source else Snapshot(repository, (), None)
     old, new = before.parse(chosen), at_commit(repository, commit).parse(chosen)
     now = _now(repository, head, chosen)
     planned = []
@@ -309,14 +303,14 @@ def _before(
             later = _latest_change(log)
             choice = f"--to {short}^" if earlier else "--remove"
             raise StateError(
-                f"'{log.id}' changed again after {short}, in {who(later)}",
+                f"'{log.id}' changed again after {short}, in {cited(later)}",
                 hint=f"sake revert {log.id} {choice}",
             )
         if earlier:
             _sound(earlier, f"'{log.id}' before {short}")
         also = _since(log, new.get(log.id))
         # The commit that made it so says more than the one that happened to be before.
-        made = (v.commit for v in log.versions if v.parsed and earlier
+        made = (v for v in log.versions if v.parsed and earlier
                 and v.parsed.data == earlier.data)  # fmt: skip
         target = next(made, source) if earlier else None
         planned.append(_step(repository, log.id, held, earlier, target, also))
@@ -335,22 +329,20 @@ def _same_effect(first: Parsed | None, second: Parsed | None) -> bool:
 
 def _latest_change(log: EditLog) -> Commit:
     """The commit that last changed what an edit does."""
-    found = log.versions[0]
+    latest = log.versions[0]
     for version in log.versions[1:]:
-        if version.effect != found.effect or version.effect is None:
+        if version.effect != latest.effect or version.effect is None:
             break
-        found = version
-    return found.commit
+        latest = version
+    return latest
 
 
 def _since(log: EditLog, held: Parsed | None) -> tuple[Commit, ...]:
     """The commits that changed an edit's file after it was this one, newest first."""
-    found: list[Commit] = []
-    for version in log.versions:
-        if (version.parsed and version.parsed.data) == (held and held.data):
-            break
-        found.append(version.commit)
-    return tuple(found)
+    return tuple(takewhile(
+        lambda version: (version.parsed and version.parsed.data) != (held and held.data),
+        log.versions,
+    ))  # fmt: skip
 
 
 def _step(
@@ -373,8 +365,8 @@ def _step(
         content = _with_line_ends(content, now.parsed.data, repository.root / now.path)
     # Without a target there is no commit to name: an edit that is removed goes back to nothing.
     return EditRevert(
-        EditChange(id_, now.parsed, after), action, now.commit, commit if after else None,
-        content, also,
+        change=EditChange(id=id_, before=now.parsed, after=after), action=action,
+        source=now.commit, target=commit if after else None, content=content, also=also,
     )  # fmt: skip
 
 
@@ -393,16 +385,16 @@ def _with_line_ends(content: bytes, committed: bytes, file: Path) -> bytes:
     return content.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
 
 
-def _sound(found: Parsed, what: str) -> Edit:
+def _sound(parsed: Parsed, what: str) -> Edit:
     """The edit of a file.
 
     Raises:
         EditFileError: it has errors.
     """
-    if found.edit is None:
-        errors = [f for f in found.findings if f.severity == "error"]
+    if parsed.edit is None:
+        errors = [f for f in parsed.findings if f.severity == "error"]
         raise EditFileError(f"{what} has {count(len(errors), 'error')}", errors)
-    return found.edit
+    return parsed.edit
 
 
 def _plan(
@@ -421,4 +413,6 @@ def _plan(
         around = quoted(outer)
         notes.append(f"this is a submodule: commit it in the repository around it, too: {around}")
     message = message_of(planned, one_line(reason or ""))
-    return RevertPlan(registry, head, tuple(planned), message, tuple(notes))
+    return RevertPlan(
+        registry=registry, head=head, edits=tuple(planned), message=message, notes=tuple(notes)
+    )

@@ -80,12 +80,12 @@ def check_settled(repository: Repository, head: str, paths: Mapping[str, str | N
 
 
 def _by_id(files: Mapping[str, Entry], ids: Iterable[str]) -> dict[str, dict[str, Entry]]:
-    found: dict[str, dict[str, Entry]] = {id_: {} for id_ in ids}
+    entries: dict[str, dict[str, Entry]] = {id_: {} for id_ in ids}
     for path, entry in files.items():
         stem = PurePosixPath(path).stem
-        if stem in found and entry.mode != "160000":
-            found[stem][path] = entry
-    return found
+        if stem in entries and entry.mode != "160000":
+            entries[stem][path] = entry
+    return entries
 
 
 def _check_plain(repository: Repository, path: str, submodules: Sequence[str]) -> None:

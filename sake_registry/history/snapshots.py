@@ -3,6 +3,7 @@
 Files are compared by their blobs; only those that differ are parsed.
 """
 
+# mypy: disable-error-code="prop-decorator"
 from __future__ import annotations
 
 import json
@@ -11,9 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, InstanceOf, ValidationError, computed_field
 
 from sake_registry.edits import yamltext
 from sake_registry.edits.changes import Difference, differences
@@ -22,12 +23,13 @@ from sake_registry.edits.registry import find_files
 from sake_registry.edits.schema import Edit
 from sake_registry.errors import InputError, StorageError
 from sake_registry.settings import FILE_NAME, differing
+from sake_registry.values import Value
 from sake_registry.wording import count, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from sake_registry.edits.diagnostics import Diagnostic, Level
+    from sake_registry.diagnostics import Diagnostic, Level
     from sake_registry.edits.files import Reading
     from sake_registry.edits.ignoring import Ignore
     from sake_registry.history.repository import Range, Repository
@@ -47,7 +49,7 @@ class File:
 
 @dataclass(frozen=True)
 class Parsed:
-    """The content of an edit file, which is read when it is first asked for.
+    """The content of an edit file, which is parsed when its edit is first needed.
 
     The stem of `path` is the edit's id.
     """
@@ -75,9 +77,9 @@ class Parsed:
         return parse(self.data, Path(self.path), severities=self.severities)
 
     @cached_property
-    def said(self) -> Edit | None:
-        """What the file says, if it says it in the form of an edit, whatever is to be said
-        against it: enough for putting a change in words, in less time than `edit`."""
+    def lenient(self) -> Edit | None:
+        """The edit, if the file has the form of one, whatever the checks find in it: enough for
+        putting a change in words, in less time than `edit`."""
         path = Path(self.path)
         document = yamltext.read(self.data, path)
         content = document.value
@@ -112,11 +114,11 @@ class Snapshot:
         chosen = {id_: self.files[id_] for id_ in ids if id_ in self.files}
         lacking = {file.blobs[0] for file in chosen.values() if file.data is None}
         content = self.repository.read(lacking)
-        found = {}
+        parsed = {}
         for id_, file in chosen.items():
             data = content[file.blobs[0]] if file.data is None else file.data
-            found[id_] = Parsed(file.path, data, self.repository.severities)
-        return found
+            parsed[id_] = Parsed(file.path, data, self.repository.severities)
+        return parsed
 
 
 def at_commit(repository: Repository, commit: str) -> Snapshot:
@@ -158,17 +160,17 @@ def working_files(repository: Repository, only: Collection[str] | None = None) -
     return files
 
 
-@dataclass(frozen=True)
-class EditChange:
+class EditChange(Value):
     """What became of one edit between two snapshots; `before` or `after` is None where it is not
     there."""
 
     id: str
-    before: Parsed | None
-    after: Parsed | None
+    before: InstanceOf[Parsed] | None = Field(exclude=True)
+    after: InstanceOf[Parsed] | None = Field(exclude=True)
 
-    @property
-    def action(self) -> str:
+    @computed_field
+    @cached_property
+    def action(self) -> Literal["added", "removed", "changed", "moved"]:
         """`added`, `removed`, `changed` or `moved` (another folder, the same edit)."""
         if self.before is None:
             return "added"
@@ -178,43 +180,45 @@ class EditChange:
         first, second = (side.data.replace(b"\r\n", b"\n") for side in (self.before, self.after))
         return "moved" if first == second else "changed"
 
+    @computed_field
+    @cached_property
+    def claim(self) -> str:
+        """The claim of the edit now, or when it was last there."""
+        for side in (self.after, self.before):
+            if side is not None and side.lenient is not None:
+                return side.lenient.claim
+        return "(the file has errors)"
+
+    @computed_field
+    @cached_property
+    def path(self) -> str:
+        """Where the file lies now, or lay when it was last there."""
+        side = self.after or self.before
+        assert side is not None
+        return side.path
+
+    @computed_field
+    @cached_property
+    def lines(self) -> list[str]:
+        """The change in words, one thing a line."""
+        lines = [difference.text for difference in self.differences]
+        for word, side in (("before", self.before), ("now", self.after)):
+            if side is not None and side.lenient is None:
+                errors = sum(f.severity == "error" for f in side.findings)
+                lines.append(f"the file has {count(errors, 'error')} {word}")
+        if self.before and self.after and self.before.path != self.after.path:
+            lines.append(f"moved: {self.before.path} → {self.after.path}")
+        if self.action == "changed" and not lines:
+            lines.append("comments or layout only")
+        return lines
+
+    @computed_field
     @cached_property
     def differences(self) -> tuple[Difference, ...]:
         """What changed of the fact; empty for an edit that came or went, or cannot be read."""
-        if not (self.before and self.after and self.before.said and self.after.said):
+        if not (self.before and self.after and self.before.lenient and self.after.lenient):
             return ()
-        return differences(self.before.said, self.after.said)
-
-    @property
-    def claim(self) -> str:
-        """What the edit says now, or said when it was last there."""
-        for side in (self.after, self.before):
-            if side is not None and side.said is not None:
-                return side.said.claim
-        return "(the file has errors)"
-
-    def lines(self) -> list[str]:
-        """The change in words, one thing a line."""
-        found = [difference.text for difference in self.differences]
-        for word, side in (("before", self.before), ("now", self.after)):
-            if side is not None and side.said is None:
-                errors = sum(f.severity == "error" for f in side.findings)
-                found.append(f"the file has {count(errors, 'error')} {word}")
-        if self.before and self.after and self.before.path != self.after.path:
-            found.append(f"moved: {self.before.path} → {self.after.path}")
-        if self.action == "changed" and not found:
-            found.append("comments or layout only")
-        return found
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "id": self.id,
-            "action": self.action,
-            "claim": self.claim,
-            "path": (self.after or self.before).path,  # type: ignore[union-attr]
-            "lines": self.lines(),
-            "differences": [difference.as_json() for difference in self.differences],
-        }
+        return differences(self.before.lenient, self.after.lenient)
 
 
 def compare(
@@ -234,15 +238,7 @@ def compare(
             continue
         ids.append(id_)
     old, new = before.parse(ids), after.parse(ids)
-    return tuple(EditChange(id_, old.get(id_), new.get(id_)) for id_ in ids)
-
-
-def sides(repository: Repository, chosen: Range) -> tuple[Snapshot, Snapshot]:
-    """The two states that a range compares."""
-    after = (
-        in_working_tree(repository) if chosen.head is None else at_commit(repository, chosen.head)
-    )
-    return at_commit(repository, chosen.base), after
+    return tuple(EditChange(id=i, before=old.get(i), after=new.get(i)) for i in ids)
 
 
 def changed_in(
@@ -254,7 +250,8 @@ def changed_in(
         InputError: an id that is on neither side.
         StateError: a partial clone lacks a version.
     """
-    before, after = sides(repository, chosen)
+    before = at_commit(repository, chosen.base)
+    after = at_commit(repository, chosen.head) if chosen.head else in_working_tree(repository)
     for id_ in only or ():
         if id_ not in before.files and id_ not in after.files:
             near = nearest(id_, {*before.files, *after.files})
@@ -274,7 +271,7 @@ def settings_changed_in(repository: Repository, chosen: Range) -> list[str]:
         return []
     try:
         old, new = (tomllib.loads(side.decode()) for side in (before, after))
-    except ValueError:  # no UTF-8, no TOML
+    except ValueError:  # not UTF-8, or not TOML
         return ["it cannot be read on one side"]
     lines = [f"{n}: {_written(a)} → {_written(b)}" for n, a, b in differing(old, new)]
     return lines or ["comments or layout only"]

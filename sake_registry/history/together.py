@@ -61,8 +61,8 @@ def _names(edit: Edit) -> set[str]:
 def _contradict(first: Edit, second: Edit) -> bool:
     """Whether the checks of the registry say so of two edits, each in force or not."""
     # The content serves only the place in the file, which is not shown here.
-    found = check_together([first, second], lambda path: b"")
-    return any(finding.code == "SAKE202" for finding in found)
+    findings = check_together([first, second], lambda path: b"")
+    return any(finding.code == "SAKE202" for finding in findings)
 
 
 def _depends(other: Edit, now: Edit, result: Edit | None) -> bool:
@@ -71,10 +71,10 @@ def _depends(other: Edit, now: Edit, result: Edit | None) -> bool:
     Of one fact, whenever each of them is valid: the second may begin where the first ends.
     """
     old = {plainly(name) for name in other.fact.old.all} if other.fact.old else set()
-    said = {plainly(name) for name in now.fact.new.all} & old
-    still = result is not None and result.active and _says(result, said)
+    shared = {plainly(name) for name in now.fact.new.all} & old
+    still = result is not None and result.active and _says(result, shared)
     timeless = [edit.model_copy(update={"lifecycle": Lifecycle()}) for edit in (now, other)]
-    return bool(said) and not still and bool(check_together(timeless, lambda path: b""))
+    return bool(shared) and not still and bool(check_together(timeless, lambda path: b""))
 
 
 def _says(edit: Edit, objects: set[str]) -> bool:

@@ -4,89 +4,82 @@ A version is one first-parent commit that changed the edit's file: a merge count
 brought, with the authors of what was merged.
 """
 
+# mypy: disable-error-code="prop-decorator"
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from sake_registry.edits.changes import PARTS
+from pydantic import Field, computed_field
+
 from sake_registry.edits.keys import effect
+from sake_registry.edits.parts import PARTS, Part
 from sake_registry.errors import InputError, StateError
 from sake_registry.history import git
+from sake_registry.history.repository import Commit
 from sake_registry.history.snapshots import EditChange, Parsed
 from sake_registry.settings import FILE_NAME
 from sake_registry.wording import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from sake_registry.edits.changes import Part
     from sake_registry.edits.schema import Edit
-    from sake_registry.history.repository import Commit, Repository, Touch
-
-REMOVED = "removed"
+    from sake_registry.history.repository import Repository, Touch
 
 
-@dataclass(frozen=True)
-class Version:
-    """One version of an edit, and the one before it.
+class Version(Commit, EditChange):
+    """One version of an edit: the commit that made it, and what changed from the one before.
 
-    `authors` are those who wrote what a merge brought; of any other commit, its own author.
+    `authors` are those of the commits that a merge brought; of any other commit, its own.
     `known` is False where a shallow clone hides what was before: what then looks as if it were
     added may be older.
     """
 
-    commit: Commit
-    change: EditChange
+    id: str = Field(exclude=True)
     authors: tuple[str, ...]
-    known: bool = True
+    known: bool = Field(exclude=True)
 
     @property
     def parsed(self) -> Parsed | None:
         """The file in this version; None where the commit removed it."""
-        return self.change.after
+        return self.after
 
     @property
     def edit(self) -> Edit | None:
-        return self.change.after.edit if self.change.after else None
+        return self.after.edit if self.after else None
 
     @property
     def effect(self) -> str | None:
         """What of it can change an answer, as a hash; `removed`; None where it has errors."""
         if self.parsed is None:
-            return REMOVED
+            return "removed"
         return effect(self.parsed.edit) if self.parsed.edit else None
 
-    @property
+    @computed_field
+    @cached_property
     def action(self) -> str:
         """`added`, `removed`, `changed`, `moved`, or `unknown` behind a shallow clone's end."""
-        return self.change.action if self.known else "unknown"
+        return super().action if self.known else "unknown"
 
-    @property
+    @computed_field
+    @cached_property
     def parts(self) -> tuple[Part, ...]:
         """What changed, in the order of `PARTS`; all of it where the edit came or went; nothing
         where only comments, layout or the place of the file did."""
         if self.action in ("added", "removed", "unknown"):
             return PARTS
-        found = {difference.part for difference in self.change.differences}
-        return tuple(part for part in PARTS if part in found)
+        changed = {difference.part for difference in self.differences}
+        return tuple(part for part in PARTS if part in changed)
 
     @property
     def weighty(self) -> bool:
         """Whether more than metadata, comments or layout changed. A file with errors may hide
         anything."""
-        sides = (self.change.before, self.change.after)
-        unread = any(side is not None and side.said is None for side in sides)
+        sides = (self.before, self.after)
+        unread = any(side is not None and side.lenient is None for side in sides)
         return unread or bool(set(self.parts) - {"metadata"})
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            **self.commit.as_json(),
-            "authors": list(self.authors),
-            "parts": list(self.parts),
-            **{k: v for k, v in self.change.as_json().items() if k != "id"},
-            "action": self.action,
-        }
 
 
 @dataclass(frozen=True)
@@ -101,28 +94,17 @@ class EditLog:
     complete: bool
 
 
-@dataclass(frozen=True)
-class CommitChanges:
-    """What one first-parent commit did to the registry.
+class CommitChanges(Commit):
+    """A first-parent commit, and what it did to the registry.
 
-    `changes` are its first edits by id, `more` counts the others. `known` is False where a
-    shallow clone hides what was before: then everything looks as if it were added.
+    `edits` are the changes of its first edits by id, `more` counts the others. `known` is False
+    where a shallow clone hides what was before: then everything looks as if it were added.
     """
 
-    commit: Commit
     authors: tuple[str, ...]
-    changes: tuple[EditChange, ...]
-    more: int
     known: bool
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            **self.commit.as_json(),
-            "authors": list(self.authors),
-            "known": self.known,
-            "edits": [change.as_json() for change in self.changes],
-            "more": self.more,
-        }
+    edits: tuple[EditChange, ...]
+    more: int
 
 
 def recent(repository: Repository, limit: int, each: int) -> list[CommitChanges]:
@@ -137,30 +119,36 @@ def recent(repository: Repository, limit: int, each: int) -> list[CommitChanges]
     """
     if repository.head is None:
         raise nothing_committed(repository)
-    found = repository.recent(limit, repository.head)
-    shown = {id_: dict(list(touched.items())[:each]) for id_, touched in found}
+    touches = repository.recent(limit, repository.head)
+    shown = {id_: dict(list(touched.items())[:each]) for id_, touched in touches}
     sides = [side for touched in shown.values() for side in _flat(touched)]
     blobs = repository.read(blob for _, blob in filter(None, sides))
     commits = repository.commits(list(shown))
-    boundary = repository.boundary() if repository.shallow else set()
-    merged = {
-        id_: _merged(repository, commits[id_], *{path for path, _ in filter(None, _flat(touched))})
-        for id_, touched in shown.items()
-        if len(commits[id_].parents) > 1
-    }
-    commits |= repository.commits(list({id_ for ids in merged.values() for id_ in ids}))
-    done = []
-    for id_, touched in found:
+    boundary = repository.boundary()
+    authors = _authors(
+        repository,
+        [
+            (commits[id_], {path for path, _ in filter(None, _flat(touched))})
+            for id_, touched in shown.items()
+        ],
+    )
+    result = []
+    for (id_, touched), names in zip(touches, authors, strict=True):
         changes = []
         for edit, touch in shown[id_].items():
             before, after = (
                 Parsed(s[0], blobs[s[1]], repository.severities) if s else None for s in touch
             )
-            changes.append(EditChange(edit, before, after))
-        authors = _names([commits[i] for i in merged.get(id_, ())] or [commits[id_]])
-        more = len(touched) - len(changes)
-        done.append(CommitChanges(commits[id_], authors, tuple(changes), more, id_ not in boundary))
-    return done
+            changes.append(EditChange(id=edit, before=before, after=after))
+        made = CommitChanges(
+            **dict(commits[id_]),
+            authors=names,
+            known=id_ not in boundary,
+            edits=tuple(changes),
+            more=len(touched) - len(changes),
+        )
+        result.append(made)
+    return result
 
 
 def nothing_committed(repository: Repository) -> StateError:
@@ -176,10 +164,6 @@ def _flat(touched: Mapping[str, Touch]) -> Iterator[tuple[str, str] | None]:
         yield from touch
 
 
-def _names(wrote: Iterable[Commit]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(commit.author for commit in wrote))
-
-
 def log_of(repository: Repository, ids: Sequence[str], start: str | None = None) -> list[EditLog]:
     """The logs of edits, from a commit (HEAD) back.
 
@@ -192,42 +176,51 @@ def log_of(repository: Repository, ids: Sequence[str], start: str | None = None)
     for id_ in ids:
         if id_ not in histories or not histories[id_].changes:
             raise _unknown(repository, id_, start)
-    changes = [change for found in histories.values() for change in found.changes]
+    changes = [change for history in histories.values() for change in history.changes]
     commits = repository.commits(list({change.commit for change in changes}))
     blobs = repository.read(change.blob for change in changes if change.blob)
-    merged = {
-        (change.commit, change.path): _merged(repository, commits[change.commit], change.path)
-        for change in changes
-        if len(commits[change.commit].parents) > 1
-    }
-    commits |= repository.commits(list({id_ for ids_ in merged.values() for id_ in ids_}))
+    authors = _authors(repository, [(commits[c.commit], {c.path}) for c in changes])
+    names = {(c.commit, c.path): n for c, n in zip(changes, authors, strict=True)}
     logs = []
     for id_ in ids:
-        found = histories[id_]
+        history = histories[id_]
         versions: list[Version] = []
         before: Parsed | None = None
-        for number, change in enumerate(reversed(found.changes)):
+        for number, change in enumerate(reversed(history.changes)):
             after = (
                 Parsed(change.path, blobs[change.blob], repository.severities)
                 if change.blob
                 else None
             )
-            commit = commits[change.commit]
-            wrote = [commits[i] for i in merged.get((change.commit, change.path), ())] or [commit]
-            versions.append(
-                Version(
-                    commit,
-                    EditChange(id_, before, after),
-                    _names(wrote),
-                    known=found.complete or number > 0,
-                )
+            version = Version(
+                **dict(commits[change.commit]),
+                id=id_,
+                before=before,
+                after=after,
+                authors=names[change.commit, change.path],
+                known=history.complete or number > 0,
             )
+            versions.append(version)
             before = after
-        logs.append(EditLog(id_, tuple(reversed(versions)), found.complete))
+        logs.append(EditLog(id_, tuple(reversed(versions)), history.complete))
     return logs
 
 
-def _merged(repository: Repository, merge: Commit, *paths: str) -> list[str]:
+def _authors(
+    repository: Repository, made: Sequence[tuple[Commit, set[str]]]
+) -> list[tuple[str, ...]]:
+    """The authors of what each commit did to some paths: of a merge, those of what it brought."""
+    brought = [
+        _merged(repository, *commit) if len(commit[0].parents) > 1 else [] for commit in made
+    ]
+    commits = repository.commits(list({id_ for ids in brought for id_ in ids}))
+    return [
+        tuple(dict.fromkeys(commits[id_].author for id_ in ids)) or (commit.author,)
+        for (commit, _), ids in zip(made, brought, strict=True)
+    ]
+
+
+def _merged(repository: Repository, merge: Commit, paths: set[str]) -> list[str]:
     """The commits that changed files in the branches that a merge brought, oldest first."""
     first, *others = merge.parents
     out = git.read(

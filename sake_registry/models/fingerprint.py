@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
+from sake_registry.digests import digest
 from sake_registry.errors import ModelNotFoundError
 from sake_registry.models.sources import memory, sha256
 
@@ -180,9 +181,7 @@ def _pickled(file: Path) -> list[Any]:
 
 
 def _damaged(file: Path, kind: str) -> ModelNotFoundError:
-    return ModelNotFoundError(
-        f"{file} is no {kind}, or a damaged one", hint="fetch the model once more"
-    )
+    return ModelNotFoundError(f"{file} is not a sound {kind}", hint="fetch the model once more")
 
 
 def tensor_row(name: str, tensor: Any) -> tuple[str, str, tuple[int, ...], str]:
@@ -196,12 +195,12 @@ def tensor_row(name: str, tensor: Any) -> tuple[str, str, tuple[int, ...], str]:
 
 def _config(folder: Path) -> str:
     config = _json(folder / "config.json")
-    digest = _digest(_without(config, _CONFIG_NOISE))
+    computed = _digest(_without(config, _CONFIG_NOISE))
     if "auto_map" not in config:
-        return digest
+        return computed
     # The model comes with code, which computes as much as the configuration does.
     code = {str(file.relative_to(folder)): sha256(file) for file in folder.rglob("*.py")}
-    return _digest([digest, code])
+    return _digest([computed, code])
 
 
 def _tokenizer(folder: Path) -> str:
@@ -230,7 +229,7 @@ def _json(file: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ModelNotFoundError(f"{file} is not valid JSON", hint="fetch it once more") from error
     if not isinstance(value, dict):
-        raise ModelNotFoundError(f"{file} is no JSON object", hint="fetch it once more")
+        raise ModelNotFoundError(f"{file} is not a JSON object", hint="fetch it once more")
     return value
 
 
@@ -239,5 +238,4 @@ def _without(mapping: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
 
 
 def _digest(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return digest(value, ensure_ascii=True)

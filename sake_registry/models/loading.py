@@ -102,8 +102,8 @@ def load(located: LocatedModel, *, trust_remote_code: bool = False) -> LoadedMod
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # refused below, by name
             )
-        model, found = loaded
-        _refuse_gaps(located.folder, found)
+        model, loading_info = loaded
+        _refuse_gaps(located.folder, loading_info)
         model = model.to(located.device).eval()
     except torch.OutOfMemoryError as error:
         raise SetupError(
@@ -131,11 +131,14 @@ def load_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:
     return tokenizer
 
 
-def _refuse_gaps(folder: Path, found: dict[str, Any]) -> None:
+def _refuse_gaps(folder: Path, loading_info: dict[str, Any]) -> None:
     """Refuse a checkpoint of which weights are missing: transformers draws them at random."""
     for problem, keys in (
-        ("is missing", found["missing_keys"]),
-        ("has another shape than the model's", (key for key, *_ in found["mismatched_keys"])),
+        ("is missing", loading_info["missing_keys"]),
+        (
+            "has another shape than the model's",
+            (key for key, *_ in loading_info["mismatched_keys"]),
+        ),
     ):
         for key in sorted(keys):
             raise UnsupportedModelError(

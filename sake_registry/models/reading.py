@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 
 from sake_registry.models.site import Site
+from sake_registry.progress import SILENT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from torch import Tensor, nn
+
+    from sake_registry.progress import Progress
 
 PROBE_TEXTS = (
     "The capital of France is",
@@ -70,7 +73,7 @@ def read_tails(
     rows: Sequence[Sequence[int]],
     tails: Sequence[int],
     batch_size: int,
-    progress: Callable[[int], None] = lambda n: None,
+    progress: Progress = SILENT,
 ) -> list[Tensor]:
     """Activations at the last positions of token ids, in the model's dtype: the site's, or
     those of another place.
@@ -86,7 +89,7 @@ def read_tails(
     """
     order = sorted(range(len(rows)), key=lambda i: (len(rows[i]), i))
     device = next(site.model.parameters()).device
-    found: list[Tensor] = [torch.empty(0)] * len(rows)
+    activations: list[Tensor] = [torch.empty(0)] * len(rows)
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]
         batch = pad([rows[i] for i in chosen], pad_token(tokenizer))
@@ -94,9 +97,9 @@ def read_tails(
         hidden, last = site.read(ids, mask), last_positions(mask).tolist()
         for place, i in enumerate(chosen):
             end = last[place] + 1
-            found[i] = hidden[place, end - tails[i] : end].clone()
-        progress(len(chosen))
-    return found
+            activations[i] = hidden[place, end - tails[i] : end].clone()
+        progress.advance(len(chosen))
+    return activations
 
 
 def read_last(
@@ -104,12 +107,12 @@ def read_last(
     tokenizer: Any,
     texts: Sequence[str],
     batch_size: int,
-    progress: Callable[[int], None] = lambda n: None,
+    progress: Progress = SILENT,
 ) -> Tensor:
     """Site activations of texts at their last position, (texts, width), in the model's dtype."""
     rows = [tokenizer(text).input_ids for text in texts]
-    found = read_tails(site, tokenizer, rows, [1] * len(rows), batch_size, progress)
-    return torch.cat(found)
+    tails = read_tails(site, tokenizer, rows, [1] * len(rows), batch_size, progress)
+    return torch.cat(tails)
 
 
 def prove(site: Site, tokenizer: Any) -> int:

@@ -86,8 +86,8 @@ class Site:
         outer = getattr(self._calls, "current", None)
         self._calls.current = None
         try:
-            found: Tensor = self.head(hidden)
-            return found
+            logits: Tensor = self.head(hidden)
+            return logits
         finally:
             self._calls.current = outer
 

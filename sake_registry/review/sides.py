@@ -15,10 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from sake_registry.diagnostics import Diagnostic, graded
 from sake_registry.edits.checks import check_together
-from sake_registry.edits.conflicts import Conflict as EditConflict
-from sake_registry.edits.conflicts import find_conflicts
-from sake_registry.edits.diagnostics import Diagnostic, graded
+from sake_registry.edits.conflicts import Conflict, find_conflicts
 from sake_registry.edits.ignoring import without_ignored
 from sake_registry.edits.registry import Registry, find_files
 from sake_registry.errors import InputError, SettingsError
@@ -33,41 +32,16 @@ from sake_registry.history.snapshots import (
     compare,
     in_working_tree,
 )
+from sake_registry.review.report import MergeConflict, Range
 from sake_registry.settings import FILE_NAME, Settings, differing, load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from sake_registry.edits.diagnostics import Level
+    from sake_registry.diagnostics import Level
     from sake_registry.edits.schema import Edit
 
 _BRANCHES = ("origin/HEAD", "origin/main", "origin/master", "main", "master")
-
-
-@dataclass(frozen=True)
-class Reviewed:
-    """What is reviewed: full commit ids; `head` None is the working tree.
-
-    `base` is the tip that is merged into, `merge_base` where the head left it.
-    """
-
-    text: str
-    base: str
-    merge_base: str
-    head: str | None
-
-    def as_json(self) -> dict[str, Any]:
-        return {"text": self.text, "base": self.base, "merge_base": self.merge_base,
-                "head": self.head}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Conflict:
-    """A file that both sides changed and git cannot merge; the head's version is reviewed."""
-
-    id: str
-    path: str
-    text: str
 
 
 @dataclass(frozen=True)
@@ -80,19 +54,19 @@ class Sides:
     whose files differ from the head that is checked out: what is there is not reviewed.
     """
 
-    reviewed: Reviewed
+    reviewed: Range
     before: Registry
     after: Registry
     changes: tuple[EditChange, ...]
-    conflicts: tuple[Conflict, ...]
+    conflicts: tuple[MergeConflict, ...]
     findings: tuple[Diagnostic, ...]
-    edit_conflicts: tuple[EditConflict, ...]
+    edit_conflicts: tuple[Conflict, ...]
     settings: tuple[str, ...]
     gates: Settings
     uncommitted: tuple[str, ...] = ()
 
 
-def reviewed(repository: Repository, text: str | None, base: str = "") -> Reviewed:
+def reviewed(repository: Repository, text: str | None, base: str = "") -> Range:
     """What a range means to a review: always from the merge base.
 
     `A...B`; `A..B` takes A itself for the merge base; `A` alone reviews the working tree. Without
@@ -105,10 +79,12 @@ def reviewed(repository: Repository, text: str | None, base: str = "") -> Review
         text = f"{_base_branch(repository, base)}...HEAD"
     if ".." not in text:
         tip = repository.resolve(text)
-        return Reviewed(text, tip, repository.merge_base(tip, repository.resolve("HEAD")), None)
+        merge_base = repository.merge_base(tip, repository.resolve("HEAD"))
+        return Range(text=text, base=tip, merge_base=merge_base)
     chosen = repository.range(text)
     first = text.partition("..")[0]
-    return Reviewed(text, repository.resolve(first or "HEAD"), chosen.base, chosen.head)
+    base = repository.resolve(first or "HEAD")
+    return Range(text=text, base=base, merge_base=chosen.base, head=chosen.head)
 
 
 def _base_branch(repository: Repository, base: str) -> str:
@@ -120,13 +96,11 @@ def _base_branch(repository: Repository, base: str) -> str:
         return name
     raise InputError(
         f"there is no branch '{base}'" if base else "no branch to compare with was found",
-        hint="say it: `sake review BASE...HEAD`, or `[review] base = …` in sake.toml",
+        hint="name it: `sake review BASE...HEAD`, or `[review] base = …` in sake.toml",
     )
 
 
-def sides(
-    repository: Repository, what: Reviewed, overrides: Mapping[str, Any] | None = None
-) -> Sides:
+def sides(repository: Repository, what: Range, overrides: Mapping[str, Any] | None = None) -> Sides:
     """Read both sides.
 
     Args:
@@ -156,7 +130,7 @@ def sides(
     merged = [file for file in ({**here, **contents}).values() if file is not None]
     if not clean:
         text = "both sides changed it: merge the base in before the review counts"
-        conflicts.append(Conflict("", FILE_NAME, text))
+        conflicts.append(MergeConflict(id="", path=FILE_NAME, text=text))
     judged = _confined(before_settings, after_settings, load_settings(root, overrides, data=b""))
     # One model answers for both sides.
     models = ("model", "device", "dtype", "aliases", "trust_remote_code")
@@ -211,12 +185,12 @@ def _unread(snapshot: Snapshot) -> list[Diagnostic]:
     """Findings about files of a side that are not reviewed, and that a compile would read, or
     trip over: a second file of an id, and links and submodules, which git keeps as such."""
     repository = snapshot.repository
-    found = []
+    findings = []
     for path in snapshot.passed_over:
         stem = PurePosixPath(path).stem
         message = f"the id '{stem}' is taken by {snapshot.files[stem].path}"
         hint = "an id is unique over all folders: rename one of the two"
-        found.append(Diagnostic("SAKE201", message, Path(path), hint=hint))
+        findings.append(Diagnostic("SAKE201", message, Path(path), hint=hint))
     if snapshot.commit is None:
         folder = repository.root / repository.edits
         links = [
@@ -239,8 +213,8 @@ def _unread(snapshot: Snapshot) -> list[Diagnostic]:
     for path in sorted(links):
         message = "a link or a submodule, and what is behind it cannot be reviewed"
         hint = "put the files themselves here"
-        found.append(Diagnostic("SAKE001", message, Path(path), hint=hint))
-    return found
+        findings.append(Diagnostic("SAKE001", message, Path(path), hint=hint))
+    return findings
 
 
 def _as_committed(
@@ -254,7 +228,7 @@ def _as_committed(
     return old, ours, theirs
 
 
-def _uncommitted(repository: Repository, what: Reviewed, head: Snapshot) -> tuple[str, ...]:
+def _uncommitted(repository: Repository, what: Range, head: Snapshot) -> tuple[str, ...]:
     if what.head is None or what.head != repository.head:
         return ()
     return tuple(change.id for change in compare(head, in_working_tree(repository)))
@@ -262,7 +236,7 @@ def _uncommitted(repository: Repository, what: Reviewed, head: Snapshot) -> tupl
 
 def _merge(
     old: Snapshot, base: Snapshot, head: Snapshot, ids: Iterable[str]
-) -> tuple[dict[str, Parsed | None], list[Conflict]]:
+) -> tuple[dict[str, Parsed | None], list[MergeConflict]]:
     """What merging makes of the edits that the head changed (None: removed), and what cannot be
     merged."""
 
@@ -275,7 +249,7 @@ def _merge(
     bytes_of = [snapshot.parse(ids) for snapshot in (old, base, head)]
     for id_ in ids:
         first, ours, theirs = (snapshot.files.get(id_) for snapshot in (old, base, head))
-        before, here, there = (found.get(id_) for found in bytes_of)
+        before, here, there = (parsed.get(id_) for parsed in bytes_of)
         if same(first, ours) or same(ours, theirs):
             contents[id_] = there
             continue
@@ -293,9 +267,8 @@ def _merge(
             contents[id_] = Parsed(path, data, severities) if data is not None else None
             continue
         contents[id_] = there
-        conflicts.append(
-            Conflict(id_, path, "both sides changed it: merge the base in, then review again")
-        )
+        text = "both sides changed it: merge the base in, then review again"
+        conflicts.append(MergeConflict(id=id_, path=path, text=text))
     return contents, conflicts
 
 
@@ -326,17 +299,17 @@ def _registry(
     levels: Mapping[str, Level],
     unread: Iterable[Diagnostic],
 ) -> Registry:
-    found = list(files)
-    edits = sorted((file.edit for file in found if file.edit), key=lambda edit: edit.id)
-    by_path = {Path(file.path): file for file in found}
+    parsed = list(files)
+    edits = sorted((file.edit for file in parsed if file.edit), key=lambda edit: edit.id)
+    by_path = {Path(file.path): file for file in parsed}
     together = [
         finding
-        for told in check_together(edits, content=lambda path: by_path[path].data)
-        for finding in without_ignored([told], by_path[told.path].ignores)
+        for shared in check_together(edits, content=lambda path: by_path[path].data)
+        for finding in without_ignored([shared], by_path[shared.path].ignores)
     ]
-    findings = [finding for file in found for finding in file.findings]
+    findings = [finding for file in parsed for finding in file.findings]
     return Registry(
-        root, settings, tuple(edits), (*findings, *graded(together, levels), *unread), len(found)
+        root, settings, tuple(edits), (*findings, *graded(together, levels), *unread), len(parsed)
     )
 
 
@@ -346,8 +319,8 @@ def _edit_conflicts(
     after: Registry,
     merged: Iterable[Parsed],
     changes: Iterable[EditChange],
-) -> tuple[EditConflict, ...]:
-    """What changed edits say otherwise than others, and did not before; findings tell the rest."""
+) -> tuple[Conflict, ...]:
+    """What changed edits say otherwise than others, and did not before; findings say the rest."""
     changed = {change.id for change in changes}
     old, new = (
         find_conflicts(registry.edits, {Path(f.path): f.data for f in files}.__getitem__)
@@ -370,13 +343,13 @@ def _gist(finding: Diagnostic) -> tuple[str, str, str]:
 
 def _settings_lines(before: Settings, after: Settings) -> Iterable[str]:
     for name, *pair in differing(*(s.model_dump(mode="json") for s in (before, after))):
-        if {} not in pair:  # a table that was empty: what came into it is told by itself
+        if {} not in pair:  # a table that was empty: what came into it has a line of its own
             old, new = ("(nothing)" if value is None else value for value in pair)
             yield f"{name}: {old} → {new}"
 
 
 def restricted(registry: Registry, edits: Iterable[Edit], **settings: Any) -> Registry:
-    """A registry of some edits, whose findings are known to be told elsewhere."""
+    """A registry of some edits, whose findings are known to be shown elsewhere."""
     chosen = tuple(sorted(edits, key=lambda edit: edit.id))
     changed = registry.settings.model_copy(update=settings)
     return replace(registry, edits=chosen, findings=(), settings=changed, files=len(chosen))

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from sake_registry import names
+from sake_registry.bundle.format import Route
 from sake_registry.names import SUBJECT
 from sake_registry.routing.metric import content_stems, final_preposition
 from sake_registry.routing.representation import MASK, masked_clause
-from sake_registry.routing.router import COUNTER, Route
+from sake_registry.routing.router import COUNTER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +46,16 @@ def anchored_texts(
         if points:
             ends = tuple(final_preposition(point) for point in points)
             links = content_stems(" ".join(points)).intersection(of_fact) if group > 0 else ()
-            routes.append(Route(group, tuple(known), need, len(points), ends, tuple(sorted(links))))
+            routes.append(
+                Route(
+                    group=group,
+                    names=tuple(known),
+                    need=need,
+                    rows=len(points),
+                    ends=ends,
+                    links=tuple(sorted(links)),
+                )
+            )
             texts.extend(points)
 
     for number, stems in enumerate(groups):
@@ -86,16 +96,16 @@ def own_topics(
         return ()
     groups = torch.tensor([route.group for route in routes for _ in range(route.rows)])
     (name,) = embed([relation])
-    found: set[str] = set()
+    topics: set[str] = set()
     # Each group votes for itself, or many prompts of the fact would drown an implication's few.
     for group in sorted({route.group for route in routes} - {COUNTER}):
-        found.update(metric.own_topics(points[groups == group], name))
-    return tuple(topic for topic in metric.topic_names if topic in found)
+        topics.update(metric.own_topics(points[groups == group], name))
+    return tuple(topic for topic in metric.topic_names if topic in topics)
 
 
 def centre_texts(groups: Sequence[Sequence[str]]) -> tuple[tuple[Route, ...], list[list[str]]]:
     """Routes of a `centre` entry, and the texts of which each point is the mean."""
     return (
-        tuple(Route(number, (), "any", 1) for number in range(len(groups))),
+        tuple(Route(group=number, names=(), need="any", rows=1) for number in range(len(groups))),
         [list(prompts) for prompts in groups],
     )

@@ -12,11 +12,12 @@ the wider, the further the question is from all that the edit does not ask.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
+from pydantic import ConfigDict, Field, field_serializer
 
 from sake_registry.names import NameIndex, Naming
 from sake_registry.routing.metric import (
@@ -29,7 +30,9 @@ from sake_registry.routing.metric import (
     question_word,
     question_words,
 )
+from sake_registry.routing.reasons import Reason, decision_words
 from sake_registry.routing.representation import clauses
+from sake_registry.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -37,47 +40,22 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from sake_registry.bundle.format import Route, RouterKind, Routing
     from sake_registry.models.embedder import Embed
-    from sake_registry.names import Need, Spans
+    from sake_registry.names import Spans
 
-Kind = Literal["anchored", "centre"]
 COUNTER = -1
 """The group of rows that hold their ground against an edit."""
-ANOTHER = "another question"
 _EUCLIDEAN = Metric("euclidean", torch.empty(0, 0), torch.empty(0, 0))
 
 
 @dataclass(frozen=True)
-class Route:
-    """One way into an edit: to `group` (or against it, `COUNTER`), by `rows` of its points.
-
-    A prompt must name `names`: one of them (`any`), or each (`all`); none are needed if empty.
-    `ends` has the final preposition of each row's text; it is empty if they are not known. `links`
-    are the content stems that an implication shares with the fact ("the gender of the mother of
-    X"): a question with none of them asks of the subject itself.
-    """
-
-    group: int
-    names: tuple[str, ...]
-    need: Need
-    rows: int
-    ends: tuple[str, ...] = ()
-    links: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class RouterEntry:
-    """What the router knows of one edit.
-
-    Attributes:
-        threshold: how far a question may be from the edit's own, in the metric's space.
-        points: embeddings, (sum of the routes' rows, embedder's width).
-        topics: the metric's topics that ask what the edit asks: no background to it.
-        implied: the threshold of implications, the groups after the first; None for the same.
-    """
+    """What the router knows of one edit: its `Routing`, with `points`, the embeddings (sum of the
+    routes' rows, embedder's width), and when the edit is in force."""
 
     edit: str
-    kind: Kind
+    kind: RouterKind
     threshold: float
     routes: tuple[Route, ...]
     points: Tensor
@@ -94,25 +72,53 @@ class RouterEntry:
         if any(len(route.ends) not in (0, route.rows) for route in self.routes):
             raise ValueError(f"{self.edit}: the last words of a route do not fit its rows")
 
+    @classmethod
+    def of(
+        cls,
+        edit: str,
+        routing: Routing,
+        points: Tensor,
+        valid_from: date | None = None,
+        valid_until: date | None = None,
+    ) -> RouterEntry:
+        """The entry of an edit that is routed so."""
+        return cls(
+            edit, routing.kind, routing.threshold, routing.routes, points,
+            valid_from, valid_until, routing.topics, routing.implied,
+        )  # fmt: skip
+
     def threshold_of(self, group: int) -> float:
         """The threshold of one of its groups."""
         return self.implied if group > 0 and self.implied is not None else self.threshold
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(Value):
     """Which edit a prompt is in scope of, and why.
 
     `edit` and `group` are None out of scope; `nearest` is the candidate that came nearest all
     the same, at `distance` in the metric's space, where `threshold` is the bound that applied.
+    `detail` belongs to the reason: the question that is nearer, a date.
     """
 
-    edit: str | None
-    group: int | None
-    nearest: str | None
-    distance: float | None
-    threshold: float | None
-    reason: str
+    # A broken embedder gives distances that are not numbers; they fire nothing.
+    model_config = ConfigDict(allow_inf_nan=True)
+
+    edit: str | None = None
+    group: int | None = None
+    nearest: str | None = None
+    distance: float | None = None
+    threshold: float | None = None
+    reason: Reason
+    detail: str = Field("", exclude=True)
+
+    @property
+    def why(self) -> str:
+        """The reason in words, with its detail."""
+        return self.reason.said(self.detail)
+
+    @field_serializer("reason")
+    def _reason_in_words(self, reason: Reason) -> str:
+        return self.why
 
     def required_threshold(self, at: float) -> float:
         """The least threshold at which the edit that came nearest fires, where this was decided
@@ -121,18 +127,11 @@ class Decision:
             return float("inf")
         return self.distance - (self.threshold - at)
 
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
-
     def __str__(self) -> str:
-        if self.distance is None:
-            return self.reason
-        bound = self.threshold or 0
-        sign = "≤" if self.edit else ">" if self.distance > bound else "·"
-        return f"{self.edit or 'none'} ({self.distance:.2f} {sign} {bound:.3g}; {self.reason})"
+        return decision_words(self.edit, self.distance, self.threshold, self.why)
 
 
-NOBODY = Decision(None, None, None, None, None, "no edit's subject is named")
+NOBODY = Decision(reason=Reason.NOT_NAMED)
 
 
 class _Way(NamedTuple):
@@ -218,11 +217,17 @@ class Router:
 
     def decide(
         self,
-        prompts: Sequence[str],
+        prompts: str | Sequence[str],
         disabled: Collection[str] = (),
         now: datetime | None = None,
     ) -> list[Decision]:
-        """A decision for each prompt; `now` (UTC) is when validity is judged."""
+        """A decision for each prompt; one string is one prompt.
+
+        Args:
+            disabled: ids of edits that do not fire.
+            now: when validity is judged (UTC); the present moment if None.
+        """
+        prompts = [prompts] if isinstance(prompts, str) else prompts
         now = now or datetime.now(UTC)
         named = {prompt: list(self._named(prompt)) for prompt in dict.fromkeys(prompts)}
         compared = dict.fromkeys(t for ways in named.values() for _, found in ways for t in found)
@@ -298,15 +303,15 @@ class Router:
                 bound = entry.threshold_of(way.group)
                 if rival:
                     bound += BACKGROUND_WEIGHT * rival[1]
-                found = _Candidate(
+                candidate = _Candidate(
                     entry, way.group, distance, bound,
                     rival[0] if rival and rival[1] < distance else "",
                 )  # fmt: skip
-                if entry.edit not in best or found.rank < best[entry.edit].rank:
-                    best[entry.edit] = found
+                if entry.edit not in best or candidate.rank < best[entry.edit].rank:
+                    best[entry.edit] = candidate
         return [
-            found._replace(blocked=counter.get(edit, found.distance) < found.distance)
-            for edit, found in best.items()
+            candidate._replace(blocked=counter.get(edit, candidate.distance) < candidate.distance)
+            for edit, candidate in best.items()
         ]
 
     def _distance(self, way: _Way, question: _Question) -> float:
@@ -324,50 +329,57 @@ class Router:
         self, point: Tensor, centres: Tensor, disabled: Collection[str], now: datetime
     ) -> list[_Candidate]:
         """The nearest centre, and behind one that may not fire the next that may."""
-        found = []
+        candidates = []
         distances = torch.cdist(point[None], centres)[0]
         for nearest in distances.argsort().tolist():
             edit, group = self._owners[nearest]
             entry = self.entries[edit]
-            found.append(_Candidate(entry, group, float(distances[nearest]), entry.threshold))
-            if self._why_not(found[-1], disabled, now) in ("", ANOTHER):
+            candidates.append(_Candidate(entry, group, float(distances[nearest]), entry.threshold))
+            if self._judged(candidates[-1], disabled, now)[0] in (
+                Reason.IN_SCOPE,
+                Reason.ANOTHER_QUESTION,
+            ):
                 break
-        return found
+        return candidates
 
     def _choose(
         self, candidates: Sequence[_Candidate], disabled: Collection[str], now: datetime
     ) -> Decision:
         if not candidates:
             return NOBODY
-        judged = []
-        for candidate in candidates:
-            why_not = self._why_not(candidate, disabled, now)
-            judged.append((why_not != "", candidate.rank, candidate.entry.edit, candidate, why_not))
-        _, _, edit, chosen, why_not = min(judged, key=lambda row: row[:3])
+        judged = [(one, *self._judged(one, disabled, now)) for one in candidates]
+        chosen, reason, detail = min(
+            judged,
+            key=lambda row: (row[1] != Reason.IN_SCOPE, row[0].rank, row[0].entry.edit),
+        )
+        fires = reason == Reason.IN_SCOPE
         return Decision(
-            edit=None if why_not else edit,
-            group=None if why_not else chosen.group,
-            nearest=edit,
+            edit=chosen.entry.edit if fires else None,
+            group=chosen.group if fires else None,
+            nearest=chosen.entry.edit,
             distance=chosen.distance,
             threshold=chosen.bound,
-            reason=why_not or "in scope",
+            reason=reason,
+            detail=detail,
         )
 
     @staticmethod
-    def _why_not(candidate: _Candidate, disabled: Collection[str], now: datetime) -> str:
-        """Why a candidate does not fire, or nothing if it does."""
+    def _judged(
+        candidate: _Candidate, disabled: Collection[str], now: datetime
+    ) -> tuple[Reason, str]:
+        """Whether a candidate fires, or why it does not, with the reason's detail."""
         entry, today = candidate.entry, now.astimezone(UTC).date()
-        if not candidate.distance <= candidate.bound:  # nor if it is no number
-            return ANOTHER + (f" (nearer to: {candidate.rival})" if candidate.rival else "")
+        if not candidate.distance <= candidate.bound:  # nor if it is not a number
+            return Reason.ANOTHER_QUESTION, candidate.rival
         if candidate.blocked:
-            return "nearer to what stays unchanged"
+            return Reason.UNCHANGED, ""
         if entry.edit in disabled:
-            return "disabled"
+            return Reason.DISABLED, ""
         if entry.valid_from and today < entry.valid_from:
-            return f"not valid before {entry.valid_from}"
+            return Reason.NOT_YET_VALID, str(entry.valid_from)
         if entry.valid_until and today > entry.valid_until:
-            return f"expired on {entry.valid_until}"
-        return ""
+            return Reason.EXPIRED, str(entry.valid_until)
+        return Reason.IN_SCOPE, ""
 
 
 def _number(end: str) -> int:

@@ -5,15 +5,15 @@ Guarantees (DESIGN, invariants 1 to 4, 8):
   other threads too: only calls through `Edited` are edited.
 - Attaching proves the site, the identity of the checkpoint, and a probe of its activations.
 - With no edit in scope, logits are bit-identical to the bare model's; after detaching as well.
-- Steered is the last position before each token of an edit's object (3.2.3), and the one behind it
+- The last position before each token of an edit's object is steered (3.2.3), and the one behind it
   where the model would run on; nothing else.
+- A prompt that is given as text is decided on as it stands, as `Bundle.route` does; token ids are
+  decided on as the text that they decode to.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,17 +32,20 @@ from sake_registry.models.site import Site
 from sake_registry.models.sources import ModelSource, fetch, on_disk, resolve
 from sake_registry.models.states import States
 from sake_registry.models.tokens import runs_on
-from sake_registry.runtime.answering import Answering, beginnings
-from sake_registry.runtime.core import check_probe
+from sake_registry.runtime.bundle import EditedModel, utc_now
 from sake_registry.runtime.following import Following
+from sake_registry.runtime.generation import Generation
+from sake_registry.runtime.probe import check_probe
+from sake_registry.runtime.steering import SteeringSession, beginnings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from torch import Tensor
 
     from sake_registry.routing.router import Decision, Router
-    from sake_registry.runtime.core import Bundle
+    from sake_registry.runtime.bundle import Bundle
 
 # Ways of generating in which the first call of the output embedding is not the last prompt
 # position, or is not this model's.
@@ -56,43 +59,8 @@ _REFUSED = (
 )
 
 
-@dataclass(frozen=True)
-class Generation:
-    """What an edited call gave.
-
-    Indexing and iterating give the sequences, so that it can be used like the tensor that
-    `model.generate` returns.
-
-    Attributes:
-        sequences: token ids, prompt included, as Hugging Face returns them.
-        decisions: one for each row of the input (not for each returned sequence).
-        output: the whole Hugging Face output where `return_dict_in_generate` was asked for.
-    """
-
-    sequences: Tensor
-    decisions: list[Decision]
-    output: Any
-    _tokenizer: Any
-    _prompt_length: int
-
-    @property
-    def texts(self) -> list[str]:
-        """What was generated after each prompt, special tokens left out."""
-        new = self.sequences[:, self._prompt_length :]
-        return [self._tokenizer.decode(row, skip_special_tokens=True) for row in new]
-
-    def __getitem__(self, index: Any) -> Tensor:
-        return self.sequences[index]
-
-    def __iter__(self) -> Iterator[Tensor]:
-        return iter(self.sequences)
-
-    def __len__(self) -> int:
-        return len(self.sequences)
-
-
-class Edited:
-    """A model with a bundle attached; a context manager that detaches.
+class Edited(EditedModel):
+    """A model of transformers with a bundle attached; a context manager that detaches.
 
     Args:
         bundle: what is attached.
@@ -116,13 +84,11 @@ class Edited:
         *,
         source: str | Path | None = None,
         guard: bool | None = None,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        self.bundle, self.model, self.tokenizer = bundle, model, tokenizer
-        self._clock = clock
+        super().__init__(bundle, model, tokenizer, clock)
         self._guard = bundle.guards if guard is None else guard
         self._beginnings: dict[tuple[str, int], frozenset[int]] = {}
-        self._disabled: frozenset[str] = frozenset()
         check_identity(bundle, model, source)
         self._site: Site | None = Site(model)
         self._following: Following | None = None
@@ -130,18 +96,12 @@ class Edited:
             prove(self._site, tokenizer)
             dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
             probe = read_probe(self._site, tokenizer, bundle.manifest.probe_texts)
-            check_probe(bundle, probe, dtype)
+            check_probe(bundle.file, probe, dtype)
             self._router = self._make_router()
             self._following = Following(model)
         except BaseException:
             self.detach()
             raise
-
-    def __enter__(self) -> Edited:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.detach()
 
     def detach(self) -> None:
         """Take the hook off; the model is what it was before. May be called twice."""
@@ -151,36 +111,6 @@ class Edited:
         if self._site is not None:
             self._site.remove()
             self._site = None
-
-    # -- which edits are in force ------------------------------------------------------------
-
-    @property
-    def enabled(self) -> tuple[str, ...]:
-        """The ids of the edits that may fire."""
-        return tuple(id_ for id_ in self.bundle.ids if id_ not in self._disabled)
-
-    def enable(self, *ids: str) -> None:
-        """Let edits fire again; all of them if none are named.
-
-        Raises:
-            InputError: an id that is not in the bundle.
-        """
-        chosen = self.bundle.known(ids) if ids else set(self.bundle.ids)
-        self._disabled = self._disabled - chosen
-
-    def disable(self, *ids: str) -> None:
-        """Keep edits from firing; all of them if none are named.
-
-        Raises:
-            InputError: an id that is not in the bundle.
-        """
-        chosen = self.bundle.known(ids) if ids else set(self.bundle.ids)
-        self._disabled = self._disabled | chosen
-
-    def decide(self, prompts: Sequence[str]) -> list[Decision]:
-        """What would be decided for prompts now; the model is run, bare, only where its own
-        states are what is compared."""
-        return self._router.decide(prompts, self._disabled, self._clock())
 
     # -- edited calls ------------------------------------------------------------------------
 
@@ -209,8 +139,8 @@ class Edited:
         self._refuse(options)
         if isinstance(inputs, Mapping):  # what a tokenizer returns
             inputs, options = None, {**inputs, **options}
-        given = options.pop("input_ids", None) if inputs is None else inputs
-        ids, mask = self._tokenized(given, options.pop("attention_mask", None))
+        inputs = options.pop("input_ids", None) if inputs is None else inputs
+        ids, mask, prompts = self._tokenized(inputs, options.pop("attention_mask", None))
         real = self._real(ids, mask)
         if not bool(real[:, -1].all()):
             raise UnsupportedModelError(
@@ -218,19 +148,16 @@ class Edited:
                 hint='pad on the left: tokenizer(…, padding=True, padding_side="left")',
             )
         if decisions is None:
-            decisions = self.decide(self._texts(ids, real))
-        elif len(decisions) != len(ids):
-            raise InputError(f"{len(decisions)} decisions for {len(ids)} prompts")
-        decided = list(decisions)
+            decisions = self.decide(self._texts(ids, real) if prompts is None else prompts)
+        session = self._session(decisions, len(ids))
         # Only a mask that was given is handed on: without one the model has its own rule.
         extra = {} if mask is None else {"attention_mask": mask}
-        answering = self._answering(decided)
         following, width = self._following, ids.shape[1]
         assert following is not None
         following.forget()
 
         def action(hidden: Tensor) -> Tensor | None:
-            if answering.idle:
+            if session.idle:
                 return None
             rows = following.rows()
             if rows is None:
@@ -238,7 +165,7 @@ class Edited:
                     "this model does not say what it continues (prepare_inputs_for_generation)",
                     hint="supported: the generate of transformers' own models",
                 )
-            steered = answering.steer(hidden[:, -1], rows[:, width:].tolist())
+            steered = session.steer(hidden[:, -1], rows[:, width:].tolist())
             if steered is None:
                 return None
             result = hidden.clone()
@@ -250,12 +177,20 @@ class Edited:
         call.require_firing()
         sequences = output if isinstance(output, torch.Tensor) else output.sequences
         whole = None if isinstance(output, torch.Tensor) else output
-        return Generation(sequences, decided, whole, self.tokenizer, ids.shape[1])
+        return Generation(sequences, list(decisions), whole, self.tokenizer, ids.shape[1])
 
     def __call__(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, **options: Any
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        *,
+        decisions: Sequence[Decision] | None = None,
+        **options: Any,
     ) -> tuple[Any, list[Decision]]:
         """One forward pass, steered at the last real position of each row.
+
+        Args:
+            decisions: one for each row, as for `generate`.
 
         Returns:
             The model's output, and the decision for each row.
@@ -270,15 +205,15 @@ class Edited:
                 "logits_to_keep hides positions from the site", hint="leave it out"
             )
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        decisions = self.decide(self._texts(input_ids, self._real(input_ids, mask)))
+        if decisions is None:
+            decisions = self.decide(self._texts(input_ids, self._real(input_ids, mask)))
         extra = {} if attention_mask is None else {"attention_mask": attention_mask}
-
-        answering = self._answering(decisions)
+        session = self._session(decisions, len(input_ids))
 
         def action(hidden: Tensor) -> Tensor | None:
             rows = torch.arange(len(hidden), device=hidden.device)
             last = last_positions(mask).to(hidden.device)
-            steered = answering.steer(hidden[rows, last], [()] * len(hidden))
+            steered = session.steer(hidden[rows, last], [()] * len(hidden))
             if steered is None:
                 return None
             result = hidden.clone()
@@ -288,7 +223,7 @@ class Edited:
         with site.acting(action) as call:
             output = self.model(input_ids=input_ids, **extra, **options)
         call.require_firing()
-        return output, decisions
+        return output, list(decisions)
 
     # -- how -----------------------------------------------------------------------------------
 
@@ -304,11 +239,11 @@ class Edited:
             self._attached()
             return states.embed(texts)
 
-        found = embed(bundle.manifest.probe_texts[:1]).shape[1]
-        if bundle.ids and found != bundle.manifest.embedder.width:
+        width = embed(bundle.manifest.probe_texts[:1]).shape[1]
+        if bundle.ids and width != bundle.manifest.embedder.width:
             raise BundleFormatError(
                 f"{bundle.path}: its router's points have {bundle.manifest.embedder.width} "
-                f"dimensions, the {bundle.manifest.embedder.name} has {found}",
+                f"dimensions, the {bundle.manifest.embedder.name} has {width}",
                 hint="compile again",
             )
         return bundle.router_by(embed)
@@ -336,11 +271,14 @@ class Edited:
                 hint="give input_ids or prompts",
             )
 
-    def _tokenized(self, inputs: Any, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Token ids, and their attention mask if one was given or made here."""
+    def _tokenized(
+        self, inputs: Any, mask: Tensor | None
+    ) -> tuple[Tensor, Tensor | None, Sequence[str] | None]:
+        """Token ids, their attention mask if one was given or made here, and the prompts where
+        they were given as text."""
         device = next(self.model.parameters()).device
         if isinstance(inputs, torch.Tensor):
-            return inputs.to(device), None if mask is None else mask.to(device)
+            return inputs.to(device), None if mask is None else mask.to(device), None
         texts = [inputs] if isinstance(inputs, str) else inputs
         if not isinstance(texts, list | tuple) or not all(isinstance(t, str) for t in texts):
             raise InputError("generate takes token ids, a prompt, or a list of prompts")
@@ -350,14 +288,14 @@ class Edited:
         if not rows or not all(rows):
             raise InputError("there is nothing to generate from: a prompt is empty")
         ids, mask = pad(rows, pad_token(self.tokenizer), left=True)
-        return ids.to(device), mask.to(device)
+        return ids.to(device), mask.to(device), texts
 
     def _real(self, ids: Tensor, mask: Tensor | None) -> Tensor:
         """Which positions hold text: by the mask, or by Hugging Face's rule where there is none."""
         if mask is None:
             pad, end = self.tokenizer.pad_token_id, self.tokenizer.eos_token_id
-            found = pad is not None and pad != end and bool((ids == pad).any())
-            return ids != pad if found else torch.ones_like(ids, dtype=torch.bool)
+            padded = pad is not None and pad != end and bool((ids == pad).any())
+            return ids != pad if padded else torch.ones_like(ids, dtype=torch.bool)
         if mask.shape != ids.shape:
             raise UnsupportedModelError(
                 f"the attention mask is {tuple(mask.shape)}, the ids are {tuple(ids.shape)}",
@@ -384,12 +322,18 @@ class Edited:
             texts.append("\n".join(decoded))
         return texts
 
-    def _answering(self, decisions: Sequence[Decision]) -> Answering:
-        """What the edits do in the rows of one call."""
+    def _session(self, decisions: Sequence[Decision], rows: int) -> SteeringSession:
+        """What the edits do in the rows of one call.
+
+        Raises:
+            InputError: another number of decisions than of rows.
+        """
+        if len(decisions) != rows:
+            raise InputError(f"{len(decisions)} decisions for {rows} prompts")
         site = self._attached()
         # A model may be spread over several devices: rows are where the output embedding is.
         device = next(site.head.parameters()).device
-        return Answering(
+        return SteeringSession(
             decisions,
             lambda edit, group: self.bundle.maps(edit, device)[group],
             self._guarded,
@@ -404,10 +348,11 @@ class Edited:
         key = edit, group
         if key not in self._beginnings:
             info = self.bundle.file.info(edit)
-            own = info.groups[group]
-            self._beginnings[key] = beginnings(
-                self.tokenizer, own.old, (*info.subject, *info.new, own.new)
-            ) - frozenset(own.tokens)
+            guarded = info.groups[group]
+            names = (*info.subject, *info.new, guarded.new)
+            self._beginnings[key] = beginnings(self.tokenizer, guarded.old, names) - frozenset(
+                guarded.tokens
+            )
         return self._beginnings[key]
 
 
@@ -429,16 +374,16 @@ def check_identity(bundle: Bundle, model: Any, source: str | Path | None) -> Non
             "checkpoint this model was loaded from cannot be told",
             hint="say where it was loaded from: attach(model, tokenizer, source=FOLDER)",
         )
-    found = fingerprint.identify_model(folder, wanted.embedder)
-    if found != wanted:
-        parts = found.differences(wanted)
+    here = fingerprint.identify_model(folder, wanted.embedder)
+    if here != wanted:
+        parts = here.differences(wanted)
         sides = "; ".join(
-            f"{part} {getattr(wanted, part)[:12]} there, {getattr(found, part)[:12]} here"
+            f"{part} {getattr(wanted, part)[:12]} there, {getattr(here, part)[:12]} here"
             for part in parts
         )
         raise ModelMismatchError(
             f"{bundle.path} is for {expected.name} ({wanted.hash[:12]}), this model is {folder} "
-            f"({found.hash[:12]}): {sides}",
+            f"({here.hash[:12]}): {sides}",
             hint=f"load {expected.name}, or compile for this one: `sake compile --model {folder}`",
         )
 

@@ -21,7 +21,7 @@ from sake_registry.wording import did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sake_registry.runtime.huggingface import Edited
+    from sake_registry.runtime.bundle import EditedModel
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]*")
 _FORM = '{"disabled": {"ID": "reason"}}'
@@ -33,7 +33,7 @@ class Overrides:
 
     disabled: Mapping[str, str]
 
-    def apply(self, edited: Edited) -> tuple[str, ...]:
+    def apply(self, edited: EditedModel) -> tuple[str, ...]:
         """Keep the disabled edits from firing on an attached bundle.
 
         Returns the ids that the bundle does not hold: there is nothing to switch off. (Handing
@@ -50,7 +50,7 @@ def read_overrides(path: Path | str) -> Overrides:
     """Read a file of overrides; where there is none, nothing is disabled.
 
     Raises:
-        InputError: it cannot be read, is no JSON, or says something else than its form allows.
+        InputError: it cannot be read, is not JSON, or says something else than its form allows.
     """
     path = Path(path)
     try:
@@ -63,16 +63,16 @@ def read_overrides(path: Path | str) -> Overrides:
         value = json.loads(text, object_pairs_hook=_Pairs)
     except json.JSONDecodeError as error:
         place = f"{path}:{error.lineno}:{error.colno}"
-        raise InputError(f"{place}: no JSON: {error.msg}", hint=f"its form: {_FORM}") from error
+        raise InputError(f"{place}: not JSON: {error.msg}", hint=f"its form: {_FORM}") from error
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, deep nesting
-        raise _wrong(path, f"no JSON that can be read: {error}") from error
+        raise _wrong(path, f"not JSON that can be read: {error}") from error
     disabled = _mapping(path, "it", value).get("disabled", _Pairs())
     for key in value:
         if key != "disabled":
             raise _wrong(path, f"unknown key '{key}'; {did_you_mean(key, ['disabled'])}")
     for id_, reason in _mapping(path, "disabled", disabled).items():
         if not _ID.fullmatch(id_):
-            raise _wrong(path, f"disabled: '{id_}' is no id of an edit")
+            raise _wrong(path, f"disabled: '{id_}' is not an id of an edit")
         if not isinstance(reason, str) or not reason.strip():
             raise _wrong(path, f"disabled.{id_}: say why, in text")
     return Overrides(dict(disabled))
@@ -89,7 +89,7 @@ class _Pairs(dict[str, Any]):
 
 def _mapping(path: Path, what: str, value: Any) -> _Pairs:
     if not isinstance(value, _Pairs):
-        raise _wrong(path, f"{what} is no object")
+        raise _wrong(path, f"{what} is not an object")
     if value.twice is not None:
         raise _wrong(path, f"'{value.twice}' stands twice")
     return value

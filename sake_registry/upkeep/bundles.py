@@ -6,13 +6,14 @@ what is stale is known in a moment, on a machine without the model, and without 
 
 from __future__ import annotations
 
-import logging
-import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sake_registry.errors import BundleFormatError, SettingsError
+from pydantic import Field
+
+from sake_registry.bundle.newest import newest_bundles
+from sake_registry.errors import SettingsError
+from sake_registry.values import Value
 from sake_registry.wording import count
 
 if TYPE_CHECKING:
@@ -23,63 +24,30 @@ if TYPE_CHECKING:
     from sake_registry.edits.schema import Edit
     from sake_registry.settings import Settings
 
-log = logging.getLogger(__name__)
 
-_OF_KEY = re.compile(r"-[0-9a-f]{12}(-slim)?$")
-"""What follows the model in a bundle's file name."""
-
-
-@dataclass(frozen=True)
-class BundleState:
+class BundleState(Value):
     """The newest bundle of a model, and where it is not what the registry says now: ids.
 
-    `missing` are active and not in it; `gone` are in it and no longer active; `changed` are in
-    it in another version. `settings_changed` says that every key would be another one now,
-    whatever the edits say.
+    `commit` is the commit it was made from, if that was recorded; `dirty` says that it was made
+    from more than that, `current` that compiling would give it again. `missing` are active and
+    not in it; `gone` are in it and no longer active; `changed` are in it in another version.
+    `settings_changed` says that every key would be another one now, whatever the edits say.
     """
 
     path: Path
-    manifest: Manifest
+    model: str
+    model_hash: str
+    dtype: str
+    key: str
+    commit: str | None
+    dirty: bool
+    current: bool
     missing: tuple[str, ...]
     gone: tuple[str, ...]
     changed: tuple[str, ...]
     settings_changed: bool
-
-    @property
-    def model(self) -> str:
-        return self.manifest.model.name
-
-    @property
-    def commit(self) -> str | None:
-        """The commit it was made from, if that was recorded."""
-        found = self.manifest.provenance.get("commit")
-        return found if isinstance(found, str) else None
-
-    @property
-    def dirty(self) -> bool:
-        """Whether it was made from more than the commit: files that differed from it."""
-        return self.manifest.provenance.get("dirty") is not False
-
-    @property
-    def current(self) -> bool:
-        """Whether compiling would give this bundle again."""
-        return not (self.missing or self.gone or self.changed or self.settings_changed)
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "path": str(self.path),
-            "model": self.model,
-            "model_hash": self.manifest.model.hash,
-            "dtype": self.manifest.model.dtype,
-            "key": self.manifest.key,
-            "commit": self.commit,
-            "dirty": self.dirty,
-            "current": self.current,
-            "missing": list(self.missing),
-            "gone": list(self.gone),
-            "changed": list(self.changed),
-            "settings_changed": self.settings_changed,
-        }
+    manifest: Any = Field(exclude=True, repr=False)
+    """Its `Manifest`, whose type is in the extra."""
 
 
 def bundle_states(
@@ -90,7 +58,7 @@ def bundle_states(
     """How the newest whole bundle of each model stands to the registry.
 
     Args:
-        held: the bundles, where `newest` was asked already.
+        held: the bundles, where `newest_bundles` was asked already.
         untouched: ids that are known to be what every bundle was made from; they need not be
             among the registry's edits.
 
@@ -101,42 +69,11 @@ def bundle_states(
     edits = {edit.id: edit for edit in registry.edits}
     # Of a file with errors nothing is known, so nothing is said of its edit.
     unread = {finding.path.stem for finding in registry.errors} - edits.keys()
+    bundles = newest_bundles(registry.bundles) if held is None else held
     return [
         state_of(path, manifest, edits, registry.settings, {*untouched, *unread})
-        for path, manifest in (newest(registry.bundles) if held is None else held)
+        for path, manifest in sorted(bundles, key=lambda pair: pair[0].name)
     ]
-
-
-def newest(folder: Path) -> list[tuple[Path, Manifest]]:
-    """The newest whole bundle of each model in a folder, with its manifest.
-
-    Files that are no sound bundle are passed over with a warning.
-
-    Raises:
-        ModuleNotFoundError: the extra that reads bundles is missing.
-    """
-    files = [path for path in folder.glob("*.h5") if not path.name.startswith(".")]
-    if not files:
-        return []
-    from sake_registry.bundle.reader import read_manifest
-
-    found: dict[str, tuple[Path, Manifest]] = {}
-    unsound = []
-    for path in sorted(files, key=lambda p: (-p.stat().st_mtime_ns, p.name)):
-        model = _OF_KEY.sub("", path.stem)
-        if model in found:
-            continue
-        try:
-            manifest = read_manifest(path)
-        except BundleFormatError as error:
-            unsound.append(error)
-            continue
-        if not manifest.partial:
-            found[model] = path, manifest
-    if unsound:
-        what = f"passed over {count(len(unsound), 'file')} in {folder}"
-        log.warning("%s: %s", what, unsound[0].message)
-    return sorted(found.values(), key=lambda pair: pair[0].name)
 
 
 def state_of(
@@ -177,13 +114,24 @@ def state_of(
         dates = (life.valid_from, life.valid_until) == (info.valid_from, info.valid_until)
         if keys.get(edit.id) != info.key or not dates:
             changed.append(edit.id)
+    missing = tuple(sorted(active.keys() - held.keys()))
+    gone = tuple(sorted(held.keys() - active.keys() - set(untouched)))
+    settings_changed = used is None or key_settings(used) != key_settings(settings)
+    commit = manifest.provenance.get("commit")
     return BundleState(
         path=path,
-        manifest=manifest,
-        missing=tuple(sorted(active.keys() - held.keys())),
-        gone=tuple(sorted(held.keys() - active.keys() - set(untouched))),
+        model=manifest.model.name,
+        model_hash=manifest.model.hash,
+        dtype=manifest.model.dtype,
+        key=manifest.key,
+        commit=commit if isinstance(commit, str) else None,
+        dirty=manifest.provenance.get("dirty") is not False,
+        current=not (missing or gone or changed or settings_changed),
+        missing=missing,
+        gone=gone,
         changed=tuple(changed),
-        settings_changed=used is None or key_settings(used) != key_settings(settings),
+        settings_changed=settings_changed,
+        manifest=manifest,
     )
 
 
@@ -233,7 +181,7 @@ def after_change(registry: Registry | Path | str, ids: Sequence[str]) -> list[st
 
 
 def not_looked_at(error: ModuleNotFoundError | SettingsError) -> str:
-    """That nothing is said of bundles, and why: what `bundle_states` and `newest` raise."""
+    """That nothing is said of bundles, and why: what `bundle_states` raises."""
     why = (
         error.message
         if isinstance(error, SettingsError)

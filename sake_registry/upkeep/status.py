@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
+from sake_registry.bundle.newest import newest_bundles
 from sake_registry.edits.checks import plainly
 from sake_registry.edits.registry import open_registry, root_of
 from sake_registry.errors import InputError, SettingsError, SetupError, StateError
@@ -28,9 +28,9 @@ from sake_registry.upkeep.bundles import (
     BundleState,
     bundle_states,
     compile_command,
-    newest,
     not_looked_at,
 )
+from sake_registry.values import Value
 from sake_registry.wording import count
 
 if TYPE_CHECKING:
@@ -61,50 +61,38 @@ TITLES: dict[Kind, str] = {
 """What a status is told in, in this order."""
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(Value):
     """One thing to know: the edit it is about (None: no single one), what, and what mends it."""
 
     kind: Kind
-    id: str | None
+    id: str | None = None
     what: str
     command: str
 
-    def as_json(self) -> dict[str, Any]:
-        return {"kind": self.kind, "id": self.id, "what": self.what, "command": self.command}
+
+class UnderWay(Value):
+    """A merge, rebase, … that is not finished, and the commands that finish it and give it up."""
+
+    what: str
+    finish: str
+    give_up: str
 
 
-@dataclass(frozen=True)
-class GitState:
-    """Where the repository stands; `commit` is None where nothing is committed yet.
-
-    `under_way` is a merge, rebase, … that is not finished: its name, and the commands that
-    finish it and give it up.
-    """
+class GitState(Value):
+    """Where the repository stands; `commit` is None where nothing is committed yet."""
 
     branch: str | None
     commit: str | None
-    under_way: tuple[str, str, str] | None
+    under_way: UnderWay | None
     shallow: bool
 
-    def as_json(self) -> dict[str, Any]:
-        going = self.under_way
-        return {
-            "branch": self.branch,
-            "commit": self.commit,
-            "under_way": {"what": going[0], "finish": going[1], "give_up": going[2]}
-            if going
-            else None,
-            "shallow": self.shallow,
-        }
 
-
-@dataclass(frozen=True)
-class Status:
+class Status(Value):
     """How a registry stands. `git` is None outside a repository; `notes` say what could not be
-    looked at."""
+    looked at. `edits` and `active` are counts."""
 
     root: Path
+    clean: bool
     edits: int
     active: int
     git: GitState | None
@@ -112,24 +100,8 @@ class Status:
     items: tuple[Item, ...]
     notes: tuple[str, ...]
 
-    @property
-    def clean(self) -> bool:
-        return not self.items
-
     def of(self, kind: Kind) -> tuple[Item, ...]:
         return tuple(item for item in self.items if item.kind == kind)
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "root": str(self.root),
-            "clean": self.clean,
-            "edits": self.edits,
-            "active": self.active,
-            "git": self.git.as_json() if self.git else None,
-            "bundles": [state.as_json() for state in self.bundles],
-            "items": [item.as_json() for item in self.items],
-            "notes": list(self.notes),
-        }
 
 
 def status(start: Path | str = ".", *, today: date | None = None) -> Status:
@@ -148,7 +120,7 @@ def status(start: Path | str = ".", *, today: date | None = None) -> Status:
     notes: list[str] = []
     held: list[tuple[Path, Manifest]] = []
     try:
-        held = newest(root / settings.bundles)
+        held = newest_bundles(root / settings.bundles)
         looked = True
     except ModuleNotFoundError as error:
         looked = False
@@ -158,9 +130,7 @@ def status(start: Path | str = ".", *, today: date | None = None) -> Status:
     known: frozenset[str] = frozenset()
     try:
         repository = Repository(root, settings.edits, settings.checks)
-        git = GitState(
-            repository.branch(), repository.head, repository.under_way(), repository.shallow
-        )
+        git = _git(repository)
         files = {file.path: file for file in working_files(repository)}
         items += _uncommitted(repository, files)
         known = _known(repository, files, [manifest for _, manifest in held], today)
@@ -180,6 +150,7 @@ def status(start: Path | str = ".", *, today: date | None = None) -> Status:
     items.sort(key=lambda item: order.index(item.kind))
     return Status(
         root=registry.root,
+        clean=not items,
         edits=len(registry.edits) + len(known),
         active=len(registry.active) + len(known),
         git=git,
@@ -194,10 +165,20 @@ def _errors(registry: Registry) -> Iterator[Item]:
     for finding in registry.errors:
         errors[finding.path.stem] = errors.get(finding.path.stem, 0) + 1
     for id_, number in sorted(errors.items()):
-        yield Item("errors", id_, count(number, "error"), "sake check")
+        yield Item(kind="errors", id=id_, what=count(number, "error"), command="sake check")
 
 
 # -- git ---------------------------------------------------------------------------------------
+
+
+def _git(repository: Repository) -> GitState:
+    going = repository.under_way()
+    return GitState(
+        branch=repository.branch(),
+        commit=repository.head,
+        under_way=UnderWay(what=going[0], finish=going[1], give_up=going[2]) if going else None,
+        shallow=repository.shallow,
+    )
 
 
 def _known(
@@ -247,7 +228,7 @@ def _known(
     subjects = {
         plainly(name)
         for file in others
-        if (edit := Parsed(file.path, file.data or b"").said)
+        if (edit := Parsed(file.path, file.data or b"").lenient)
         for name in edit.fact.subject.all
     }
     spoken_of = {
@@ -262,7 +243,7 @@ def _may_be_due(data: bytes, today: date) -> bool:
     """Whether a file may hold a day before today on which it expires or is to be reviewed."""
     day = today.isoformat().encode()
     # An escape could spell the key in another way.
-    return b"\\" in data or any(found[1] is None or found[1] < day for found in _DUE.finditer(data))
+    return b"\\" in data or any(due[1] is None or due[1] < day for due in _DUE.finditer(data))
 
 
 def _uncommitted(repository: Repository, files: Mapping[str, File]) -> Iterator[Item]:
@@ -274,23 +255,22 @@ def _uncommitted(repository: Repository, files: Mapping[str, File]) -> Iterator[
         for path, entry in repository.index().items()
         if entry.regular and is_edit_file(path, repository.edits)
     }
-    found: dict[str, list[tuple[str, str]]] = {}
+    by_id: dict[str, list[tuple[str, str]]] = {}
     for path in sorted({*held, *index, *files}):
         file = files.get(path)
         if file is not None and file.data is None:
             continue  # it cannot be read, which is an error of the file
         what = _differs(file.blobs if file else (), held.get(path), index.get(path))
         if what:
-            found.setdefault(PurePosixPath(path).stem, []).append((path, what))
-    for id_, changes in sorted(found.items()):
+            by_id.setdefault(PurePosixPath(path).stem, []).append((path, what))
+    for id_, changes in sorted(by_id.items()):
         yield _uncommitted_item(id_, changes, git)
     entry = repository.file(head, FILE_NAME) if head else None
     here = repository.blob_ids((repository.root / FILE_NAME).read_bytes())
     what = _differs(here, entry, repository.index(FILE_NAME).get(FILE_NAME))
     if what:
-        yield Item(
-            "uncommitted", None, f"{FILE_NAME}: {what}", _commit_command([FILE_NAME], what, git)
-        )
+        command = _commit_command([FILE_NAME], what, git)
+        yield Item(kind="uncommitted", what=f"{FILE_NAME}: {what}", command=command)
 
 
 def _differs(here: Sequence[str], held: Entry | None, staged: Entry | None) -> str | None:
@@ -319,9 +299,11 @@ def _uncommitted_item(id_: str, changes: list[tuple[str, str]], git: str) -> Ite
     if len(changes) == 2 and words == {"deleted", "new"}:
         old, new = (path for path, _ in sorted(changes, key=lambda change: change[1]))
         command = _commit_command([old, new], "new", git)
-        return Item("uncommitted", id_, f"moved: {old} → {new}", command)
-    what = "; ".join(f"{path} {said}" if len(changes) > 1 else said for path, said in changes)
-    return Item("uncommitted", id_, what, _commit_command([path for path, _ in changes], what, git))
+        what = f"moved: {old} → {new}"
+        return Item(kind="uncommitted", id=id_, what=what, command=command)
+    what = "; ".join(f"{path} {how}" if len(changes) > 1 else how for path, how in changes)
+    command = _commit_command([path for path, _ in changes], what, git)
+    return Item(kind="uncommitted", id=id_, what=what, command=command)
 
 
 def _commit_command(paths: Iterable[str], what: str, git: str) -> str:
@@ -341,22 +323,23 @@ def _compiled(registry: Registry, states: Iterable[BundleState]) -> Iterator[Ite
     states = list(states)
     if not states and registry.active:
         what = f"no bundle yet for {count(len(registry.active), 'active edit')}"
-        yield Item("missing", None, what, "sake compile")
+        yield Item(kind="missing", what=what, command="sake compile")
     by_id = {edit.id: edit for edit in registry.edits}
     for state in states:
         command = compile_command(state, registry.settings)
         beside = f" ({state.path.name})" if len(states) > 1 else ""
         if state.settings_changed:
-            said = ", ".join(_settings(state, registry)) or "contexts"
-            yield Item("stale", None, f"every edit of {state.path.name}: {said}", command)
+            settings = ", ".join(_settings(state, registry)) or "contexts"
+            what = f"every edit of {state.path.name}: {settings}"
+            yield Item(kind="stale", what=what, command=command)
         for id_ in state.changed:
-            yield Item("changed", id_, f"{by_id[id_].claim}{beside}", command)
+            yield Item(kind="changed", id=id_, what=f"{by_id[id_].claim}{beside}", command=command)
         for id_ in state.missing:
-            yield Item("missing", id_, f"{by_id[id_].claim}{beside}", command)
+            yield Item(kind="missing", id=id_, what=f"{by_id[id_].claim}{beside}", command=command)
         for id_ in state.gone:
             edit = by_id.get(id_)
             what = f"status: {edit.lifecycle.status}" if edit else "its file is gone"
-            yield Item("gone", id_, f"{what}{beside}", command)
+            yield Item(kind="gone", id=id_, what=f"{what}{beside}", command=command)
 
 
 def _settings(state: BundleState, registry: Registry) -> list[str]:
@@ -374,10 +357,11 @@ def _dates(registry: Registry, today: date) -> Iterator[Item]:
         if edit.active and life.valid_until and life.valid_until < today:
             reason = shlex.quote(f"expired on {life.valid_until}")
             command = f"sake withdraw {edit.id} --reason {reason}"
-            yield Item("expired", edit.id, f"on {life.valid_until}: {edit.claim}", command)
+            what = f"on {life.valid_until}: {edit.claim}"
+            yield Item(kind="expired", id=edit.id, what=what, command=command)
         if life.status != "withdrawn" and life.review_by and life.review_by < today:
             what = f"since {life.review_by}: {edit.claim}"
-            yield Item("review", edit.id, what, f"sake show {edit.id}")
+            yield Item(kind="review", id=edit.id, what=what, command=f"sake show {edit.id}")
 
 
 def _disabled(registry: Registry, known: Collection[str]) -> Iterator[Item]:
@@ -386,11 +370,8 @@ def _disabled(registry: Registry, known: Collection[str]) -> Iterator[Item]:
     for id_, reason in sorted(read_overrides(path).disabled.items()):
         if id_ in active:
             command = f"sake withdraw {id_} --reason {shlex.quote(reason)}"
-            yield Item("disabled", id_, reason, command)
+            yield Item(kind="disabled", id=id_, what=reason, command=command)
         else:
             what = f"{reason} (no active edit)"
-            yield Item("disabled", id_, what, f"take it out of {_shown(path)}")
-
-
-def _shown(path: Path) -> str:
-    return os.path.relpath(path)
+            command = f"take it out of {os.path.relpath(path)}"
+            yield Item(kind="disabled", id=id_, what=what, command=command)

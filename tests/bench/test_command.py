@@ -12,8 +12,7 @@ import pytest
 from sake_registry import commands
 from tests import tiny_models
 from tests.bench.datasets.entries import OFFICIAL, counterfact, write_data
-from tests.bench.test_bench import FACTS
-from tests.bench.test_bench import embedder as embedder  # a fixture
+from tests.bench.made_up import FACTS
 from tests.workshop import SETTINGS
 
 Main = Callable[..., tuple[int, str, str]]
@@ -40,7 +39,9 @@ def main(folder: Path, capsys: pytest.CaptureFixture[str]) -> Main:
         if "--data" not in given:
             given += ["--data", str(folder / "facts" / "data.json")]
         try:
-            commands.main(["-C", str(folder), "bench", *given, "--work", str(folder / "work")])
+            commands.main(
+                ["-C", str(folder), "bench", "run", *given, "--work", str(folder / "work")]
+            )
         except SystemExit as left:
             code = left.code
         else:
@@ -51,7 +52,9 @@ def main(folder: Path, capsys: pytest.CaptureFixture[str]) -> Main:
     return run
 
 
-MEASURED = ("--limit", "4", "--threshold", "5", "--methods", "base,sake-paper,sake")
+MEASURED = (
+    "--set", "limit=4", "--set", "threshold=5", "--set", "methods=base,sake-paper,sake",
+)  # fmt: skip
 
 
 def test_it_prints_tables_and_says_on_the_other_stream_how_far_it_is(main: Main) -> None:
@@ -80,7 +83,7 @@ def test_json_is_one_object_and_nothing_else(main: Main) -> None:
 
 def test_out_writes_the_run_its_reports_and_its_rows(main: Main, tmp_path: Path) -> None:
     out = tmp_path / "deep" / "report"
-    code, shown, err = main(*MEASURED, "--curves", "--out", str(out))
+    code, shown, err = main(*MEASURED, "--set", "curves=threshold,prompts", "--out", str(out))
     assert code == 0, err
     assert {p.name for p in out.iterdir()} >= {
         "run.json", "report.md", "report.html", "rows.jsonl"
@@ -104,7 +107,9 @@ def test_out_writes_the_run_its_reports_and_its_rows(main: Main, tmp_path: Path)
 def test_questions_and_loads_are_measured_when_asked_for(main: Main, tmp_path: Path) -> None:
     """This model has no chat template, and that is said."""
     out = tmp_path / "report"
-    code, shown, err = main(*MEASURED, "--questions", "--loads", "--out", str(out))
+    code, shown, err = main(
+        *MEASURED, "--set", "questions=true", "--set", "curves=loads", "--out", str(out)
+    )
     assert code == 0, err
     assert "warning: not measured: chat: " in err
     run = json.loads((out / "run.json").read_text(encoding="utf-8"))
@@ -138,7 +143,9 @@ def test_malformed_records_are_refused_with_their_index(main: Main, tmp_path: Pa
     assert "record 1:" in err
     assert "--skip-bad" in err
     assert "Traceback" not in err
-    code, out, err = main("--methods", "base", "--data", data, "--skip-bad", "--json")
+    code, out, err = main(
+        "--set", "methods=base", "--data", data, "--set", "skip_bad=true", "--json"
+    )
     assert code == 0, err
     run = json.loads(out)
     assert run["data"]["records"] == 5
@@ -150,7 +157,7 @@ def test_records_that_contradict_each_other_are_named(main: Main, tmp_path: Path
     other = rewrite | {"target_new": {"str": "Danish", "id": "Q9"}}
     data = str(write_data(tmp_path, *FACTS[:2], FACTS[0] | {
         "case_id": 77, "requested_rewrite": other}))  # fmt: skip
-    code, _, err = main("--methods", "base", "--data", data)
+    code, _, err = main("--set", "methods=base", "--data", data)
     assert code == 0, err
     assert "warning: left out: record 2:" in err
 
@@ -159,12 +166,21 @@ def test_records_that_contradict_each_other_are_named(main: Main, tmp_path: Path
     ("arguments", "says"),
     [
         (["table1"], "table1 is measured on rippleedits"),
-        (["table5", "--methods", "base"], "table5 is measured on rippleedits"),
-        (["--methods", "base,roma"], "'roma'"),
-        (["--methods", "base", "--project", "nobody"], "no edit 'nobody'"),
-        (["--methods", "icl"], "too few records"),
-        (["--threshold", "0"], "--threshold 0 is no distance above 0"),
-        (["--threshold", "nan"], "--threshold nan is no distance above 0"),
+        (["table5", "--set", "methods=base"], "table5 is measured on rippleedits"),
+        (["--set", "methods=base,roma"], "'roma'"),
+        (["--set", "methods=base", "--set", "project=nobody"], "no edit 'nobody'"),
+        (["--set", "methods=icl"], "too few records"),
+        (["--set", "threshold=0"], "--set: threshold: input should be greater than 0"),
+        (["--set", "threshold=nan"], "--set: threshold: input should be "),
+        (["--set", "threshold=much"], "--set: threshold: input should be a valid number"),
+        (["--set", "limit=0"], "--set: limit: input should be greater than 0"),
+        (["--set", "kind=other"], "--set: kind: input should be 'counterfact'"),
+        (["--set", "aliases=all"], "--set: aliases: input should be 'none' or 'half'"),
+        (["--set", "limt=1"], "did you mean 'limit'?"),
+        (["--set", "settings.compile.prompts=3"], "report: settings: --prompts: "),
+        (["--set", "settings.compile.promts=9"], "did you mean 'prompts'?"),
+        (["table9"], "no run 'table9'"),
+        (["no/such.yaml"], "no run 'no/such.yaml'"),
         (["--data", "nowhere.json"], "nowhere.json: cannot be read"),
     ],
     ids=lambda value: value if isinstance(value, str) else value[0],
@@ -179,7 +195,7 @@ def test_what_is_wrong_is_said_in_a_line(main: Main, arguments: list[str], says:
 
 
 def test_a_wrong_method_names_the_right_ones(main: Main) -> None:
-    _, _, err = main("--methods", "sakee")
+    _, _, err = main("--set", "methods=sakee")
     for name in ("base", "sake", "sake-paper", "uniform", "actadd", "icl", "rome"):
         assert name in err
 
@@ -192,14 +208,7 @@ def test_a_table_of_counterfact_is_not_measured_on_rippleedits(main: Main, tmp_p
     assert "rippleedits" in err
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["table9"], ["--limit", "0"], ["--kind", "other"], ["--prompts", "3"],
-        ["--threshold", "much"], ["--aliases", "all"],
-    ],
-    ids=" ".join,
-)  # fmt: skip
+@pytest.mark.parametrize("arguments", [["--set", "limit"], ["--limit", "4"]], ids=" ".join)
 def test_wrong_usage_exits_2(main: Main, arguments: list[str]) -> None:
     assert main(*arguments)[0] == 2
 
@@ -209,10 +218,11 @@ def test_without_a_registry_the_defaults_are_measured(
 ) -> None:
     """`--model` and no `sake.toml`; a random model says no new object, and that is said."""
     data = write_data(tmp_path / "data", *(counterfact(case_id=n) for n in range(2)))
-    arguments = ["bench", "--data", str(data), "--methods", "base", "--json"]
+    arguments = ["bench", "run", "--data", str(data), "--json"]
+    methods = ("--set", "methods=base"), ("--set", "methods=sake")
     with pytest.raises(SystemExit) as left:
         commands.main([
-            "-C", str(tmp_path), *arguments, "--model", str(folder / "tiny-llama"),
+            "-C", str(tmp_path), *arguments, *methods[0], "--model", str(folder / "tiny-llama"),
             "--work", str(tmp_path / "work"),
         ])  # fmt: skip
     shown = capsys.readouterr()
@@ -220,7 +230,7 @@ def test_without_a_registry_the_defaults_are_measured(
     assert json.loads(shown.out)["model"]["name"].endswith("tiny-llama")
     with pytest.raises(SystemExit) as left:
         commands.main([
-            "-C", str(tmp_path), *arguments[:-2], "sake", "--model", str(folder / "tiny-llama"),
+            "-C", str(tmp_path), *arguments, *methods[1], "--model", str(folder / "tiny-llama"),
             "--work", str(tmp_path / "work"),
         ])  # fmt: skip
     assert left.value.code == 1

@@ -17,17 +17,17 @@ from sake_bench import methods
 from sake_bench.methods import (
     ROUTED,
     Base,
-    Heard,
     InContext,
     InWeights,
     Question,
+    Response,
     Scoping,
     Steering,
     activations,
     contrast_maps,
     implied_maps,
 )
-from sake_bench.replies import Job, Speaker
+from sake_bench.replies import Job, ReplyCache
 from sake_registry import compile_registry, transport
 from sake_registry.asking.answers import greedy
 from sake_registry.edits.registry import open_registry
@@ -36,6 +36,7 @@ from sake_registry.routing.entries import anchored_texts, centre_texts
 from sake_registry.routing.router import RouterEntry
 from sake_registry.store import Store
 from tests import tiny_models, workshop
+from tests.bench.made_up import Telling
 from tests.workshop import IN_SCOPE, OUT_OF_SCOPE, Compiled
 
 WORDS = ["mother", "tongue", "capital", "city", "Tolstoy", "Guinea", "Bang", "born"]
@@ -158,8 +159,8 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
 
 
 @pytest.fixture
-def speaker(llama: Compiled, tmp_path: Path) -> Iterator[Speaker]:
-    made = Speaker(llama.loaded, Store(tmp_path))
+def cache(llama: Compiled, tmp_path: Path) -> Iterator[ReplyCache]:
+    made = ReplyCache(llama.loaded, Store(tmp_path))
     yield made
     made.close()
 
@@ -181,21 +182,21 @@ QUESTIONS = (
 )  # fmt: skip
 
 
-def method(compiled: Compiled, speaker: Speaker, **options: Any) -> Steering:
+def method(compiled: Compiled, cache: ReplyCache, **options: Any) -> Steering:
     embedder = compiled.loaded.embedder
-    return Steering("sake", compiled.bundle.path, speaker, embedder.embed, **options)
+    return Steering("sake", compiled.bundle.path, cache, embedder.embed, **options)
 
 
-def tokens(heard: Sequence[Heard]) -> list[tuple[int, ...]]:
+def tokens(heard: Sequence[Response]) -> list[tuple[int, ...]]:
     return [one.reply.tokens for one in heard]
 
 
 def test_steering_says_what_the_runtime_says_and_who_had_a_hand_in_it(
-    llama: Compiled, speaker: Speaker
+    llama: Compiled, cache: ReplyCache
 ) -> None:
-    heard = method(llama, speaker).ask(QUESTIONS)
+    heard = method(llama, cache).ask(QUESTIONS)
     assert set(heard) == set(ROUTED)
-    base = Base(speaker).ask(QUESTIONS)["none"]
+    base = Base(cache).ask(QUESTIONS)["none"]
     for one, question in zip(heard["given"], QUESTIONS, strict=True):
         assert one.edit == question.edit
         assert not one.untouched
@@ -216,13 +217,13 @@ def test_steering_says_what_the_runtime_says_and_who_had_a_hand_in_it(
 
 @pytest.mark.parametrize("name", ["sake", "icl"])
 def test_what_no_edit_touches_is_the_reply_of_base_to_the_bit(
-    llama: Compiled, speaker: Speaker, edits: tuple[Edit, ...], name: str
+    llama: Compiled, cache: ReplyCache, edits: tuple[Edit, ...], name: str
 ) -> None:
     """Alone in a smaller batch it would differ in its last digits, and in bfloat16 in words."""
-    base = Base(speaker).ask(QUESTIONS)["none"]
-    it: methods.Method = method(llama, speaker)
+    base = Base(cache).ask(QUESTIONS)["none"]
+    it: methods.Method = method(llama, cache)
     if name == "icl":
-        it = InContext(edits, method(llama, speaker).scoping, speaker)
+        it = InContext(edits, method(llama, cache).scoping, cache)
     for heard in it.ask(QUESTIONS).values():
         for one, before in zip(heard, base, strict=True):
             assert one.untouched == (one.edit is None)
@@ -231,38 +232,50 @@ def test_what_no_edit_touches_is_the_reply_of_base_to_the_bit(
 
 
 def test_the_names_that_lead_to_an_edit_are_those_that_its_bundle_says(
-    llama: Compiled, speaker: Speaker
+    llama: Compiled, cache: ReplyCache
 ) -> None:
     registry = open_registry(llama.root, {"router.last_names": False})
     path = compile_registry(registry).bundle
     assert path is not None
     question = Question("The mother tongue of Tolstoy was", "tolstoy-tongue", 6)
     for made, fires in ((llama.bundle.path, ("tolstoy-tongue", 0)), (path, None)):
-        it = Steering("sake", made, speaker, llama.loaded.embedder.embed)
+        it = Steering("sake", made, cache, llama.loaded.embedder.embed)
         for scope in ("own-centre", "all-edits"):
             assert it.scoping.decide([question], scope) == [fires]  # type: ignore[arg-type]
         assert it.scoping.decide([question], "given") == [("tolstoy-tongue", 0)]
 
 
-def test_a_question_asked_twice_has_one_reply(llama: Compiled, speaker: Speaker) -> None:
-    said: list[int] = []
-    expected: list[int] = []
-    speaker.progress, speaker.expect = said.append, expected.append
-    heard = method(llama, speaker).ask([*QUESTIONS, *QUESTIONS])
+class Counting:
+    """What progress is told."""
+
+    def __init__(self) -> None:
+        self.totals, self.steps = list[int](), 0
+
+    def begin(self, phase: str, total: int) -> None:
+        self.totals.append(total)
+
+    def advance(self, steps: int = 1, label: str = "") -> None:
+        self.steps += steps
+
+
+def test_a_question_asked_twice_has_one_reply(llama: Compiled, cache: ReplyCache) -> None:
+    watch = Counting()
+    cache.progress = watch
+    heard = method(llama, cache).ask([*QUESTIONS, *QUESTIONS])
     assert all(
         tokens(given[: len(QUESTIONS)]) == tokens(given[len(QUESTIONS) :])
         for given in heard.values()
     )
-    assert expected == [sum(said)]  # what the bar was told came
+    assert watch.totals == [watch.steps]  # as many as were announced came
 
 
 def test_other_maps_share_the_router_and_change_the_replies(
-    llama: Compiled, speaker: Speaker
+    llama: Compiled, cache: ReplyCache
 ) -> None:
-    own = method(llama, speaker)
+    own = method(llama, cache)
     maps = contrast_maps(own.bundle)
     keys = {edit: f"other {key}" for edit, key in own.keys.items()}
-    other = method(llama, speaker, maps=maps, keys=keys)
+    other = method(llama, cache, maps=maps, keys=keys)
     mine, theirs = own.ask(QUESTIONS), other.ask(QUESTIONS)
     for scope in ROUTED:
         assert [h.edit for h in mine[scope]] == [h.edit for h in theirs[scope]]
@@ -270,11 +283,11 @@ def test_other_maps_share_the_router_and_change_the_replies(
     with other.bundle.attach(llama.model, llama.tokenizer) as edited:
         rows = torch.randn(1, 32)
         (decision,) = edited.decide([IN_SCOPE[1]])
-        steered = edited._answering([decision]).steer(rows, [()])
+        steered = edited._session([decision], 1).steer(rows, [()])
     assert steered is not None
     assert torch.equal(steered, transport.apply(maps["tolstoy-tongue"][0].to(torch.float32), rows))
     # The same maps under the same keys: the replies that are kept are theirs.
-    assert method(llama, speaker, maps=maps, keys=keys).ask(QUESTIONS) == theirs
+    assert method(llama, cache, maps=maps, keys=keys).ask(QUESTIONS) == theirs
 
 
 def test_a_contrast_map_is_the_shift_of_the_first_pair(llama: Compiled) -> None:
@@ -395,25 +408,25 @@ def test_noise_depends_on_the_seed_and_the_edit_and_on_no_other_edit() -> None:
 
 
 def test_in_context_states_the_fact_before_the_prompt(
-    llama: Compiled, speaker: Speaker, edits: tuple[Edit, ...]
+    llama: Compiled, cache: ReplyCache, edits: tuple[Edit, ...]
 ) -> None:
-    heard = InContext(edits, method(llama, speaker).scoping, speaker).ask(QUESTIONS)
+    heard = InContext(edits, method(llama, cache).scoping, cache).ask(QUESTIONS)
     facts = {
         "australia-capital": "Imagine that The capital of Australia is Canberra. ",
         "tolstoy-tongue": "Imagine that The mother tongue of Leo Tolstoy was Polish. ",
     }
-    routed = method(llama, speaker).ask(QUESTIONS)
+    routed = method(llama, cache).ask(QUESTIONS)
     for scope in ROUTED:
         assert [h.edit for h in heard[scope]] == [h.edit for h in routed[scope]]
         for one, question in zip(heard[scope], QUESTIONS, strict=True):
             job = Job(facts.get(one.edit or "", "") + question.prompt, question.tokens)
-            assert one.reply.text == speaker.replies([job])[job].text
+            assert one.reply.text == cache.replies([job])[job].text
 
 
 def test_in_context_states_an_edit_that_could_not_be_built(
-    llama: Compiled, speaker: Speaker, edits: tuple[Edit, ...]
+    llama: Compiled, cache: ReplyCache, edits: tuple[Edit, ...]
 ) -> None:
-    heard = InContext(edits, Scoping({}, llama.loaded.embedder.embed), speaker).ask(QUESTIONS)
+    heard = InContext(edits, Scoping({}, llama.loaded.embedder.embed), cache).ask(QUESTIONS)
     assert [h.edit for h in heard["given"]] == [q.edit for q in QUESTIONS]
     assert not any(h.untouched for h in heard["given"])
     for scope in ("own-centre", "all-edits"):
@@ -444,11 +457,11 @@ class Editor:
 
 
 def test_in_weights_every_edit_is_alone_and_then_all_are_together(
-    llama: Compiled, speaker: Speaker, edits: tuple[Edit, ...]
+    llama: Compiled, cache: ReplyCache, edits: tuple[Edit, ...]
 ) -> None:
     editor: Any = Editor(llama.model)
     before = {name: tensor.clone() for name, tensor in llama.model.state_dict().items()}
-    heard = InWeights("rome", edits, editor, speaker).ask(QUESTIONS)
+    heard = InWeights("rome", edits, editor, cache).ask(QUESTIONS)
     assert editor.seen == [("australia-capital",), ("tolstoy-tongue",),
                            ("australia-capital", "tolstoy-tongue")]  # fmt: skip
     after = llama.model.state_dict()
@@ -466,12 +479,12 @@ def test_in_weights_every_edit_is_alone_and_then_all_are_together(
                     assert one.reply.tokens == tuple(row[ids.shape[1] :].tolist())
     # All of it is kept: the weights are not touched again.
     editor.seen.clear()
-    assert InWeights("rome", edits, editor, speaker).ask(QUESTIONS) == heard
+    assert InWeights("rome", edits, editor, cache).ask(QUESTIONS) == heard
     assert editor.seen == []
 
 
 def test_in_weights_what_is_compared_with_is_the_same_batch_unedited(
-    llama: Compiled, speaker: Speaker, edits: tuple[Edit, ...]
+    llama: Compiled, cache: ReplyCache, edits: tuple[Edit, ...]
 ) -> None:
     """Weights that are changed by nothing: every reply is untouched, to the bit."""
 
@@ -481,14 +494,14 @@ def test_in_weights_what_is_compared_with_is_the_same_batch_unedited(
             yield
 
     editor: Any = Idle(llama.model)
-    for heard in InWeights("rome", edits, editor, speaker).ask(QUESTIONS).values():
+    for heard in InWeights("rome", edits, editor, cache).ask(QUESTIONS).values():
         for one in heard:
             assert one.untouched
             assert one.bare == one.reply
 
 
 def test_in_weights_an_interruption_leaves_the_weights_as_they_were(
-    llama: Compiled, speaker: Speaker, edits: tuple[Edit, ...]
+    llama: Compiled, cache: ReplyCache, edits: tuple[Edit, ...]
 ) -> None:
     editor: Any = Editor(llama.model)
     before = editor.weight.clone()
@@ -497,8 +510,8 @@ def test_in_weights_an_interruption_leaves_the_weights_as_they_were(
         if editor.seen:
             raise KeyboardInterrupt
 
-    speaker.progress = interrupt
+    cache.progress = Telling(interrupt)
     with pytest.raises(KeyboardInterrupt):
-        InWeights("rome", edits, editor, speaker).ask(QUESTIONS)
+        InWeights("rome", edits, editor, cache).ask(QUESTIONS)
     assert editor.seen == [("australia-capital",)]
     assert torch.equal(editor.weight, before)

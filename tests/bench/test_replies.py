@@ -12,11 +12,12 @@ import pytest
 import torch
 
 from sake_bench import replies
-from sake_bench.replies import Job, Reply, Speaker
+from sake_bench.replies import Job, Reply, ReplyCache
 from sake_registry.asking.answers import greedy
 from sake_registry.models.loading import LoadedModel
 from sake_registry.store import Store
 from tests import tiny_models, workshop
+from tests.bench.made_up import Telling
 from tests.workshop import IN_SCOPE, Compiled
 
 JOBS = tuple(
@@ -38,13 +39,19 @@ def loaded(model: Any = None) -> LoadedModel:
 
 
 class Listening:
-    """A speaker of a new tiny model, and the batches that its model ran."""
+    """Replies of a new tiny model, its progress, and the batches that it ran."""
 
     def __init__(self, store: Path, model: Any = None) -> None:
         self.heard: list[int] = []
-        self.speaker = Speaker(loaded(model), Store(store), self.heard.append)
+        self.cache = ReplyCache(loaded(model), Store(store), self)
         self.batches: list[int] = []
-        self.speaker.loaded.model.register_forward_pre_hook(self._count, with_kwargs=True)
+        self.cache.loaded.model.register_forward_pre_hook(self._count, with_kwargs=True)
+
+    def begin(self, phase: str, total: int) -> None:
+        pass
+
+    def advance(self, steps: int = 1, label: str = "") -> None:
+        self.heard.append(steps)
 
     def _count(self, module: Any, args: Any, options: Any) -> None:
         ids = options.get("input_ids")
@@ -60,8 +67,8 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
 
 def test_replies_are_the_models_own_greedy_ones(tmp_path: Path) -> None:
     it = Listening(tmp_path)
-    found = it.speaker.replies(JOBS)
-    words, model = tiny_models.tokenizer(), it.speaker.loaded.model
+    found = it.cache.replies(JOBS)
+    words, model = tiny_models.tokenizer(), it.cache.loaded.model
     assert set(found) == set(JOBS)
     for job in JOBS:
         ids = words(job.text, return_tensors="pt").input_ids
@@ -73,68 +80,68 @@ def test_replies_are_the_models_own_greedy_ones(tmp_path: Path) -> None:
 
 def test_a_kept_batch_is_not_run_again(tmp_path: Path) -> None:
     first, second = Listening(tmp_path), Listening(tmp_path)
-    found = first.speaker.replies(JOBS)
+    found = first.cache.replies(JOBS)
     assert sum(first.batches) == sum(first.heard) == len(JOBS)
-    assert second.speaker.replies(reversed(JOBS)) == found  # the jobs count, not their order
+    assert second.cache.replies(reversed(JOBS)) == found  # the jobs count, not their order
     assert second.batches == []
     assert sum(second.heard) == len(JOBS)
-    assert second.speaker.replies([*JOBS, *JOBS]) == found
+    assert second.cache.replies([*JOBS, *JOBS]) == found
     assert second.batches == []
 
 
 def test_a_damaged_batch_is_run_again(tmp_path: Path) -> None:
-    found = Listening(tmp_path).speaker.replies(JOBS)
+    found = Listening(tmp_path).cache.replies(JOBS)
     damaged = sorted(tmp_path.rglob("*.safetensors"))[0]
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"\x7f")
     again = Listening(tmp_path)
-    assert again.speaker.replies(JOBS) == found
+    assert again.cache.replies(JOBS) == found
     assert len(again.batches) == 1
 
 
 def test_an_interrupted_call_goes_on_to_the_same_replies(tmp_path: Path) -> None:
-    undisturbed = Listening(tmp_path / "a").speaker.replies(JOBS)
+    undisturbed = Listening(tmp_path / "a").cache.replies(JOBS)
     broken = Listening(tmp_path / "b")
 
     def interrupt(n: int) -> None:
         raise KeyboardInterrupt
 
-    broken.speaker.progress = interrupt
+    broken.cache.progress = Telling(interrupt)
     with pytest.raises(KeyboardInterrupt):
-        broken.speaker.replies(JOBS)
+        broken.cache.replies(JOBS)
     assert len(broken.batches) == 1
     continued = Listening(tmp_path / "b")
-    assert continued.speaker.replies(JOBS) == undisturbed
+    assert continued.cache.replies(JOBS) == undisturbed
     assert sum(continued.batches) == len(JOBS) - broken.batches[0]
 
 
 def test_batches_hold_one_number_of_tokens_and_rows_of_like_length(tmp_path: Path) -> None:
     it = Listening(tmp_path)
-    it.speaker.replies(JOBS)
+    it.cache.replies(JOBS)
     assert it.batches == [3, 3, 2, 3, 3, 2]
 
 
 def test_equal_batches_have_equal_bits_and_another_prompt_has_others(tmp_path: Path) -> None:
-    first = Listening(tmp_path / "a").speaker.replies(JOBS)
-    second = Listening(tmp_path / "b").speaker.replies(JOBS)
+    first = Listening(tmp_path / "a").cache.replies(JOBS)
+    second = Listening(tmp_path / "b").cache.replies(JOBS)
     assert [first[job].bits for job in JOBS] == [second[job].bits for job in JOBS]
     assert len({first[job].bits for job in JOBS[::2]}) == len(JOBS[::2])
 
 
 def test_bits_tell_the_least_change_of_a_weight(tmp_path: Path) -> None:
-    bare = Listening(tmp_path / "a").speaker.replies(JOBS)
+    bare = Listening(tmp_path / "a").cache.replies(JOBS)
     model = tiny_models.make("llama")
     with torch.no_grad():
         model.model.norm.weight[0] *= 1 + 1e-6
-    changed = Listening(tmp_path / "b", model).speaker.replies(JOBS)
+    changed = Listening(tmp_path / "b", model).cache.replies(JOBS)
     assert all(bare[job].bits != changed[job].bits for job in JOBS)
     assert {job: bare[job].tokens for job in JOBS} == {job: changed[job].tokens for job in JOBS}
 
 
 def test_other_weights_keep_other_batches(tmp_path: Path) -> None:
     it = Listening(tmp_path)
-    it.speaker.replies(JOBS, state="bare")
+    it.cache.replies(JOBS, state="bare")
     ran = len(it.batches)
-    it.speaker.replies(JOBS, state="changed")
+    it.cache.replies(JOBS, state="changed")
     assert len(it.batches) == 2 * ran
 
 
@@ -151,13 +158,13 @@ def test_weights_are_changed_only_where_a_batch_is_missing(tmp_path: Path) -> No
             log.append("out")
 
     def ask(jobs: Sequence[Job]) -> dict[Job, Reply]:
-        return it.speaker.replies(jobs, state="changed", under=under)
+        return it.cache.replies(jobs, state="changed", under=under)
 
     found = ask(JOBS)
     assert log == ["in", "out"]  # once for all of its batches
     assert ask(JOBS) == found
     assert log == ["in", "out"]
-    it.speaker.replies(())
+    it.cache.replies(())
     assert ask(()) == {}
     assert log == ["in", "out"]
 
@@ -165,7 +172,7 @@ def test_weights_are_changed_only_where_a_batch_is_missing(tmp_path: Path) -> No
         assert log[-1] == "in"
         raise RuntimeError("gone wrong")
 
-    it.speaker.progress = fail
+    it.cache.progress = Telling(fail)
     with pytest.raises(RuntimeError, match="gone wrong"):
         ask([Job("Something else is", 2)])
     assert log == ["in", "out", "in", "out"]
@@ -173,7 +180,7 @@ def test_weights_are_changed_only_where_a_batch_is_missing(tmp_path: Path) -> No
 
 def test_what_changes_the_weights_is_in_force_for_every_missing_batch(tmp_path: Path) -> None:
     it = Listening(tmp_path)
-    head = it.speaker.loaded.model.get_output_embeddings()
+    head = it.cache.loaded.model.get_output_embeddings()
 
     @contextmanager
     def under() -> Iterator[None]:
@@ -186,12 +193,12 @@ def test_what_changes_the_weights_is_in_force_for_every_missing_batch(tmp_path: 
             with torch.no_grad():
                 head.weight.copy_(kept)
 
-    bare = it.speaker.replies(JOBS)
-    changed = it.speaker.replies(JOBS, state="negative", under=under)
+    bare = it.cache.replies(JOBS)
+    changed = it.cache.replies(JOBS, state="negative", under=under)
     # The site is before the head: the same to the bit, and other tokens.
     assert all(changed[job].bits == bare[job].bits for job in JOBS)
     assert all(changed[job].tokens[0] != bare[job].tokens[0] for job in JOBS)
-    assert it.speaker.replies(JOBS) == bare
+    assert it.cache.replies(JOBS) == bare
 
 
 def ending(token: int) -> Any:
@@ -206,7 +213,7 @@ def ending(token: int) -> Any:
 def test_a_reply_ends_with_the_end_of_the_text(tmp_path: Path) -> None:
     words = tiny_models.tokenizer()
     end = words.eos_token_id
-    found = Listening(tmp_path, ending(end)).speaker.replies(JOBS)
+    found = Listening(tmp_path, ending(end)).cache.replies(JOBS)
     ended = [reply for reply in found.values() if end in reply.tokens]
     assert 0 < len(ended) < len(found)
     for reply in ended:
@@ -214,7 +221,7 @@ def test_a_reply_ends_with_the_end_of_the_text(tmp_path: Path) -> None:
         assert "<end>" not in reply.text
     for job, reply in found.items():
         assert len(reply.tokens) == job.tokens or reply in ended
-    again = Listening(tmp_path).speaker.replies(JOBS)
+    again = Listening(tmp_path).cache.replies(JOBS)
     assert again == found  # their unequal lengths survive the store
 
 
@@ -224,7 +231,7 @@ def test_any_end_that_the_model_knows_ends_a_reply(tmp_path: Path) -> None:
     stop = words(".").input_ids[0]
     model = ending(stop)
     model.generation_config.eos_token_id = [words.eos_token_id, stop]
-    found = Listening(tmp_path, model).speaker.replies(JOBS)
+    found = Listening(tmp_path, model).cache.replies(JOBS)
     ended = [reply for reply in found.values() if stop in reply.tokens]
     assert 0 < len(ended) < len(found)
     for reply in ended:
@@ -233,24 +240,24 @@ def test_any_end_that_the_model_knows_ends_a_reply(tmp_path: Path) -> None:
 
 
 def test_a_decision_changes_only_the_jobs_that_name_it(llama: Compiled, tmp_path: Path) -> None:
-    speaker = Speaker(llama.loaded, Store(tmp_path))
+    cache = ReplyCache(llama.loaded, Store(tmp_path))
     keys = {edit: f"key of {edit}" for edit in llama.bundle.ids}
     # One batch: what differs is the decision alone, not the rows beside it.
     bare = [Job(prompt, 4) for prompt in IN_SCOPE]
     steered = [Job(IN_SCOPE[0], 4, "australia-capital", 0), bare[1]]
     with llama.bundle.attach(llama.model, llama.tokenizer) as edited:
-        before = speaker.replies(bare)
-        after = speaker.replies(steered, edited, keys)
+        before = cache.replies(bare)
+        after = cache.replies(steered, edited, keys)
         (router,) = edited.generate(IN_SCOPE[0], **greedy(4, llama.tokenizer))
     assert after[bare[1]].tokens == before[bare[1]].tokens
     assert after[steered[0]].tokens != before[bare[0]].tokens
     length = len(llama.tokenizer(IN_SCOPE[0]).input_ids)
     assert after[steered[0]].tokens == tuple(router[length:].tolist())  # as the runtime says it
-    speaker.close()
+    cache.close()
 
 
 def test_each_group_and_each_edit_has_a_map_of_its_own(llama: Compiled, tmp_path: Path) -> None:
-    speaker = Speaker(llama.loaded, Store(tmp_path))
+    cache = ReplyCache(llama.loaded, Store(tmp_path))
     jobs = [
         Job(IN_SCOPE[0], 4, edit, group)
         for edit, group in (("australia-capital", 0), ("australia-capital", 1),
@@ -258,15 +265,15 @@ def test_each_group_and_each_edit_has_a_map_of_its_own(llama: Compiled, tmp_path
     ]  # fmt: skip
     keys = dict.fromkeys(llama.bundle.ids, "a key")
     with llama.bundle.attach(llama.model, llama.tokenizer) as edited:
-        found = speaker.replies(jobs, edited, keys)
+        found = cache.replies(jobs, edited, keys)
         assert len({found[job].tokens for job in jobs}) == 3
         # Another map under the same id is another key, and is asked anew.
         ran = len(list(tmp_path.rglob("*.safetensors")))
-        speaker.replies(jobs, edited, keys)
+        cache.replies(jobs, edited, keys)
         assert len(list(tmp_path.rglob("*.safetensors"))) == ran
-        speaker.replies(jobs, edited, keys | {"tolstoy-tongue": "another"})
+        cache.replies(jobs, edited, keys | {"tolstoy-tongue": "another"})
         assert len(list(tmp_path.rglob("*.safetensors"))) == ran + 1
-    speaker.close()
+    cache.close()
 
 
 def test_a_decision_for_each_row_is_wanted(llama: Compiled) -> None:
@@ -285,7 +292,7 @@ def test_a_decision_for_each_row_is_wanted(llama: Compiled) -> None:
 
 def test_closing_takes_the_hook_off(tmp_path: Path) -> None:
     it = Listening(tmp_path)
-    head = it.speaker.loaded.model.get_output_embeddings()
+    head = it.cache.loaded.model.get_output_embeddings()
     assert head._forward_pre_hooks
-    it.speaker.close()
+    it.cache.close()
     assert not head._forward_pre_hooks

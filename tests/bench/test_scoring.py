@@ -9,18 +9,18 @@ import pytest
 
 from sake_bench.datasets.records import Axis, Query, Record, Test
 from sake_bench.intervals import estimate
-from sake_bench.methods import Heard, Question
+from sake_bench.methods import Question, Response
 from sake_bench.replies import Reply
-from sake_bench.scores import Asked, mark, scores
+from sake_bench.scores import Case, mark, scores
 from sake_bench.scoring import (
     Marks,
-    Told,
+    Mentions,
     comes_back,
     entropy,
     judge,
+    mentions,
     met,
     says,
-    told,
 )
 from tests.tiny_models import tokenizer
 
@@ -119,28 +119,35 @@ def test_the_old_object_comes_back_as_a_word() -> None:
     ],
 )
 def test_an_answer_in_sentences(text: str, new: bool, old: bool, right: bool) -> None:
-    found = told(text, ["Polish"], ["Russian"])
-    assert (found, found.right) == (Told(new, old), right)
+    found = mentions(text, ["Polish"], ["Russian"])
+    assert (found, found.right) == (Mentions(new, old), right)
+
+
+OLD_ONLY = Mentions(False, True)
 
 
 def test_a_name_inside_the_other_objects_name_is_not_told() -> None:
-    assert told("He is from Northern Ireland.", ["Northern Ireland"], ["Ireland"]).right
-    assert told("He is from Ireland.", ["Northern Ireland"], ["Ireland"]) == Told(False, True)
-    both = told("Born in Ireland, not Northern Ireland.", ["Northern Ireland"], ["Ireland"])
-    assert both == Told(True, True)
-    assert told("He lives in New York City.", ["New York"], ["New York City"]) == Told(False, True)
-    assert told("He lives in New York.", ["New York"], ["New York City"]).right
+    assert mentions("He is from Northern Ireland.", ["Northern Ireland"], ["Ireland"]).right
+    assert mentions("He is from Ireland.", ["Northern Ireland"], ["Ireland"]) == Mentions(
+        False, True
+    )
+    both = mentions("Born in Ireland, not Northern Ireland.", ["Northern Ireland"], ["Ireland"])
+    assert both == Mentions(True, True)
+    assert mentions("He lives in New York City.", ["New York"], ["New York City"]) == Mentions(
+        False, True
+    )
+    assert mentions("He lives in New York.", ["New York"], ["New York City"]).right
 
 
 def test_the_subjects_own_name_tells_nothing() -> None:
     text = "Google builds the Chevrolet Greenbrier"
-    assert told(f"{text}.", ["Google"], ["Chevrolet"], "Chevrolet Greenbrier").right
-    assert told(f"{text}, or Chevrolet.", ["Google"], ["Chevrolet"], "Chevrolet Greenbrier").old
-    assert not told("The Safari Company", ["Safari"], ["Apple"], "Safari Company").new
+    assert mentions(f"{text}.", ["Google"], ["Chevrolet"], "Chevrolet Greenbrier").right
+    assert mentions(f"{text}, or Chevrolet.", ["Google"], ["Chevrolet"], "Chevrolet Greenbrier").old
+    assert not mentions("The Safari Company", ["Safari"], ["Apple"], "Safari Company").new
 
 
 def test_an_alias_is_told_too_and_what_is_special_in_a_pattern_is_text() -> None:
-    assert told("from Down Under", ["Australia", "Down Under"], []).right
+    assert mentions("from Down Under", ["Australia", "Down Under"], []).right
     assert says("It ran on C++ (mostly).", ["C++"])
     assert not says("It ran on C, mostly.", ["C++", " "])
 
@@ -151,22 +158,22 @@ RECORD = Record(
 )  # fmt: skip
 
 
-def asked(axis: Axis, prompt: str = PROMPT, **more: Any) -> Asked:
+def asked(axis: Axis, prompt: str = PROMPT, **more: Any) -> Case:
     test = Test(axis, Query(prompt, ((RECORD.new,),)))
     question = Question(prompt, RECORD.id, 40, axis != "other-relation")
-    return Asked(RECORD, test, question, reply(" Polish.", prompt), **more)
+    return Case(RECORD, test, question, reply(" Polish.", prompt), **more)
 
 
-def scored(*given: tuple[Asked, Heard]) -> dict[tuple[Any, ...], tuple[Any, int]]:
+def scored(*given: tuple[Case, Response]) -> dict[tuple[Any, ...], tuple[Any, int]]:
     """(metric, success, condition) → (value, n), all edits loaded."""
     questions, heard = [a for a, _ in given], [h for _, h in given]
     marks = mark(tokenizer(), questions, heard)
     found = scores("sake", "all-edits", questions, heard, marks, {})
-    return {(s["metric"], s["success"], s["condition"]): (s["value"], s["n"]) for s in found}
+    return {(s.metric, s.success, s.condition): (s.value, s.n) for s in found}
 
 
-def heard(text: str, edit: str | None = "tolstoy") -> Heard:
-    return Heard(reply(text), edit, edit is None)
+def heard(text: str, edit: str | None = "tolstoy") -> Response:
+    return Response(reply(text), edit, edit is None)
 
 
 def test_questions_count_by_their_parts() -> None:

@@ -20,15 +20,15 @@ from sake_registry.bundle.format import (
     PROBES,
     EditInfo,
     EmbedderInfo,
-    GroupInfo,
+    Group,
     IdentityInfo,
     Manifest,
     MetricInfo,
     ModelInfo,
-    RouteInfo,
-    StepInfo,
+    Route,
+    Step,
     content_hash,
-    digest,
+    part_digest,
     seal,
 )
 from sake_registry.bundle.reader import BundleFile
@@ -79,9 +79,9 @@ def group(
 
 def described(
     number: int, ranks: Sequence[int | None], pairs: int, forced: bool, groups: int
-) -> GroupInfo:
+) -> Group:
     """What the manifest says of a group."""
-    return GroupInfo(
+    return Group(
         kind="implication" if number else "fact",
         old="old" if forced else None,
         new="new",
@@ -93,7 +93,7 @@ def described(
         contexts=(pairs, 0),
         goes_on=tuple(1.0 if rank is None else 0.25 for rank in ranks[1:]),
         steps=tuple(
-            StepInfo(
+            Step(
                 position=position,
                 worked=pairs,
                 used=pairs,
@@ -131,7 +131,7 @@ def edit(
     payloads = [group(rng, *shape) for shape in shapes]
     rows = [*range(1, len(groups) + 1), 2]
     routes = tuple(
-        RouteInfo(
+        Route(
             group=g if g < len(groups) else -1,
             names=(name.title(),),
             need="any",
@@ -316,7 +316,7 @@ def _digest_again(arrays: Arrays, manifest: ManifestJson) -> None:
                     f"{k}/{s}/step": np.array([step["position"], step["complement"]], "<f8"),
                 }
         for part, found in (("router", router), ("maps", maps)):
-            digests[i, PARTS.index(part)] = np.frombuffer(digest(part, found), np.uint8)
+            digests[i, PARTS.index(part)] = np.frombuffer(part_digest(part, found), np.uint8)
     arrays["digests"] = digests
     named = [(info["id"], info["key"]) for info in manifest["edits"]]
     manifest["content_hash"] = content_hash(

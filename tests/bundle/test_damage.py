@@ -31,7 +31,7 @@ def regions(path: Path) -> dict[str, range]:
         }
 
 
-def refuse(path: Path, match: str = "is no sound bundle") -> BundleFormatError:
+def refuse(path: Path, match: str = "is not a sound bundle") -> BundleFormatError:
     """The error with which a file is refused, at opening or at reading."""
     with pytest.raises(BundleFormatError, match=match) as info, BundleFile(path) as bundle:
         bundle.verify()

@@ -240,8 +240,8 @@ def test_new_refuses_and_then_has_written_nothing(sake: Run, registry: Path) -> 
     for arguments, code, says in (
         (["darrieux", *NEW], 5, "the id 'darrieux' is taken by"),
         (["taken", *NEW], 5, "deep/taken.yml"),
-        (["Bad_Id", *NEW], 1, "'Bad_Id' is no id"),
-        (["../x", *NEW], 1, "'../x' is no id"),
+        (["Bad_Id", *NEW], 1, "'Bad_Id' is not an id"),
+        (["../x", *NEW], 1, "'../x' is not an id"),
         (["x", *NEW, "--old", "polish"], 1, "error[SAKE104]"),
         (["x", *NEW, "--prompt", "He spoke"], 1, "nothing was written"),
         (["x", *NEW, "--prompts-from", "list.txt"], 1, "not UTF-8"),

@@ -17,7 +17,7 @@ from sake_registry.compiler.plan import keys_of
 from sake_registry.store import Store, StoredModel
 from tests.conftest import Run
 
-MODEL = StoredModel("org/model", "a" * 64, "float32")
+MODEL = StoredModel(name="org/model", hash="a" * 64, dtype="float32")
 
 
 @pytest.fixture

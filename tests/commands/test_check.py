@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from sake_registry.commands import check, explain, fmt, migrate
 from sake_registry.commands.check import annotation
 from sake_registry.commands.console import State
-from sake_registry.edits.diagnostics import CODES, Diagnostic
+from sake_registry.diagnostics import CODES, Diagnostic
 from sake_registry.edits.explanations import explanations
 from sake_registry.errors import EditFileError, InputError, SettingsError
 from tests.conftest import EDIT, ROOT
@@ -84,7 +84,7 @@ def test_for_github_each_finding_is_an_annotation_of_its_line(here: Path, write:
         "fact.new: the new object is the old one: 'English'%0A"
     ) in done.stdout
     assert "::warning file=edits/darrieux.yaml,line=10,col=5,title=SAKE116::" in done.stdout
-    assert "::error file=edits/Bad_Id.yaml,title=SAKE006::'Bad_Id' is no id" in done.stdout
+    assert "::error file=edits/Bad_Id.yaml,title=SAKE006::'Bad_Id' is not an id" in done.stdout
 
 
 def test_an_annotation_is_one_line_whatever_it_says(here: Path) -> None:

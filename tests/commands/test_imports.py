@@ -43,7 +43,7 @@ def roots(modules: object) -> set[str]:
     ("arguments", "without"),
     [
         (["--help"], HEAVY | {"rich", "yaml", "pydantic"}),
-        (["check"], HEAVY | {"rich"}),
+        (["check"], HEAVY | {"rich", "pydantic_settings", "tomlkit", "asyncio"}),
         (["list"], HEAVY),
         (["show", "darrieux"], HEAVY | {"rich"}),
         (["fmt", "--check"], HEAVY | {"rich"}),
@@ -70,7 +70,7 @@ def test_importing_the_package_loads_nothing_and_its_names_are_all_there() -> No
 
 def test_the_runtime_loads_no_edits_and_no_compiler() -> None:
     modules = loaded_by(
-        "import json, sys, sake_registry.runtime.core, sake_registry.runtime.huggingface\n"
+        "import json, sys, sake_registry.runtime.bundle, sake_registry.runtime.huggingface\n"
         "print(json.dumps(sorted(sys.modules)), file=sys.stderr)"
     )
     rooms = {str(name).split(".")[1] for name in modules if str(name).startswith("sake_registry.")}

@@ -24,7 +24,7 @@ from sake_registry.compiler.choosing import COMPLEMENTS, SHARES
 from sake_registry.compiler.run import Compiled
 from sake_registry.errors import BuildError, EditFileError, InputError, LockedError
 from sake_registry.models.loading import locate
-from sake_registry.runtime.core import load_bundle
+from sake_registry.runtime.bundle import load_bundle
 from sake_registry.store import Store
 from tests.compiler.conftest import Compile
 from tests.workshop import CAPITAL, EDITS, IN_SCOPE, OUT_OF_SCOPE, TONGUE
@@ -46,10 +46,10 @@ def change(path: Path, old: str, new: str) -> None:
 def tolstoy_failing() -> Iterator[None]:
     real = run.build
 
-    def failing(edit, keys, shop):  # type: ignore[no-untyped-def]
+    def failing(edit, *arguments):  # type: ignore[no-untyped-def]
         if edit.id == "tolstoy-tongue":
             raise BuildError("tolstoy-tongue: no pair worked")
-        real(edit, keys, shop)
+        real(edit, *arguments)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "build", failing)
@@ -233,7 +233,7 @@ def test_keep_going_leaves_the_failed_one_out(root: Path, compile_: Compile) -> 
 def test_outcomes_are_what_was_done_not_what_was_planned(root: Path, compile_: Compile) -> None:
     some = compile_(None, "tolstoy-tongue")
     assert some.outcomes == {"australia-capital": "still to build", "tolstoy-tongue": "built"}
-    assert some.as_json()["outcomes"] == some.outcomes
+    assert some.report.outcomes == some.outcomes
     assert set(compile_().outcomes.values()) == {"built", "reused"}
     (root / "edits" / "australia-capital.yaml").unlink()
     change(root / "edits" / "tolstoy-tongue.yaml", "new: Polish", "new: Czech")
@@ -333,11 +333,17 @@ def test_the_command_says_what_was_done_and_why_not(
     totals = []
 
     @contextmanager
-    def counted(what: str, total: int, *, quiet: bool) -> Iterator[Any]:
-        totals.append(total)
-        yield lambda n, label: None
+    def counted(*, quiet: bool) -> Iterator[Any]:
+        class Watch:
+            def begin(self, phase: str, total: int) -> None:
+                totals.append(total)
 
-    monkeypatch.setattr(compile_command, "progress", counted)
+            def advance(self, steps: int = 1, label: str = "") -> None:
+                pass
+
+        yield Watch()
+
+    monkeypatch.setattr(compile_command, "watching", counted)
     done = run("tolstoy-tongue")
     assert done.exit_code == 0
     assert done.stdout.startswith("1 built, 1 still to build · ")

@@ -23,7 +23,7 @@ from typing import Any
 
 import pytest
 
-from sake_registry.edits.diagnostics import Diagnostic
+from sake_registry.diagnostics import Diagnostic
 from sake_registry.edits.files import parse_edit, read_edit
 from sake_registry.edits.registry import open_registry
 from sake_registry.errors import EditFileError

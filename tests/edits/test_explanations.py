@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sake_registry.edits.diagnostics import CODES, FIXED, NOT_IGNORED
+from sake_registry.diagnostics import CODES, FIXED, NOT_IGNORED
 from sake_registry.edits.explanations import Example, explain, explanations, shown
 from sake_registry.edits.registry import Registry, open_registry
 from sake_registry.errors import InputError

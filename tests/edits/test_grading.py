@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sake_registry.edits.diagnostics import CODES, FIXED, Diagnostic, Level
+from sake_registry.diagnostics import CODES, FIXED, Diagnostic, Level
 from sake_registry.edits.files import parse_edit
 from sake_registry.edits.registry import open_registry
 from sake_registry.errors import SettingsError

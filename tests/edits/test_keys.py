@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sake_registry.digests import digest
 from sake_registry.edits.files import parse_edit
-from sake_registry.edits.keys import EditKeys, bundle_key, digest, edit_keys
+from sake_registry.edits.keys import EditKeys, bundle_key, edit_keys
 from sake_registry.edits.schema import Edit
 from tests.edits.test_examples import EXAMPLES
 

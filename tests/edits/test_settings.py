@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from sake_registry.errors import SettingsError
-from sake_registry.settings import THRESHOLDS, Settings, find_root, load_settings
+from sake_registry.models.sources import EMBEDDED_MODELS
+from sake_registry.settings import EMBEDDED, THRESHOLDS, Settings, find_root, load_settings
 
 ANCHORED = THRESHOLDS["embedder"]
 METRICS = ("contrast", "euclidean", "cosine", "mahalanobis")
@@ -159,6 +160,10 @@ def test_a_wrong_variable_or_flag_is_named_as_it_was_given(toml: Path) -> None:
     assert refused(None, {"dtype": "x"}).startswith("--dtype: ")
     # A table that is none stays what is wrong, whatever else is set in it.
     assert "compile: " in refused(toml.parent, environ={"SAKE_COMPILE_REG": "1"})
+
+
+def test_the_embedded_models_are_those_that_are_known() -> None:
+    assert tuple(EMBEDDED_MODELS) == EMBEDDED
 
 
 def test_the_root_is_the_nearest_folder_above(toml: Path) -> None:

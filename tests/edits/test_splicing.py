@@ -177,7 +177,7 @@ def test_a_key_is_renamed_and_a_value_set_where_they_stand() -> None:
     ]
     after = 'a:\n  - {"1984": c, d: E}  # f\n  - G\n  - i\n'
     assert splicing.apply(document.text, splices) == after
-    with pytest.raises(LayoutError, match=r"a\[0\] is no text"):
+    with pytest.raises(LayoutError, match=r"a\[0\] is not text"):
         splicing.set_value(document, ("a", 0), "x")
     with pytest.raises(LayoutError, match=r"no key a\[0\]\.z"):
         splicing.rename_key(document, ("a", 0, "z"), "x")

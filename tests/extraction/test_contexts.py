@@ -58,7 +58,7 @@ def test_a_registry_adds_and_replaces_templates() -> None:
     ("settings", "message"),
     [
         ({"compile": {"targets": ["repeet"]}}, "no target context 'repeet'"),
-        ({"compile": {"sources": ["plain", "fored"]}}, "'fored' is no kind of source"),
+        ({"compile": {"sources": ["plain", "fored"]}}, "'fored' is not a kind of source"),
         ({"compile": {"sources": ["auto", "plain"]}}, "'auto' stands alone"),
         ({"contexts": {"target": {"bad": "{new}"}}}, "bad: it does not end in {prompt}"),
         ({"contexts": {"forced": {"bad": "{prompt} {new}"}}}, "bad: it does not end in {prompt}"),

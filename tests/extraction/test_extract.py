@@ -16,7 +16,7 @@ from sake_registry.extraction.extract import (
     collect,
     margins,
 )
-from sake_registry.extraction.texts import Group, groups
+from sake_registry.extraction.texts import PromptGroup, groups
 from sake_registry.models.loading import LoadedModel
 from sake_registry.models.reading import last_positions, read_last
 from sake_registry.models.site import Site
@@ -91,7 +91,7 @@ def states(
 
 
 @pytest.fixture(scope="module", params=["llama", "gpt2"])
-def collected(request: pytest.FixtureRequest) -> tuple[Site, Any, list[Group], list[Any]]:
+def collected(request: pytest.FixtureRequest) -> tuple[Site, Any, list[PromptGroup], list[Any]]:
     model, tokenizer = tiny_models.make(request.param), tiny_models.tokenizer()
     site, parts = Site(model), list(groups(EDIT, 9))
     loaded = LoadedModel(None, model, tokenizer)  # type: ignore[arg-type]  # it is not located
@@ -100,7 +100,7 @@ def collected(request: pytest.FixtureRequest) -> tuple[Site, Any, list[Group], l
 
 
 def test_states_before_later_tokens_are_those_behind_the_objects_beginning(
-    collected: tuple[Site, Any, list[Group], list[Any]],
+    collected: tuple[Site, Any, list[PromptGroup], list[Any]],
 ) -> None:
     site, tokenizer, parts, found = collected
     for group, rows in zip(parts, found, strict=True):
@@ -113,7 +113,7 @@ def test_states_before_later_tokens_are_those_behind_the_objects_beginning(
 
 
 def test_where_the_model_would_run_on_the_object_is_closed_by_what_its_contexts_say(
-    collected: tuple[Site, Any, list[Group], list[Any]],
+    collected: tuple[Site, Any, list[PromptGroup], list[Any]],
 ) -> None:
     """What the model says next is read off each state, one by one."""
     site, tokenizer, parts, found = collected
@@ -152,7 +152,7 @@ def test_where_the_model_would_run_on_the_object_is_closed_by_what_its_contexts_
 
 
 def test_of_each_prompt_the_context_with_the_best_margin_counts(
-    collected: tuple[Site, Any, list[Group], list[Any]],
+    collected: tuple[Site, Any, list[PromptGroup], list[Any]],
 ) -> None:
     site, tokenizer, parts, found = collected
     chosen = contexts.choose(SETTINGS)
@@ -181,7 +181,7 @@ def test_of_each_prompt_the_context_with_the_best_margin_counts(
 
 
 def test_forced_rows_are_the_prompts_in_each_forced_context(
-    collected: tuple[Site, Any, list[Group], list[Any]],
+    collected: tuple[Site, Any, list[PromptGroup], list[Any]],
 ) -> None:
     site, tokenizer, parts, found = collected
     fact, rows = parts[0], found[0]

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sake_registry.edits.changes import PARTS, differences
+from sake_registry.edits.changes import differences
 from sake_registry.edits.keys import effect
+from sake_registry.edits.parts import PARTS
 from sake_registry.edits.schema import Edit
 from tests.edits.strategies import edits, fields
 
@@ -74,7 +75,7 @@ def test_each_change_in_words(before: Any, after: Any, part: str, text: str) -> 
 def test_the_texts_that_went_and_came_are_there() -> None:
     added = differences(plain(), plain(prompts=[*PLAIN["prompts"], "As a child <subject> spoke"]))
     assert [(d.removed, d.added) for d in added] == [((), ("As a child <subject> spoke",))]
-    assert added[0].as_json() == {
+    assert added[0].model_dump() == {
         "part": "prompts", "text": "1 prompt added", "removed": (),
         "added": ("As a child <subject> spoke",),
     }  # fmt: skip

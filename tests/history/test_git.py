@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,8 @@ from sake_registry.history.repository import Repository
 from sake_registry.history.reverting import plan_revert, plan_withdraw
 from sake_registry.history.snapshots import at_commit, changed_in, compare, in_working_tree
 from sake_registry.history.versions import log_of
+from tests.conftest import ROOT
+from tests.history.running import hook
 from tests.repositories import GitRegistry, MakeRegistry
 
 
@@ -60,8 +65,8 @@ def trap(registry: GitRegistry, tmp_path: Path) -> Trap:
     trap = Trap(tmp_path / "traps")
     hooks = trap.folder / "hooks"
     hooks.mkdir()
-    for hook in HOOKS:
-        (hooks / hook).symlink_to(trap.program(f"hook-{hook}"))
+    for name in HOOKS:
+        (hooks / name).symlink_to(trap.program(f"hook-{name}"))
     for key, value in {
         "core.fsmonitor": trap.program("fsmonitor"),
         "diff.external": trap.program("external"),
@@ -130,7 +135,7 @@ def test_what_a_user_plants_by_variables_does_not_run_either(
 def test_configuration_that_changes_what_git_prints(registry: GitRegistry) -> None:
     """Whatever a user has set, what is read is the same."""
     repository = registry.repository
-    before = [v.as_json() for v in log_of(repository, ["darrieux"])[0].versions]
+    before = [v.model_dump(mode="json") for v in log_of(repository, ["darrieux"])[0].versions]
     for key, value in {
         "log.showRoot": "false",
         "log.follow": "true",
@@ -154,7 +159,9 @@ def test_configuration_that_changes_what_git_prints(registry: GitRegistry) -> No
         "core.alternateRefsPrefixes": "x",
     }.items():
         registry.git("config", key, value)
-    after = [v.as_json() for v in log_of(registry.repository, ["darrieux"])[0].versions]
+    after = [
+        v.model_dump(mode="json") for v in log_of(registry.repository, ["darrieux"])[0].versions
+    ]
     assert after == before
     assert len(after) == 2
 
@@ -219,6 +226,50 @@ def test_a_repository_of_another_user(
     with pytest.raises(SetupError, match="dubious ownership") as raised:
         _ = registry.repository
     assert "safe.directory" in str(raised.value.hint)
+
+
+def test_a_variable_does_not_vouch_for_a_repository_of_another_user(
+    registry: GitRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """git trusts the owner of whatever `GIT_DIR` names, so not even the right value is given."""
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    monkeypatch.setenv("GIT_DIR", str(registry.top / ".git"))
+    with pytest.raises(SetupError, match="dubious ownership"):
+        _ = registry.repository
+    assert os.environ["GIT_DIR"] == str(registry.top / ".git")  # it is the caller's again
+
+
+def test_a_folder_is_called_what_it_is_called(
+    make_registry: MakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GitPython takes `~` and variables in a path for what they stand for."""
+    made = make_registry("$HOME ${HOME}", inside="~/%HOME%")
+    made.write("darrieux")
+    made.commit("Add")
+    monkeypatch.chdir(made.root.parent)
+    assert len(log_of(Repository(Path("%HOME%").absolute(), "edits"), ["darrieux"])) == 1
+    assert made.repository.head == made.head
+
+
+def test_a_hook_speaks_the_language_of_the_user(
+    registry: GitRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook(registry, "pre-commit", 'echo "${LC_ALL:-unset} ${LANGUAGE:-unset}" > said')
+    monkeypatch.delenv("LC_ALL", raising=False)
+    monkeypatch.setenv("LANGUAGE", "de")
+    git.write(registry.top, "commit", "--quiet", "--allow-empty", "-m", "x")
+    assert (registry.top / "said").read_text() == "unset de\n"
+
+
+def test_a_machine_without_git_has_its_message(registry: GitRegistry) -> None:
+    """GitPython would refuse to be imported."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "cli.py"), "log"],
+        cwd=registry.root, env={"PATH": str(registry.root)}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "git is not installed" in done.stderr
 
 
 def test_reading_from_a_partial_clone_fetches_nothing(registry: GitRegistry) -> None:

@@ -10,6 +10,7 @@ import pytest
 from sake_registry.errors import InputError, SetupError, StateError, StorageError
 from sake_registry.history.committing import commit as commit_files
 from sake_registry.history.repository import Entry, Range, Repository, is_edit_file
+from sake_registry.history.versions import log_of
 from sake_registry.history.working import put, replaced
 from tests.repositories import GitRegistry, MakeRegistry, edit_text
 
@@ -117,6 +118,17 @@ def test_hashes_of_another_kind(make_registry: MakeRegistry, tmp_path: Path) -> 
     entry = repository.file(commit, "edits/darrieux.yaml")
     assert entry is not None
     assert entry.blob in repository.blob_ids(path.read_bytes())
+    assert repository.read([entry.blob]) == {entry.blob: path.read_bytes()}
+    assert repository.commits([commit])[commit].subject == "Add"
+    assert repository.touched(commit) == ["darrieux"]
+    (log,) = log_of(repository, ["darrieux"])
+    assert [version.commit for version in log.versions] == [commit]
+
+
+def test_an_author_goes_by_the_name_of_the_mailmap(registry: GitRegistry) -> None:
+    (registry.root / ".mailmap").write_text("Ann Married <ann@example.org>\n")
+    commit = registry.commit("A mailmap")
+    assert registry.repository.commits([commit])[commit].author == "Ann Married"
 
 
 def test_a_conflict_in_the_index(registry: GitRegistry) -> None:

@@ -6,8 +6,7 @@ import pytest
 
 from sake_registry.errors import InputError
 from sake_registry.history.reverting import plan_withdraw
-from tests.history.running import Done, sake
-from tests.history.test_revert import refused, trailers
+from tests.history.running import Done, refused, sake, trailers
 from tests.repositories import GitRegistry, edit_text
 
 

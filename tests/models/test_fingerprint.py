@@ -117,7 +117,9 @@ def test_a_live_model_has_the_hash_of_its_checkpoint(folder: Path) -> None:
 
 def test_damaged_weights_are_named(folder: Path) -> None:
     (folder / "model.safetensors").write_bytes(b"no weights at all")
-    with pytest.raises(ModelNotFoundError, match=r"model\.safetensors is no safetensors file"):
+    with pytest.raises(
+        ModelNotFoundError, match=r"model\.safetensors is not a sound safetensors file"
+    ):
         identify_model(folder, EMBEDDER)
 
 

@@ -268,7 +268,7 @@ def test_models_are_listed_once_and_a_bad_alias_hides_none(
         listed = list(sources.known_models({"bad": "no such", "mine": "me/model@v2"}))
     assert [s.name for s in listed if s.ref == "me/model"] == ["mine"]
     assert "bad" not in [s.name for s in listed]
-    assert "the alias 'bad' is no model" in caplog.text
+    assert "the alias 'bad' is not a model" in caplog.text
 
 
 def test_paths_in_sake_toml_are_relative_to_it(

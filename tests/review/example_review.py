@@ -262,6 +262,8 @@ def example_review() -> dict[str, Any]:
             "n": 200,
             "changed": [
                 {
+                    "kind": "unrelated",
+                    "ok": False,
                     "prompt": "Leo Tolstoy's favourite poet wrote in",
                     "before": " French and Russian.",
                     "after": " Polish, a language",
@@ -276,6 +278,8 @@ def example_review() -> dict[str, Any]:
             "changed": [
                 {
                     "edit": TOLSTOY,
+                    "kind": "nearby",
+                    "ok": False,
                     "prompt": "Many people like Leo Tolstoy because",
                     "before": " of his novels.",
                     "after": " Polish novels",

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sake_bench.reports import review_charts as charts
+from sake_registry.asking.rows import KINDS
 from sake_registry.errors import InputError
+from sake_registry.review import charts
 from sake_registry.review.html import page
-from sake_registry.review.values import KINDS, read_review
-from tests.bench.reports.test_html import Elements
+from sake_registry.review.report import read_review
+from tests.browsing import Elements
 from tests.review.example_review import (
     HOSTILE,
     MONA_LISA,
@@ -57,7 +59,6 @@ def check(text: str) -> Elements:
 def test_the_page_is_complete() -> None:
     elements = check(PAGE)
     assert [a["id"] for a in elements.named("section")] == [
-        "gates",
         "overview",
         "conflicts",
         "edit-conflicts",
@@ -67,6 +68,7 @@ def test_the_page_is_complete() -> None:
         "unrelated",
         "nearby",
         "findings",
+        "gates",
         "words",
         "made",
     ]
@@ -154,17 +156,17 @@ def test_any_review_makes_a_sound_page(pool: list[str], n: int, seed: int) -> No
 # --- pictures
 
 
-def marks(svg: str | None, kind: str | None = None) -> list[dict[str, str | None]]:
-    assert svg is not None
-    found = [a for name, a in Elements(svg).found if name == "path" and a.get("data-kind")]
+def marks(drawn: charts.Picture | None, kind: str | None = None) -> list[dict[str, str | None]]:
+    assert drawn is not None
+    found = [a for name, a in Elements(drawn.svg).found if name == "path" and a.get("data-kind")]
     found = [a for a in found if (a.get("class") or "").startswith("mark")]
     return [a for a in found if kind in (None, a["data-kind"])]
 
 
 def test_the_bars_have_the_shares_and_the_gates() -> None:
-    svg = charts.passed_bars(read_review(example_review()))
-    assert svg is not None
-    elements = Elements(svg)
+    drawn = charts.passed_bars(read_review(example_review()))
+    assert drawn is not None
+    elements = Elements(drawn.svg)
     bars = {a["data-kind"]: a for a in elements.named("rect") if a.get("class") == "bar s1"
             and a.get("data-kind")}  # fmt: skip
     assert list(bars) == list(KINDS)
@@ -221,7 +223,7 @@ def test_the_distances_are_drawn_at_their_place_and_by_their_kind() -> None:
     assert float(limit[1]) == pytest.approx(places[0.0] + disc + 5.3 * unit, abs=0.2)
     fired = {a["data-distance"] for a in found if "stayed" not in (a["class"] or "")}
     assert all(float(d or 9) <= 5.3 for d in fired)
-    assert "Not drawn: 2 prompts (no edit's subject is named: 2)." in PAGE.replace("&#x27;", "'")
+    assert "Not drawn: 2 prompts (no edit's subject is named: 2)." in unescape(PAGE)
     assert "not its own" in str(svg)
 
 

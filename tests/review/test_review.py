@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from sake_registry import compile_registry, open_registry
-from sake_registry.review.run import read_sides, review
+from sake_registry.commands import cli
+from sake_registry.review.run import read_sides
 from tests import tiny_models
 from tests.repositories import GitRegistry
+from tests.review.reviewing import review
 from tests.workshop import CAPITAL, EDITS, SETTINGS
 
 VERNE = """\
@@ -229,3 +232,13 @@ def test_a_file_with_errors_is_not_judged(branch: GitRegistry) -> None:
     assert edit["rows"] == []
     assert edit["build"]["outcome"] == "not in a bundle"
     assert not value["passed"]
+
+
+def test_one_other_edit_that_is_not_built_is_one(branch: GitRegistry) -> None:
+    branch.git("switch", "--quiet", "-c", "one", "main")
+    branch.write("australia-capital", CAPITAL.replace("Canberra", "Melbourne"))
+    branch.commit("One changed, one left")
+    done = CliRunner().invoke(cli, ["-C", str(branch.root), "review", "main...one"])
+    assert "1 other edit is not built here and was not judged" in done.stderr
+    assert "other edits" not in done.stderr.replace("prompts of other edits", "")
+    assert "asking both sides" in done.stderr

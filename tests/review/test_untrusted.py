@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from sake_registry.edits.registry import open_registry
-from sake_registry.review.run import read_sides, review
+from sake_registry.review.run import read_sides
 from tests.repositories import GitRegistry, edit_text
+from tests.review.reviewing import review
 
 
 def reviewed(registry: GitRegistry, text: str = "main...change") -> dict[str, Any]:

@@ -9,14 +9,10 @@ from typing import Any
 import pytest
 
 from sake_registry.errors import InputError
-from sake_registry.review.values import (
-    Review,
-    address,
-    decided,
-    read_review,
-    visible,
-    what_to_do,
-)
+from sake_registry.pages.text import address, visible
+from sake_registry.review.gates import what_to_do
+from sake_registry.review.report import Review, read_review
+from sake_registry.review.words import answered_by
 from tests.review.example_review import (
     CURRENCY,
     MONA_LISA,
@@ -34,7 +30,7 @@ def test_the_example_is_read_whole_and_survives_json() -> None:
     assert [len(edit.rows) for edit in review.edits] == [6, 17, 4, 2]
     assert review.shares["holdout"].passed == 5
     assert review.model is not None
-    assert review.judged == 48
+    assert review.others.judged == 48
 
 
 def test_the_worst_edit_comes_first() -> None:
@@ -93,12 +89,12 @@ def test_the_headline(review: dict[str, Any], headline: str) -> None:
 
 def test_what_a_decision_says() -> None:
     edits = {edit.id: edit for edit in read_review(example_review()).edits}
-    told = [decided(row).replace("\u00a0", " ") for row in edits[TOLSTOY].rows]
+    told = [answered_by(row).replace("\u00a0", " ") for row in edits[TOLSTOY].rows]
     assert told[6] == "this edit (1.80 ≤ 5.30)"
     assert told[10] == "no edit (5.90 > 5.30)"
     assert told[13] == "no edit's subject is named"
     # Of an edit that is gone, the distance is that of before.
-    assert decided(edits[TELEPHONE].rows[0]) == "no edit"
+    assert answered_by(edits[TELEPHONE].rows[0]) == "no edit"
 
 
 def _with(path: str, value: Any) -> dict[str, Any]:

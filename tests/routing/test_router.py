@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -13,10 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from sake_registry.bundle.format import Route
 from sake_registry.models.embedder import Embedder
 from sake_registry.routing.entries import anchored_texts, centre_texts, own_topics
 from sake_registry.routing.metric import BACKGROUND_WEIGHT, MISMATCH, Metric, learn
-from sake_registry.routing.router import COUNTER, Decision, Route, Router, RouterEntry
+from sake_registry.routing.reasons import Reason
+from sake_registry.routing.router import COUNTER, NOBODY, Decision, Router, RouterEntry
 
 WORDS = ["mother", "tongue", "capital", "city", "largest", "of", "is", "X", "born", "speaks"]
 
@@ -46,7 +49,7 @@ CAPITAL = entry(
 def decide(prompt: str, *entries: RouterEntry, **options: object) -> tuple[str | None, str]:
     router = Router(entries or (TONGUE, CAPITAL), embed)
     (decision,) = router.decide([prompt], **options)  # type: ignore[arg-type]
-    return decision.edit, decision.reason
+    return decision.edit, decision.why
 
 
 @pytest.mark.parametrize(
@@ -134,8 +137,8 @@ def test_routes_tell_their_rows_apart() -> None:
         ["The largest city of Guinea is", "Something else"],
     )  # fmt: skip
     assert routes == (
-        Route(0, ("Guinea",), "any", 1, ("",)),
-        Route(COUNTER, ("Guinea",), "any", 1, ("",)),
+        Route(group=0, names=("Guinea",), need="any", rows=1, ends=("",)),
+        Route(group=COUNTER, names=("Guinea",), need="any", rows=1, ends=("",)),
     )
     assert texts == ["The capital of X is", "The largest city of X is"]
 
@@ -182,7 +185,8 @@ def test_a_distance_that_is_no_number_never_fires() -> None:
 
 def test_points_that_do_not_fit_the_routes_are_refused() -> None:
     with pytest.raises(ValueError, match="do not fit"):
-        RouterEntry("e", "anchored", 1.0, (Route(0, ("A",), "any", 3),), torch.zeros(2, 4))
+        route = Route(group=0, names=("A",), need="any", rows=3)
+        RouterEntry("e", "anchored", 1.0, (route,), torch.zeros(2, 4))
 
 
 @given(st.lists(st.sampled_from([
@@ -384,7 +388,8 @@ def test_every_part_of_a_clause_is_compared_and_the_best_counts() -> None:
 
 def test_last_words_that_do_not_fit_the_rows_are_refused() -> None:
     with pytest.raises(ValueError, match="last words"):
-        RouterEntry("e", "anchored", 1.0, (Route(0, ("A",), "any", 2, ("in",)),), torch.zeros(2, 4))
+        route = Route(group=0, names=("A",), need="any", rows=2, ends=("in",))
+        RouterEntry("e", "anchored", 1.0, (route,), torch.zeros(2, 4))
 
 
 # -- the metric with a background, by hand ---------------------------------------------------------
@@ -425,7 +430,7 @@ def test_the_bound_is_wider_the_further_other_questions_are() -> None:
     assert between.edit is None
     assert between.distance == pytest.approx(chord(60), abs=1e-5)
     assert between.threshold == pytest.approx(0.3 + BACKGROUND_WEIGHT * chord(30), abs=1e-5)
-    assert between.reason == other.reason == "another question (nearer to: rest)"
+    assert between.why == other.why == "another question (nearer to: rest)"
 
 
 def test_an_edits_own_topics_are_no_background_to_it() -> None:
@@ -451,7 +456,7 @@ def test_an_implication_is_asked_with_a_word_of_its_fact() -> None:
     assert [route.links for route in routes] == [(), ("mother",)]
 
     def decided(*links: str) -> list[Decision]:
-        route = Route(1, ("Leo Tolstoy",), "any", 1, links=links)
+        route = Route(group=1, names=("Leo Tolstoy",), need="any", rows=1, links=links)
         edit = RouterEntry("e", "anchored", 9.0, (route,), circle(["X was"]))
         return Router([edit], circle, ROUND).decide(["Leo Tolstoy was", "Leo Tolstoy rested"])
 
@@ -468,9 +473,8 @@ def test_words_that_the_relation_alone_has_are_links_and_common_ones_are_not() -
 
 
 def test_entries_that_know_no_endings_are_compared_without() -> None:
-    edit = RouterEntry(
-        "work", "anchored", 1.0, (Route(0, ("Leo Tolstoy",), "any", 1),), circle(["X worked in"])
-    )
+    route = Route(group=0, names=("Leo Tolstoy",), need="any", rows=1)
+    edit = RouterEntry("work", "anchored", 1.0, (route,), circle(["X worked in"]))
     (decision,) = Router([edit], circle, ROUND).decide(["Leo Tolstoy worked on"])
     assert decision.distance == pytest.approx(0, abs=1e-6)
 
@@ -555,7 +559,7 @@ def test_another_question_about_the_subject_is_left_alone_and_named(
     darrieux: Router, prompt: str, topic: str
 ) -> None:
     (decision,) = darrieux.decide([prompt])
-    assert (decision.edit, decision.reason) == (None, f"another question (nearer to: {topic})")
+    assert (decision.edit, decision.why) == (None, f"another question (nearer to: {topic})")
 
 
 def test_what_is_asked_of_the_subject_itself_is_not_an_implication(
@@ -585,3 +589,29 @@ def test_own_topics_are_those_of_each_group(minilm: Embedder, contrast: Metric) 
     assert topics == ("place of birth", "religion")
     cosine = learn(minilm.embed, "cosine")
     assert own_topics(routes, points, "place of birth", minilm.embed, cosine) == ()
+
+
+# -- why -----------------------------------------------------------------------------------------
+
+
+def test_a_reason_is_asked_by_its_kind_and_said_with_its_detail() -> None:
+    wide = replace(TONGUE, valid_until=date(2026, 6, 30))
+    router = Router([wide], embed)
+    prompt = "The mother tongue of Leo Tolstoy is"
+    (late,) = router.decide(prompt, now=datetime(2026, 7, 1, tzinfo=UTC))
+    assert (late.reason, late.detail) == (Reason.EXPIRED, "2026-06-30")
+    assert late.why == "expired on 2026-06-30"
+    # As JSON a reason is what is said, and the detail is in it.
+    value = late.model_dump(mode="json")
+    assert list(value) == ["edit", "group", "nearest", "distance", "threshold", "reason"]
+    assert value["reason"] == late.why
+    (none,) = router.decide("The weather is")
+    assert none == NOBODY
+    assert none.reason == Reason.NOT_NAMED == "no edit's subject is named"
+
+
+def test_one_string_is_one_prompt() -> None:
+    router = Router([TONGUE, CAPITAL], embed)
+    prompt = "The capital of Guinea is"
+    assert router.decide(prompt) == router.decide([prompt])
+    assert [decision.edit for decision in router.decide(prompt)] == ["capital"]

@@ -12,8 +12,10 @@ import torch
 from transformers import TextIteratorStreamer
 
 from sake_registry import compile_registry, open_registry, transport
+from sake_registry.asking.answers import answer
 from sake_registry.errors import InputError, UnsupportedModelError
-from sake_registry.runtime.core import load_bundle
+from sake_registry.routing.router import NOBODY
+from sake_registry.runtime.bundle import load_bundle
 from tests.workshop import IN_SCOPE, OUT_OF_SCOPE, Compiled, make_registry
 
 PROMPTS = (IN_SCOPE[0], OUT_OF_SCOPE[0], IN_SCOPE[1] + "")
@@ -200,12 +202,12 @@ def test_an_edit_is_in_force_only_while_it_is_valid(llama: Compiled, tmp_path: P
     for month in (1, 5, 7):
         day = datetime(2026, month, 1, tzinfo=UTC)
         (decision,) = bundle.route([IN_SCOPE[1]], now=day)
-        reasons[month] = decision.reason
+        reasons[month] = decision.why
     assert reasons == {1: "in scope", 5: "in scope", 7: "expired on 2026-06-30"}
     clock = datetime(2025, 12, 31, 23, 59, tzinfo=UTC)
     with bundle.attach(llama.model, llama.tokenizer, clock=lambda: clock) as edited:
         (decision,) = edited.generate(IN_SCOPE[1], **GREEDY).decisions
-    assert (decision.edit, decision.reason) == (None, "not valid before 2026-01-01")
+    assert (decision.edit, decision.why) == (None, "not valid before 2026-01-01")
 
 
 @pytest.mark.parametrize(
@@ -310,3 +312,52 @@ def test_special_tokens_end_a_line_of_what_is_decided_on(llama: Compiled) -> Non
         (text,) = edited._texts(ids, torch.ones_like(ids, dtype=torch.bool))
         assert text == "The capital of Australia\nassistant"
         assert edited.generate(ids, **GREEDY).decisions[0].nearest == "australia-capital"
+
+
+# -- one text, whoever decides on it ---------------------------------------------------------------
+
+ODD = (
+    "The mother tongue of Leo<end>Tolstoy was",
+    "The capital of Down<end>Under is",
+    "The capital of Australia<end> is",
+    "The capital of Austra\ufeffdlia is",
+    *IN_SCOPE,
+    *OUT_OF_SCOPE,
+)
+
+
+def test_a_prompt_as_text_is_decided_on_as_it_stands_by_whoever_decides(llama: Compiled) -> None:
+    with llama.bundle.attach(llama.model, llama.tokenizer) as edited:
+        ids = [llama.tokenizer(prompt, return_tensors="pt").input_ids for prompt in ODD]
+        # Some do not come back from the tokenizer as they were, and another text is asked then.
+        again = [llama.tokenizer.decode(row[0], skip_special_tokens=True) for row in ids]
+        assert sum(a != b for a, b in zip(again, ODD, strict=True)) >= 3
+        decided = [edited.generate(row, max_new_tokens=1).decisions[0].edit for row in ids]
+        routed = llama.bundle.route(ODD)
+        assert decided != [decision.edit for decision in routed]
+        assert edited.generate(list(ODD), max_new_tokens=1).decisions == routed
+        assert edited.decide(ODD) == routed
+        for prompt in ODD:
+            expected = llama.bundle.route([prompt])
+            assert edited.generate(prompt, max_new_tokens=1).decisions == expected
+            # What shows and measures answers goes through the same door.
+            assert [a.decision for a in answer(edited, [prompt], tokens=1)] == expected
+
+
+def test_one_string_is_one_prompt(llama: Compiled) -> None:
+    (expected,) = llama.bundle.route([IN_SCOPE[0]])
+    assert expected.edit == "australia-capital"
+    assert llama.bundle.route(IN_SCOPE[0]) == [expected]
+    with llama.bundle.attach(llama.model, llama.tokenizer) as edited:
+        assert edited.decide(IN_SCOPE[0]) == [expected]
+        assert edited.generate(IN_SCOPE[0], max_new_tokens=1).decisions == [expected]
+
+
+def test_a_forward_pass_takes_decisions_as_well(llama: Compiled) -> None:
+    batch = llama.batch(*IN_SCOPE)
+    with llama.bundle.attach(llama.model, llama.tokenizer) as edited, torch.no_grad():
+        bare, decisions = edited(**batch, decisions=[NOBODY, NOBODY])
+        assert decisions == [NOBODY, NOBODY]
+        assert torch.equal(bare.logits, llama.model(**batch).logits)
+        with pytest.raises(InputError, match="1 decisions for 2 prompts"):
+            edited(**batch, decisions=[NOBODY])

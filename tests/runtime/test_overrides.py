@@ -27,20 +27,20 @@ def test_what_a_file_says(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        ('{"disabled": {"a": "b",\n}}', "overrides.json:2:1: no JSON"),
-        ("", "overrides.json:1:1: no JSON"),
-        ("[]", "it is no object"),
-        ('{"disabled": ["a"]}', "disabled is no object"),
-        ('{"disabled": null}', "disabled is no object"),
+        ('{"disabled": {"a": "b",\n}}', "overrides.json:2:1: not JSON"),
+        ("", "overrides.json:1:1: not JSON"),
+        ("[]", "it is not an object"),
+        ('{"disabled": ["a"]}', "disabled is not an object"),
+        ('{"disabled": null}', "disabled is not an object"),
         ('{"disable": {}}', "unknown key 'disable'; did you mean 'disabled'?"),
         ('{"disabled": {}, "disabled": {"a": "b"}}', "'disabled' stands twice"),
         ('{"disabled": {"a": "b", "a": "c"}}', "'a' stands twice"),
-        ('{"disabled": {"A b": "c"}}', "'A b' is no id of an edit"),
+        ('{"disabled": {"A b": "c"}}', "'A b' is not an id of an edit"),
         ('{"disabled": {"a": ""}}', "disabled.a: say why"),
         ('{"disabled": {"a": true}}', "disabled.a: say why"),
         ('{"disabled": {"a": NaN}}', "disabled.a: say why"),
-        ("9" * 5000, "no JSON that can be read"),
-        ("[" * 100_000, "no JSON that can be read"),
+        ("9" * 5000, "not JSON that can be read"),
+        ("[" * 100_000, "not JSON that can be read"),
     ],
 )
 def test_what_is_not_understood_is_refused(tmp_path: Path, text: str, what: str) -> None:

@@ -18,7 +18,7 @@ from sake_registry.commands.console import State
 from sake_registry.errors import BundleFormatError, InputError, ModelNotFoundError
 from sake_registry.models import embedder
 from sake_registry.models.loading import load, locate
-from sake_registry.runtime.core import Bundle, load_bundle
+from sake_registry.runtime.bundle import Bundle, load_bundle
 from tests import tiny_models
 from tests.workshop import IN_SCOPE, OUT_OF_SCOPE, Compiled, make_registry
 

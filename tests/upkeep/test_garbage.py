@@ -231,7 +231,7 @@ def test_objects_of_other_settings_versions_and_models_are_told_apart(
 ) -> None:
     torch = pytest.importorskip("torch")
     store = Store(registry.registry.store)
-    known, unknown = (StoredModel(name, name[0] * 64, "float32") for name in ("a", "b"))
+    known, unknown = (StoredModel(name=n, hash=n * 64, dtype="float32") for n in ("a", "b"))
     store.remember_model(known.name, known.hash, known.dtype)
     current = registry.registry
     earlier = open_registry(registry.root, {"compile.reg": 0.5})

@@ -164,7 +164,10 @@ def test_a_conflict_and_a_merge_under_way(registry: GitRegistry) -> None:
     assert of(found, "uncommitted")["darrieux"][0] == "in conflict"
     assert list(of(found, "errors")) == ["darrieux"]
     assert found.git is not None
-    assert found.git.under_way == ("merge", "git merge --continue", "git merge --abort")
+    going = found.git.under_way
+    assert going is not None
+    steps = (going.what, going.finish, going.give_up)
+    assert steps == ("merge", "git merge --continue", "git merge --abort")
 
 
 def test_line_ends_of_the_working_tree_are_no_change(registry: GitRegistry) -> None:

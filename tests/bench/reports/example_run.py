@@ -5,9 +5,12 @@ The figures are invented; they only look like a run.
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from typing import Any
+
+from sake_bench.results import Run
 
 HOSTILE = "<script>window.stolen = 1</script> & \"quoted\" | 'x' \x00 [link](http://a.example) *b*"
 PROTOCOL = {
@@ -42,6 +45,11 @@ RELATIONS = {
     "P364": "original language of film or TV show, a long name that must be shortened",
     "P413": "position played on team",
 }
+
+
+def read(run: dict[str, Any]) -> Run:
+    """The run as its file is read."""
+    return Run.read(json.dumps(run))
 
 
 def example_run() -> dict[str, Any]:
@@ -134,7 +142,7 @@ def asked_run() -> dict[str, Any]:
                 more.append(alias | {"condition": condition})
     points = [
         {"loaded": k, "acc": _figure(0.99, 100), "gen": _figure(0.9, 200), "spec": none}
-        for k, none in ((700, _figure(0.97, 1000)), (1, None))
+        for k, none in ((1, _figure(None, 0)), (700, _figure(0.97, 1000)))
     ]
     curve = {"method": "sake", "scope": "all-edits", "success": "first-token", "points": points}
     return run | {
@@ -286,7 +294,9 @@ def _prompts() -> dict[str, Any]:
     return {"method": "sake-paper", "scope": "given", "success": "first-token", "points": points}
 
 
-def _figure(value: float, n: int) -> dict[str, Any]:
+def _figure(value: float | None, n: int) -> dict[str, Any]:
+    if value is None:
+        return {"value": None, "low": None, "high": None, "n": n}
     score = _score("sake", "given", "acc", None, value, n)
     return {key: score[key] for key in ("value", "low", "high", "n")}
 

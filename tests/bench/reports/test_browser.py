@@ -7,7 +7,7 @@ from typing import Any
 
 from sake_bench.reports.html import page
 from tests import browsing
-from tests.bench.reports.example_run import HOSTILE, example_run, ripple_run
+from tests.bench.reports.example_run import HOSTILE, example_run, read, ripple_run
 
 # What a reader sees is counted after a click on every tab and every choice.
 PROBE = """<script>
@@ -32,7 +32,7 @@ addEventListener('load', () => {
       select.value = option.value;
       select.dispatchEvent(new Event('change'));
       shown.push([option.textContent, all('svg', picker).filter(seen).length,
-        all('.dot', picker).filter(seen).length]);
+        all('.dots use', picker).filter(seen).length]);
     }
     return shown;
   });
@@ -55,7 +55,7 @@ addEventListener('load', () => {
     trade: all('#threshold .chosen').map(e => e.dataset.threshold),
     values: all('#scope-all-edits ~ .panels .panel-all-edits .bar')
       .map(e => [e.dataset.series, e.dataset.group, e.dataset.value]),
-    style: getComputedStyle(document.querySelector('.bar')).fill,
+    style: getComputedStyle(document.querySelector('.bar path')).fill,
   });
   document.body.append(result);
 });
@@ -70,7 +70,7 @@ def look(browser: str, text: str, folder: Path) -> dict[str, Any]:
 def test_the_page_runs_without_error_and_draws_what_was_measured(
     browser: str, tmp_path: Path
 ) -> None:
-    seen = look(browser, page(example_run()), tmp_path)
+    seen = look(browser, page(read(example_run())), tmp_path)
     assert seen["found"] == []
     assert not seen["stolen"]
     assert seen["wide"] <= 0
@@ -94,7 +94,7 @@ def test_the_page_runs_without_error_and_draws_what_was_measured(
 
 
 def test_a_choice_shows_one_picture_at_a_time(browser: str, tmp_path: Path) -> None:
-    seen = look(browser, page(example_run()), tmp_path)
+    seen = look(browser, page(read(example_run())), tmp_path)
     thresholds, relations, projections = seen["picks"]
     assert [svgs for _, svgs, _ in (*thresholds, *relations)] == [1] * 6
     assert [(svgs, dots) for _, svgs, dots in projections] == [(1, 180), (1, 180)]
@@ -102,7 +102,7 @@ def test_a_choice_shows_one_picture_at_a_time(browser: str, tmp_path: Path) -> N
 
 
 def test_a_small_run_is_drawn_without_error(browser: str, tmp_path: Path) -> None:
-    seen = look(browser, page(ripple_run()), tmp_path)
+    seen = look(browser, page(read(ripple_run())), tmp_path)
     assert seen["found"] == []
     assert seen["wide"] <= 0
     assert seen["cut"] == []
@@ -112,5 +112,5 @@ def test_a_small_run_is_drawn_without_error(browser: str, tmp_path: Path) -> Non
 
 def test_the_collector_notices_an_error(browser: str, tmp_path: Path) -> None:
     """What the tests above rest on."""
-    broken = page(ripple_run()).replace("'use strict';", "'use strict'; nothing_here();")
+    broken = page(read(ripple_run())).replace("'use strict';", "'use strict'; nothing_here();")
     assert any("nothing_here" in text for text in look(browser, broken, tmp_path)["found"])

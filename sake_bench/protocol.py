@@ -1,0 +1,216 @@
+"""What a benchmark measures, and the words for it: methods, scopes, successes, conditions, metrics.
+
+Each meaning is written down here and nowhere else. A run carries these texts with its figures
+(`PROTOCOL`), and its report shows them as the run has them. No torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Success = Literal["first-token", "full-object"]
+Scope = Literal["none", "given", "own-centre", "all-edits", "alone", "together"]
+
+CONTINUATION = 40
+"""Tokens of the continuations that `relapse` and `fluency` read, and of answers to questions."""
+ANSWER = 10
+"""Tokens of every other reply, unless an accepted name is longer."""
+
+METHODS = {
+    "base": "the unedited model",
+    "sake": "this project's defaults",
+    "sake-paper": "published settings: one context, every pair kept, plain and forced sources, "
+    "reg 0.01, one centre an edit, one global threshold",
+    "uniform": "sake-paper with the mean difference for a map (4.4.2)",
+    "actadd": "the difference of one contrast pair (B.2), routed like sake-paper",
+    "icl": "'Imagine that …' before the prompt (B.2), routed like sake-paper",
+    "rome": "a rank-one change of one layer's weights (Meng et al. 2022)",
+    "memit": "a change of several layers' weights (Meng et al. 2023)",
+    "compmemit": "MEMIT given the edit's other prompts and implications as well (B.2)",
+}
+WEIGHTS = ("rome", "memit", "compmemit")
+"""The methods that change weights."""
+STEERED = ("base", "icl", "actadd", "uniform", "sake-paper", "sake")
+"""The methods that leave the weights alone."""
+
+SUCCESSES: dict[Success, str] = {
+    "first-token": "the first greedy token begins an accepted name; where the old object begins "
+    "with the same token nothing can be told, and the test is not scored",
+    "full-object": "the greedy text begins with the whole of an accepted name",
+}
+
+
+@dataclass(frozen=True)
+class ScopeText:
+    """How a scope is named in a heading, and what it means."""
+
+    name: str
+    meaning: str
+
+
+SCOPES: dict[Scope, ScopeText] = {
+    "given": ScopeText("The right edit is given", "the edit that is meant always applies"),
+    "own-centre": ScopeText(
+        "The router knows only the right edit", "the router knows only the edit that is meant"
+    ),
+    "all-edits": ScopeText(
+        "All edits loaded", "the router knows all edits and is not told which one is meant"
+    ),
+    "alone": ScopeText(
+        "one edit at a time in the weights", "weights: one edit at a time; there is no router"
+    ),
+    "together": ScopeText(
+        "all edits in the weights", "weights: all edits at once; there is no router"
+    ),
+    "none": ScopeText("unedited", "the unedited model"),
+}
+ROUTED: tuple[Scope, ...] = ("given", "own-centre", "all-edits")
+"""The scopes of a report's tables; weights and the unedited model stand beside them."""
+
+SEVERAL = "several tokens"
+"""The condition that the new object has several tokens: a part of what is scored without it."""
+CONDITIONS = {
+    "applied": "only tests whose conditions hold: the unedited model knows what the "
+    "test takes for granted (for Subject Aliasing: the edit itself succeeds)",
+    "not applied": "every test is scored, whatever the model knows",
+    SEVERAL: "only objects of more than one token after the prompt",
+}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What is measured: its short name in tables, its name, and what it means."""
+
+    short: str
+    name: str
+    meaning: str
+    unit: Literal["share", "bits"] = "share"
+    better: Literal["higher", "lower", "unedited"] = "higher"
+
+
+METRICS: dict[str, Metric] = {
+    "acc": Metric("Acc", "Accuracy", "the edit's own prompt gives the new object"),
+    "gen": Metric(
+        "Gen", "Generality", "paraphrases that were not compiled give the new object"
+    ),
+    "spec": Metric(
+        "Spec",
+        "Specificity",
+        "the first token after prompts on other subjects, true for them, is the unedited model's",
+    ),
+    "unchanged": Metric(
+        "Unchanged",
+        "Bit-unchanged",
+        "no edit fires after the same prompts: a method with a router then computes what "
+        "the model does, to the bit (proved apart); of changed weights the activations are "
+        "compared",
+    ),
+    "di": Metric(
+        "DI", "Doubt I", "the new object is kept when the prompt claims that it cannot be right"
+    ),
+    "dii": Metric(
+        "DII", "Doubt II", "the new object is kept when the prompt argues for the old one"
+    ),
+    "ci": Metric(
+        "CI",
+        "Compositionality I",
+        "questions that go on from the new object are answered with what follows from it",
+    ),
+    "cii": Metric(
+        "CII",
+        "Compositionality II",
+        "questions that reach the subject by another fact are answered with the new object",
+    ),
+    "sa": Metric("SA", "Subject aliasing", "the edit holds when the subject has another name"),
+    "sa-listed": Metric(
+        "SA listed",
+        "Subject aliasing, listed names",
+        "Subject Aliasing under the names that the edit file states: every second one",
+    ),
+    "sa-unlisted": Metric(
+        "SA unlisted",
+        "Subject aliasing, unlisted names",
+        "Subject Aliasing under the names that it does not state",
+    ),
+    "rs": Metric("RS", "Relation specificity", "other facts about the same subject stay"),
+    "lg": Metric(
+        "LG", "Logical generalization", "what follows by logic, such as the converse, holds, too"
+    ),
+    "forgetfulness": Metric(
+        "Forgetfulness",
+        "Forgetfulness",
+        "where a relation has several objects, the ones beside the new one are still known",
+    ),
+    "portability": Metric("Portability", "Portability", "what follows from the edit holds, too"),
+    "locality": Metric(
+        "Locality",
+        "Locality",
+        f"the first {ANSWER} greedy tokens after prompts that the edit does not concern are the "
+        "unedited model's",
+    ),
+    "other-relation": Metric(
+        "Other relations",
+        "Other relations left alone",
+        "for prompts on the edit's subject that ask for another relation (the data's own "
+        "templates) no edit fires: the model computes the same",
+    ),
+    "question": Metric(
+        "Question",
+        "Asked as a question",
+        f"within {CONTINUATION} tokens after the fact asked as a question the new object (or an "
+        "accepted name of it) stands as a whole word, and the old one does not (within the "
+        "subject's name, or the other object's, neither counts)",
+    ),
+    "question-new": Metric(
+        "Q: new",
+        "Question: new object",
+        "the new object stands there, whether or not the old one does",
+    ),
+    "question-old": Metric(
+        "Q: old",
+        "Question: old object",
+        "the old object stands there, whether or not the new one does",
+        better="lower",
+    ),
+    "chat": Metric(
+        "Chat",
+        "Asked in a chat",
+        "the same question as a user's turn in the model's chat template",
+    ),
+    "chat-new": Metric("Chat: new", "Chat: new object", "as question-new, in a chat"),
+    "chat-old": Metric("Chat: old", "Chat: old object", "as question-old, in a chat",
+                       better="lower"),
+    "relapse": Metric(
+        "Relapse",
+        "Relapse",
+        f"the old object stands in the first {CONTINUATION} tokens after the edit's "
+        "prompt or a paraphrase",
+        better="lower",
+    ),
+    "collateral": Metric(
+        "Collateral",
+        "Collateral damage",
+        f"the first {ANSWER} greedy tokens after unrelated prompts (neighbourhoods of "
+        "other records) differ from the unedited model's",
+        better="lower",
+    ),
+    "fluency": Metric(
+        "Fluency",
+        "Fluency",
+        f"weighted entropy of bigrams and trigrams of the same {CONTINUATION} tokens, bits",
+        unit="bits",
+        better="unedited",
+    ),
+}  # fmt: skip
+
+PROTOCOL: dict[str, str] = {
+    **{str(name): meaning for name, meaning in SUCCESSES.items()},
+    **{name: scope.meaning for name, scope in SCOPES.items()},
+    **{name: metric.meaning for name, metric in METRICS.items()},
+    "loads": "edits loaded at once: a prompt counts where the right edit fires and its first token "
+    "is right; another edit that fires is wrong, for spec a change",
+    **{f"condition {name}": meaning for name, meaning in CONDITIONS.items()},
+    "interval": "95 %, bootstrap over edits, 2000 resamples, seed 0",
+}
+"""What a run says of itself: every success, scope, metric and condition by its name."""
