@@ -15,7 +15,7 @@ from sake_registry.asking.calibrating import UNBOUND
 from sake_registry.commands import calibrate
 from sake_registry.commands.console import State
 from sake_registry.edits.registry import open_registry
-from sake_registry.errors import InputError, SettingsError
+from sake_registry.errors import InputError
 from sake_registry.settings import load_settings
 from sake_registry.store import Store
 
@@ -191,13 +191,14 @@ def test_without_edits_there_is_nothing_to_calibrate(here: Path) -> None:
     assert "no active edit" in str(done.exception)
 
 
-def test_what_cannot_be_written_safely_is_said_and_left_alone(here: Path, store: Path) -> None:
-    text = f'store = "{store}"\nrouter = {{threshold = 9.0}}\n'
+def test_an_inline_table_is_written_as_it_stands(here: Path, store: Path) -> None:
+    text = f'store = "{store}"\nrouter = {{threshold = 9.0}}  # how far\n'
     (here / "sake.toml").write_text(text)
-    done = run("--write", folder=here)
-    assert isinstance(done.exception, SettingsError)
-    assert "write it yourself, under [router]: threshold = " in str(done.exception)
-    assert (here / "sake.toml").read_text() == text
+    chosen = json.loads(run("--write", "--json", folder=here).stdout)["threshold"]["chosen"]
+    written = (here / "sake.toml").read_text()
+    assert written.startswith(text.partition("9.0")[0] + repr(chosen))
+    assert written.endswith(text.partition("9.0")[2])
+    assert load_settings(here).router.threshold == chosen
 
 
 def test_a_variable_that_beats_what_was_written_is_told(
