@@ -87,8 +87,8 @@ def render_cli() -> str:
     top = click.Context(cli, info_name="sake", terminal_width=100, **cli.context_settings)
     parts = [
         "# Commands",
-        "Generated from the program by `python -m tests.test_docs`; do not edit. Words: [glossary]"
-        "(glossary.md).",
+        "Generated from the program by `python -m tests.test_docs`; do not edit. The words are in "
+        "the [glossary](glossary.md).",
         f"```text\n{cli.get_help(top)}\n```",
     ]
     for name in cli.list_commands(top):

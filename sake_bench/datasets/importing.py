@@ -193,8 +193,8 @@ def import_records(
         dropped += draft.dropped
         path = folder / f"{record.id}.yaml"
         texts[path] = write_edit(draft.edit, schema_path)
-        _, found = parse_edit(texts[path].encode(), path)
-        findings += (finding for finding in found if finding.severity == "error")
+        _, of_file = parse_edit(texts[path].encode(), path)
+        findings += (finding for finding in of_file if finding.severity == "error")
     if findings:
         raise EditFileError(f"{count(len(findings), 'error')}: nothing was written", findings)
     written: list[Path] = []
@@ -219,13 +219,13 @@ def import_into(
         SettingsError: its `sake.toml` is wrong.
         ConflictError, EditFileError, StorageError: as `import_records`.
     """
-    found = find_root(root) if root.is_dir() else find_root(_nearest(root))
-    if found is not None and found.resolve() != root.resolve():
-        among = (found / load_settings(found).edits).resolve()
+    around = find_root(root) if root.is_dir() else find_root(_nearest(root))
+    if around is not None and around.resolve() != root.resolve():
+        among = (around / load_settings(around).edits).resolve()
         if root.resolve().is_relative_to(among):
             raise InputError(
-                f"{root} lies among the edits of {found}",
-                hint=f"--out {found} writes there; a registry of its own lies elsewhere",
+                f"{root} lies among the edits of {around}",
+                hint=f"--out {around} writes there; a registry of its own lies elsewhere",
             )
     new = not (root / FILE_NAME).exists()
     edits = Path("edits" if new else load_settings(root).edits)
@@ -344,8 +344,8 @@ def _wordings(record: Record, data: DataSet) -> Iterator[str]:
 @lru_cache(maxsize=4096)
 def _paraphrases(record: Record) -> tuple[str, ...]:
     """The record's own paraphrases that serve as prompts, with `<subject>`."""
-    found = (_paraphrase(text, record) for text in record.paraphrases)
-    return tuple(prompt for prompt in found if prompt is not None)
+    filled = (_paraphrase(text, record) for text in record.paraphrases)
+    return tuple(prompt for prompt in filled if prompt is not None)
 
 
 def _fits(text: str, filled: str, record: Record) -> bool:
@@ -387,14 +387,14 @@ def _old_names(record: Record) -> tuple[str, ...]:
     """The old object and its other names, as far as the record's tests give them."""
     if record.old is None:
         return ()
-    found = (
+    other_objects = (
         name
         for test in record.tests
         for answer in test.query.answers
         if plainly(answer[0]) == plainly(record.old)
         for name in answer
     )
-    return tuple(dict.fromkeys((record.old, *found)))
+    return tuple(dict.fromkeys((record.old, *other_objects)))
 
 
 def _contains(text: str, name: str) -> bool:
@@ -413,12 +413,12 @@ def _contains(text: str, name: str) -> bool:
 def _holdout(record: Record, prompts: Sequence[str]) -> list[str]:
     """The paraphrase tests, with `<subject>`; those that do not name the subject stay out."""
     taken = {plainly(prompt) for prompt in prompts}
-    found: dict[str, str] = {}
+    by_wording: dict[str, str] = {}
     for test in record.of("gen"):
         text = with_subject(test.query.prompt, record.subject)
         if text is not None and plainly(text) not in taken:
-            found.setdefault(plainly(text), text)
-    return list(found.values())
+            by_wording.setdefault(plainly(text), text)
+    return list(by_wording.values())
 
 
 # -- implications --------------------------------------------------------------------------------
@@ -429,22 +429,22 @@ def _implications(record: Record, data: DataSet) -> tuple[tuple[Implication, ...
 
     The answers are those of the record's tests, the prompts are not.
     """
-    found: dict[str, Implication] = {}
+    by_wording: dict[str, Implication] = {}
     met: set[str] = set()
     for test in record.of("ci"):
         if test.second_relation is None or not test.query.answers:
             continue
         prompt = _possessive(record, test.second_relation, data)
-        if prompt is None or plainly(prompt) in found:
+        if prompt is None or plainly(prompt) in by_wording:
             continue
         if is_tested(prompt.replace(SUBJECT, record.subject), record):
             met.add(plainly(prompt))
             continue
         first, *others = test.query.answers[0]
-        found[plainly(prompt)] = Implication(
+        by_wording[plainly(prompt)] = Implication(
             prompt=prompt, new=Name(text=first, aliases=tuple(others))
         )
-    return tuple(found.values()), len(met)
+    return tuple(by_wording.values()), len(met)
 
 
 _OF = re.compile(rf"(?:names? of )?the (?P<what>.+) of {SUBJECT} (?:is|are)", re.I)

@@ -81,12 +81,12 @@ def meets(prompt: str, test: str) -> bool:
 
 def _before(text: str, count: int) -> str:
     """The word, or the mark, before the last `count` words of a text; articles do not count."""
-    found = list(_marked(text))
+    words = list(_marked(text))
     while count:
-        count -= found.pop() != _MARK
-    while found and found[-1] in _ARTICLES:
-        found.pop()
-    return found[-1] if found else ""
+        count -= words.pop() != _MARK
+    while words and words[-1] in _ARTICLES:
+        words.pop()
+    return words[-1] if words else ""
 
 
 def is_tested(text: str, record: Record) -> bool:
@@ -97,11 +97,11 @@ def is_tested(text: str, record: Record) -> bool:
     """
     short = _words(text)
     for test in record.tests:
-        asked = test.query.prompt
+        prompt = test.query.prompt
         if test.axis == "acc":
             continue
-        ends = bool(short) and _words(asked)[-len(short) :] == short
-        if meets(text, asked) or (ends and _before(asked, len(short)) not in _RUNS_ON):
+        ends = bool(short) and _words(prompt)[-len(short) :] == short
+        if meets(text, prompt) or (ends and _before(prompt, len(short)) not in _RUNS_ON):
             return True
     return False
 

@@ -59,10 +59,10 @@ def read_data(path: Path, *, kind: str | None = None, resources: Path | None = N
         raise InputError(f"no data set '{kind}'", hint=did_you_mean(kind, KINDS))
     entries = _entries(path)
     chosen = kind or _recognise(entries, path)
-    found = read_resources(path.parent if resources is None else resources)
+    beside = read_resources(path.parent if resources is None else resources)
     if chosen == rippleedits.NAME:
         shown = rippleedits.phrases(entries)
-        found = replace(found, phrases={**shown, **found.phrases})
+        beside = replace(beside, phrases={**shown, **beside.phrases})
     records: dict[str, Record] = {}
     problems = []
     unanswerable = 0
@@ -70,7 +70,7 @@ def read_data(path: Path, *, kind: str | None = None, resources: Path | None = N
         try:
             if isinstance(entry, _Unread):
                 raise MalformedError(entry.reason)
-            record, left_out = _FORMATS[chosen].read(index, entry, found)
+            record, left_out = _FORMATS[chosen].read(index, entry, beside)
             if record.id in records:
                 first = records[record.id].index
                 raise MalformedError(f"the id '{record.id}' is already record {first}'s")
@@ -84,7 +84,7 @@ def read_data(path: Path, *, kind: str | None = None, resources: Path | None = N
         records=tuple(records.values()),
         problems=tuple(problems),
         templates=_templates(records.values()),
-        resources=found,
+        resources=beside,
         unanswerable=unanswerable,
     )
 

@@ -108,11 +108,11 @@ class Record:
     @property
     def aliases(self) -> tuple[str, ...]:
         """Other names of the subject that its tests use, each once, in order of appearance."""
-        found: dict[str, str] = {}
+        aliases: dict[str, str] = {}
         for test in self.tests:
             if test.alias is not None:
-                found.setdefault(plainly(test.alias), test.alias)
-        return tuple(found.values())
+                aliases.setdefault(plainly(test.alias), test.alias)
+        return tuple(aliases.values())
 
     def listed(self, aliases: Aliases) -> tuple[str, ...]:
         """Those of them that its edit file states."""

@@ -167,8 +167,8 @@ def phrases(entries: Iterable[Any]) -> dict[str, str]:
         except MalformedError:
             continue
         beginnings.setdefault(edit.relation, set()).add(beginning)
-    found = {name: _frame(sorted(texts)) for name, texts in beginnings.items()}
-    return {name: frame for name, frame in found.items() if frame is not None}
+    frames = {name: _frame(sorted(texts)) for name, texts in beginnings.items()}
+    return {name: frame for name, frame in frames.items() if frame is not None}
 
 
 def _frame(texts: list[str]) -> str | None:
@@ -235,7 +235,7 @@ def _second_relation(prompt: str, relation: str, fact: _Fact, resources: Resourc
 
 def _aliases(fact: _Fact, tests: tuple[Test, ...]) -> tuple[str, ...]:
     """Other names of the new object, as the aliasing tests give them; never the old one's."""
-    found = (
+    candidates = (
         name
         for test in tests
         if test.axis == "sa"
@@ -245,7 +245,7 @@ def _aliases(fact: _Fact, tests: tuple[Test, ...]) -> tuple[str, ...]:
     )
     taken = {plainly(name) for name in (fact.new, fact.old or fact.new)}
     fresh: dict[str, str] = {}
-    for name in found:
+    for name in candidates:
         if plainly(name) and plainly(name) not in taken:
             fresh.setdefault(plainly(name), name)
     return tuple(fresh.values())
@@ -315,8 +315,8 @@ def _phrase_ends(statement: str, phrase: str) -> list[int]:
     before, _, after = phrase.partition(SUBJECT)
     if not statement.startswith(before):
         return []
-    found = re.finditer(re.escape(after) + r"(?=\s)", statement)
-    return [match.end() for match in found if match.start() > len(before)]
+    endings = re.finditer(re.escape(after) + r"(?=\s)", statement)
+    return [match.end() for match in endings if match.start() > len(before)]
 
 
 def _common(first: str, second: str) -> int:
@@ -332,8 +332,10 @@ def _subject(filled: str, phrase: str | None) -> str:
             subject = filled[len(before) : len(filled) - len(after)].strip()
             if subject:
                 return subject
-    found = names.proper_names(filled)
-    if not found:
+    capitalised = names.proper_names(filled)
+    if not capitalised:
         raise MalformedError(f"edit.prompt: its subject cannot be told: '{filled}'")
     # "Prince Harry, Duke of Sussex" is one subject of several names.
-    return filled[filled.index(found[0]) : filled.rindex(found[-1]) + len(found[-1])]
+    return filled[
+        filled.index(capitalised[0]) : filled.rindex(capitalised[-1]) + len(capitalised[-1])
+    ]

@@ -33,7 +33,7 @@ from sake_registry.digests import digest
 from sake_registry.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from torch import Tensor
 
@@ -59,8 +59,6 @@ class WeightEditor:
         store: where the statistics of the model are kept.
         seed: of the texts that the statistics are sampled from.
         tokens: the least number of tokens behind the statistics.
-        progress: called with the number of tokens that each batch of the statistics brought;
-            never when the store has them.
         targets: where optimised values are remembered; `memit` and `compmemit` may share one.
 
     Raises:
@@ -75,7 +73,6 @@ class WeightEditor:
         seed: int = 0,
         *,
         tokens: int = TOKENS,
-        progress: Callable[[int], None] = lambda n: None,
         targets: dict[Request, Tensor] | None = None,
     ) -> None:
         if method not in get_args(Method):
@@ -85,7 +82,6 @@ class WeightEditor:
         self.method = method
         self.seed = seed
         self.tokens = tokens
-        self.progress = progress
         self.layout = discover(loaded.model)
         pair = hyper(str(getattr(loaded.model.config, "model_type", "")), len(self.layout.blocks))
         self.hyper: Hyper = pair.rome if method == "rome" else pair.memit
@@ -210,16 +206,17 @@ class WeightEditor:
     @cached_property
     def _factors(self) -> dict[int, Tensor]:
         """`factor` of the covariance at each layer that is written to."""
-        found = covariances(
+        by_layer = covariances(
             self.loaded,
             self.layout,
             self.store,
             self._statistics_layers,
             self.seed,
             self.tokens,
-            self.progress,
         )
-        return {layer: factor(found[layer].to(self.layout.device)) for layer in self.hyper.layers}
+        return {
+            layer: factor(by_layer[layer].to(self.layout.device)) for layer in self.hyper.layers
+        }
 
 
 @torch.no_grad()

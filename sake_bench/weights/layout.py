@@ -90,9 +90,9 @@ def discover(model: nn.Module) -> Layout:
 def _projection(block: nn.Module, number: int) -> nn.Module:
     mlp = getattr(block, "mlp", None)
     for name in _PROJECTIONS:
-        found = getattr(mlp, name, None)
-        if isinstance(found, nn.Linear | Conv1D) and found.weight.is_floating_point():
-            return found
+        projection = getattr(mlp, name, None)
+        if isinstance(projection, nn.Linear | Conv1D) and projection.weight.is_floating_point():
+            return projection
     raise _unsupported(f"block {number} has no mlp.{' or mlp.'.join(_PROJECTIONS)}")
 
 

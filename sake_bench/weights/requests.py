@@ -66,13 +66,13 @@ def all_requests(edit: Edit) -> list[Request]:
     """
     first, *others = edit.prompts
     chosen = [first, *sorted(others, key=lambda prompt: prompt.by is not None)][:MAX_PROMPTS]
-    found = [_request(edit, prompt.text, edit.new) for prompt in chosen]
+    requests = [_request(edit, prompt.text, edit.new) for prompt in chosen]
     implied = [
         _request(edit, implication.prompt, implication.new.text)
         for implication in edit.implications
         if _span(edit, implication.prompt) is not None
     ]
-    return list(dict.fromkeys([*found, *implied[:MAX_IMPLICATIONS]]))
+    return list(dict.fromkeys([*requests, *implied[:MAX_IMPLICATIONS]]))
 
 
 def _request(edit: Edit, text: str, new: str) -> Request:
@@ -88,8 +88,8 @@ def _request(edit: Edit, text: str, new: str) -> Request:
 
 def _span(edit: Edit, text: str) -> tuple[int, int] | None:
     """Where the subject stands last in the filled text, or None."""
-    before, found, _ = text.rpartition(SUBJECT)
-    if found:
+    before, subject, _ = text.rpartition(SUBJECT)
+    if subject:
         start = len(edit.fill(before))
         return start, start + len(edit.subject)
     spans = find(text, [edit.subject])

@@ -13,14 +13,16 @@ import torch
 
 from sake_bench.weights.layout import read_keys
 from sake_registry.digests import digest
+from sake_registry.progress import SILENT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from torch import Tensor
 
     from sake_bench.weights.layout import Layout
     from sake_registry.models.loading import LoadedModel
+    from sake_registry.progress import Progress
     from sake_registry.store import Store
 
 TOKENS = 100_000
@@ -87,13 +89,13 @@ def covariances(
     layers: Sequence[int],
     seed: int,
     tokens: int = TOKENS,
-    progress: Callable[[int], None] = lambda n: None,
+    progress: Progress = SILENT,
 ) -> dict[int, Tensor]:
     """The uncentred covariance E[k kᵀ] of the keys at some layers, from the store or made now.
 
     Args:
         tokens: the least number of tokens to sample.
-        progress: called with the number of tokens that each batch brought.
+        progress: advances by the tokens of each batch.
 
     Returns:
         layer → (keys, keys) float64 on the CPU.
@@ -115,14 +117,16 @@ def covariances(
             parts = second_moments(layout, texts, layers)
             sums = [total + part for total, part in zip(sums, parts, strict=True)]
             count += rows * length
-            progress(rows * length)
-        found = {str(layer): total / count for layer, total in zip(layers, sums, strict=True)}
+            progress.advance(rows * length)
+        covariances_ = {
+            str(layer): total / count for layer, total in zip(layers, sums, strict=True)
+        }
         note = {"tokens": count, "seed": seed, "model": loaded.located.hash}
         with store.lock():
-            store.put("covariance", key, found, note)
+            store.put("covariance", key, covariances_, note)
     else:
-        found = known[0]
-    return {layer: found[str(layer)] for layer in layers}
+        covariances_ = known[0]
+    return {layer: covariances_[str(layer)] for layer in layers}
 
 
 def _key(loaded: LoadedModel, layers: Sequence[int], seed: int, tokens: int) -> str:

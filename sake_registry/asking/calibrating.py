@@ -317,7 +317,7 @@ class _KnownPrompts:
     def of_facts(self, outside: Sequence[_Prompt]) -> _Set:
         """What is asked of the edits' own prompts."""
         entries = [_only(entry, facts=True) for entry in self.entries.values()]
-        asked = [
+        prompts = [
             _Prompt("holdout", edit.fill(prompt.text), edit.id)
             for edit in self.edits
             for prompt in edit.holdout
@@ -328,14 +328,14 @@ class _KnownPrompts:
                 without, _ = self.shared.entry(edit.model_copy(update={"prompts": rest}))
                 alone = _only(without, facts=True)
                 text = edit.fill(prompt.text)
-                asked.append(_Prompt("prompts", text, edit.id, frozenset({edit.id}), alone))
-        return _Set(self.shared, entries, [*asked, *outside])
+                prompts.append(_Prompt("prompts", text, edit.id, frozenset({edit.id}), alone))
+        return _Set(self.shared, entries, [*prompts, *outside])
 
     def of_implications(self, outside: Sequence[_Prompt]) -> _Set | None:
         """What is asked of the edits' implications: each whose answer another one shares, as if
         it were not there. None if there is none."""
         entries = [_only(entry, facts=False) for entry in self.entries.values()]
-        asked = []
+        prompts = []
         for edit in self.edits:
             for i, implied in enumerate(edit.implications):
                 rest = edit.implications[:i] + edit.implications[i + 1 :]
@@ -345,8 +345,8 @@ class _KnownPrompts:
                     without, _ = self.shared.entry(edit.model_copy(update={"implications": same}))
                     alone = _only(without, facts=False)
                     text, mine = edit.fill(implied.prompt), frozenset({edit.id})
-                    asked.append(_Prompt("implications", text, edit.id, mine, alone))
-        return _Set(self.shared, entries, [*asked, *outside]) if asked else None
+                    prompts.append(_Prompt("implications", text, edit.id, mine, alone))
+        return _Set(self.shared, entries, [*prompts, *outside]) if prompts else None
 
     def outside(self, ordinary: Iterable[str], elsewhere: Iterable[str]) -> list[_Prompt]:
         """Prompts that no edit should answer, and those that are to stay unchanged."""
@@ -377,19 +377,19 @@ class _KnownPrompts:
         topics = self._topics()
         for edit in self.edits:
             same = self._same_subject(edit)
-            own = set().union(*(topics[e.id] for e in same))
-            asked_of = {key for e in same for key in _relation_keys(e)}
+            same_topics = set().union(*(topics[e.id] for e in same))
+            relations = {key for e in same for key in _relation_keys(e)}
             # The half of the wordings that `_half` takes out of the background.
             library = [
                 text
                 for topic, wordings in questions().items()
-                if topic not in own
+                if topic not in same_topics
                 for text in wordings[1::2]
             ]
             for text in self._draw(edit, "topics", library):
                 yield _Prompt("topics", re.sub(rf"\b{MASK}\b", edit.subject, text))
             for other in self._draw(edit, "relations", self.edits):
-                if topics[other.id] & own or asked_of & set(_relation_keys(other)):
+                if topics[other.id] & same_topics or relations & set(_relation_keys(other)):
                     continue
                 prompts = [*other.prompts, *other.holdout]
                 for prompt in prompts if len(self.edits) <= MOST else prompts[:1]:

@@ -33,11 +33,11 @@ def unrelated(changed: Sequence[Edit], others: Sequence[Edit], seed: int = 0) ->
     mine = {name for edit in changed for name in edit.fact.subject.all}
     subjects = list(dict.fromkeys([edit.subject for edit in others] + list(_SUBJECTS)))
     free = [s for s in subjects if not any(s in name or name in s for name in mine)]
-    found = [text for text in ORDINARY if not any(name in text for name in mine)]
+    texts = [text for text in ORDINARY if not any(name in text for name in mine)]
     for edit in changed:
         for subject in random_.sample(free, min(len(free), OTHERS)):
-            found.append(edit.fill(random_.choice(edit.prompts).text, subject))
-    return list(dict.fromkeys(found))
+            texts.append(edit.fill(random_.choice(edit.prompts).text, subject))
+    return list(dict.fromkeys(texts))
 
 
 def nearby(edit: Edit, others: Sequence[Edit], seed: int = 0) -> list[str]:

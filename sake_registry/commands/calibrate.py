@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_obj
 def command(state: State, rate: float, write: bool, as_json: bool) -> None:
-    """Set the router's thresholds to a false-fire rate.
-
-    What that costs is shown.
+    """Set the router's thresholds to a false-fire rate, and say what that costs.
 
     In scope are the edits' holdout prompts, and their own prompts, each left out in turn; out of
     scope are other questions about their subjects, their prompts about other subjects, other
@@ -70,11 +68,11 @@ def _show(result: Calibration) -> None:
 
 def _show_bound(name: str, what: str, bound: Bound) -> None:
     click.echo(f"{name}: {bound.present:g} now, {bound.chosen:g} calibrated")
-    measures = [("served", m) for m in bound.in_scope] + [("fires", m) for m in bound.out_of_scope]
+    costs = [("served", m) for m in bound.in_scope] + [("fires", m) for m in bound.out_of_scope]
     if bound.unchanged.n:
-        measures.append(("apart", bound.unchanged))
+        costs.append(("apart", bound.unchanged))
     rows = [
-        (role, m.label, str(m.n), f"{m.present:.1%}", f"{m.chosen:.1%}") for role, m in measures
+        (cost, of.label, str(of.n), f"{of.present:.1%}", f"{of.chosen:.1%}") for cost, of in costs
     ]
     table(("", f"{what}", "n", f"at {bound.present:g}", f"at {bound.chosen:g}"), rows)
     (served, served_then), (fires, fires_then) = bound.served, bound.false_fires

@@ -44,7 +44,7 @@ HEADINGS: dict[Kind, str] = {
     "chain": "edits that follow one another",
 }
 _SEVERITIES = ("error", "warning", "information")
-_OWN = ("prompts", "holdout")
+_OF_FACT = ("prompts", "holdout")
 
 
 class Side(Value):
@@ -179,17 +179,17 @@ def find_conflicts(
     active = sorted((edit for edit in edits if edit.active), key=lambda edit: edit.id)
     places = Places(content)
     met = _met(_by_text(active))
-    found: list[Conflict] = []
+    conflicts: list[Conflict] = []
     settled = set()
     for first, second, shared in _about_one_fact(active, met):
         if not agree(first.fact.new.all, second.fact.new.all):
             settled.add((first.id, second.id))  # what else they say otherwise follows from it
-        found += _of_one_fact(first, second, shared, places, levels or {})
+        conflicts += _of_one_fact(first, second, shared, places, levels or {})
     for a, b in met:
         if (a.edit.id, b.edit.id) not in settled:
-            found += _of_one_prompt(a, b, places)
-    found += _changed_answers(active, places, {frozenset(c.ids) for c in found})
-    return in_order(found)
+            conflicts += _of_one_prompt(a, b, places)
+    conflicts += _changed_answers(active, places, {frozenset(c.ids) for c in conflicts})
+    return in_order(conflicts)
 
 
 def in_order(conflicts: Iterable[Conflict]) -> list[Conflict]:
@@ -210,18 +210,18 @@ def in_order(conflicts: Iterable[Conflict]) -> list[Conflict]:
 
 def _by_text(edits: Iterable[Edit]) -> dict[str, list[Statement]]:
     """Statements by their prompt, filled with each of the subject's names."""
-    found: dict[str, list[Statement]] = defaultdict(list)
+    by_text: dict[str, list[Statement]] = defaultdict(list)
     for edit in edits:
         for statement in statements(edit):
             filled = (edit.fill(statement.stem, name) for name in edit.fact.subject.all)
             for text in dict.fromkeys(alike(text) for text in filled):
-                found[text].append(statement)
-    return found
+                by_text[text].append(statement)
+    return by_text
 
 
 def _met(by_text: Mapping[str, Sequence[Statement]]) -> list[tuple[Statement, Statement]]:
     """Statements of two edits with one prompt, of which at most one is to stay unchanged."""
-    found: dict[tuple[Any, ...], tuple[Statement, Statement]] = {}
+    pairs: dict[tuple[Any, ...], tuple[Statement, Statement]] = {}
     for group in by_text.values():
         if len(group) < 2:
             continue
@@ -230,8 +230,8 @@ def _met(by_text: Mapping[str, Sequence[Statement]]) -> list[tuple[Statement, St
         for pair in (*combinations(changed, 2), *product(changed, kept)):
             a, b = sorted(pair, key=lambda s: (s.edit.id, str(s.loc)))
             if a.edit.id != b.edit.id and valid_together(a.edit, b.edit):
-                found[a.edit.id, a.loc, b.edit.id, b.loc] = a, b
-    return list(found.values())
+                pairs[a.edit.id, a.loc, b.edit.id, b.loc] = a, b
+    return list(pairs.values())
 
 
 def _about_one_fact(
@@ -244,8 +244,8 @@ def _about_one_fact(
         seen.add((first.id, second.id))
         yield first, second, first.fill(first.prompts[0].text)
     for a, b in met:
-        own = a.kind in _OWN and b.kind in _OWN
-        if own and (a.edit.id, b.edit.id) not in seen and not agree(a.answers, b.answers):
+        of_facts = a.kind in _OF_FACT and b.kind in _OF_FACT
+        if of_facts and (a.edit.id, b.edit.id) not in seen and not agree(a.answers, b.answers):
             seen.add((a.edit.id, b.edit.id))
             yield a.edit, b.edit, a.text
 

@@ -113,11 +113,11 @@ class _Name:
         return _FREE.sub("", self.text)
 
     @property
-    def own(self) -> list[str]:
-        return own_words(self.text)
+    def distinctive(self) -> list[str]:
+        return distinctive_words(self.text)
 
 
-def own_words(name: str) -> list[str]:
+def distinctive_words(name: str) -> list[str]:
     """The words that are not such as any sentence has."""
     bare = re.sub(r"[.,]+(?=\s|$)", "", name)
     return [word for word in fold(bare).split() if word not in FUNCTION]
@@ -252,17 +252,17 @@ def find(text: str, names: Iterable[str]) -> list[tuple[int, int]]:
                 break
         else:
             named.append(known)
-    found: list[tuple[int, int]] = []
+    spans: list[tuple[int, int]] = []
     for known in sorted(named, key=lambda n: (-len(n.text), n.text)):
-        longer, spread = list(found), BETWEEN in known.text
-        spans = _spread(searched.plain, known.text) if spread else _spans(folded, known)
-        for start, end in spans:
+        longer, spread = list(spans), BETWEEN in known.text
+        matches = _spread(searched.plain, known.text) if spread else _spans(folded, known)
+        for start, end in matches:
             if any(start < e and s < end for s, e in longer):
                 continue
             if _is_named(searched.plain, start, end, known):
-                found.append((start, end))
+                spans.append((start, end))
     places = searched.places
-    return sorted(found if places is None else ((places[a], places[b]) for a, b in found))
+    return sorted(spans if places is None else ((places[a], places[b]) for a, b in spans))
 
 
 _WORD_BEFORE = re.compile(r"(^|[.!?:;\n\"'“(]\s*)?([^\W\d_][\w.'-]*)[ \t]+$")
@@ -280,12 +280,12 @@ def _is_named(text: str, start: int, end: int, name: _Name) -> bool:
         same = bool(_OPENS.search(text, max(0, start - _NEAR), start))
     if same and not _is_part(text, start, end, name):
         return True
-    own = name.own
+    distinctive = name.distinctive
     if _has_no_case(text, start, end):
-        return not _is_part_without_case(text, start, end, own)
-    several = len(own) > 1
+        return not _is_part_without_case(text, start, end, distinctive)
+    several = len(distinctive) > 1
     return several and not same and not (
-        _is_part(text, start, end, name) or _is_part_without_case(text, start, end, own)
+        _is_part(text, start, end, name) or _is_part_without_case(text, start, end, distinctive)
     )  # fmt: skip
 
 
@@ -321,7 +321,7 @@ def _has_no_case(text: str, start: int, end: int) -> bool:
     return near.isupper() or rest == rest.lower()
 
 
-def _is_part_without_case(text: str, start: int, end: int, own: Sequence[str]) -> bool:
+def _is_part_without_case(text: str, start: int, end: int, distinctive: Sequence[str]) -> bool:
     """Whether the neighbours may make the match a part of a longer name, or it is a mere word.
 
     Nothing is seen by capitals here, so that beside a single word all others are suspect.
@@ -332,9 +332,9 @@ def _is_part_without_case(text: str, start: int, end: int, own: Sequence[str]) -
     if before and before[2].endswith(".") and first not in ABBREVIATED:
         first = ""
     last = fold(after[1]) if after else ""
-    if len(own) > 1:
+    if len(distinctive) > 1:
         return first in LONGER or first in IN_NAMES or is_kind(last)
-    if not own or len(_FREE.sub("", own[0])) < SHORTEST or is_kind(own[0]):
+    if not distinctive or len(_FREE.sub("", distinctive[0])) < SHORTEST or is_kind(distinctive[0]):
         return True
     apart = not first or first.endswith("'s") or first in BESIDE - DETERMINERS
     return not (apart and (not last or last in BESIDE))

@@ -11,8 +11,8 @@ from sake_registry.names.finding import (
     COMMA,
     INITIALS,
     SHORTEST,
+    distinctive_words,
     fold,
-    own_words,
     unmarked,
 )
 from sake_registry.names.words import (
@@ -68,9 +68,9 @@ def forms(name: str) -> tuple[str, ...]:
     "Final Fantasy" is not "Final Fantasy VII".
     """
     name = " ".join(unicodedata.normalize("NFC", name).split())
-    found = dict.fromkeys((*_by_nickname(name), *_forms(_without_nickname(name))))
-    found.pop(name, None)
-    return tuple(found)
+    others = dict.fromkeys((*_by_nickname(name), *_forms(_without_nickname(name))))
+    others.pop(name, None)
+    return tuple(others)
 
 
 def _forms(name: str) -> Iterator[str]:
@@ -80,7 +80,7 @@ def _forms(name: str) -> Iterator[str]:
         return
     base = re.split(r"\s*,|\s*\(", name, maxsplit=1)[0]
     numbered = fold(name.rpartition(" ")[2]) in NUMBERS
-    if numbered or (base != name and len(own_words(base)) < 2):  # "Mercury (planet)"
+    if numbered or (base != name and len(distinctive_words(base)) < 2):  # "Mercury (planet)"
         return
     yield base
     article, _, rest = base.partition(" ")
@@ -96,15 +96,15 @@ def _forms(name: str) -> Iterator[str]:
 
 def _dated(name: str) -> Iterator[str]:
     """An event of a year with the year before and behind it."""
-    found = _YEAR_BEHIND.fullmatch(name) or _YEAR_BEFORE.fullmatch(name)
-    if found and len(own_words(found["event"])) > 1:
-        event, year = found["event"], found["year"]
+    match = _YEAR_BEHIND.fullmatch(name) or _YEAR_BEFORE.fullmatch(name)
+    if match and len(distinctive_words(match["event"])) > 1:
+        event, year = match["event"], match["year"]
         yield f"{year} {event}"
         yield from (f"{event}{by} {year}" for by in (",", "", " of"))
 
 
 def _without_article(article: str, rest: str) -> Iterator[str]:
-    if len(own_words(rest)) > 1:
+    if len(distinctive_words(rest)) > 1:
         # "The Football Association" is one of many with something before their name.
         if not is_kind(fold(rest.rpartition(" ")[2])):
             yield rest
@@ -178,13 +178,13 @@ def _capitalised(name: str) -> list[str] | None:
     """
     words = unmarked(name).split()
     folded = [fold(word) for word in words]
-    found = [word for word in words if _CAPITALISED.fullmatch(word)]
-    rest = set(words) - set(found)
+    capitalised = [word for word in words if _CAPITALISED.fullmatch(word)]
+    rest = set(words) - set(capitalised)
     other = any(word in TITLES | FIRST_NAME_FOLLOWS | EVENTS for word in folded)
-    if not found or not rest <= FUNCTION or other or _person(name):
+    if not capitalised or not rest <= FUNCTION or other or _person(name):
         return None
     sure = folded[0] in LONGER or any(word in FUNCTION or is_kind(word) for word in folded)
-    return found if sure else None
+    return capitalised if sure else None
 
 
 def _acronym(name: str) -> Iterator[str]:

@@ -91,7 +91,7 @@ def _folded(text: str) -> str:
 
 def _words(folded: str) -> list[str]:
     """The words of a folded text; "U.S.S.R." is one."""
-    return _WORD.findall(_ABBREVIATION.sub(lambda found: found[0].replace(".", ""), folded))
+    return _WORD.findall(_ABBREVIATION.sub(lambda match: match[0].replace(".", ""), folded))
 
 
 def _leading_words(

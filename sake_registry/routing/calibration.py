@@ -40,14 +40,14 @@ class Point:
     left_alone: float
 
 
-def curve(found: Sequence[Nearest], thresholds: Sequence[float]) -> list[Point]:
+def curve(prompts: Sequence[Nearest], thresholds: Sequence[float]) -> list[Point]:
     """The trade-off over thresholds.
 
     Raises:
         ValueError: no prompt in scope, or none out of it.
     """
-    inside = [n for n in found if n.right is not None]
-    outside = [n for n in found if n.right is None]
+    inside = [n for n in prompts if n.right is not None]
+    outside = [n for n in prompts if n.right is None]
     if not inside or not outside:
         raise ValueError("prompts in scope and out of scope are needed")
     return [

@@ -113,15 +113,15 @@ class Metric:
             return ()
         if self.labels is None:
             raise ValueError("own topics are found with a metric as learned, not as loaded")
-        own: set[int] = set()
+        topics: set[int] = set()
         if len(rows):
             votes = Counter(self.topic_distances(self.points(rows)).argmin(1).tolist())
-            own = {topic for topic, count in votes.items() if count >= VOTES * len(rows)}
+            topics = {topic for topic, count in votes.items() if count >= VOTES * len(rows)}
         if len(self.labels):
             alike = self.labels @ normalize(relation, dim=0)
             near = (alike >= ALIKE) & (alike >= alike.max() - NO_LESS)
-            own |= set(near.nonzero()[:, 0].tolist())
-        return tuple(self.topic_names[topic] for topic in sorted(own))
+            topics |= set(near.nonzero()[:, 0].tolist())
+        return tuple(self.topic_names[topic] for topic in sorted(topics))
 
 
 def question_word(text: str) -> str:

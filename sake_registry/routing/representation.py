@@ -86,17 +86,17 @@ def clauses(prompt: str, spans: Sequence[tuple[int, int]]) -> list[str]:
     end = following.start() if following else len(text)
     if following:
         later = text[following.end() :]
-        if _names_someone(later):
+        if _names_another(later):
             return []
-        asked = [clause for clause in _END.split(later) if len(clause.split()) > MIN_WORDS]
-        if asked:
-            referring, count = _REFERS.subn(_masked, asked[-1])
+        questions = [clause for clause in _END.split(later) if len(clause.split()) > MIN_WORDS]
+        if questions:
+            referring, count = _REFERS.subn(_masked, questions[-1])
             if count:
                 place = re.search(rf"\b{MASK}\b", referring)
                 assert place is not None
                 begins = [0, *_sentences(referring, 0, place.start(), len(referring))]
                 return list(dict.fromkeys(referring[begin:].strip(" ,:") for begin in begins))
-            if _ABOUT_ANSWERS.isdisjoint(re.findall(r"\w+", asked[-1].lower())):
+            if _ABOUT_ANSWERS.isdisjoint(re.findall(r"\w+", questions[-1].lower())):
                 return []
     # "Italy: IT. Finland: FI. X:" — a name alone asks nothing; what stands before it does.
     starts = [0, *(m.end() for m in _END.finditer(text) if m.end() <= last)]
@@ -136,7 +136,7 @@ def _sentences(text: str, start: int, last: int, end: int) -> Iterator[int]:
             yield word.start()
 
 
-def _names_someone(text: str) -> bool:
+def _names_another(text: str) -> bool:
     """Whether a name stands in a text: a capitalised word not at the beginning of a clause."""
     for clause in _END.split(text):
         for word in clause.split()[1:]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -12,14 +14,11 @@ from sake_bench.datasets.overlap import overlaps
 from sake_bench.datasets.reading import read_data
 from sake_bench.datasets.records import DataSet
 from sake_bench.derived import (
-    FAMILIES,
-    KINDS,
     OTHER_RELATIONS,
-    QUESTIONS,
-    VAGUE,
     in_chat,
     other_relations,
     questions,
+    relations,
 )
 from sake_registry.data import questions as library
 from sake_registry.edits.checks import plainly
@@ -27,6 +26,9 @@ from sake_registry.names import SUBJECT
 from tests import tiny_models
 from tests.bench.datasets.entries import OFFICIAL, counterfact, write_data
 
+QUESTIONS, FAMILIES = relations()["questions"], relations()["families"]
+KINDS = relations()["kinds"].values()
+VAGUE = {plainly(template) for template in relations()["vague"]}
 COUNTERFACT = """
     P17 P19 P20 P27 P30 P36 P37 P39 P101 P103 P106 P108 P127 P131 P136 P138 P140 P159 P176 P178
     P190 P264 P276 P364 P407 P413 P449 P463 P495 P641 P740 P937 P1303 P1412
@@ -147,3 +149,12 @@ def test_a_chat_is_the_models_own_template_with_one_beginning() -> None:
     told = in_chat(words, "Who?")
     assert told == "[user] Who?\n[assistant] "
     assert list(words(told).input_ids).count(words.bos_token_id) == 1
+
+
+DIGEST = "a25ebf417267b8c841b9e35ca3351dfa3c4d93c253f816505ab5dd6c735a4d4f"
+
+
+def test_the_relations_and_their_wordings_are_those_that_the_results_are_of() -> None:
+    """A change of them is a change of the benchmark: results are measured anew."""
+    text = (files("sake_bench.datasets") / "derived.yaml").read_bytes()
+    assert hashlib.sha256(text).hexdigest() == DIGEST

@@ -29,6 +29,7 @@ from sake_registry.errors import InputError, UnsupportedModelError
 from sake_registry.models.loading import LoadedModel
 from sake_registry.store import Store
 from tests import tiny_models
+from tests.bench.made_up import Telling
 
 KINDS = ("llama", "gpt2")
 METHODS = ("rome", "memit", "compmemit")
@@ -265,7 +266,7 @@ def test_covariance_is_the_sum_over_the_tokens(kind: str, tmp_path: Path):
     loaded, store = load(kind), Store(tmp_path)
     layout, brought = discover(loaded.model), []
     found = statistics.covariances(
-        loaded, layout, store, (0, 1), 5, tokens=200, progress=brought.append
+        loaded, layout, store, (0, 1), 5, tokens=200, progress=Telling(brought.append)
     )
     assert brought == [192, 192]
     generator = torch.Generator().manual_seed(5)
@@ -284,9 +285,8 @@ def test_covariance_is_the_sum_over_the_tokens(kind: str, tmp_path: Path):
         keys = torch.cat([part[0] for part in seen]).double()
         expected = sum(torch.outer(k, k) for k in keys) / len(keys)
         assert torch.allclose(found[layer], expected, rtol=1e-4, atol=1e-5)
-    again = statistics.covariances(
-        loaded, layout, store, (0, 1), 5, tokens=200, progress=lambda n: pytest.fail("made again")
-    )
+    refusing = Telling(lambda n: pytest.fail("made again"))
+    again = statistics.covariances(loaded, layout, store, (0, 1), 5, tokens=200, progress=refusing)
     assert all(again[layer].equal(found[layer]) for layer in found)
     other = statistics.covariances(loaded, layout, store, (0, 1), 6, tokens=200)
     assert not other[0].equal(found[0])
