@@ -33,8 +33,8 @@ class Gate(Value):
     model_config = ConfigDict(strict=True)
 
     name: str
-    limit: float | None = None
-    value: float | None = None
+    limit: int | float | None = None
+    value: int | float | None = None
     state: State
     text: str = ""
     hint: str = ""
