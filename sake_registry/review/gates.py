@@ -107,7 +107,7 @@ def answer_gates(
         unrelated: prompts that concern no edit; `collateral` are answered differently.
         missed: rows that did not pass, which say what to do about them.
     """
-    building = f"{count(failed, 'edit')} could not be built" if failed else "everything was built"
+    building = f"{count(failed, 'edit')} could not be built" if failed else "everything could be built"
     gates = [_at_most("builds", 0, failed, building, seen=built + failed, none="no edit to build")]
     missed = list(missed)
     for kind in KINDS:
