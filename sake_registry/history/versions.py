@@ -4,7 +4,6 @@ A version is one first-parent commit that changed the edit's file: a merge count
 brought, with the authors of what was merged.
 """
 
-# mypy: disable-error-code="prop-decorator"
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -39,7 +39,7 @@ class Gate(Value):
     text: str = ""
     hint: str = ""
 
-    @computed_field  # type: ignore[prop-decorator]
+    @computed_field
     @property
     def ok(self) -> bool:
         return self.state == "passed"

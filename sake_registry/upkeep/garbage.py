@@ -58,7 +58,7 @@ class Garbage(Value):
     other: tuple[StoredObject, ...]
     unreached: tuple[StoredObject, ...]
 
-    @computed_field  # type: ignore[prop-decorator]
+    @computed_field
     @property
     def unreached_bytes(self) -> int:
         return total(self.unreached)
