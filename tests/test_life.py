@@ -15,6 +15,8 @@ import pytest
 from tests.conftest import ROOT
 from tests.test_docs import blocks, section
 
+pytestmark = pytest.mark.model
+
 CONFIGURATION = "[user]\n\tname = Ann Author\n\temail = ann@example.org\n"
 
 

@@ -24,6 +24,8 @@ from sake_registry.runtime.bundle import Bundle
 from sake_registry.runtime.steering import ObjectMaps
 from tests.conftest import ROOT, Run
 
+pytestmark = pytest.mark.model
+
 EDITS = ("australia-capital", "norway-country-code", "telephone-inventor")
 SCOPED = ("The capital of Australia is", "The telephone was invented by")
 UNSCOPED = ("The capital of Japan is", "The largest city in Australia is", "Water boils at")
@@ -59,7 +61,7 @@ def world(
 
 def test_the_answers_are_the_new_ones_and_the_rest_is_as_before(world: World) -> None:
     report = test_registry(open_registry(world.root))
-    assert report.missed == []
+    assert report.missed == ()
     assert report.share("unchanged") == 1.0
     passed, total = report.counts("prompts")
     assert total == 22
@@ -142,9 +144,9 @@ def test_ask_shows_both_sides(world: World) -> None:
     assert asked.before.strip().startswith("Sydney")
     assert asked.after.strip().startswith("Canberra")
     assert asked.decision.edit == "australia-capital"
-    assert asked.top_before[0][0].strip() == "Sydney"
-    assert asked.top_after[0][0].strip() == "Canberra"
-    assert asked.top_after[0][1] > 0.5
+    assert asked.top_before[0].token.strip() == "Sydney"
+    assert asked.top_after[0].token.strip() == "Canberra"
+    assert asked.top_after[0].probability > 0.5
 
 
 def test_the_store_gives_the_same_bundle_without_a_forward_pass(world: World) -> None:

@@ -19,6 +19,8 @@ from sake_bench.run import run
 from sake_registry.models.sources import cache_folder
 from sake_registry.settings import load_settings
 
+pytestmark = pytest.mark.model
+
 QUICK = read_config(find_config("quick"))
 assert QUICK.data is not None
 MEASURED = json.loads((QUICK.data.parent / "measured.json").read_text("utf-8"))
