@@ -162,7 +162,7 @@ def configure_logging(verbose: bool) -> None:
 
 
 class _Lines:
-    """Progress without a terminal: each new label is a line."""
+    """Progress without a terminal: each phase, and each new label of it, is a line."""
 
     def __init__(self) -> None:
         self._phase, self._labels = "", set[str]()
@@ -171,9 +171,9 @@ class _Lines:
         self._phase, self._labels = phase, set()
 
     def advance(self, steps: int = 1, label: str = "") -> None:
-        if label and label not in self._labels:
+        if label not in self._labels and (label or not self._labels):
             self._labels.add(label)
-            click.echo(f"{self._phase} {label}", err=True)
+            click.echo(f"{self._phase} {label}".rstrip(), err=True)
 
 
 class _Bar:
