@@ -107,6 +107,7 @@ _BEGINS, _ENDS = re.compile(_BEGIN), re.compile(_END)
 _OTHER_SPACE = re.compile(r"[^\S ]|  ")
 INITIALS = re.compile(r"(?:[^\W\d_]\.){1,16}[^\W\d_]?|[^\W\d_]|[A-Z]{2,3}")
 _ACRONYM = re.compile(r"[A-Z]{4,6}")  # more than initials: has all of its full stops, or none
+_WORD = re.compile(r"\w+")
 _FREE = re.compile(r"[\s.,]+")  # what may differ between a name and what is written for it
 # A full stop is part of "U.S.", if the name or its other letters have one, and never half of it.
 _STOP = r"(?:\.|(?!\.))"
@@ -184,6 +185,17 @@ def _name(name: str) -> _Name:
     return _Name(text, tuple(words), None if free else fold(text), pattern)
 
 
+@lru_cache(maxsize=1024)
+def _by_word(names: tuple[str, ...]) -> tuple[dict[str, list[_Name]], list[_Name]]:
+    """Names by a word that a text with them has, and those that may be written without it."""
+    by_word: dict[str, list[_Name]] = {}
+    without = []
+    for known in map(_name, dict.fromkeys(names)):
+        words = _WORD.findall(known.words[0]) if known.words else ()
+        (by_word.setdefault(max(words, key=len), []) if words else without).append(known)
+    return by_word, without
+
+
 @lru_cache(maxsize=4096)
 def _pattern(name: _Name) -> re.Pattern[str]:
     return re.compile(_BEGIN + name.pattern + _END)
@@ -196,6 +208,10 @@ class _Text:
     plain: str
     folded: str
     places: tuple[int, ...] | None
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        return frozenset(_WORD.findall(self.folded))
 
 
 @lru_cache(maxsize=256)
@@ -216,6 +232,8 @@ def _spans(text: str, name: _Name) -> Iterator[tuple[int, int]]:
     A registry has thousands of names, each for a few texts: a pattern is compiled only where
     spaces or full stops may differ.
     """
+    if not name.text:
+        return
     body = name.body
     if body is None or (name.pattern and _OTHER_SPACE.search(text)):
         yield from (match.span() for match in _pattern(name).finditer(text))
@@ -267,14 +285,10 @@ def _is_further(word: str) -> bool:
 def find(text: str, names: Iterable[str]) -> list[tuple[int, int]]:
     """Where one of the names stands as a whole name; longer names win; in order."""
     searched = _text(text)
-    folded, named = searched.folded, []
-    for name in dict.fromkeys(names):
-        known = _name(name)
-        for word in known.words:  # not `all`: it takes twice the time, and this is for each name
-            if word not in folded:
-                break
-        else:
-            named.append(known)
+    folded = searched.folded
+    by_word, without = _by_word(tuple(names))
+    candidates = [n for word in by_word.keys() & searched.words for n in by_word[word]] + without
+    named = [n for n in candidates if all(word in folded for word in n.words)]
     spans: list[tuple[int, int]] = []
     taken = bytearray(len(folded))  # by longer names
     for known in sorted(named, key=lambda n: (-len(n.text), n.text)):

@@ -50,8 +50,7 @@ if TYPE_CHECKING:
 COUNTER = -1
 """The group of rows that hold their ground against an edit."""
 MOST_TEXTS = 32
-"""Texts of a prompt that are embedded, if it names many subjects. Ordinary prompts have at most
-MEASURED."""
+"""Texts of a prompt that are embedded, if it names many subjects."""
 _EUCLIDEAN = Metric("euclidean", torch.empty(0, 0), torch.empty(0, 0))
 
 
