@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument("--most", type=float, default=20)
     given = parser.parse_args()
     decider, embedded = router()
-    decider.decide("Australia is")
+    decider.decide(["Australia is"])
     print("processor seconds beside the embedder (texts embedded) by kilobytes")
     print(f"{'':34}" + "".join(f"{size:>16}" for size in given.kilobytes))
     for shape, made in (*SHAPES.items(), *FILES.items()):
@@ -107,7 +107,7 @@ def main() -> None:
             if shape in FILES:
                 parse_edit(text.encode(), Path("edit.yaml"))
             else:
-                decider.decide(text)
+                decider.decide([text])
             seconds = time.process_time() - began
             count = "" if shape in FILES else f" ({len(embedded)})"
             cells.append(f"{f'{seconds:.3f}{count}':>16}")

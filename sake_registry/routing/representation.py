@@ -40,7 +40,9 @@ _TO_CUT = 1024
 # What ends a clause: sentence marks before a space, line ends, quotation marks, and the marks
 # of turns in the usual chat templates ("Where was X born?<|im_end|>").
 _TURN = r"<\|[^|<>\n]{1,40}\|>|</?s>|\[/?INST\]|<(?:start|end)_of_turn>"
-_END = re.compile(rf"(?<![.!?])[.!?]++(?=\s|$|{_TURN})|[;\n“”\"]|(?<!\w)['‘]|['’](?!\w)|(?<=\?)'|{_TURN}")
+_END = re.compile(
+    rf"(?<![.!?])[.!?]++(?=\s|$|{_TURN})|[;\n“”\"]|(?<!\w)['‘]|['’](?!\w)|(?<=\?)'|{_TURN}"
+)
 # Words that lead to what follows them: a name after one of them begins no sentence. Capitalised
 # inside a clause they begin one, since they are part of no name ("Fact: The capital of X is").
 _LEADING = frozenset(
@@ -95,9 +97,10 @@ def clauses(prompt: str, spans: Sequence[tuple[int, int]]) -> list[str]:
     """What of a prompt may be its question, each name in it masked; none if it is another one.
 
     First stands the last clause with a name in it, then each part of it that may be a sentence
-    of its own, the `MOST_CLAUSES` nearest to the end: text is full of headings and of sentences that lack their stop ("Moths of North
-    America X is located in"). Where the last clause refers back ("X was a novelist. His mother
-    tongue is"), it is the question, the pronoun masked.
+    of its own, at most `MOST_CLAUSES` in all, those nearest to the end: text is full of headings
+    and of sentences that lack their stop ("Moths of North America X is located in"). Where the
+    last clause refers back ("X was a novelist. His mother tongue is"), it is the question, the
+    pronoun masked.
 
     A prompt asks of something else if a later clause names somebody else ("X's mother tongue is
     French. The capital of Italy is"), or if its last clause is not about answers ("… Water boils
