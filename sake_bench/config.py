@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, JsonValue, PositiveFloat, PositiveInt, ValidationError
 
+from sake_bench.datasets.reading import Kind, read_sound
 from sake_bench.protocol import STEERED
 from sake_registry.edits import yamltext
 from sake_registry.errors import InputError
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 CONFIGS = Path(__file__).parent / "configs"
 """The runs that come with the package."""
 
-Kind = Literal["counterfact", "rippleedits", "knowedit"]
 Layout = Literal[
     "report", "table1", "table2", "table3", "table4", "table5", "figure3", "figure5"
 ]  # fmt: skip
@@ -89,8 +89,6 @@ class Config(Value):
         Raises:
             InputError: no data, other data than the run is of, malformed records.
         """
-        from sake_bench.datasets.reading import read_sound
-
         if self.data is None:
             raise InputError("this run names no data", hint="--data FILE")
         data = read_sound(self.data, self.kind, self.resources, skip_bad=self.skip_bad)

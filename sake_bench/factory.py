@@ -392,7 +392,7 @@ class MethodFactory:
         if len(chosen) < 10 or not any(r.of("neighbourhood") for r in chosen):
             raise InputError(
                 "there are too few records that are not scored to set a threshold on",
-                hint="--calibrate-on FILE takes another data file; --threshold sets it",
+                hint="`calibrate_on` takes another data file; `threshold` sets it",
             )
         with self.context.clock("calibrating"):
             point = self._calibrated_on(chosen, data)

@@ -120,7 +120,7 @@ class _Bench:
         chosen = {record.id for record in self.records}
         for id_ in request.project:
             if id_ not in chosen:
-                raise InputError(f"no edit '{id_}' in this run", hint="--project takes its ids")
+                raise InputError(f"no edit '{id_}' in this run", hint="`project` takes its ids")
         self.others = [record for record in sound if record.id not in chosen]
         self.edits = {
             record.id: to_edit(record, request.data, request.aliases) for record in self.records
@@ -455,4 +455,4 @@ def _refuse(request: Request) -> None:
         if name not in METHODS:
             raise InputError(f"no method '{name}'", hint=f"there is {', '.join(METHODS)}")
     if request.threshold is not None and not 0 < request.threshold < float("inf"):
-        raise InputError(f"--threshold {request.threshold:g} is no distance above 0")
+        raise InputError(f"threshold {request.threshold:g} is not a distance above 0")

@@ -99,7 +99,11 @@ def read_sound(file: Path, kind: str | None, resources: Path | None, *, skip_bad
         raise InputError(f"no folder {resources}")
     data = read_data(file, kind=kind, resources=resources)
     if data.problems and not skip_bad:
-        hint = "--skip-bad leaves them out" if data.records else "is it another data set?"
+        hint = (
+            "--skip-bad leaves them out (of a benchmark: --set skip_bad=true)"
+            if data.records
+            else "is it another data set?"
+        )
         total = len(data.problems) + len(data.records)
         head = f"{file}: {len(data.problems)} of {count(total, 'record')} malformed"
         lines = [head, *(f"  {line}" for line in first(data.problems))]
@@ -212,7 +216,7 @@ def _read(path: Path, convert: Any) -> Any:
         return convert(json.loads(text))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         said = f"{type(error).__name__}: {error}"
-        hint = "take it from its authors anew, or give another folder as --resources"
+        hint = "take it from its authors anew, or give another folder as `resources`"
         raise InputError(f"{path}: not in its known form ({said})", hint=hint) from error
 
 

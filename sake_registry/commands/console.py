@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -159,67 +159,6 @@ def configure_logging(verbose: bool) -> None:
     # Before anything of Hugging Face is imported: its bars and advice are not this program's.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-
-
-@contextmanager
-def progress(what: str, total: int, *, quiet: bool) -> Iterator[Callable[[int, str], None]]:
-    """A bar on stderr with count, rate and time left; `advance(n, label)` moves it.
-
-    Without a terminal each new label is a line instead; `quiet` (with --json) shows nothing.
-    """
-    if quiet:
-        yield lambda n, label: None
-        return
-    if not sys.stderr.isatty():
-        seen: set[str] = set()
-
-        def say(n: int, label: str) -> None:
-            if label not in seen:
-                seen.add(label)
-                click.echo(f"{what} {label}", err=True)
-
-        yield say
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total, rate="")
-
-        def advance(n: int, label: str) -> None:
-            speed = bar.tasks[task].speed
-            rate = f"{speed:.0f}/s" if speed else ""
-            bar.update(task, advance=n, description=f"{what} {label}", rate=rate)
-
-        yield advance
-
-
-@contextmanager
-def phases(*, quiet: bool) -> Iterator[tuple[Callable[[str, int], None], Callable[[int], None]]]:
-    """Bars one after the other: `phase(what, total)` begins one, `advance(n)` moves it."""
-    with ExitStack() as stack:
-        move: Callable[[int, str], None] = lambda n, label: None  # noqa: E731
-
-        def phase(what: str, total: int) -> None:
-            nonlocal move
-            stack.close()
-            move = stack.enter_context(progress(what, total, quiet=quiet))
-            move(0, "")
-
-        yield phase, lambda n: move(n, "")
 
 
 class _Lines:

@@ -30,30 +30,30 @@ def command(state: State, as_json: bool) -> None:
     """
     from sake_registry.upkeep.status import TITLES, status
 
-    found = status(state.folder)
+    result = status(state.folder)
     if as_json:
-        emit_json("status/1", found.model_dump(mode="json"))
+        emit_json("status/1", result.model_dump(mode="json"))
         return
-    for line in _head(found):
+    for line in _head(result):
         click.echo(line)
     for kind, title in TITLES.items():
-        if items := found.of(kind):
+        if items := result.of(kind):
             _section(title, items)
-    if found.clean:
-        click.echo(_clean(found))
-    for note in found.notes:
+    if result.clean:
+        click.echo(_clean(result))
+    for note in result.notes:
         warn(note)
 
 
-def _head(found: Status) -> list[str]:
+def _head(result: Status) -> list[str]:
     from sake_registry.wording import count
 
-    git = found.git
+    git = result.git
     if git is None:
         return []
     where = git.branch or "no branch (detached)"
     lines = [f"{where} at {git.commit[:10] if git.commit else 'no commit yet'}, "
-             f"{count(found.edits, 'edit')}, {found.active} active"]  # fmt: skip
+             f"{count(result.edits, 'edit')}, {result.active} active"]  # fmt: skip
     if git.under_way:
         going = git.under_way
         lines.append(f"a {going.what} is under way: `{going.finish}`, or `{going.give_up}`")
@@ -76,11 +76,11 @@ def _section(title: str, items: tuple[Item, ...]) -> None:
         click.echo(f"  … and {len(items) - SHOWN} more")
 
 
-def _clean(found: Status) -> str:
+def _clean(result: Status) -> str:
     from sake_registry.wording import count
 
-    names = [state.path.name for state in found.bundles]
+    names = [state.path.name for state in result.bundles]
     current = {0: "", 1: f", bundle {names[0]} is current" if names else ""}.get(
         len(names), f", bundles {', '.join(names)} are current"
     )
-    return f"clean: {count(found.edits, 'edit')}{current}"
+    return f"clean: {count(result.edits, 'edit')}{current}"

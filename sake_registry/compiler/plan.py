@@ -53,7 +53,7 @@ class PlannedEdit(Value):
     edit: Edit | None = Field(None, exclude=True)
     keys: EditKeys | None = Field(None, exclude=True)
 
-    @computed_field  # type: ignore[prop-decorator]
+    @computed_field
     @property
     def key(self) -> str | None:
         """The key of the whole edit."""

@@ -1,6 +1,5 @@
 """What would become of edits that are taken back, as plain values, and the commit's message."""
 
-# mypy: disable-error-code="prop-decorator"
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -5,7 +5,6 @@ Edit files are known by id, the file's stem, wherever in the registry's folder o
 All paths here are relative to the registry's root, with `/` between their parts.
 """
 
-# mypy: disable-error-code="prop-decorator"
 from __future__ import annotations
 
 import hashlib

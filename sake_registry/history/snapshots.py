@@ -3,7 +3,6 @@
 Files are compared by their blobs; only those that differ are parsed.
 """
 
-# mypy: disable-error-code="prop-decorator"
 from __future__ import annotations
 
 import json

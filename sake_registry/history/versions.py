@@ -4,7 +4,6 @@ A version is one first-parent commit that changed the edit's file: a merge count
 brought, with the authors of what was merged.
 """
 
-# mypy: disable-error-code="prop-decorator"
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -23,10 +22,10 @@ from sake_registry.settings import FILE_NAME
 from sake_registry.wording import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Sequence
 
     from sake_registry.edits.schema import Edit
-    from sake_registry.history.repository import Repository, Touch
+    from sake_registry.history.repository import Repository
 
 
 class Version(Commit, EditChange):
@@ -121,33 +120,26 @@ def recent(repository: Repository, limit: int, each: int) -> list[CommitChanges]
         raise nothing_committed(repository)
     touches = repository.recent(limit, repository.head)
     shown = {id_: dict(list(touched.items())[:each]) for id_, touched in touches}
-    sides = [side for touched in shown.values() for side in _flat(touched)]
-    blobs = repository.read(blob for _, blob in filter(None, sides))
+    sides = {
+        id_: [side for touch in touched.values() for side in touch if side]
+        for id_, touched in shown.items()
+    }
+    blobs = repository.read(blob for pairs in sides.values() for _, blob in pairs)
     commits = repository.commits(list(shown))
     boundary = repository.boundary()
-    authors = _authors(
-        repository,
-        [
-            (commits[id_], {path for path, _ in filter(None, _flat(touched))})
-            for id_, touched in shown.items()
-        ],
-    )
+    made = [(commits[id_], {path for path, _ in pairs}) for id_, pairs in sides.items()]
     result = []
-    for (id_, touched), names in zip(touches, authors, strict=True):
+    for (id_, touched), names in zip(touches, _authors(repository, made), strict=True):
         changes = []
         for edit, touch in shown[id_].items():
             before, after = (
                 Parsed(s[0], blobs[s[1]], repository.severities) if s else None for s in touch
             )
             changes.append(EditChange(id=edit, before=before, after=after))
-        made = CommitChanges(
-            **dict(commits[id_]),
-            authors=names,
-            known=id_ not in boundary,
-            edits=tuple(changes),
+        result.append(CommitChanges(
+            **dict(commits[id_]), authors=names, known=id_ not in boundary, edits=tuple(changes),
             more=len(touched) - len(changes),
-        )
-        result.append(made)
+        ))  # fmt: skip
     return result
 
 
@@ -157,11 +149,6 @@ def nothing_committed(repository: Repository) -> StateError:
         f"nothing is committed in {repository.root} yet",
         hint=f"git add {FILE_NAME} '{repository.edits}' && git commit",
     )
-
-
-def _flat(touched: Mapping[str, Touch]) -> Iterator[tuple[str, str] | None]:
-    for touch in touched.values():
-        yield from touch
 
 
 def log_of(repository: Repository, ids: Sequence[str], start: str | None = None) -> list[EditLog]:

@@ -44,9 +44,10 @@ class NameIndex:
     """
 
     def __init__(self, namings: Mapping[str, Sequence[Naming]], *, derived: bool = True) -> None:
-        clear = _clear_forms([n for some in namings.values() for n in some]) if derived else {}
+        distinct = dict.fromkeys(naming for some in namings.values() for naming in some)
+        widened = _with_clear_forms(distinct) if derived else {}
         self._namings = {
-            owner: [Naming(n.names + clear.get(n, ()), n.need) for n in some]
+            owner: [widened.get(naming, naming) for naming in some]
             for owner, some in namings.items()
         }
         self._by_word, self._always = _leading_words(self._namings)
@@ -126,22 +127,22 @@ def _leading_words(
     return by_word, always
 
 
-def _clear_forms(namings: Iterable[Naming]) -> dict[Naming, tuple[str, ...]]:
-    """The derived forms that may stand for the names of a naming by any of them.
+def _with_clear_forms(namings: Iterable[Naming]) -> dict[Naming, Naming]:
+    """Each naming by any of its names, with the derived forms that may stand for these.
 
     A form is clear where every naming with its words shares a name with this one, and so does
     every other that has the form: of two Darrieux neither is "Darrieux".
     """
-    distinct = list(dict.fromkeys(namings))
+    folded = {naming: {_folded(name) for name in naming.names} for naming in namings}
     having: defaultdict[str, set[Naming]] = defaultdict(set)
-    for naming in distinct:
-        for word in {word for name in naming.names for word in _words(_folded(name))}:
+    for naming, spelled in folded.items():
+        for word in {word for name in spelled for word in _words(name)}:
             having[word].add(naming)
     derived = {
         naming: dict.fromkeys(
             form for name in naming.names for form in _derived(name) if form not in naming.names
         )
-        for naming in distinct
+        for naming in folded
         if naming.need == "any"
     }
     sharing: defaultdict[str, set[Naming]] = defaultdict(set)
@@ -149,14 +150,16 @@ def _clear_forms(namings: Iterable[Naming]) -> dict[Naming, tuple[str, ...]]:
         for form in others:
             sharing[" ".join(_words(_folded(form)))].add(naming)
 
-    def is_clear(form: str, folded: set[str]) -> bool:
+    def is_clear(form: str, spelled: set[str]) -> bool:
         words = _words(_folded(form))
         meant = set.intersection(*(having.get(word, set()) for word in words))
         meant |= sharing[" ".join(words)]
-        return all(folded & {_folded(name) for name in naming.names} for naming in meant)
+        return all(spelled & folded[naming] for naming in meant)
 
     return {
-        naming: tuple(form for form in others if is_clear(form, set(map(_folded, naming.names))))
+        naming: Naming(
+            (*naming.names, *(form for form in others if is_clear(form, folded[naming]))), "any"
+        )
         for naming, others in derived.items()
     }
 

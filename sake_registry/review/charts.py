@@ -10,7 +10,7 @@ alone, and holds what is drawn in `data-…` attributes:
 | `limit` | gate or threshold | `kind` or `threshold` |
 | `mark` | prompt | `kind`, `ok`, where drawn by distance `distance`, `by` |
 
-Legends are the page's own (`passed_legend`, …), so that they break where a picture cannot; they
+Legends are drawn by the page, so that they break where a picture cannot; they
 explain what is drawn and nothing else.
 """
 
@@ -260,12 +260,12 @@ def near(review: Review, edit: EditReview) -> Near | None:
 
 def distances(review: Review, edit: EditReview, ident: str) -> Picture | None:
     """How far the edit's prompts lie from it, and up to where it answers; None if unknown."""
-    found = near(review, edit)
-    if found is None:
+    neighbours = near(review, edit)
+    if neighbours is None:
         return None
-    threshold = found.threshold
+    threshold = neighbours.threshold
     left, right = 100.0, WIDTH - 26.0
-    end = 1.06 * max([threshold, *(place for _, _, place in found.rows)])
+    end = 1.06 * max([threshold, *(place for _, _, place in neighbours.rows)])
     if not 1e-6 < end < 1e9:
         return None  # no figures that a router gives
     scale = (right - left) / end
@@ -280,7 +280,7 @@ def distances(review: Review, edit: EditReview, ident: str) -> Picture | None:
     for lane in (*KINDS, OTHERS):
         # The failed ones lie at the bottom of a pile, so that none of them is hidden.
         rows = sorted(
-            ((row, place) for name, row, place in found.rows if name == lane),
+            ((row, place) for name, row, place in neighbours.rows if name == lane),
             key=lambda pair: (pair[0].ok, pair[1], pair[0].prompt),
         )
         if not rows:
@@ -302,10 +302,11 @@ def distances(review: Review, edit: EditReview, ident: str) -> Picture | None:
         y = base + 4
         lanes.append(Note(left, y, lane))
     claim = visible(edit.name)
+    prompts = [row for _, row, _ in neighbours.rows]
     desc = (
-        f"{count(len(found.rows), 'prompt')}; {sum(fires(row) for _, row, _ in found.rows)} of "
-        f"them within the threshold of {number(threshold)} and answered by the edit; "
-        f"{sum(not row.ok for _, row, _ in found.rows)} not as expected."
+        f"{count(len(prompts), 'prompt')}; {sum(map(fires, prompts))} of them within the "
+        f"threshold of {number(threshold)} and answered by the edit; "
+        f"{sum(not row.ok for row in prompts)} not as expected."
     )
     svg = _drawn(
         "distances", ident=ident, claim=claim, desc=desc, left=left, right=right, top=top, y=y,
@@ -332,26 +333,26 @@ def _ticks(end: float) -> list[float]:
 
 def caption(review: Review, edit: EditReview) -> str:
     """What the picture of distances shows, and what it does not."""
-    found = near(review, edit)
+    neighbours = near(review, edit)
     text = (
         "Each mark is a prompt, placed by how far its wording is from the edit's own prompts. "
         "Left of the dashed line the edit answers, right of it the model answers as always."
     )
     if edit.action == "removed":
         text = f"Where the prompts lay before the edit was removed. {text}"
-    if found is not None and found.shifted:
+    if neighbours is not None and neighbours.shifted:
         text += " Bounds differ by prompt: each lies as far from the line as from its own bound."
-    if found is not None and any(lane == OTHERS for lane, _, _ in found.rows):
+    if neighbours is not None and any(lane == OTHERS for lane, _, _ in neighbours.rows):
         text += f" “{OTHERS}”: prompts of other edits, or of none, that this edit answers."
     return " ".join(filter(None, [text, held_back(review, edit), not_drawn(review, edit)]))
 
 
 def held_back(review: Review, edit: EditReview) -> str:
     """Why the edit leaves prompts alone that are near enough, in a sentence; empty if none is."""
-    found = near(review, edit)
+    neighbours = near(review, edit)
     reasons = {
         row.reason
-        for _, row, _ in (found.rows if found else ())
+        for _, row, _ in (neighbours.rows if neighbours else ())
         if not fires(row) and (row.distance or 0.0) <= (row.threshold or 0.0)
     }
     if not reasons:
@@ -362,8 +363,8 @@ def held_back(review: Review, edit: EditReview) -> str:
 
 def not_drawn(review: Review, edit: EditReview) -> str:
     """What the picture of distances leaves out, and why, in a sentence; empty if nothing."""
-    found = near(review, edit)
-    drawn = {id(row) for _, row, _ in (found.rows if found else ())}
+    neighbours = near(review, edit)
+    drawn = {id(row) for _, row, _ in (neighbours.rows if neighbours else ())}
     left = [row for row in edit.rows if id(row) not in drawn]
     if not left:
         return ""

@@ -33,13 +33,13 @@ class Gate(Value):
     model_config = ConfigDict(strict=True)
 
     name: str
-    limit: float | None = None
-    value: float | None = None
+    limit: int | float | None = None
+    value: int | float | None = None
     state: State
     text: str = ""
     hint: str = ""
 
-    @computed_field  # type: ignore[prop-decorator]
+    @computed_field
     @property
     def ok(self) -> bool:
         return self.state == "passed"
@@ -107,7 +107,8 @@ def answer_gates(
         unrelated: prompts that concern no edit; `collateral` are answered differently.
         missed: rows that did not pass, which say what to do about them.
     """
-    building = f"{count(failed, 'edit')} could not be built" if failed else "everything was built"
+    building = count(failed, "edit") if failed else "everything"
+    building += " could not be built" if failed else " could be built"
     gates = [_at_most("builds", 0, failed, building, seen=built + failed, none="no edit to build")]
     missed = list(missed)
     for kind in KINDS:

@@ -73,7 +73,7 @@ def reviewed(repository: Repository, text: str | None, base: str = "") -> Range:
     a range: the branch that is merged into, against HEAD.
 
     Raises:
-        InputError: an end is no commit, or no base can be told.
+        InputError: an end is no commit, or no base can be known.
     """
     if text is None:
         text = f"{_base_branch(repository, base)}...HEAD"

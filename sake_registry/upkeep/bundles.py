@@ -137,7 +137,7 @@ def state_of(
 
 def _settings_then(manifest: Manifest, settings: Settings) -> Iterator[Settings]:
     """The settings that a bundle may have been made under: it does not record the templates of
-    the registry's own contexts, so they are today's, or there were none."""
+    the registry's own contexts, so they are today's, or none."""
     from pydantic import ValidationError
 
     from sake_registry.settings import (
@@ -163,7 +163,7 @@ def _settings_then(manifest: Manifest, settings: Settings) -> Iterator[Settings]
 def after_change(registry: Registry | Path | str, ids: Sequence[str]) -> list[str]:
     """What a change of these edits means for the bundles, in lines to be shown.
 
-    The registry is read again: its files have changed. What cannot be told (nothing compiled yet,
+    The registry is read again: its files have changed. What cannot be known (nothing compiled yet,
     a file with errors, the extra for bundles missing) is left out, or is one line.
 
     Raises:

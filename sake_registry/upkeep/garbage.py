@@ -58,7 +58,7 @@ class Garbage(Value):
     other: tuple[StoredObject, ...]
     unreached: tuple[StoredObject, ...]
 
-    @computed_field  # type: ignore[prop-decorator]
+    @computed_field
     @property
     def unreached_bytes(self) -> int:
         return total(self.unreached)
@@ -110,7 +110,7 @@ def models(registry: Registry) -> list[StoredModel]:
     from sake_registry.bundle.newest import SUFFIX
     from sake_registry.bundle.reader import BundleFile
 
-    found = {(model.hash, model.dtype): model for model in Store(registry.store).models()}
+    by_hash = {(model.hash, model.dtype): model for model in Store(registry.store).models()}
     for path in sorted(registry.bundles.glob(f"*{SUFFIX}")):
         if path.name.startswith("."):
             continue
@@ -120,11 +120,11 @@ def models(registry: Registry) -> list[StoredModel]:
         except BundleFormatError as error:
             log.debug("%s", error.message)  # nothing can be reused of it, either
             continue
-        found.setdefault(
+        by_hash.setdefault(
             (model.hash, model.dtype),
             StoredModel(name=model.name, hash=model.hash, dtype=model.dtype),
         )
-    return list(found.values())
+    return list(by_hash.values())
 
 
 def reached(
@@ -167,13 +167,13 @@ def _repository(registry: Registry) -> Repository:
 
 def _settings(registry: Registry, repository: Repository) -> list[Settings]:
     """The versions of `sake.toml`, without the variables of the moment."""
-    found = []
+    versions = []
     for data in repository.read(blob for _, blob in _blobs(repository, FILE_NAME)).values():
         try:
-            found.append(load_settings(registry.root, environ={}, data=data))
+            versions.append(load_settings(registry.root, environ={}, data=data))
         except SettingsError:
             continue
-    return found
+    return versions
 
 
 def _versions(repository: Repository, folder: str) -> list[Edit]:
@@ -220,16 +220,16 @@ def _keys(
     """(kind, key) of every object that these edits have, for these models and settings."""
     from sake_registry.compiler.context import probe_key  # imports torch
 
-    found: set[tuple[str, str]] = set()
+    keys: set[tuple[str, str]] = set()
     edits, stages = list(edits), list(stages)
     for model in known:
-        found.add(("probe", probe_key(model)))
+        keys.add(("probe", probe_key(model)))
         for stage in stages:
             for edit in edits:
-                keys = edit_keys(edit, model_hash=model.hash, dtype=model.dtype, **stage)
-                found |= {
-                    ("activations", keys.activations),
-                    ("maps", keys.maps),
-                    ("routes", keys.edit),
+                of_edit = edit_keys(edit, model_hash=model.hash, dtype=model.dtype, **stage)
+                keys |= {
+                    ("activations", of_edit.activations),
+                    ("maps", of_edit.maps),
+                    ("routes", of_edit.edit),
                 }
-    return found
+    return keys

@@ -21,10 +21,10 @@ from tests.bench.made_up import (
     ("changes", "message", "hint"),
     [
         ({"methods": ("base", "sakee")}, "no method 'sakee'", "sake-paper"),
-        ({"project": ("nobody",)}, "no edit 'nobody' in this run", "--project"),
-        ({"methods": ("base",), "project": ("nobody",)}, "no edit 'nobody'", "--project"),
-        ({"limit": 9}, "too few records", "--calibrate-on"),
-        ({"limit": None}, "too few records", "--threshold"),
+        ({"project": ("nobody",)}, "no edit 'nobody' in this run", "`project`"),
+        ({"methods": ("base",), "project": ("nobody",)}, "no edit 'nobody'", "`project`"),
+        ({"limit": 9}, "too few records", "`calibrate_on`"),
+        ({"limit": None}, "too few records", "`threshold`"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_before_anything_is_run(
