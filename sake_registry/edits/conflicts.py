@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations, product
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -162,6 +163,7 @@ def agree(first: Iterable[str], second: Iterable[str]) -> bool:
     return not {alike(name) for name in first}.isdisjoint(alike(name) for name in second)
 
 
+@lru_cache(maxsize=4096)
 def alike(text: str) -> str:
     """Text as it is compared: case, accents, spaces and a final mark do not count."""
     return plainly(names.fold(text))

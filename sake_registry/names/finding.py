@@ -189,7 +189,7 @@ def _name(name: str) -> _Name:
 def _by_word(names: tuple[str, ...]) -> tuple[dict[str, list[_Name]], list[_Name]]:
     """Names by a word that a text with them has, and those that may be written without it."""
     by_word: dict[str, list[_Name]] = {}
-    without = []
+    without: list[_Name] = []
     for known in map(_name, dict.fromkeys(names)):
         words = _WORD.findall(known.words[0]) if known.words else ()
         (by_word.setdefault(max(words, key=len), []) if words else without).append(known)

@@ -36,7 +36,7 @@ def test_two_hundred_edits_of_one_fact(
     opened = open_registry(registry)
     counts = Counter(finding.code for finding in opened.findings)
     assert counts[code] == ALONE + MANY - 1 - MOST_NAMED
-    assert f"in {MANY - 2} more files" in opened.findings[-1].message
+    assert any(f"in {MANY - 2} more files" in f.message for f in opened.findings)
     assert sake("check", cwd=registry).returncode == status
 
     conflicts = find_conflicts(opened.edits)
