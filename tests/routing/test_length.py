@@ -10,6 +10,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from types import FrameType
@@ -68,7 +69,7 @@ def limited() -> Any:
 def test_twice_the_prompt_is_at_most_twice_the_work(shape: str) -> None:
     decider, embedded = router()
     made = SHAPES[shape]
-    counts = [calls(lambda n=n: decider.decide(made(n))) for n in (SHORT, 2 * SHORT, 4 * SHORT)]
+    counts = [calls(partial(decider.decide, made(n))) for n in (SHORT, 2 * SHORT, 4 * SHORT)]
     for shorter, longer in pairwise(counts):
         assert longer <= 2.2 * shorter + 200
     assert len(set(embedded)) <= 3 * MOST_TEXTS
@@ -97,7 +98,7 @@ def test_twice_the_file_is_at_most_twice_the_work(shape: str) -> None:
     made = FILES[shape]
     path = Path("edit.yaml")
     counts = [
-        calls(lambda n=n: parse_edit(made(n).encode(), path))
+        calls(partial(parse_edit, made(n).encode(), path))
         for n in (4 * SHORT, 8 * SHORT, 16 * SHORT)
     ]
     for shorter, longer in pairwise(counts):
