@@ -38,6 +38,7 @@ bench: $(READY)  ## timings, each a ratio within one run
 	$(BIN)/python -m sake_bench.timings.gpt2_xl
 	$(BIN)/python -m sake_bench.timings.router
 	$(BIN)/python -m sake_bench.timings.history
+	$(BIN)/python -m sake_bench.timings.length
 
 bench-quick: $(READY)  ## ten edits, every method that leaves the weights alone; a report
 	$(BIN)/sake bench run quick --work .cache/bench-quick --out .cache/bench-quick/report

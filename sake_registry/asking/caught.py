@@ -8,11 +8,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sake_registry.asking.routers import current_bundle, routers_of
-from sake_registry.edits.checks import valid_together
+from sake_registry.edits.checks import same_fact, valid_together
 from sake_registry.edits.conflicts import (
     Conflict,
     Places,
     agree,
+    alike,
     find_conflicts,
     in_order,
     statements,
@@ -70,6 +71,11 @@ def all_conflicts(
     router, answers, bundle = registry_router(registry)
     # What is caught because two edits are of one fact, or list one prompt, is among them already.
     one_fact = {frozenset(c.ids) for c in conflicts if c.kind in ("contradiction", "twice")}
+    one_fact |= {
+        frozenset((a.id, b.id))
+        for a, b in same_fact(registry.active, alike)
+        if valid_together(a, b)
+    }
     reported = {(frozenset(c.ids), c.prompt) for c in conflicts}
     by_id = {edit.id: edit for edit in registry.active}
     places = Places()

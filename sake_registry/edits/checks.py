@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from functools import lru_cache
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ from sake_registry.diagnostics import Diagnostic, default_severity
 from sake_registry.edits.schema import TYPED, Edit
 from sake_registry.edits.yamltext import dotted, quoted, read
 from sake_registry.names import SUBJECT
+from sake_registry.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sake_registry.edits.schema import Name
-    from sake_registry.edits.yamltext import Document, Loc
+    from sake_registry.edits.yamltext import Document, Loc, Position
 
 _PLACEHOLDER = re.compile(r"<[a-z_]+>")
 _URL = re.compile(r"https?://[^\s/]+")
@@ -30,6 +33,11 @@ TOGETHER = ("SAKE202", "SAKE203")
 """The codes of `check_together` that belong to a line."""
 
 
+MOST_NAMED = 5
+"""Other files that findings about one edit name; of more, one finding gives their number."""
+
+
+@lru_cache(maxsize=4096)  # edits are compared in pairs
 def plainly(text: str) -> str:
     """Text as it is compared: case, spaces and a final punctuation mark do not count."""
     return " ".join(text.casefold().split()).rstrip(" .:,;")
@@ -157,34 +165,45 @@ def check_together(
 ) -> list[Diagnostic]:
     """Findings about edits that are in force together; drafts and withdrawn ones are not.
 
+    Of an edit that contradicts or repeats more than `MOST_NAMED` others, one finding sums it up.
+
     Args:
         content: gives the bytes of an edit's file, for positions: not all edits come from a disk.
     """
+    pairs = [
+        (first, second, "SAKE203" if _agree(first.fact.new, second.fact.new) else "SAKE202")
+        for first, second in same_fact(edit for edit in edits if edit.active)
+        if valid_together(first, second)
+    ]
+    left = Counter((edit.id, code) for _, edit, code in pairs)
     findings = []
-    for first, second in same_fact(edit for edit in edits if edit.active):
-        if not valid_together(first, second):
-            continue
-        new, other = ({plainly(n) for n in e.fact.new.all} for e in (second, first))
-        path, subject = second.path, f"{second.subject} · {second.fact.relation.text}"
+    positions: dict[Path, Position] = {}
+    for first, edit, code in pairs:
+        others = left[edit.id, code]
+        if not others:
+            continue  # summed up
+        more = ""
+        if others > MOST_NAMED:
+            more = count(others - 1, "more file")
+            left[edit.id, code] = 0
+        path, subject = edit.path, f"{edit.subject} · {edit.fact.relation.text}"
         assert path is not None
-        position = read(content(path), path).position(("fact", "new"))
-        if new & other:
-            findings.append(
-                Diagnostic(
-                    "SAKE203", f"{subject} is already '{first.new}' in {first.path}",
-                    path, *position, "fact.new", "keep one of the two files",
-                    default_severity("SAKE203"),
-                )
-            )  # fmt: skip
+        if path not in positions:
+            positions[path] = read(content(path), path).position(("fact", "new"))
+        if code == "SAKE203":
+            message = f"{subject} is already '{first.new}' in {first.path}"
+            message += f" and in {more}" if more else ""
+            hint = f"keep one of the {'files' if more else 'two files'}"
         else:
-            findings.append(
-                Diagnostic(
-                    "SAKE202",
-                    f"{subject} is '{second.new}' here and '{first.new}' in {first.path}",
-                    path, *position, "fact.new",
-                    hint="set `status: withdrawn` in one of the two, or give them one object",
-                )
-            )  # fmt: skip
+            message = f"{subject} is '{edit.new}' here and '{first.new}' in {first.path}"
+            message += f", and something else than here in {more}" if more else ""
+            hint = "set `status: withdrawn` in one of the two, or give them one object"
+            hint = hint.replace("one of the two", "all but one") if more else hint
+        findings.append(
+            Diagnostic(
+                code, message, path, *positions[path], "fact.new", hint, default_severity(code)
+            )
+        )
     return findings
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations, product
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from sake_registry import names
 from sake_registry.diagnostics import graded
 from sake_registry.edits.checks import (
+    MOST_NAMED,
     check_together,
     plainly,
     same_fact,
@@ -22,7 +24,9 @@ from sake_registry.edits.checks import (
 )
 from sake_registry.edits.ignoring import find_ignores, without_ignored
 from sake_registry.edits.yamltext import dotted, read
+from sake_registry.names import NameIndex, Naming
 from sake_registry.values import Value
+from sake_registry.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -159,6 +163,7 @@ def agree(first: Iterable[str], second: Iterable[str]) -> bool:
     return not {alike(name) for name in first}.isdisjoint(alike(name) for name in second)
 
 
+@lru_cache(maxsize=4096)
 def alike(text: str) -> str:
     """Text as it is compared: case, accents, spaces and a final mark do not count."""
     return plainly(names.fold(text))
@@ -175,16 +180,29 @@ def find_conflicts(
         content: gives the bytes of an edit's file, for positions: not all edits come from a disk.
         levels: how bad findings of `sake check` are by their code (`settings.checks`); they and
             the comments in files that hide a finding hold of the same conflict here.
+
+    Of an edit that is of one fact with more than `MOST_NAMED` others, the last conflict that is
+    shown gives the number of those that are not.
     """
     active = sorted((edit for edit in edits if edit.active), key=lambda edit: edit.id)
     places = Places(content)
     met = _met(_by_text(active))
     conflicts: list[Conflict] = []
     settled = set()
+    alike_pairs: dict[tuple[str, bool, bool], list[tuple[Edit, Edit, str]]] = defaultdict(list)
     for first, second, shared in _about_one_fact(active, met):
-        if not agree(first.fact.new.all, second.fact.new.all):
+        same = agree(first.fact.new.all, second.fact.new.all)
+        if not same:
             settled.add((first.id, second.id))  # what else they say otherwise follows from it
-        conflicts += _of_one_fact(first, second, shared, places, levels or {})
+        kind = (second.id, same, valid_together(first, second))
+        alike_pairs[kind].append((first, second, shared))
+    for pairs in alike_pairs.values():
+        shown = [c for p in pairs[:MOST_NAMED] for c in _of_one_fact(*p, places, levels or {})]
+        if shown and len(pairs) > MOST_NAMED:
+            more = count(len(pairs) - MOST_NAMED, "more edit")
+            message = f"{shown[-1].message}; so it is with {more}"
+            shown[-1] = shown[-1].model_copy(update={"message": message})
+        conflicts += shown
     for a, b in met:
         if (a.edit.id, b.edit.id) not in settled:
             conflicts += _of_one_prompt(a, b, places)
@@ -344,16 +362,20 @@ def _changed_answers(
     for edit in edits:
         for name in {alike(name) for name in (edit.fact.old.all if edit.fact.old else ())}:
             by_old[name].append(edit)
+    subjects = {edit.id: [Naming(edit.fact.subject.all, "any")] for edit in edits}
+    index = NameIndex(subjects, derived=False)
     for edit in edits:
         for kept in statements(edit):
             if kept.kind != "unchanged" or not kept.answers:
                 continue
-            for other in by_old.get(alike(kept.answers[0]), ()):
+            others = by_old.get(alike(kept.answers[0]), ())
+            named = index.owners(kept.text) if others else set()
+            for other in others:
                 if (
                     other.id != edit.id
                     and frozenset((edit.id, other.id)) not in known
                     and valid_together(edit, other)
-                    and names.find(kept.text, other.fact.subject.all)
+                    and other.id in named
                 ):
                     changing = places.side(other, ("fact", "old"), f"no longer {other.old}")
                     yield Conflict(

@@ -9,6 +9,7 @@ before `ignore`, and capitals in the two words, make no difference.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -54,17 +55,23 @@ def find_ignores(document: Document) -> tuple[list[Ignore], list[Diagnostic]]:
     if not matches:  # nearly every file: no position is computed
         return ignores, findings
     starts = line_starts(text)
-    spans = [*document.scalars.values(), *document.key_spans.values()]
+    spans = sorted(
+        (span.start, span.end)
+        for span in (*document.scalars.values(), *document.key_spans.values())
+        if span.start < span.end
+    )
+    following = _lines_that_say_something(text, starts)
     for match in matches:
         offset = match.start()
-        if any(span.start <= offset < span.end for span in spans):
+        before = bisect_right(spans, (offset, len(text) + 1)) - 1
+        if before >= 0 and offset < spans[before][1]:
             continue  # text that speaks of such a comment
-        number = next(n for n in range(len(starts), 0, -1) if starts[n - 1] <= offset)
+        number = bisect_right(starts, offset)
         here = (number, offset - starts[number - 1] + 1)
         codes, wrong = _parsed(match[1], document, here)
         findings += wrong
         if not text[starts[number - 1] : offset].strip():
-            number = _next_line(text, starts, number)
+            number = following[number]
         if codes:
             ignores.append(Ignore(codes, number, here))
     return ignores, findings
@@ -72,9 +79,11 @@ def find_ignores(document: Document) -> tuple[list[Ignore], list[Diagnostic]]:
 
 def without_ignored(findings: Iterable[Diagnostic], ignores: Iterable[Ignore]) -> list[Diagnostic]:
     """The findings that no comment hides."""
-    ignores = list(ignores)
+    by_line: dict[int, list[Ignore]] = {}
+    for ignore in ignores:
+        by_line.setdefault(ignore.line, []).append(ignore)
     # Every comment that hides a finding has been of use, not only the first.
-    return [f for f in findings if not [i for i in ignores if i.hides(f)]]
+    return [f for f in findings if not [i for i in by_line.get(f.line, ()) if i.hides(f)]]
 
 
 def unused(ignores: Iterable[Ignore], document: Document, codes: Iterable[str]) -> list[Diagnostic]:
@@ -130,10 +139,11 @@ def _parsed(
     return tuple(dict.fromkeys(codes)), findings
 
 
-def _next_line(text: str, starts: list[int], number: int) -> int:
-    """The first line below `number` that is neither blank nor a comment; 0 if there is none."""
-    for below in range(number + 1, len(starts) + 1):
-        end = starts[below] if below < len(starts) else len(text)
-        if not _BLANK_OR_COMMENT.fullmatch(text[starts[below - 1] : end].strip()):
-            return below
-    return 0
+def _lines_that_say_something(text: str, starts: list[int]) -> list[int]:
+    """For each line from 1, the first below it that is neither blank nor a comment, or 0."""
+    following = [0] * (len(starts) + 1)
+    for number in range(len(starts), 1, -1):
+        line = text[starts[number - 1] : starts[number] if number < len(starts) else len(text)]
+        blank = _BLANK_OR_COMMENT.fullmatch(line.strip())
+        following[number - 1] = following[number] if blank else number
+    return following

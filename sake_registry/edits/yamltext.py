@@ -44,7 +44,7 @@ _RETYPED = re.compile(
     r"""(?xi)
     ~ | null | true | false | yes | no | on | off | y | n
     | [-+]? (0b[01_]+ | 0o?[0-7_]+ | 0x[0-9a-f_]+)
-    | [-+]? ([0-9][0-9_,]* \.? | \.) [0-9_]* (e[-+]?[0-9]+)?
+    | [-+]? ([0-9][0-9_,]*+ (\.[0-9_]*+)? | \.[0-9_]*+) (e[-+]?[0-9]+)?
     | [-+]? \.(inf|nan)
     | [-+]? [0-9][0-9_]* (:[0-5]?[0-9])+ (\.[0-9_]*)?
     | [0-9]{4}-[0-9]{1,2}-[0-9]{1,2} ([t\ ].*)?
@@ -149,11 +149,23 @@ class Document:
     def has_colon(self, loc: Loc) -> bool:
         """Whether a `:` sets off the empty value at `loc` from its key: not so in `{a, b: c}`."""
         span = self.scalars.get(loc)
-        return span is None or self.text[: span.start].rstrip().endswith(":")
+        if span is None:
+            return True
+        before = span.start
+        while before and self.text[before - 1].isspace():
+            before -= 1
+        return self.text[before - 1 : before] == ":"
+
+    @cached_property
+    def _lines(self) -> list[str]:
+        return self.text.splitlines()
 
     def line(self, number: int) -> str:
-        lines = self.text.splitlines()
-        return lines[number - 1] if 0 < number <= len(lines) else ""
+        return self._lines[number - 1] if 0 < number <= len(self._lines) else ""
+
+    def advice(self, position: Position) -> str:
+        """How the line of a position is meant as text."""
+        return f"if it is meant as text, quote it: {quote_line(self.line(position[0]))}"
 
 
 class _Walk:
@@ -196,7 +208,7 @@ class _Walk:
         while type(key := next(self._events)) is not yaml.MappingEndEvent:
             if type(key) is not yaml.ScalarEvent:
                 position = _start(key)
-                hint = _advice(self.document.text, position)
+                hint = self.document.advice(position)
                 self._report("SAKE005", "a list or mapping as a key", position, hint=hint)
                 self._skip(key)
                 self._skip(next(self._events))
@@ -299,13 +311,7 @@ def _start(event: Any) -> Position:
 
 def _has_comment_beside(text: str) -> bool:
     """Whether a `#` stands behind something in its line, and so may be a comment beside text."""
-    at = text.find("#")
-    while at >= 0:
-        before = text[:at].rstrip(" \t")
-        if before and not BREAK.fullmatch(before[-1]):
-            return True
-        at = text.find("#", at + 1)
-    return False
+    return any(line.lstrip(" \t").find("#") > 0 for line in BREAK.split(text) if "#" in line)
 
 
 def _lost_comment(text: str, event: Any) -> re.Match[str] | None:
@@ -436,10 +442,10 @@ def _syntax_hint(problem: str, line: str, shown: str) -> str:
 
 def _survey(document: Document, report: Any) -> bool:
     """Collect the events; False if the file holds what it must not, and is not read."""
-    text, events = document.text, document.events
+    events = document.events
     depth = documents = 0
     ok = True
-    loader = _LOADER(text)
+    loader = _LOADER(document.text)
     try:
         while loader.check_event():
             event = loader.get_event()
@@ -451,7 +457,7 @@ def _survey(document: Document, report: Any) -> bool:
                     here = _start(event)
                     named = f"an anchor (&{event.anchor})"
                     what = named if event.anchor else f"a tag ({event.tag})"
-                    report("SAKE004", what, here, _advice(text, here))
+                    report("SAKE004", what, here, document.advice(here))
                     ok = False
                 if kind is not yaml.ScalarEvent:
                     depth += 1
@@ -460,7 +466,7 @@ def _survey(document: Document, report: Any) -> bool:
                         return False
             elif kind is yaml.AliasEvent:
                 here = _start(event)
-                report("SAKE004", f"an alias (*{event.anchor})", here, _advice(text, here))
+                report("SAKE004", f"an alias (*{event.anchor})", here, document.advice(here))
                 ok = False
                 continue
             else:
@@ -475,11 +481,6 @@ def _survey(document: Document, report: Any) -> bool:
     finally:
         loader.dispose()
     return ok
-
-
-def _advice(text: str, position: Position) -> str:
-    line = text.splitlines()[position[0] - 1]
-    return f"if it is meant as text, quote it: {quote_line(line)}"
 
 
 def line_starts(text: str) -> list[int]:

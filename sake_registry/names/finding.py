@@ -6,6 +6,8 @@
 Accents, typographic marks and the full stops of initials do not matter ("Jose Mourinho",
 "JRR Tolkien"). Case does not for names of several words, and for no name in text that is written
 without case; else an apple would be Apple.
+
+Time grows with the text, and not faster, whatever stands in it.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -42,6 +44,10 @@ COMMA = ",\1"
 # -- characters --------------------------------------------------------------------------------
 
 _MARK = re.compile("[\u0300-\u036f]")
+# Normalising sorts the marks of a letter, in time that grows with their square. No letter of any
+# language has more marks than Unicode's stream-safe form allows (UAX #15).
+_MOST_MARKS = 30
+_MANY_MARKS = re.compile(rf"[^\w\s\x00-\x7f]{{{_MOST_MARKS + 1},}}")
 _CLUSTER = re.compile("(?s).[\u0300-\u036f]*")
 # What is typed plainly and Unicode does not take apart. Not the em dash: it parts clauses.
 _PLAIN = {
@@ -65,6 +71,20 @@ def _plain_character(character: str) -> str:
     return character if _MARK.sub("", parts[1:]) else _PLAIN.get(parts[0], parts[0])
 
 
+def composed(text: str) -> str:
+    """The text in Unicode's form NFC, with at most 30 marks to a letter."""
+    return unicodedata.normalize("NFC", _MANY_MARKS.sub(_with_fewer_marks, text))
+
+
+def _with_fewer_marks(run: re.Match[str]) -> str:
+    kept, marks = [], 0
+    for character in run[0]:
+        marks = marks + 1 if unicodedata.combining(character) else 0
+        if marks <= _MOST_MARKS:
+            kept.append(character)
+    return "".join(kept)
+
+
 def unmarked(text: str) -> str:
     """Without accents and typographic marks, in its case; as long as `text`."""
     return text if text.isascii() else "".join(map(_plain_character, text))
@@ -79,13 +99,15 @@ def fold(text: str) -> str:
 
 SHORTEST = 4  # letters of a name that is told from a mere word, or stands for a longer one
 _NEAR = 100  # characters: as far as is looked around a name
+_LONGEST = 256  # characters of a name that is also found in other spacing and with other stops
 # A hyphen or an apostrophe inside a word joins ("Guinea-Bissau", "O'Brien"); "'s" does not.
 _BEGIN = r"(?<!\w)(?<!\w[-'])"
 _END = r"(?!\w)(?!-[^\W_])(?!'(?!s\b)\w)"
 _BEGINS, _ENDS = re.compile(_BEGIN), re.compile(_END)
 _OTHER_SPACE = re.compile(r"[^\S ]|  ")
-INITIALS = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]?|[^\W\d_]|[A-Z]{2,3}")
+INITIALS = re.compile(r"(?:[^\W\d_]\.){1,16}[^\W\d_]?|[^\W\d_]|[A-Z]{2,3}")
 _ACRONYM = re.compile(r"[A-Z]{4,6}")  # more than initials: has all of its full stops, or none
+_WORD = re.compile(r"\w+")
 _FREE = re.compile(r"[\s.,]+")  # what may differ between a name and what is written for it
 # A full stop is part of "U.S.", if the name or its other letters have one, and never half of it.
 _STOP = r"(?:\.|(?!\.))"
@@ -108,30 +130,32 @@ class _Name:
     body: str | None
     pattern: str
 
-    @property
+    @cached_property
     def letters(self) -> str:
         return _FREE.sub("", self.text)
 
-    @property
+    @cached_property
     def distinctive(self) -> list[str]:
         return distinctive_words(self.text)
 
 
 def distinctive_words(name: str) -> list[str]:
     """The words that are not such as any sentence has."""
-    bare = re.sub(r"[.,]+(?=\s|$)", "", name)
+    bare = re.sub(r"(?<![.,])[.,]++(?=\s|$)", "", name)
     return [word for word in fold(bare).split() if word not in FUNCTION]
 
 
 @lru_cache(maxsize=1 << 14)
 def _name(name: str) -> _Name:
-    text = " ".join(unmarked(_MARK.sub("", unicodedata.normalize("NFC", name))).split())
+    text = " ".join(unmarked(_MARK.sub("", composed(name))).split())
     if BETWEEN in text:
         rest = fold(text).replace(BETWEEN, "").split()
         return _Name(text, tuple(sorted(rest, key=len, reverse=True)), None, "")
     if _ACRONYM.fullmatch(text):
         stops = r"\.\s?".join(fold(text))
         return _Name(text, (), None, f"(?:{fold(text)}|{stops}){_LAST_STOP}")
+    if len(text) > _LONGEST:
+        return _Name(text.replace(COMMA, ","), (), fold(text.replace(COMMA, ",")), "")
     words, pattern, free = [], "", False
     parts = text.split()
     text = text.replace(COMMA, ",")
@@ -161,6 +185,17 @@ def _name(name: str) -> _Name:
     return _Name(text, tuple(words), None if free else fold(text), pattern)
 
 
+@lru_cache(maxsize=1024)
+def _by_word(names: tuple[str, ...]) -> tuple[dict[str, list[_Name]], list[_Name]]:
+    """Names by a word that a text with them has, and those that may be written without it."""
+    by_word: dict[str, list[_Name]] = {}
+    without: list[_Name] = []
+    for known in map(_name, dict.fromkeys(names)):
+        words = _WORD.findall(known.words[0]) if known.words else ()
+        (by_word.setdefault(max(words, key=len), []) if words else without).append(known)
+    return by_word, without
+
+
 @lru_cache(maxsize=4096)
 def _pattern(name: _Name) -> re.Pattern[str]:
     return re.compile(_BEGIN + name.pattern + _END)
@@ -174,6 +209,10 @@ class _Text:
     folded: str
     places: tuple[int, ...] | None
 
+    @cached_property
+    def words(self) -> frozenset[str]:
+        return frozenset(_WORD.findall(self.folded))
+
 
 @lru_cache(maxsize=256)
 def _text(text: str) -> _Text:
@@ -181,7 +220,9 @@ def _text(text: str) -> _Text:
     if _MARK.search(text):
         clusters = [(match.start(), match[0]) for match in _CLUSTER.finditer(text)]
         places = (*(start for start, _ in clusters), len(text))
-        text = "".join(unicodedata.normalize("NFC", cluster)[0] for _, cluster in clusters)
+        text = "".join(
+            unicodedata.normalize("NFC", cluster[: 1 + _MOST_MARKS])[0] for _, cluster in clusters
+        )
     return _Text(unmarked(text), fold(text), places)
 
 
@@ -191,10 +232,10 @@ def _spans(text: str, name: _Name) -> Iterator[tuple[int, int]]:
     A registry has thousands of names, each for a few texts: a pattern is compiled only where
     spaces or full stops may differ.
     """
-    if not name.pattern:
+    if not name.text:
         return
     body = name.body
-    if body is None or _OTHER_SPACE.search(text):
+    if body is None or (name.pattern and _OTHER_SPACE.search(text)):
         yield from (match.span() for match in _pattern(name).finditer(text))
         return
     start = text.find(body)
@@ -244,23 +285,23 @@ def _is_further(word: str) -> bool:
 def find(text: str, names: Iterable[str]) -> list[tuple[int, int]]:
     """Where one of the names stands as a whole name; longer names win; in order."""
     searched = _text(text)
-    folded, named = searched.folded, []
-    for name in dict.fromkeys(names):
-        known = _name(name)
-        for word in known.words:  # not `all`: it takes twice the time, and this is for each name
-            if word not in folded:
-                break
-        else:
-            named.append(known)
+    folded = searched.folded
+    by_word, without = _by_word(tuple(names))
+    candidates = [n for word in by_word.keys() & searched.words for n in by_word[word]] + without
+    named = [n for n in candidates if all(word in folded for word in n.words)]
     spans: list[tuple[int, int]] = []
+    taken = bytearray(len(folded))  # by longer names
     for known in sorted(named, key=lambda n: (-len(n.text), n.text)):
-        longer, spread = list(spans), BETWEEN in known.text
+        spread = BETWEEN in known.text
         matches = _spread(searched.plain, known.text) if spread else _spans(folded, known)
-        for start, end in matches:
-            if any(start < e and s < end for s, e in longer):
-                continue
-            if _is_named(searched.plain, start, end, known):
-                spans.append((start, end))
+        of_name = [
+            (start, end)
+            for start, end in matches
+            if taken.find(1, start, end) < 0 and _is_named(searched.plain, start, end, known)
+        ]
+        for start, end in of_name:
+            taken[start:end] = bytes([1]) * (end - start)
+        spans += of_name
     places = searched.places
     return sorted(spans if places is None else ((places[a], places[b]) for a, b in spans))
 
@@ -342,9 +383,11 @@ def _is_part_without_case(text: str, start: int, end: int, distinctive: Sequence
 
 def mask(text: str, spans: Iterable[tuple[int, int]], by: str) -> str:
     """`text` with each span replaced by `by`."""
-    for start, end in sorted(spans, reverse=True):
-        text = text[:start] + by + text[end:]
-    return text
+    parts, place = [], 0
+    for start, end in sorted(spans):
+        parts += [text[place:start], by]
+        place = end
+    return "".join((*parts, text[place:]))
 
 
 def proper_names(text: str) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from typing import TYPE_CHECKING
 
 from sake_registry.names.finding import (
@@ -11,6 +10,7 @@ from sake_registry.names.finding import (
     COMMA,
     INITIALS,
     SHORTEST,
+    composed,
     distinctive_words,
     fold,
     unmarked,
@@ -67,7 +67,7 @@ def forms(name: str) -> tuple[str, ...]:
     it ("2021 Canadian federal election"). A name that ends in a number has no other form:
     "Final Fantasy" is not "Final Fantasy VII".
     """
-    name = " ".join(unicodedata.normalize("NFC", name).split())
+    name = " ".join(composed(name).split())
     others = dict.fromkeys((*_by_nickname(name), *_forms(_without_nickname(name))))
     others.pop(name, None)
     return tuple(others)
@@ -180,7 +180,7 @@ def _capitalised(name: str) -> list[str] | None:
     folded = [fold(word) for word in words]
     capitalised = [word for word in words if _CAPITALISED.fullmatch(word)]
     rest = set(words) - set(capitalised)
-    other = any(word in TITLES | FIRST_NAME_FOLLOWS | EVENTS for word in folded)
+    other = not (TITLES | FIRST_NAME_FOLLOWS | EVENTS).isdisjoint(folded)
     if not capitalised or not rest <= FUNCTION or other or _person(name):
         return None
     sure = folded[0] in LONGER or any(word in FUNCTION or is_kind(word) for word in folded)
@@ -232,7 +232,7 @@ def _is_bare(name: str) -> bool:
 
 def _person(name: str) -> list[str] | None:
     """The words of what looks like a person's name, without "Jr."; None if it does not."""
-    words = re.split(r"[,(]", unicodedata.normalize("NFC", name))[0].split()
+    words = re.split(r"[,(]", composed(name))[0].split()
     while words and fold(words[-1]).rstrip(".") in SUFFIXES:
         words.pop()
     folded = [fold(word).rstrip(".") for word in words]

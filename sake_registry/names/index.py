@@ -8,11 +8,10 @@ last name and by the other forms of it (`forms`) too, where no other owner's nam
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from sake_registry.names.finding import find, fold
+from sake_registry.names.finding import composed, find, fold
 from sake_registry.names.forms import forms, last_name
 
 if TYPE_CHECKING:
@@ -87,7 +86,7 @@ def _spans(text: str, naming: Naming) -> Spans | None:
 
 
 def _folded(text: str) -> str:
-    return fold(unicodedata.normalize("NFC", text))
+    return fold(composed(text))
 
 
 def _words(folded: str) -> list[str]:

@@ -8,6 +8,9 @@ What the edit lists as unchanged and names the subject holds its ground: a quest
 that than to every prompt of the edit is out of scope. Under the metric `contrast` the bound is
 the wider, the further the question is from all that the edit does not ask.
 `centre`: the paper's rule (3.2.3): the distance of the whole prompt to the nearest centre.
+
+Only the end of a long prompt is looked at (`representation.LOOKED_AT`), and where it names many
+subjects, only those named nearest to its end (`MOST_TEXTS`): time grows with the text.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ from sake_registry.routing.metric import (
     question_words,
 )
 from sake_registry.routing.reasons import Reason, decision_words
-from sake_registry.routing.representation import clauses
+from sake_registry.routing.representation import clauses, looked_at
 from sake_registry.values import Value
 
 if TYPE_CHECKING:
@@ -46,6 +49,8 @@ if TYPE_CHECKING:
 
 COUNTER = -1
 """The group of rows that hold their ground against an edit."""
+MOST_TEXTS = 32
+"""Texts of a prompt that are embedded, if it names many subjects."""
 _EUCLIDEAN = Metric("euclidean", torch.empty(0, 0), torch.empty(0, 0))
 
 
@@ -213,7 +218,7 @@ class Router:
 
     def candidates(self, prompt: str) -> frozenset[str]:
         """The edits that a prompt may be given to: those it names, and all that go by a centre."""
-        return self._centred | self._index.owners(prompt)
+        return self._centred | self._index.owners(looked_at(prompt))
 
     def decide(
         self,
@@ -227,7 +232,7 @@ class Router:
             disabled: ids of edits that do not fire.
             now: when validity is judged (UTC); the present moment if None.
         """
-        prompts = [prompts] if isinstance(prompts, str) else prompts
+        prompts = [looked_at(p) for p in ([prompts] if isinstance(prompts, str) else prompts)]
         now = now or datetime.now(UTC)
         named = {prompt: list(self._named(prompt)) for prompt in dict.fromkeys(prompts)}
         compared = dict.fromkeys(t for ways in named.values() for _, found in ways for t in found)
@@ -259,15 +264,20 @@ class Router:
 
     def _named(self, prompt: str) -> Iterator[tuple[_Way, list[str]]]:
         """Every route whose names stand in the prompt, with the texts to compare."""
+        ways = [
+            (way, spans)
+            for edit, located in self._index.locate(prompt)
+            for way, spans in zip(self._ways[edit], located, strict=True)
+            if spans is not None
+        ]
         texts: dict[Spans, list[str]] = {(): [prompt]}  # a route may need no names
-        for edit, located in self._index.locate(prompt):
-            for way, spans in zip(self._ways[edit], located, strict=True):
-                if spans is None:
-                    continue
-                if spans not in texts:
-                    texts[spans] = clauses(prompt, spans)
-                if texts[spans]:
-                    yield way, texts[spans]
+        room = MOST_TEXTS
+        for spans in sorted({s for _, s in ways if s}, key=lambda s: (s[-1], s), reverse=True):
+            if room <= 0:
+                break
+            texts[spans] = clauses(prompt, spans)
+            room -= max(1, len(texts[spans]))
+        yield from ((way, texts[spans]) for way, spans in ways if texts.get(spans))
 
     def _questions(self, texts: Sequence[str], rows: Tensor) -> Iterator[_Question]:
         """What is measured of each text, given their embeddings."""
