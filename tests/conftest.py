@@ -57,7 +57,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if WEIGHTS & {*getattr(item, "fixturenames", ())}:
             item.add_marker("model")
         place = item.path.relative_to(ROOT / "tests").parts
-        quick = place[0] in FAST if len(place) > 1 else True
+        quick = place[0] in FAST if len(place) > 1 else place[0] != "test_docs.py"
         if quick and not any(item.iter_markers("model")) and not any(item.iter_markers("slow")):
             item.add_marker("fast")
 
