@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
 
 from sake_bench.protocol import METRICS, PROTOCOL, SCOPES, SUCCESSES
 from sake_bench.reports import markdown, summary
@@ -11,38 +10,7 @@ from sake_bench.reports.html import page
 from sake_bench.results import Run, sentence
 from sake_registry.pages.text import plain
 from tests.bench.reports.example_run import asked_run, example_run, read, ripple_run
-
-VOID = {"meta", "link", "input", "br", "hr"}
-
-
-class Elements(HTMLParser):
-    """Every element of a page; open and close must match."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.text: list[str] = []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, name: str, attributes: list[tuple[str, str | None]]) -> None:
-        assert len(dict(attributes)) == len(attributes)
-        self.found.append((name, dict(attributes)))
-        if name not in VOID:
-            self.open.append(name)
-
-    def handle_endtag(self, name: str) -> None:
-        assert self.open.pop() == name
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] not in ("style", "script"):
-            self.text.append(data)
-
-    def named(self, name: str) -> list[dict[str, str | None]]:
-        return [attributes for found, attributes in self.found if found == name]
-
+from tests.browsing import Elements
 
 PAGE = page(read(example_run()))
 ASKED = page(read(asked_run()))
