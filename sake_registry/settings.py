@@ -2,7 +2,8 @@
 
 A flag beats a `SAKE_*` variable, which beats `sake.toml`, which beats the default here.
 `sake.toml` also marks the root of a registry. Unknown keys are refused: a setting that is
-misspelt and silently ignored is worse than an error.
+misspelt and silently ignored is worse than an error. A file comes with the repository, and
+cannot trust the code of a model: a flag or a variable can.
 """
 
 from __future__ import annotations
@@ -276,6 +277,7 @@ class Settings(_Section):
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     trust_remote_code: bool = False
+    """Run code that comes with a model; set by a flag or a variable alone."""
     edits: Below = "edits"
     """Folder of the edit files, relative to the root."""
     bundles: str = "bundles"
@@ -316,7 +318,8 @@ def load_settings(
         data: another version of the root's `sake.toml`, in place of the file.
 
     Raises:
-        SettingsError: a file that is not TOML, an unknown key, a value of the wrong kind.
+        SettingsError: a file that is not TOML, an unknown key, a value of the wrong kind,
+            a file that trusts code.
     """
     values: dict[str, Any] = {}
     origin: dict[str, str] = {}
@@ -329,6 +332,12 @@ def load_settings(
             raise SettingsError(f"{path}: not valid TOML: {error}") from error
         except OSError as error:
             raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
+        if values.get("trust_remote_code", False) is not False:
+            raise SettingsError(
+                f"{path}: trust_remote_code: a file of the repository cannot trust code",
+                hint="take the line out: only --trust-remote-code, or SAKE_TRUST_REMOTE_CODE=true, "
+                "trusts the code that comes with a model",
+            )
         _anchor_models(values, root)
     for name, value in _flat(_from_environment(os.environ if environ is None else environ)):
         _put(values, name, value)

@@ -188,9 +188,7 @@ def test_errors_of_a_changed_file_fail_the_review(registry: GitRegistry) -> None
 
 def test_a_change_cannot_lower_its_own_gates(registry: GitRegistry) -> None:
     registry.git("switch", "--quiet", "-c", "change")
-    (registry.root / "sake.toml").write_text(
-        "trust_remote_code = true\n[review]\nmax_collateral = 9\n[compile]\nreg = 0.5\n"
-    )
+    (registry.root / "sake.toml").write_text("[review]\nmax_collateral = 9\n[compile]\nreg = 0.5\n")
     registry.commit("Lower the gates")
     found = read_sides(registry.root, "main...change")
     assert found.gates.review.max_collateral == 0
