@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sake_registry.commands.console import State, emit_json, json_option, show_findings
+from sake_registry.commands.console import State, emit_json, json_option, say, show_findings
 
 if TYPE_CHECKING:
     from sake_registry.diagnostics import Diagnostic
@@ -50,14 +50,14 @@ def command(state: State, form: str, as_json: bool) -> None:
         )
     elif form == "github":
         for finding in registry.findings:
-            click.echo(annotation(finding))
-        click.echo(summary, err=True)
+            say(annotation(finding))
+        say(summary, err=True)
     else:
         show_findings(registry.findings)
-        click.echo(summary)
+        say(summary)
         if registry.findings:
             worst = (registry.errors or registry.findings)[0].code
-            click.echo(f"`sake explain {worst}` tells more; every code has such a page", err=True)
+            say(f"`sake explain {worst}` tells more; every code has such a page", err=True)
     if errors:
         raise click.exceptions.Exit(1)
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sake_registry.commands.console import say
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -44,9 +46,10 @@ def command(context: click.Context, shell: str) -> None:
 
     completion = get_completion_class(shell)
     assert completion is not None  # the choice allows no other shell
-    click.echo(completion(context.find_root().command, {}, "sake", "_SAKE_COMPLETE").source())
+    source = completion(context.find_root().command, {}, "sake", "_SAKE_COMPLETE").source()
+    say(source, lines=True)
     if sys.stdout.isatty():  # not into each new shell that evaluates the script
-        click.echo(_USAGE[shell], err=True)
+        say(_USAGE[shell], err=True)
 
 
 def complete_ids(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from sake_registry.commands.console import State, show_findings
+from sake_registry.commands.console import State, say, show_findings
 
 
 @click.command("fmt")
@@ -48,9 +48,9 @@ def command(state: State, paths: tuple[Path, ...], only_check: bool) -> None:
         text = format_text(data.decode("utf-8-sig"), path)
         if text.encode() != data:
             changed += 1
-            click.echo(f"{'would format' if only_check else 'formatted'} {path}")
+            say(f"{'would format' if only_check else 'formatted'} {path}")
             if not only_check:
                 write_text(path, text)
-    click.echo(f"{count(len(files), 'file')}, {changed} changed, {wrong} with errors", err=True)
+    say(f"{count(len(files), 'file')}, {changed} changed, {wrong} with errors", err=True)
     if wrong or (only_check and changed):
         raise click.exceptions.Exit(1)

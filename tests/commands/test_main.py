@@ -18,13 +18,13 @@ from tests.conftest import EDIT, ROOT, Run
 
 
 def on_a_terminal(
-    folder: Path, *arguments: str, typed: str = "", **environ: str
+    folder: Path, *arguments: str, typed: str = "", program: str = "cli.py", **environ: str
 ) -> tuple[int, str]:
     """Run the command line with all its streams on a terminal; its code and what it shows."""
     ours, its = pty.openpty()
     usual = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR")}
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "cli.py"), *arguments],
+        [sys.executable, str(ROOT / program), *arguments],
         cwd=folder, stdin=its, stdout=its, stderr=its, env={**usual, "TERM": "xterm", **environ},
     )  # fmt: skip
     os.close(its)
