@@ -29,12 +29,15 @@ from pydantic import (
 
 from sake_registry.diagnostics import CODES, FIXED, Level
 from sake_registry.errors import SettingsError
+from sake_registry.files import read_bounded
 from sake_registry.wording import did_you_mean, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping
 
 FILE_NAME = "sake.toml"
+MAX_BYTES = 1 << 20
+"""Of a `sake.toml`."""
 PREFIX = "SAKE_"
 log = logging.getLogger(__name__)
 
@@ -325,13 +328,7 @@ def load_settings(
     origin: dict[str, str] = {}
     if root is not None:
         path = root / FILE_NAME
-        try:
-            text = path.read_text(encoding="utf-8") if data is None else data.decode()
-            values = tomllib.loads(text)
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{path}: not valid TOML: {error}") from error
-        except OSError as error:
-            raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
+        values = _parsed(path, data)
         if values.get("trust_remote_code", False) is not False:
             raise SettingsError(
                 f"{path}: trust_remote_code: a file of the repository cannot trust code",
@@ -350,6 +347,21 @@ def load_settings(
         return Settings.model_validate(values)
     except ValidationError as error:
         raise SettingsError(_explain(error, root, origin)) from error
+
+
+def _parsed(path: Path, data: bytes | None) -> dict[str, Any]:
+    """What a `sake.toml` says; `data` is another version of the file."""
+    try:
+        data = read_bounded(path, MAX_BYTES) if data is None else data
+        if len(data) > MAX_BYTES:
+            raise SettingsError(f"{path}: larger than {MAX_BYTES} bytes")
+        return tomllib.loads(data.decode())
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
+    except RecursionError as error:
+        raise SettingsError(f"{path}: not valid TOML: nested too deep") from error
+    except ValueError as error:  # not UTF-8, not TOML, a number of thousands of digits
+        raise SettingsError(f"{path}: not valid TOML: {error}") from error
 
 
 def _anchor_models(values: dict[str, Any], root: Path) -> None:

@@ -86,10 +86,7 @@ def _run(arguments: list[str]) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA:
             return _bug(error)
-        missing = MissingExtraError(
-            f"this command needs {error.name}, which is not installed",
-            hint="pip install 'sake-registry[models]'",
-        )
+        missing = MissingExtraError(f"this command needs {error.name}, which is not installed")
         report_error(missing)
         return missing.exit_code
     except Exception as error:

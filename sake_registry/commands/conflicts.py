@@ -17,7 +17,7 @@ from sake_registry.commands.console import (
     warn,
     watching,
 )
-from sake_registry.errors import ModelNotFoundError
+from sake_registry.errors import ModelNotFoundError, installing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -84,8 +84,7 @@ def _find(registry: Registry, *, quiet: bool) -> tuple[list[Conflict], str | Non
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("sake_registry"):
             raise
-        hint = "pip install 'sake-registry[models]'"
-        return _of_texts(registry, f"{error.name} is not installed", hint), None
+        return _of_texts(registry, f"{error.name} is not installed", installing()), None
     try:
         with watching(quiet=quiet) as progress:
             conflicts, bundle = all_conflicts(registry, progress)

@@ -308,10 +308,7 @@ def _convert(gguf: Path, dtype: str | None) -> Path:
             )
             tokenizer = AutoTokenizer.from_pretrained(**where)
         except ImportError as error:
-            raise MissingExtraError(
-                f"{gguf} cannot be converted: {reason(error)}",
-                hint="pip install 'sake-registry[models]'",
-            ) from error
+            raise MissingExtraError(f"{gguf} cannot be converted: {reason(error)}") from error
         # A damaged file makes its reader stumble anywhere, with whatever error that gives.
         except Exception as error:
             raise UnsupportedModelError(

@@ -111,7 +111,7 @@ def test_an_interruption_exits_130_and_a_missing_extra_4(
     for error, code, says in (
         (KeyboardInterrupt(), 130, "interrupted"),
         (click.Abort(), 130, "interrupted"),
-        (torch, 4, "pip install 'sake-registry[models]'"),
+        (torch, 4, "pip install -c constraints.txt '.[models]'"),
     ):
         monkeypatch.setattr(registries, "open_registry", raising(error))
         with pytest.raises(SystemExit) as raised:
@@ -137,7 +137,8 @@ def test_fmt_says_which_file_it_cannot_read(
     registry: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = registry / "edits" / "darrieux.yaml"
-    monkeypatch.setattr(Path, "read_bytes", raising(PermissionError(13, "Permission denied")))
+    denied = raising(PermissionError(13, "Permission denied"))
+    monkeypatch.setattr("sake_registry.edits.files.read_bounded", denied)
     with pytest.raises(SystemExit) as raised:
         commands.main(["fmt", str(path)])
     assert raised.value.code == 1

@@ -221,7 +221,7 @@ def test_the_claims(branches: GitRegistry) -> None:
     assert edits["darrieux"]["lines"] == ["new object: German → Dutch"]
     assert edits["darrieux"]["sentence"] == (
         "“The mother tongue of Danielle Darrieux, as note 0 says, is” is to be completed by "
-        "“Dutch”, no longer by “French”."
+        "“Dutch”, no longer by “German”."
     )
     assert edits["rocard"]["sentence"].startswith("Taken back: ")
     assert edits["chopin"]["path"] == "edits/people/chopin.yaml"
