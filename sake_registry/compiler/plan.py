@@ -16,7 +16,7 @@ from sake_registry.bundle.newest import file_name, model_name, newest_bundles
 from sake_registry.bundle.reader import BundleFile
 from sake_registry.edits.keys import EditKeys, bundle_key, edit_keys
 from sake_registry.edits.schema import Edit
-from sake_registry.errors import BundleFormatError, InputError
+from sake_registry.errors import BundleFormatError, InputError, LockedError
 from sake_registry.extraction import contexts
 from sake_registry.extraction.texts import groups
 from sake_registry.store import Store
@@ -233,7 +233,7 @@ def _is_current(path: Path, key: str, members: Sequence[Edit], *, partial: bool)
     try:
         with BundleFile(path) as bundle:
             manifest = bundle.manifest
-    except BundleFormatError as error:
+    except (BundleFormatError, LockedError) as error:
         log.warning("%s", error.message)
         return False
     if (manifest.key, manifest.partial) != (key, partial):

@@ -13,7 +13,7 @@ from sake_registry.compiler.assemble import assemble, payload
 from sake_registry.compiler.build import Outcome, build
 from sake_registry.compiler.context import RunContext
 from sake_registry.compiler.plan import Plan, PlanReport, make_plan
-from sake_registry.errors import BuildError, BundleFormatError
+from sake_registry.errors import BuildError, BundleFormatError, LockedError
 from sake_registry.files import remove_leftovers
 from sake_registry.models.loading import locate
 from sake_registry.progress import SILENT
@@ -145,7 +145,7 @@ def compile_registry(
             with BundleFile(plan.path) as bundle:
                 bundle.verify()
                 result.bundle, result.manifest = plan.path, bundle.manifest
-        except BundleFormatError as error:
+        except (BundleFormatError, LockedError) as error:
             log.warning("%s: it is written anew", error.message)
         else:
             with suppress(OSError):  # the newest bundle is the one last asked for
