@@ -167,7 +167,7 @@ class Route(Value):
     ("the gender of the mother of X"): a question with none of them asks of the subject itself.
     """
 
-    group: Annotated[int, Field(ge=-1)]
+    group: Annotated[int, Field(ge=-1, le=MAX_ROWS)]
     names: tuple[Text, ...]
     need: Need
     rows: Annotated[int, Field(ge=1, le=MAX_ROWS)]
@@ -277,7 +277,7 @@ class Manifest(Value):
 
     format: Literal["sake-bundle"]
     version: Annotated[int, Field(ge=VERSION, le=VERSION)]
-    method: Annotated[int, Field(ge=1)]
+    method: Annotated[int, Field(ge=1, le=MAX_ROWS)]
     key: Hash
     content_hash: Hash
     partial: bool
