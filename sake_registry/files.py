@@ -202,7 +202,7 @@ class FileMemory:
         return memory if isinstance(memory, dict) else {}
 
     def _write(self, memory: dict[str, Any]) -> None:
-        with suppress(StorageError):  # a cache that cannot be written costs time, nothing else
+        with suppress(StorageError, OSError):  # a cache that cannot be written only costs time
             write_text(self.path, json.dumps(memory, indent=1))
             self.path.chmod(0o600)
 

@@ -68,6 +68,11 @@ class StoredModel(Value):
     hash: str
     dtype: str
 
+    @property
+    def file(self) -> str:
+        """The name of its record's file."""
+        return f"{self.hash[:16]}-{self.dtype}.json"
+
 
 class Store:
     """Objects in a folder, by kind and key."""
@@ -171,17 +176,20 @@ class Store:
         Raises:
             StorageError: the store cannot be written.
         """
-        path = self.folder / "models" / f"{hash_[:16]}-{dtype}.json"
-        if not path.is_file():
+        if not any((model.hash, model.dtype) == (hash_, dtype) for model in self.models()):
             record = StoredModel(name=name, hash=hash_, dtype=dtype)
-            write_text(path, json.dumps(record.model_dump()) + "\n")
+            write_text(self.folder / "models" / record.file, record.model_dump_json() + "\n")
 
     def models(self) -> list[StoredModel]:
-        """The models that were remembered; a record that cannot be read is left out."""
+        """The models that were remembered; what is no record of the model that its name says is
+        left out."""
         models = []
         for path in sorted((self.folder / "models").glob("*.json")):
             try:
-                models.append(StoredModel.model_validate_json(path.read_bytes()))
+                model = StoredModel.model_validate_json(path.read_bytes())
+                if model.file != path.name:
+                    raise ValueError(f"it is of {model.file}")
+                models.append(model)
             except (OSError, ValueError) as error:
                 log.warning(
                     "%s is not a record of a model (%s): left out", path, shorten(str(error), 120)

@@ -183,6 +183,19 @@ def test_models_are_remembered_once_for_each_dtype(store: Store) -> None:
     ]
 
 
+def test_a_record_in_anothers_place_is_left_out_and_written_anew(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.remember_model("one", "a" * 64, "float32")
+    store.remember_model("other", "b" * 64, "float32")
+    one, other = sorted((store.folder / "models").iterdir())
+    one.write_bytes(other.read_bytes())
+    assert [model.name for model in store.models()] == ["other"]
+    assert "it is of bbbb" in caplog.text
+    store.remember_model("one", "a" * 64, "float32")
+    assert [model.name for model in store.models()] == ["one", "other"]
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '"x"', '{"name": "x", "hash": "y"}', "\0"])
 def test_a_record_that_is_none_is_passed_over_and_said_so(
     store: Store, caplog: pytest.LogCaptureFixture, text: str

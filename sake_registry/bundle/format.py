@@ -269,6 +269,14 @@ class EditInfo(Routing, _Claim):  # the fields of the last base stand first
     valid_until: Day | None = None
 
 
+DECIDING: tuple[tuple[str, str, type], ...] = (
+    ("answer", "guard", bool),
+    ("router", "last_names", bool),
+    ("router", "representation", str),
+)
+"""The settings that a reader goes by; the others are there to be read by people."""
+
+
 class Manifest(Value):
     """The `meta` dataset: everything about a bundle but its numbers.
 
@@ -291,9 +299,20 @@ class Manifest(Value):
     provenance: dict[str, str | bool | None]
 
     def setting(self, section: str, name: str, default: Any) -> Any:
-        """A setting that it was compiled with; what is there is untrusted."""
-        table = self.settings.get(section)
-        return table.get(name, default) if isinstance(table, dict) else default
+        """A setting that it was compiled with."""
+        return self.settings.get(section, {}).get(name, default)
+
+    @field_validator("settings")
+    @classmethod
+    def _kinds_are_known(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        """What decides how a bundle is used is of its kind: the text "no" is not false."""
+        for section, name, kind in DECIDING:
+            table = settings.get(section, {})
+            if not isinstance(table, dict):
+                raise ValueError(f"'{section}' is not a table")
+            if not isinstance(table.get(name, kind()), kind):
+                raise ValueError(f"'{section}.{name}' is not of the kind {kind.__name__}")
+        return settings
 
     @field_validator("edits")
     @classmethod

@@ -614,6 +614,13 @@ WRONG: list[tuple[str, Any]] = [
     ("edits.0.groups.0.steps.0.complement", "1"),
     ("edits.0.groups.0.steps.0.complement", True),
     ("edits.0.groups.0.steps.0.share", 0.1),
+    ("settings", []),
+    ("settings", {"answer": 7}),
+    ("settings", {"answer": {"guard": "no"}}),
+    ("settings", {"answer": {"guard": 0}}),
+    ("settings", {"router": None}),
+    ("settings", {"router": {"last_names": "false"}}),
+    ("settings", {"router": {"representation": ["hidden"]}}),
 ]
 
 
