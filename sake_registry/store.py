@@ -20,6 +20,7 @@ import re
 from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
+from stat import S_ISREG
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from pydantic import Field
@@ -49,6 +50,8 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 COMPILED: frozenset[Kind] = frozenset({"activations", "maps", "routes", "probe"})
 LOCK_SECONDS = 2.0
 SUFFIX = ".safetensors"
+_LONGEST_HEADER = 100_000_000
+"""Of safetensors, in bytes."""
 _KEY = re.compile(r"[0-9a-f]{64}")
 
 
@@ -232,9 +235,13 @@ def _verified(path: Path, kind: Kind, key: str) -> tuple[bytes, Any]:
         FileNotFoundError: there is no file.
         _Damaged: the file is of another object, or not as it was written.
     """
-    if path.exists() and not path.is_file():  # opening a pipe would wait for its writer
+    if not S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its writer
         raise _Damaged("it is not a file")
-    data = path.read_bytes()
+    with path.open("rb") as file:
+        start = file.read(8)
+        if not 0 < int.from_bytes(start, "little") <= _LONGEST_HEADER:
+            raise _Damaged("it has no header")  # and the rest may be long
+        data = start + file.read()
     header, payload = _parts(data)
     meta = header.pop("__metadata__", {})
     if not isinstance(meta, dict) or not {"kind", "key", "note", "digest"} <= meta.keys():

@@ -460,6 +460,16 @@ def test_a_pipe_in_an_objects_place_is_not_waited_for(store: Store, put: object)
     assert store.damage(stored) == "it is not a file"
 
 
+@pytest.mark.parametrize("start", [bytes(8), b"\xff" * 8])
+def test_a_long_file_without_a_header_is_not_read(store: Store, put: object, start: bytes) -> None:
+    (stored,) = store.objects()
+    with stored.path.open("wb") as file:
+        file.write(start)
+        file.truncate(1 << 40)  # it has holes, and no machine has so much memory
+    assert store.get("activations", KEY) is None
+    assert store.damage(stored) == "it has no header"
+
+
 def test_objects_and_folders_that_vanish_while_they_are_listed(store: Store) -> None:
     keys = [f"{n:02x}" + "0" * 62 for n in range(60)]
     for key in keys:
