@@ -93,6 +93,12 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def read_bounded(path: Path, limit: int) -> bytes:
+    """The first `limit` bytes of a file and one more, if it is larger: no more is ever read."""
+    with path.open("rb") as file:
+        return file.read(limit + 1)
+
+
 def _flush(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
