@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import logging
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from sake_registry.errors import BundleFormatError
+from sake_registry.errors import InputError, LockedError
 from sake_registry.wording import count
 
 if TYPE_CHECKING:
@@ -54,20 +55,24 @@ def newest_bundles(
         ModuleNotFoundError: the extra that reads bundles is missing, and there is a file to read.
     """
     pattern = f"{model}-*{SUFFIX}" if model else f"*{SUFFIX}"
-    files = [path for path in folder.glob(pattern) if not path.name.startswith(".")]
+    files: dict[Path, int] = {}
+    for path in folder.glob(pattern):
+        with suppress(OSError):  # it is gone, or a link to nothing
+            if path.is_file() and not path.name.startswith("."):
+                files[path] = path.stat().st_mtime_ns
     if not files:
         return []
     from sake_registry.bundle.reader import read_manifest
 
     newest: dict[str, tuple[Path, Manifest]] = {}
-    unsound: list[BundleFormatError] = []
-    for path in sorted(files, key=lambda p: (-p.stat().st_mtime_ns, p.name)):
+    unsound: list[InputError | LockedError] = []
+    for path in sorted(files, key=lambda p: (-files[p], p.name)):
         of = _OF_KEY.sub("", path.stem)
         if of in newest:
             continue
         try:
             manifest = read_manifest(path)
-        except BundleFormatError as error:
+        except (InputError, LockedError) as error:
             unsound.append(error)
             continue
         if not manifest.partial and accept(manifest):
