@@ -13,20 +13,19 @@ from __future__ import annotations
 import json
 import logging
 import re
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import Field
 
 from sake_registry.digests import array_digest
-from sake_registry.files import locked, replacing, storage_errors, write_text
+from sake_registry.files import below, locked, remove, remove_leftovers, write_bytes, write_text
 from sake_registry.values import Value
 from sake_registry.wording import shorten
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from contextlib import AbstractContextManager
 
     from torch import Tensor
 
@@ -76,7 +75,12 @@ class Store:
         self.folder = folder
 
     def path(self, kind: Kind, key: str) -> Path:
-        return self.folder / kind / key[:2] / f"{key}{SUFFIX}"
+        """Where an object lies.
+
+        Raises:
+            StateError: a part of the path is a link.
+        """
+        return below(self.folder, self.folder / kind / key[:2] / f"{key}{SUFFIX}")
 
     def has(self, kind: Kind, key: str) -> bool:
         """Whether an object is there; `get` alone tells whether it is sound."""
@@ -113,8 +117,7 @@ class Store:
         contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
         meta = {"digest": digest(contiguous, text), "note": text}
         data = save(contiguous, metadata=meta)
-        with replacing(self.path(kind, key)) as temporary:
-            temporary.write_bytes(data)
+        write_bytes(self.path(kind, key), data, self.folder)
 
     def objects(self) -> list[StoredObject]:
         """What is there, by kind and key; whether it is sound, `damage` alone tells."""
@@ -151,8 +154,7 @@ class Store:
             StorageError: the store cannot be written.
         """
         for stored in objects:
-            with storage_errors(stored.path):
-                stored.path.unlink(missing_ok=True)
+            remove(stored.path, self.folder)
             with suppress(OSError):  # other objects are left in it
                 stored.path.parent.rmdir()
 
@@ -165,7 +167,7 @@ class Store:
         path = self.folder / "models" / f"{hash_[:16]}-{dtype}.json"
         if not path.is_file():
             record = StoredModel(name=name, hash=hash_, dtype=dtype)
-            write_text(path, json.dumps(record.model_dump()) + "\n")
+            write_text(path, json.dumps(record.model_dump()) + "\n", self.folder)
 
     def models(self) -> list[StoredModel]:
         """The models that were remembered; a record that cannot be read is left out."""
@@ -179,14 +181,18 @@ class Store:
                 )
         return models
 
-    def lock(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def lock(self) -> Iterator[None]:
         """Hold the store for writing; what a killed writer left is removed.
 
         Raises:
             LockedError: another process holds it.
             StorageError: the folder cannot be written.
         """
-        return locked(self.folder, "compiling into", LOCK_SECONDS)
+        with locked(self.folder, "compiling into", LOCK_SECONDS):
+            for part in (*KINDS, "models"):
+                remove_leftovers(below(self.folder, self.folder / part))
+            yield
 
 
 def digest(tensors: Mapping[str, Tensor], note: str = "") -> str:

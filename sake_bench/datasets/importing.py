@@ -25,7 +25,7 @@ from sake_registry import names
 from sake_registry.authoring.scaffold import SCHEMA_PATH, init_registry
 from sake_registry.edits.checks import plainly
 from sake_registry.edits.files import parse_edit
-from sake_registry.edits.registry import find_files
+from sake_registry.edits.inventory import find_files
 from sake_registry.edits.schema import (
     Edit,
     Fact,

@@ -38,6 +38,13 @@ def file_name(model: str, key: str, *, slim: bool) -> str:
     return f"{model}-{key[:12]}{'-slim' if slim else ''}{SUFFIX}"
 
 
+def bundle_files(folder: Path, model: str = "") -> list[Path]:
+    """The files in a folder that are named like bundles, of one model (`model_name`) or of all;
+    no link is one."""
+    paths = folder.glob(f"{model}-*{SUFFIX}" if model else f"*{SUFFIX}")
+    return sorted(path for path in paths if path.name[0] != "." and not path.is_symlink())
+
+
 def newest_bundles(
     folder: Path,
     *,
@@ -53,8 +60,7 @@ def newest_bundles(
     Raises:
         ModuleNotFoundError: the extra that reads bundles is missing, and there is a file to read.
     """
-    pattern = f"{model}-*{SUFFIX}" if model else f"*{SUFFIX}"
-    files = [path for path in folder.glob(pattern) if not path.name.startswith(".")]
+    files = bundle_files(folder, model)
     if not files:
         return []
     from sake_registry.bundle.reader import read_manifest

@@ -24,16 +24,19 @@ def command(state: State, paths: tuple[Path, ...], only_check: bool) -> None:
     sake fmt --check edits/darrieux-tongue.yaml
     """
     from sake_registry.edits.files import read_file
-    from sake_registry.edits.registry import find_files
+    from sake_registry.edits.inventory import find_files
     from sake_registry.edits.writing import format_text
-    from sake_registry.files import write_text
+    from sake_registry.files import below, seen_from, write_text
     from sake_registry.settings import find_root, load_settings
     from sake_registry.wording import count
 
     root = find_root(state.folder)
     if not paths:
         registry = state.registry()
-        paths = tuple(find_files(registry.root / registry.settings.edits))
+        paths = (registry.root / registry.settings.edits,)
+    for path in paths:
+        if root is not None and seen_from(root, path):
+            below(root, path)
     files = [file for path in paths for file in (find_files(path) if path.is_dir() else [path])]
     severities = load_settings(root).checks if root else {}
     changed, wrong = 0, 0

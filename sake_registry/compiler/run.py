@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,7 +15,6 @@ from sake_registry.compiler.build import build
 from sake_registry.compiler.context import RunContext
 from sake_registry.compiler.plan import Plan, PlanReport, make_plan
 from sake_registry.errors import BuildError, BundleFormatError
-from sake_registry.files import remove_leftovers
 from sake_registry.models.loading import locate
 from sake_registry.progress import SILENT
 from sake_registry.store import Store
@@ -144,12 +144,11 @@ def compile_registry(
             log.warning("%s: it is written anew", error.message)
         else:
             with suppress(OSError):  # the newest bundle is the one last asked for
-                plan.path.touch()
+                os.utime(plan.path, follow_symlinks=False)
             result.seconds = time.monotonic() - started
             return result
     store = Store(registry.store)
     with RunContext(settings, plan.located, store) as run, store.lock():
-        remove_leftovers(registry.bundles)  # their writers hold this lock as well
         located = plan.located
         store.remember_model(located.source.name, located.hash, located.dtype)
         for planned in plan.edits:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from pydantic import Field, PlainSerializer, computed_field
 
-from sake_registry.edits.files import SUFFIXES
+from sake_registry.edits.inventory import is_edit_file
 from sake_registry.edits.registry import root_of
 from sake_registry.errors import InputError, StateError
 from sake_registry.history import git
@@ -490,13 +490,6 @@ def open_repository(start: Path) -> Repository:
     root = root_of(start)
     settings = load_settings(root)
     return Repository(root, settings.edits, settings.checks)
-
-
-def is_edit_file(path: str, edits: str) -> bool:
-    """Whether a path of the registry is that of an edit file; a hidden file is not."""
-    folder = "" if edits in ("", ".") else f"{edits}/"
-    hidden = "/." in f"/{path.removeprefix(folder)}"
-    return path.startswith(folder) and path.lower().endswith(SUFFIXES) and not hidden
 
 
 def _date(written: str) -> datetime:

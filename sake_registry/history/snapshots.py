@@ -18,7 +18,7 @@ from pydantic import Field, InstanceOf, ValidationError, computed_field
 from sake_registry.edits import yamltext
 from sake_registry.edits.changes import Difference, differences
 from sake_registry.edits.files import parse
-from sake_registry.edits.registry import find_files
+from sake_registry.edits.inventory import on_disk
 from sake_registry.edits.schema import Edit
 from sake_registry.errors import InputError, StorageError
 from sake_registry.settings import FILE_NAME, differing
@@ -147,15 +147,14 @@ def in_working_tree(repository: Repository, only: Collection[str] | None = None)
 
 
 def working_files(repository: Repository, only: Collection[str] | None = None) -> list[File]:
-    """The edit files of the working tree, with their content; links are left out, as they are
-    of a commit. A file that cannot be read has neither content nor blobs."""
+    """The edit files of the working tree, with their content. A file that cannot be read has
+    neither content nor blobs."""
     files = []
-    for path in find_files(repository.root / repository.edits):
-        if (only is not None and path.stem not in only) or path.is_symlink():
+    for inner in on_disk(repository.root, repository.edits).files:
+        if only is not None and PurePosixPath(inner).stem not in only:
             continue
-        inner = path.relative_to(repository.root).as_posix()
         try:
-            data = path.read_bytes()
+            data = (repository.root / inner).read_bytes()
         except OSError:
             files.append(File(inner, ()))
         else:

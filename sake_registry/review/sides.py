@@ -19,10 +19,11 @@ from sake_registry.diagnostics import Diagnostic, graded
 from sake_registry.edits.checks import check_together
 from sake_registry.edits.conflicts import Conflict, find_conflicts
 from sake_registry.edits.ignoring import without_ignored
-from sake_registry.edits.registry import Registry, find_files
+from sake_registry.edits.inventory import is_edit_file, on_disk
+from sake_registry.edits.registry import Registry
 from sake_registry.errors import InputError, SettingsError
 from sake_registry.history import git
-from sake_registry.history.repository import Repository, is_edit_file
+from sake_registry.history.repository import Repository
 from sake_registry.history.snapshots import (
     EditChange,
     File,
@@ -192,13 +193,7 @@ def _unread(snapshot: Snapshot) -> list[Diagnostic]:
         hint = "an id is unique over all folders: rename one of the two"
         findings.append(Diagnostic("SAKE201", message, Path(path), hint=hint))
     if snapshot.commit is None:
-        folder = repository.root / repository.edits
-        links = [
-            file.relative_to(repository.root).as_posix()
-            for file in find_files(folder)
-            if file.is_symlink()
-        ]
-        links += [repository.edits] if folder.is_symlink() else []
+        links = [part.path for part in on_disk(repository.root, repository.edits).unseen]
     else:
         links = [
             path
@@ -351,5 +346,5 @@ def _settings_lines(before: Settings, after: Settings) -> Iterable[str]:
 def restricted(registry: Registry, edits: Iterable[Edit], **settings: Any) -> Registry:
     """A registry of some edits, whose findings are known to be shown elsewhere."""
     chosen = tuple(sorted(edits, key=lambda edit: edit.id))
-    changed = registry.settings.model_copy(update=settings)
+    changed = registry.settings.given(**settings)
     return replace(registry, edits=chosen, findings=(), settings=changed, files=len(chosen))

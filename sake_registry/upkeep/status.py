@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Literal
 
 from sake_registry.bundle.newest import newest_bundles
 from sake_registry.edits.checks import plainly
+from sake_registry.edits.inventory import is_edit_file
 from sake_registry.edits.registry import open_registry, root_of
 from sake_registry.errors import InputError, SettingsError, SetupError, StateError
-from sake_registry.history.repository import Repository, is_edit_file
+from sake_registry.history.repository import Repository
 from sake_registry.history.settled import git_command
 from sake_registry.history.snapshots import Parsed, working_files
 from sake_registry.runtime.overrides import read_overrides
@@ -120,9 +121,9 @@ def status(start: Path | str = ".", *, today: date | None = None) -> Status:
     notes: list[str] = []
     held: list[tuple[Path, Manifest]] = []
     try:
-        held = newest_bundles(root / settings.bundles)
+        held = newest_bundles(settings.place("bundles", root))
         looked = True
-    except ModuleNotFoundError as error:
+    except (ModuleNotFoundError, StateError) as error:
         looked = False
         notes.append(not_looked_at(error))
     items: list[Item] = []
@@ -365,7 +366,7 @@ def _dates(registry: Registry, today: date) -> Iterator[Item]:
 
 
 def _disabled(registry: Registry, known: Collection[str]) -> Iterator[Item]:
-    path = registry.root / registry.settings.overrides
+    path = registry.settings.place("overrides", registry.root)
     active = {*known, *(edit.id for edit in registry.active)}
     for id_, reason in sorted(read_overrides(path).disabled.items()):
         if id_ in active:
