@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sake_registry import names
 from sake_registry.edits.files import parse_edit
-from sake_registry.edits.inventory import on_disk
+from sake_registry.edits.inventory import working_tree
 from sake_registry.edits.schema import ID_PATTERN, json_schema
 from sake_registry.edits.writing import MODELINE
 from sake_registry.edits.yamltext import quoted, scalar
@@ -102,7 +102,7 @@ def new_edit(registry: Registry, draft: Draft) -> Path:
             hint="lower-case letters, digits and '-', like darrieux-tongue",
         )
     folder = registry.root / registry.settings.edits
-    files = map(Path, on_disk(registry.root, registry.settings.edits).files)
+    files = map(Path, working_tree(registry.root, registry.settings.edits).files)
     taken = next((registry.root / file for file in files if file.stem == draft.id), None)
     if taken is not None:
         raise ConflictError(f"the id '{draft.id}' is taken by {taken}", hint="choose another id")

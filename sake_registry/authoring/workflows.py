@@ -14,9 +14,9 @@ import shlex
 from importlib import metadata, resources
 from pathlib import Path, PurePosixPath
 
+from sake_registry import git
 from sake_registry.errors import ConflictError, ModelNotFoundError, SetupError
 from sake_registry.files import below, write_text
-from sake_registry.history import git
 from sake_registry.settings import Settings, load_settings
 
 FOLDER = PurePosixPath(".github/workflows")

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from sake_registry.commands.completion import complete_ids
-from sake_registry.commands.console import State, emit_json, json_option, warn, watching
+from sake_registry.commands.console import (
+    State,
+    emit_json,
+    json_option,
+    show_findings,
+    warn,
+    watching,
+)
 from sake_registry.errors import ModelNotFoundError
 
 if TYPE_CHECKING:
@@ -27,7 +34,8 @@ COLOURS = {"error": "red", "warning": "yellow", "information": None}
 @json_option
 @click.pass_obj
 def command(state: State, /, ids: tuple[str, ...], as_json: bool) -> None:
-    """Find edits that conflict; exit 1 if two contradict each other.
+    """Find edits that conflict; exit 1 if two contradict each other,
+    or one cannot be seen.
 
     What their files say is compared, and the router is asked which edit would answer each prompt:
     that takes the prompt embedder, but no language model unless its own states are compared, and
@@ -60,7 +68,8 @@ def command(state: State, /, ids: tuple[str, ...], as_json: bool) -> None:
         click.echo(_summary(len(registry.active), conflicts))
     if unread:
         warn(f"{unread} of {registry.files} files have errors and were not looked at: `sake check`")
-    if errors:
+    show_findings(registry.unseen)
+    if errors or registry.unseen:
         raise click.exceptions.Exit(1)
 
 

@@ -123,9 +123,9 @@ def _ids(repository: Repository) -> set[str]:
     """The ids that a user may mean: of the working tree, and of HEAD."""
     from pathlib import PurePosixPath
 
-    from sake_registry.edits.inventory import on_disk
+    from sake_registry.edits.inventory import working_tree
 
-    here = on_disk(repository.root, repository.edits).files
+    here = working_tree(repository.root, repository.edits).files
     held = repository.edit_files(repository.head) if repository.head else {}
     return {PurePosixPath(path).stem for path in (*here, *held)}
 

@@ -128,7 +128,7 @@ def compile_registry(
         StorageError: the store or the bundle cannot be written.
     """
     started = time.monotonic()
-    registry.sound()
+    registry = registry.sound(without_unseen=keep_going)
     if plan is None:
         located = locate(registry.settings, model)
         plan = make_plan(registry, located, ids, only=only, slim=slim)

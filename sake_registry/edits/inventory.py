@@ -1,21 +1,26 @@
 """What a registry holds: its edit files, and what of it cannot be seen.
 
-There is one inventory for all verbs. It follows no link and enters no other repository: git keeps
-neither what is behind a link nor what is in a submodule, so a compile would use what no review
-sees. What it passes over it names, and no gate passes on it.
+There is one inventory for all verbs, of the working tree and of a tree of git. It follows no link
+and enters no other repository: git keeps neither what is behind a link nor what is in a submodule,
+so a compile would use what no review sees. It knows what git hides (a sparse checkout, marks of
+the index) and what git changes on the way (filters). What it passes over it names, and no gate
+passes on it.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from sake_registry.diagnostics import Diagnostic
+from sake_registry.errors import SetupError
+from sake_registry.wording import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 SUFFIXES = (".yaml", ".yml")
 
@@ -36,11 +41,17 @@ class Unseen(NamedTuple):
 class Inventory:
     """The edit files of one state of a registry, in order, and what of it cannot be seen.
 
-    All paths are relative to the registry's root, with `/` between their parts.
+    `hidden` are the paths of which nothing can be said, nor of what lies below them. All paths are
+    relative to the registry's root, with `/` between their parts.
     """
 
     files: tuple[str, ...]
     unseen: tuple[Unseen, ...]
+    hidden: frozenset[str] = frozenset()
+
+    def hides(self, path: str) -> bool:
+        """Whether nothing can be said of a path."""
+        return not self.hidden.isdisjoint((path, *map(str, PurePosixPath(path).parents)))
 
 
 def link(path: str) -> Unseen:
@@ -57,6 +68,17 @@ def foreign(path: str) -> Unseen:
     )  # fmt: skip
 
 
+def filtered(attributes: Mapping[str, str]) -> list[Unseen]:
+    """Files of which git keeps something else, by the attribute that says so."""
+    return [
+        Unseen(
+            path, f"git keeps something else than this file, by its attribute {attribute}",
+            f"put `{path} -{attribute.partition('=')[0]}` into .gitattributes",
+        )
+        for path, attribute in attributes.items()
+    ]  # fmt: skip
+
+
 def is_edit_file(path: str, edits: str) -> bool:
     """Whether a path of the registry is that of an edit file; a hidden file is not."""
     folder = "" if edits in ("", ".") else f"{edits}/"
@@ -64,21 +86,53 @@ def is_edit_file(path: str, edits: str) -> bool:
     return path.startswith(folder) and path.lower().endswith(SUFFIXES) and not hidden
 
 
-def on_disk(root: Path, edits: str) -> Inventory:
-    """The inventory of the working tree, as far as the disk alone tells."""
-    files: list[str] = []
-    unseen: list[Unseen] = []
+def working_tree(root: Path, edits: str) -> Inventory:
+    """The inventory of the working tree.
+
+    Outside of a repository, or without a git that can read it, the disk alone says what it is.
+    """
     edits = PurePosixPath(edits).as_posix()
-    part = PurePosixPath()
-    for name in PurePosixPath(edits).parts:
-        part /= name
-        if (root / part).is_symlink():
-            return Inventory((), (link(str(part)),))
-    prefix = "" if edits == "." else f"{edits}/"
-    folder = os.path.join(root, edits) if prefix else os.fspath(root)  # noqa: PTH118 - for speed
-    for path, wrong in _walk(folder, prefix, top=not prefix):
-        files.append(path) if wrong is None else unseen.append(wrong)
-    return Inventory(tuple(files), tuple(unseen))
+    there = _on_disk(root, edits)
+    if not any((folder / ".git").exists() for folder in (root, *root.parents)):
+        return there
+    from sake_registry import git
+
+    try:
+        entries = [e for e in git.index(root, edits) if e.mode == "160000" or e.mark]
+        attributes = git.transformed(root, there.files)
+    except SetupError:
+        return there
+    modules = [foreign(e.path) for e in entries if e.mode == "160000"]
+    hidden = there.hidden | attributes.keys() | {part.path for part in modules}
+    seen = Inventory(there.files, (), hidden)
+    lacking = {
+        e.path: e.mark
+        for e in entries
+        if e.regular and is_edit_file(e.path, edits)
+        and not (seen.hides(e.path) or os.path.lexists(root / e.path))
+    }  # fmt: skip
+    unseen = (*there.unseen, *modules, *filtered(attributes), *_lacking(lacking))
+    files = tuple(path for path in there.files if not seen.hides(path))
+    return Inventory(files, tuple(dict.fromkeys(unseen)), hidden | lacking.keys())
+
+
+def _lacking(marks: Mapping[str, str]) -> Iterator[Unseen]:
+    """Edit files that git holds and that are not on the disk, by their marks, summed up by
+    folder."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for path, mark in sorted(marks.items()):
+        groups.setdefault((str(PurePosixPath(path).parent), mark), []).append(path)
+    for (folder, mark), paths in groups.items():
+        names = [PurePosixPath(path).name for path in paths]
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        why = f"{count(len(names), 'edit file')} not checked out: {', '.join(names[:5])}{more}"
+        listed = shlex.join(paths)
+        mend = {
+            "skip-worktree": "git sparse-checkout disable",
+            "assume-unchanged": f"git update-index --no-assume-unchanged {listed} && "
+            f"git restore {listed}",
+        }
+        yield Unseen(folder, f"{why} ({mark} is set)", mend[mark])
 
 
 def find_files(folder: Path, *, whole: bool = False) -> list[Path]:
@@ -89,6 +143,24 @@ def find_files(folder: Path, *, whole: bool = False) -> list[Path]:
     """
     walked = _walk(os.fspath(folder), "", top=True, whole=whole)
     return [folder / path for path, wrong in walked if not wrong]
+
+
+def _on_disk(root: Path, edits: str) -> Inventory:
+    files: list[str] = []
+    unseen: list[Unseen] = []
+    part = PurePosixPath()
+    for name in PurePosixPath(edits).parts:
+        part /= name
+        if (root / part).is_symlink():
+            return Inventory((), (link(str(part)),), frozenset({str(part)}))
+    prefix = "" if edits == "." else f"{edits}/"
+    folder = os.path.join(root, edits) if prefix else os.fspath(root)  # noqa: PTH118 - for speed
+    for path, wrong in _walk(folder, prefix, top=not prefix):
+        if wrong is None:
+            files.append(path)
+        else:
+            unseen.append(wrong)
+    return Inventory(tuple(files), tuple(unseen), frozenset(part.path for part in unseen))
 
 
 def _walk(
@@ -108,9 +180,7 @@ def _walk(
         path = prefix.removesuffix("/") or "."
         yield path, Unseen(path, f"cannot be read: {error.strerror}", f"ls -ld '{folder}'")
         return
-    if not (top or whole) and any(
-        entry.name == ".git" and _is_repository(entry) for entry in ordered
-    ):
+    if not (top or whole) and any(e.name == ".git" and _is_repository(e) for e in ordered):
         path = prefix.removesuffix("/")
         yield path, foreign(path)
         return

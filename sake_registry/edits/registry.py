@@ -6,17 +6,18 @@ torch is imported.
 
 from __future__ import annotations
 
+import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sake_registry.diagnostics import Diagnostic, default_severity, graded
+from sake_registry.diagnostics import UNSEEN, Diagnostic, default_severity, graded
 from sake_registry.edits.checks import TOGETHER, check_together
 from sake_registry.edits.files import read
 from sake_registry.edits.ignoring import unused, without_ignored
-from sake_registry.edits.inventory import on_disk
+from sake_registry.edits.inventory import working_tree
 from sake_registry.errors import EditFileError, InputError
 from sake_registry.settings import FILE_NAME, Settings, find_root, load_settings
 from sake_registry.wording import count, nearest
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
     from sake_registry.edits.files import Reading
     from sake_registry.edits.schema import Edit
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,11 @@ class Registry:
         return tuple(f for f in self.findings if f.severity == "error")
 
     @property
+    def unseen(self) -> tuple[Diagnostic, ...]:
+        """The findings about what cannot be seen: no gate passes on it."""
+        return tuple(f for f in self.findings if f.code == UNSEEN)
+
+    @property
     def active(self) -> tuple[Edit, ...]:
         """The edits that belong in a bundle."""
         return tuple(edit for edit in self.edits if edit.active)
@@ -58,12 +67,20 @@ class Registry:
         """The folder of the store; errors as of `Settings.place`."""
         return self.settings.place("store", self.root)
 
-    def sound(self) -> Registry:
+    def sound(self, *, without_unseen: bool = False) -> Registry:
         """This registry, if no file has an error.
+
+        Args:
+            without_unseen: leave out, with a warning, what cannot be seen.
 
         Raises:
             EditFileError: with all findings that are errors.
         """
+        if without_unseen:
+            for finding in self.unseen:
+                log.warning("left out: %s: %s", finding.path, finding.message)
+            rest = tuple(finding for finding in self.findings if finding.code != UNSEEN)
+            return replace(self, findings=rest).sound()
         if self.errors:
             wrong = len({f.path for f in self.errors})
             message = f"{count(len(self.errors), 'error')} in {count(wrong, 'file')}"
@@ -139,7 +156,7 @@ def open_registry(
     findings: list[Diagnostic] = []
     edits: list[Edit] = []
     pending: list[Reading] = []
-    inventory = on_disk(root, settings.edits)
+    inventory = working_tree(root, settings.edits)
     files = [shown(root, path) for path in inventory.files]
     findings += (part.finding(shown(root, part.path)) for part in inventory.unseen)
     by_stem: dict[str, Path] = {}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from sake_registry.edits.registry import Registry
-    from sake_registry.history.repository import Entry
+    from sake_registry.git import Entry
 
 
 def open_settled(registry: Registry) -> tuple[Repository, str]:

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import computed_field, field_serializer
 
+from sake_registry import git
 from sake_registry.compiler.plan import key_settings
 from sake_registry.diagnostics import CODES, FIXED
 from sake_registry.edits.files import parse_edit
 from sake_registry.edits.inventory import is_edit_file
 from sake_registry.edits.keys import edit_keys, effect
 from sake_registry.errors import BundleFormatError, SettingsError, SetupError, StateError
-from sake_registry.history import git
 from sake_registry.history.repository import Repository
 from sake_registry.settings import FILE_NAME, load_settings
 from sake_registry.store import COMPILED, Store, StoredModel, StoredObject

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from sake_registry import git
 from sake_registry.errors import InputError, SetupError, StateError
-from sake_registry.history import git
 from sake_registry.history.provenance import provenance
 from sake_registry.history.repository import Repository
 from sake_registry.history.reverting import plan_revert, plan_withdraw

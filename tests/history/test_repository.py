@@ -9,8 +9,9 @@ import pytest
 
 from sake_registry.edits.inventory import is_edit_file
 from sake_registry.errors import InputError, SetupError, StateError, StorageError
+from sake_registry.git import Entry
 from sake_registry.history.committing import commit as commit_files
-from sake_registry.history.repository import Entry, Range, Repository
+from sake_registry.history.repository import Range, Repository
 from sake_registry.history.versions import log_of
 from sake_registry.history.working import put, replaced
 from tests.repositories import GitRegistry, MakeRegistry, edit_text
