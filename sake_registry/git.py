@@ -246,7 +246,13 @@ def literal(path: str) -> str:
 
 def _run(git: Git, command: str, arguments: tuple[str, ...], stdin: bytes) -> bytes:
     process = getattr(git, command)(*arguments, istream=PIPE, as_process=True)
-    out, err = process.communicate(stdin)
+    try:
+        out, err = process.communicate(stdin)
+    except BaseException:
+        # What it did is looked at next: it is to have ended by then, and removes its locks.
+        process.proc.terminate()
+        process.proc.wait()
+        raise
     if process.returncode:
         stderr = (err or out).decode(errors="replace")
         if "lazy fetching disabled" in stderr or "promisor remote" in stderr:

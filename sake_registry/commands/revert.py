@@ -10,7 +10,7 @@ import click
 
 from sake_registry.commands.completion import complete_ids
 from sake_registry.commands.console import State, emit_json, json_option, warn
-from sake_registry.wording import printable
+from sake_registry.wording import count, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,7 +40,12 @@ def writing_options(function: Callable[..., None]) -> Callable[..., None]:
 @click.option("--remove", is_flag=True, help="Remove the edits.")
 @click.option("--touched-by", metavar="REV", help="All edits that this commit touched.")
 @click.option("--reason", metavar="TEXT", help="Why, for the commit's message.")
-@click.option("-y", "--yes", is_flag=True, help="Of several earlier versions, take the previous.")
+@click.option(
+    "-y",
+    "--yes",
+    is_flag=True,
+    help="Do not ask: take the previous of several versions, and revert a revert.",
+)
 @writing_options
 @json_option
 @click.pass_obj
@@ -59,7 +64,8 @@ def command(
     """Take back the latest change of the edits IDS, in one commit.
 
     What counts as a change is what can change an answer; an edit that never was another one is
-    removed. The commit touches these files alone, whatever else is staged.
+    removed. To revert a revert is asked about. The commit touches these files alone, whatever
+    else is staged.
 
     \b
     sake revert darrieux-tongue --reason "the source was withdrawn"
@@ -84,14 +90,19 @@ def command(
 
 def _ask(id_: str, candidates: Sequence[Candidate]) -> Candidate:
     """Let the user choose on the terminal."""
-    click.echo(f"{id_} has {len(candidates)} earlier versions:", err=True)
+    from sake_registry.history.reverting import again
+
+    if candidates[0].undone:
+        click.echo(f"{id_} was taken back already, {again(candidates[0])}", err=True)
+    click.echo(f"{id_} has {count(len(candidates), 'earlier version')}:", err=True)
     shown = candidates[:_SHOWN]
     for number, candidate in enumerate(shown, 1):
         click.echo(f"  {number}  {candidate}", err=True)
     if len(candidates) > len(shown):
         click.echo(f"  before them: `sake log {id_}` and --to REV", err=True)
     allowed = click.IntRange(1, len(shown))
-    number = click.prompt("which one shall come back?", default=1, type=allowed, err=True)
+    default = None if candidates[0].undone else 1  # a bare Enter reverts no revert
+    number = click.prompt("which one shall come back?", default=default, type=allowed, err=True)
     return shown[int(number) - 1]
 
 

@@ -26,10 +26,15 @@ _BODY_WIDTH = 160
 
 @dataclass(frozen=True)
 class Candidate:
-    """An earlier version that an edit can go back to, and what would change, in words."""
+    """An earlier version that an edit can go back to, and what would change, in words.
+
+    `undone` is the commit that took this very version back, where that is the latest change: to
+    revert it puts what was reverted in force again.
+    """
 
     version: Version
     lines: tuple[str, ...]
+    undone: Commit | None = None
 
     @property
     def option(self) -> str:
@@ -38,7 +43,8 @@ class Candidate:
         return "--remove" if removed else f"--to {self.version.short}"
 
     def __str__(self) -> str:
-        return f"{cited(self.version)}: {shorten('; '.join(self.lines), 100)}"
+        undone = f" (taken back in {self.undone.short})" if self.undone else ""
+        return f"{cited(self.version)}: {shorten('; '.join(self.lines), 100)}{undone}"
 
 
 def _brief(commits: tuple[Commit, ...]) -> list[dict[str, str]]:

@@ -11,13 +11,14 @@ Guarantees:
   several edits in one commit or none of them. The working tree is never stashed or reset.
 - After a refusal, and after a commit that git or a hook refused, files and index are what they
   were.
-- Nothing is guessed: not between several earlier versions, not what a shallow clone hides.
+- Nothing is guessed: not between several earlier versions, not what a shallow clone hides, and
+  not that a revert is to be reverted.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import groupby, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,8 @@ if TYPE_CHECKING:
     from sake_registry.history.repository import Commit, Repository
     from sake_registry.history.versions import EditLog
 
-    # Picks one of several earlier versions of an id; the previous one comes first.
+    # Picks one of the earlier versions of an id; the previous one comes first. With a single one
+    # it is asked only where the latest change took that one back.
     Choose = Callable[[str, Sequence[Candidate]], Candidate]
 
 _LISTED = 5
@@ -71,10 +73,18 @@ def refuse(id_: str, candidates: Sequence[Candidate]) -> Candidate:
     more = len(candidates) - len(listed)
     if more:
         listed.append(f"  … and {more} before them: `sake log {id_}`")
+    question = f"'{id_}' has {count(len(candidates), 'earlier version')}: which one is meant?"
+    if candidates[0].undone:
+        question = f"'{id_}' was taken back already, {again(candidates[0])}"
     raise StateError(
-        f"'{id_}' has {count(len(candidates), 'earlier version')}: which one is meant?",
-        hint="\n".join(["choose one, or take the first with --yes:", *listed]),
+        question, hint="\n".join(["choose one, or take the first with --yes:", *listed])
     )
+
+
+def again(candidate: Candidate) -> str:
+    """That going back to this version reverts a revert."""
+    assert candidate.undone is not None
+    return f"in {candidate.undone.short}: reverting once more puts the change in force again"
 
 
 def plan_revert(
@@ -212,16 +222,17 @@ def _earlier(
 ) -> EditRevert:
     """An edit as it was before the latest change of its effect."""
     seen = {log.versions[0].effect}
-    candidates = []
+    candidates: list[Candidate] = []
     for version in log.versions[1:]:
         if version.effect is None or version.effect in seen:
             continue
         seen.add(version.effect)
         here = _here(version.parsed, now.path)
         lines = EditChange(id=log.id, before=now.parsed, after=here).lines
-        if version.parsed is None:
-            lines = ["removed"]
-        candidates.append(Candidate(version, tuple(lines)))
+        if version.parsed is None or now.parsed is None:
+            lines = ["restored" if version.parsed else "removed"]
+        undone = None if candidates else _undone(log)
+        candidates.append(Candidate(version, tuple(lines), undone))
     if not candidates and not log.complete:
         raise StateError(
             f"this shallow clone hides what was before {log.versions[-1].short} of '{log.id}'",
@@ -232,10 +243,21 @@ def _earlier(
             message = f"'{log.id}' was removed, and no version of its file is without errors"
             raise InputError(message, hint=f"sake log {log.id}")
         return _taken_back(repository, now, log, len(log.versions), notes)
-    # What was removed comes back as it was last: there is nothing to choose.
-    one = len(candidates) == 1 or now.parsed is None
-    chosen = candidates[0] if one else choose(log.id, candidates)
+    if now.parsed is None:  # what was removed comes back as it was last
+        del candidates[1:]
+    asked = len(candidates) > 1 or candidates[0].undone is not None
+    chosen = choose(log.id, candidates) if asked else candidates[0]
+    if chosen.undone:
+        notes.append(f"'{log.id}' was taken back already, {again(chosen)}")
     return _taken_back(repository, now, log, log.versions.index(chosen.version), notes)
+
+
+def _undone(log: EditLog) -> Commit | None:
+    """The latest change of an edit's effect, if it took back the one before it."""
+    effects = [version.effect for version in log.versions if version.effect is not None]
+    effects += ["removed"] if log.complete else []  # before the first of them it was not there
+    runs = [effect for effect, _ in groupby(effects)]
+    return _latest_change(log) if len(runs) > 2 and runs[0] == runs[2] else None
 
 
 def _taken_back(

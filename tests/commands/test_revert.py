@@ -54,6 +54,15 @@ def test_a_terminal_is_asked_which_version_is_meant(versions: Path) -> None:
     assert "new: Italian" in content(versions)  # the default is the previous one
 
 
+def test_a_terminal_is_asked_before_a_revert_is_reverted(versions: Path) -> None:
+    assert on_a_terminal(versions, "revert", "darrieux", typed="1\n")[0] == 0
+    code, shown = on_a_terminal(versions, "revert", "darrieux", typed="\n1\n")
+    assert code == 0, shown
+    assert "was taken back already" in shown
+    assert shown.count("which one shall come back?") > 1  # Enter alone is no answer
+    assert "new: Italian" in content(versions)
+
+
 def test_a_question_without_an_answer_changes_nothing(versions: Path) -> None:
     before = git(versions, "rev-parse", "HEAD")
     code, _ = on_a_terminal(versions, "revert", "darrieux", typed="\x04")

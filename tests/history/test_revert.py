@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sake_registry.history.reverting import apply, plan_revert, previous
-from tests.history.running import done, new_object, refused, trailers
+from tests.history.running import done, new_object, refused, sake, trailers
 from tests.repositories import GitRegistry, edit_text
 
 # What comes back
@@ -32,8 +32,40 @@ def test_an_edit_goes_back_before_its_latest_change_in_one_commit(registry: GitR
     assert f"commit {registry.head[:10]}: {subject}" in shown.out
     assert registry.git("status", "--porcelain") == ""
     assert registry.git("show", "-s", "--format=%an %cn") == "Ann Author Ann Author"
-    done(registry, "darrieux")  # and back again: it is the latest change now
+    done(registry, "darrieux", "--yes")  # and back again: it is the latest change now
     assert new_object(registry, "darrieux") == "German"
+
+
+@pytest.mark.parametrize("by", ["sake", "git", "hand"])
+def test_to_revert_a_revert_is_asked_about(registry: GitRegistry, by: str) -> None:
+    """A job that runs twice does not put in force what it took back."""
+    second = registry.head
+    if by == "sake":
+        done(registry, "darrieux")
+    elif by == "git":
+        registry.git("revert", "--no-edit", "HEAD")
+    else:
+        registry.path("darrieux").write_text(edit_text())
+        registry.commit("By hand")
+    for options in ([], ["--dry-run"], ["--no-commit"], ["--json"], ["--reason", "x"]):
+        found = refused(registry, "darrieux", *options, code=5)
+        assert f"was taken back already, in {registry.head[:10]}" in found.err
+        assert f"sake revert darrieux --to {second[:10]}" in found.hint
+        assert "--yes" in found.hint
+    again = done(registry, "darrieux", "--yes")
+    assert "puts the change in force again" in again.err
+    assert new_object(registry, "darrieux") == "German"
+    assert "was taken back already" in refused(registry, "darrieux", code=5).err
+    done(registry, "darrieux", "--to", "HEAD^")  # who says which one is not asked
+
+
+def test_to_revert_a_withdrawal_is_asked_about_the_second_time(registry: GitRegistry) -> None:
+    done(registry, "darrieux", "--to", "HEAD^", "--reason", "settled")
+    registry.write("gabin", subject="Jean Gabin")
+    registry.commit("Add")
+    assert sake(registry.root, "withdraw", "gabin", "--reason", "wrong").code == 0
+    done(registry, "gabin")
+    assert "was taken back already" in refused(registry, "gabin", code=5).err
 
 
 def test_an_edit_that_never_was_another_one_is_removed_and_comes_back(
@@ -51,7 +83,8 @@ def test_an_edit_that_never_was_another_one_is_removed_and_comes_back(
     ]
     assert registry.changed_paths() == ["edits/gabin.yaml"]
     removed = registry.head
-    done(registry, "gabin")
+    assert "was taken back already" in refused(registry, "gabin", code=5).err
+    done(registry, "gabin", "--yes")
     assert registry.path("gabin").read_text() == edit_text("Jean Gabin")
     assert registry.git("show", "-s", "--format=%s") == "Restore edit gabin"
     assert dict(trailers(registry)) == {

@@ -264,7 +264,7 @@ def test_a_hook_that_says_no(registry: GitRegistry) -> None:
     registry.path("darrieux").chmod(0o755)
     registry.git("commit", "--quiet", "-am", "Executable")
     hook(registry, "pre-commit", "echo not on a Sunday >&2; echo x >> edits/darrieux.yaml; exit 1")
-    for arguments in (["darrieux", "--yes"], ["gabin"], ["darrieux", "--remove"]):
+    for arguments in (["darrieux", "--yes"], ["gabin", "--yes"], ["darrieux", "--remove"]):
         found = refused(registry, *arguments)
         assert "nothing was committed: not on a Sunday" in found.err
         assert registry.path("darrieux").stat().st_mode & 0o777 == 0o755
@@ -274,8 +274,8 @@ def test_a_hook_that_says_no(registry: GitRegistry) -> None:
     assert "not on a Sunday" in found.err
     hook(registry, "pre-commit", "exit 0")
     hook(registry, "commit-msg", "grep -q Ticket $1 || { echo 'no ticket' >&2; exit 1; }")
-    assert "no ticket" in refused(registry, "gabin").err
-    done(registry, "gabin", "--reason", "Ticket 12")
+    assert "no ticket" in refused(registry, "gabin", "--yes").err
+    done(registry, "gabin", "--yes", "--reason", "Ticket 12")
 
 
 def test_a_hook_runs_as_with_git_itself(registry: GitRegistry) -> None:
