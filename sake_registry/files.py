@@ -157,7 +157,7 @@ def remove(path: Path, root: Path) -> None:
 
 def make_folder(path: Path, root: Path) -> None:
     """Make a folder below a root, and those above it; `root` and errors as of `replacing`."""
-    with storage_errors(path):
+    with storage_errors(root):
         below(root, path).mkdir(parents=True, exist_ok=True)
 
 

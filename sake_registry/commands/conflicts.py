@@ -34,12 +34,12 @@ COLOURS = {"error": "red", "warning": "yellow", "information": None}
 @json_option
 @click.pass_obj
 def command(state: State, /, ids: tuple[str, ...], as_json: bool) -> None:
-    """Find edits that conflict; exit 1 if two contradict each other,
-    or one cannot be seen.
+    """Find edits that conflict; exit 1 if two contradict each other.
 
     What their files say is compared, and the router is asked which edit would answer each prompt:
     that takes the prompt embedder, but no language model unless its own states are compared, and
-    nothing need be compiled. With ids, only what these edits take part in.
+    nothing need be compiled. With ids, only what these edits take part in. What cannot be seen, like
+    a file behind a link, makes it exit 1 as well.
 
     \b
     sake conflicts

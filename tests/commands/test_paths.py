@@ -21,6 +21,7 @@ import pytest
 from click.testing import CliRunner
 
 from sake_registry import compile_registry, open_registry
+from sake_registry.bundle.reader import BundleFile
 from sake_registry.commands import cli
 from sake_registry.edits.registry import open_registry as opened
 from sake_registry.errors import SakeError, SettingsError, StateError
@@ -285,6 +286,19 @@ def test_what_a_killed_writer_left_is_ignored_by_git_and_removed_by_the_next(
     assert not left.exists()
     assert mine.exists()
     assert alive.exists()
+
+
+def test_what_cannot_be_seen_is_left_out_of_a_bundle_only_when_told(evil: GitRegistry) -> None:
+    evil.git("sparse-checkout", "set", "--no-cone", "/*", "!/edits/tolstoy-tongue.yaml")
+    result = run(evil, "compile")
+    assert result.code == 1
+    assert "tolstoy-tongue.yaml" in result.said
+    result = run(evil, "compile", "--keep-going")
+    assert result.code == 0
+    assert "left out: edits" in result.said
+    (new,) = [p for p in (evil.root / "bundles").iterdir() if p.name in result.said]
+    with BundleFile(new) as bundle:
+        assert [edit.id for edit in bundle.manifest.edits] == ["australia-capital"]
 
 
 # -- the gate itself ---------------------------------------------------------------------------
