@@ -56,6 +56,7 @@ _CONFIGURATION = {
     "core.fsmonitor": "false",
     "core.hooksPath": os.devnull,
     "core.quotePath": "false",
+    "core.splitIndex": "false",
     "log.showSignature": "false",
     "log.showRoot": "true",
     "diff.orderFile": os.devnull,

@@ -38,8 +38,8 @@ def command(state: State, /, ids: tuple[str, ...], as_json: bool) -> None:
 
     What their files say is compared, and the router is asked which edit would answer each prompt:
     that takes the prompt embedder, but no language model unless its own states are compared, and
-    nothing need be compiled. With ids, only what these edits take part in. What cannot be seen, like
-    a file behind a link, makes it exit 1 as well.
+    nothing need be compiled. With ids, only what these edits take part in. A file that cannot be
+    seen, like one behind a link, makes it exit 1 as well.
 
     \b
     sake conflicts

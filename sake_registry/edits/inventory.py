@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sake_registry.diagnostics import Diagnostic
 from sake_registry.errors import SetupError
+from sake_registry.settings import FILE_NAME
 from sake_registry.wording import count
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def working_tree(root: Path, edits: str) -> Inventory:
 
     try:
         entries = [e for e in git.index(root, edits) if e.mode == "160000" or e.mark]
-        attributes = git.transformed(root, there.files)
+        attributes = git.transformed(root, (*there.files, FILE_NAME))
     except SetupError:
         return there
     modules = [foreign(e.path) for e in entries if e.mode == "160000"]

@@ -29,7 +29,7 @@ from sake_registry.edits.inventory import (
 from sake_registry.edits.registry import root_of
 from sake_registry.errors import InputError, StateError
 from sake_registry.git import Entry, records
-from sake_registry.settings import load_settings
+from sake_registry.settings import FILE_NAME, load_settings
 from sake_registry.values import Value
 from sake_registry.wording import count
 
@@ -262,7 +262,7 @@ class Repository:
             for entry in (*above, *entries.values())
             if entry.mode == "160000" or (entry.mode == "120000" and self._leads(commit, entry))
         ]
-        unseen += filtered(git.transformed(self.root, files, commit))
+        unseen += filtered(git.transformed(self.root, (*files, FILE_NAME), commit))
         return Inventory(tuple(files), tuple(dict.fromkeys(unseen)))
 
     def _leads(self, commit: str, entry: Entry) -> bool:

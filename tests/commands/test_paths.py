@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -350,3 +351,30 @@ def test_places_of_a_program_are_as_a_flag(registry: Path, tmp_path: Path) -> No
     assert there.settings.given(bundles="/y").place("bundles", registry) == Path("/y")
     with pytest.raises(SettingsError):
         there.settings.model_copy(update={"bundles": "/y"}).place("bundles", registry)
+
+
+WRITES = re.compile(
+    r"\.(write_text|write_bytes|unlink|mkdir|rmdir|rename|replace_with|touch|symlink_to|chmod)\("
+    r"|\brmtree\(|\bos\.(remove|unlink|rename|replace|mkdir|makedirs|utime|truncate)\("
+    r"|\bopen\(\s*['\"][wax]|\bopen\([^)]*['\"][wax]b?['\"]"
+)
+BEYOND = {
+    "temporary.write_",  # of `files.replacing`
+    "(folder / side).write_bytes(data)",  # a folder of the system's, for a merge
+    "stored.path.parent.rmdir()",  # an empty folder of the store, behind a gated removal
+    "(root / path).chmod(",  # of a file that was just written
+    "os.utime(plan.path, follow_symlinks=False)",
+    'with path.open("wb") as out:',  # the temporary of a bundle
+}
+
+
+def test_nothing_is_written_or_deleted_but_through_the_gate() -> None:
+    package = ROOT / "sake_registry"
+    lines = [
+        f"{path.relative_to(package)}: {line.strip()}"
+        for path in sorted(package.rglob("*.py"))
+        if path.name != "files.py" or path.parent != package
+        for line in path.read_text("utf-8").splitlines()
+        if WRITES.search(line) and not any(known in line for known in BEYOND)
+    ]
+    assert lines == []

@@ -105,9 +105,15 @@ def an_ident(registry: GitRegistry) -> str:
     return attribute(registry, "ident")
 
 
+def a_filter_of_the_settings(registry: GitRegistry) -> str:
+    (registry.root / ".gitattributes").write_text("sake.toml filter=lfs\n")
+    return "sake.toml"
+
+
 TRACKED = [
     link_the_folder, link_the_folder_above, link_a_folder_of_it, link_a_file, link_to_nowhere,
     pointer, a_filter, an_encoding, an_ident,
+    a_filter_of_the_settings,
 ]  # fmt: skip
 
 
@@ -313,3 +319,19 @@ def test_names_that_differ_in_case_alone_do_not_pass(both: GitRegistry) -> None:
     both.commit("Two that are one on other disks")
     assert run(both, "check")[0] == 1
     assert not review(both, "main...change")["passed"]
+
+
+@pytest.mark.parametrize("option", ["core.splitIndex", "index.sparse", "core.fsmonitor"])
+def test_taking_it_writes_nothing(both: GitRegistry, option: str) -> None:
+    a_filter(both)
+    both.commit("Filter")
+    both.git("config", option, "true")
+
+    def states() -> dict[str, int]:
+        return {str(path): path.lstat().st_mtime_ns for path in both.top.rglob("*")}
+
+    before = states()
+    review(both, "main...change")
+    run(both, "check")
+    run(both, "status")
+    assert states() == before
