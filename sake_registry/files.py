@@ -161,6 +161,12 @@ def make_folder(path: Path, root: Path) -> None:
         below(root, path).mkdir(parents=True, exist_ok=True)
 
 
+def read_bounded(path: Path, limit: int) -> bytes:
+    """The first `limit` bytes of a file and one more, if it is larger: no more is ever read."""
+    with path.open("rb") as file:
+        return file.read(limit + 1)
+
+
 def _flush(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:

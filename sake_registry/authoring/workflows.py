@@ -76,7 +76,6 @@ def workflows(settings: Settings, folder: str, branch: str) -> dict[str, str]:
         # In the filter of branches, `+` and a leading `!` have a meaning.
         "BRANCH": _quoted(re.sub(r"(\+|^!)", r"\\\1", branch)),
         "FOLDER": _quoted(folder or "."),
-        "VERSION": version,
         "WHEELS": install if wheels else "",
         "CHECK": shlex.join(["sake", *(["-C", folder] if folder else []), *_CHECK]),
         "STORE": _quoted(_inside(folder, settings.store)),

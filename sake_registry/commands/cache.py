@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sake_registry.commands.console import State, emit_json, json_option, table
+from sake_registry.commands.console import State, emit_json, json_option, say, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,9 +84,9 @@ def _size(store: Store, as_json: bool) -> None:
             if found
         ],
     )
-    click.echo(f"{store.folder}: {_said(objects)}")
+    say(f"{store.folder}: {_said(objects)}")
     for model in store.models():
-        click.echo(f"  compiled for {model.name} ({model.hash[:8]}, {model.dtype})")
+        say(f"  compiled for {model.name} ({model.hash[:8]}, {model.dtype})")
 
 
 def _verify(store: Store, delete: bool, as_json: bool) -> None:
@@ -109,10 +109,10 @@ def _verify(store: Store, delete: bool, as_json: bool) -> None:
         )
     else:
         for found, wrong in damaged.items():
-            click.echo(f"{found.path}: {wrong}")
-        click.echo(f"{count(len(objects), 'object')}, {len(damaged)} damaged")
+            say(f"{found.path}: {wrong}")
+        say(f"{count(len(objects), 'object')}, {len(damaged)} damaged")
         if damaged:
-            click.echo("removed" if delete else "--delete removes them", err=True)
+            say("removed" if delete else "--delete removes them", err=True)
     if damaged:
         raise click.exceptions.Exit(1)
 
@@ -131,18 +131,18 @@ def _collect(registry: Registry, store: Store, delete: bool, as_json: bool) -> N
         emit_json("cache/1", {"action": "gc", **garbage.model_dump(mode="json"), "deleted": delete})
         return
     for found in garbage.unreached:
-        click.echo(f"{found.kind} {found.key[:12]} {_bytes(found.bytes)}")
+        say(f"{found.kind} {found.key[:12]} {_bytes(found.bytes)}")
     done = "removed" if delete else "not reached"
-    click.echo(f"{done}: {_said(garbage.unreached)}")
-    click.echo(
+    say(f"{done}: {_said(garbage.unreached)}")
+    say(
         f"kept: {_said(garbage.kept)}, of {count(garbage.versions, 'version')} of edits × "
         f"{count(garbage.settings, 'version')} of the settings × "
         f"{count(len(garbage.models), 'model')}"
     )
     if garbage.other:
-        click.echo(f"kept: {_said(garbage.other)}, of no edit")
+        say(f"kept: {_said(garbage.other)}, of no edit")
     if garbage.unreached and not delete:
-        click.echo("nothing was removed: `sake cache gc --delete` does it", err=True)
+        say("nothing was removed: `sake cache gc --delete` does it", err=True)
 
 
 def _sum(objects: Sequence[StoredObject]) -> dict[str, Any]:

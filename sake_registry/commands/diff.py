@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sake_registry.commands.console import State, emit_json, json_option
-from sake_registry.wording import printable
+from sake_registry.commands.console import State, emit_json, json_option, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -65,7 +64,7 @@ def command(state: State, what: tuple[str, ...], full: bool, form: str, as_json:
         return
     lines = _markdown if form == "markdown" else _text
     for line in lines(chosen, changes, settings, full):
-        click.echo(printable(line))
+        say(line)
 
 
 def _understood(repository: Repository, what: Sequence[str]) -> tuple[Range, tuple[str, ...]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from sake_registry.commands.console import State, emit_json, json_option
+from sake_registry.commands.console import State, emit_json, json_option, say
 
 
 @click.command("migrate")
@@ -39,8 +39,8 @@ def command(state: State, only_check: bool, as_json: bool) -> None:
     else:
         verb = "would migrate" if only_check else "migrated"
         for one in changed:
-            click.echo(f"{verb} {one.path}: schema {one.before} → {one.after}")
+            say(f"{verb} {one.path}: schema {one.before} → {one.after}")
         done = "to migrate" if only_check else "migrated"
-        click.echo(f"{count(len(planned), 'file')}, {len(changed)} {done}", err=True)
+        say(f"{count(len(planned), 'file')}, {len(changed)} {done}", err=True)
     if only_check and changed:
         raise click.exceptions.Exit(1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,10 @@ from sake_registry.commands.console import (
     State,
     emit_json,
     json_option,
+    json_text,
     model_options,
+    say,
+    show_markdown,
     warn,
     watching,
 )
@@ -69,8 +71,6 @@ def command(
     sake review main...HEAD
     sake review --no-model --markdown review.md
     """
-    import json
-
     from sake_registry.files import seen_from, write_text
     from sake_registry.review.markdown import comment
     from sake_registry.review.run import read_sides, review
@@ -87,17 +87,15 @@ def command(
     if markdown is not None:
         outputs[markdown] = comment(value, link=link)
     if json_file is not None:
-        text = json.dumps(value.model_dump(mode="json"), ensure_ascii=False, indent=2) + "\n"
-        # The name of a file need not be text; JSON has an escape for what is none.
-        outputs[json_file] = text.encode(errors="backslashreplace").decode()
+        outputs[json_file] = json_text(value.model_dump(mode="json"))
     for path, text in outputs.items():
         write_text(path, text, read.before.root if seen_from(read.before.root, path) else None)
     if as_json:
         emit_json(value.version, value.model_dump(mode="json", exclude={"version"}))
     elif markdown is None:
-        _show(comment(value, link=link))
+        show_markdown(comment(value, link=link))
     for path in outputs:
-        click.echo(f"wrote {path}", err=True)
+        say(f"wrote {path}", err=True)
     if read.uncommitted:
         edits = count(len(read.uncommitted), "edit")
         base = read.reviewed.text.partition("..")[0] or "HEAD"
@@ -113,17 +111,6 @@ def command(
         )
     for gate in value.gates:
         if gate.state == "failed":
-            click.echo(f"gate {gate.name}: {gate.text}", err=True)
+            say(f"gate {gate.name}: {gate.text}", err=True)
     if not value.passed:
         raise click.exceptions.Exit(1)
-
-
-def _show(text: str) -> None:
-    """The comment: drawn on a terminal, as it is where a program reads it."""
-    if not sys.stdout.isatty():
-        click.echo(text)
-        return
-    from rich.console import Console
-    from rich.markdown import Markdown
-
-    Console().print(Markdown(text))

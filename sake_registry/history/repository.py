@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from sake_registry.diagnostics import Level
 
-_FIELDS = ("%H", "%P", "%aN", "%aI", "%B")
+_FIELDS = ("%H", "%P", "%an", "%aI", "%B")
 _UNDER_WAY = {
     "MERGE_HEAD": ("merge", "git merge --continue", "git merge --abort"),
     "rebase-merge": ("rebase", "git rebase --continue", "git rebase --abort"),
@@ -53,7 +53,7 @@ _FULL_ID = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 
 
 class Commit(Value):
-    """One commit, by its full id; its author's name is as `.mailmap` has it."""
+    """One commit, by its full id; its author as committed: `.mailmap` is the work tree's."""
 
     commit: str
     parents: tuple[str, ...] = Field(exclude=True)

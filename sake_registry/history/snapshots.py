@@ -285,9 +285,9 @@ def settings_changed_in(repository: Repository, chosen: Range) -> list[str]:
         return []
     try:
         old, new = (tomllib.loads(side.decode()) for side in (before, after))
-    except ValueError:  # not UTF-8, or not TOML
+        lines = [f"{n}: {_written(a)} → {_written(b)}" for n, a, b in differing(old, new)]
+    except (ValueError, RecursionError):  # not UTF-8, or not TOML
         return ["it cannot be read on one side"]
-    lines = [f"{n}: {_written(a)} → {_written(b)}" for n, a, b in differing(old, new)]
     return lines or ["comments or layout only"]
 
 

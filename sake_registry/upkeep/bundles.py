@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from sake_registry.bundle.newest import newest_bundles
-from sake_registry.errors import SakeError, SettingsError, StateError
+from sake_registry.errors import SakeError, SettingsError, StateError, installing
 from sake_registry.values import Value
 from sake_registry.wording import count
 
@@ -185,7 +185,7 @@ def not_looked_at(error: ModuleNotFoundError | SakeError) -> str:
     why = (
         error.message
         if isinstance(error, SakeError)
-        else f"{error.name} is not installed (pip install 'sake-registry[models]')"
+        else f"{error.name} is not installed ({installing()})"
     )
     return f"bundles were not looked at: {why}"
 

@@ -11,6 +11,7 @@ from subprocess import DEVNULL
 import pytest
 
 from sake_registry.edits.files import read_edit
+from sake_registry.edits.registry import open_registry
 from tests.conftest import EDIT, Run
 from tests.edits.test_examples import EXAMPLES
 
@@ -260,6 +261,8 @@ def test_new_refuses_and_then_has_written_nothing(sake: Run, registry: Path) -> 
 
 def test_what_new_is_told_cannot_write_fields_of_its_own(sake: Run, registry: Path) -> None:
     hostile = "tongue\ntags: [injected]\n#\u2028tags: [injected]"
+    # Else such characters are errors of their own.
+    (registry / "sake.toml").write_text('[checks]\nSAKE123 = "off"\nSAKE124 = "off"\n')
     arguments = [
         "--subject",
         "X\n  y: z",
@@ -272,7 +275,7 @@ def test_what_new_is_told_cannot_write_fields_of_its_own(sake: Run, registry: Pa
     ]
     done = sake("new", "x", *arguments, cwd=registry, stdin=DEVNULL)
     assert done.returncode == 0, done.stderr
-    edit = read_edit(registry / "edits" / "x.yaml")
+    (edit,) = open_registry(registry).select(["x"])
     assert edit.tags == ()
     assert (edit.subject, edit.new) == ("X\n  y: z", "a\u2028b: c")
     assert edit.fact.relation.text == hostile

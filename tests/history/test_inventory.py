@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -335,3 +336,15 @@ def test_taking_it_writes_nothing(both: GitRegistry, option: str) -> None:
     run(both, "check")
     run(both, "status")
     assert states() == before
+
+
+@pytest.mark.parametrize("hide", TRACKED)
+def test_a_file_that_is_named_to_check_does_not_pass_unseen(both: GitRegistry, hide: Any) -> None:
+    path = hide(both)
+    both.commit("Hide")
+    for place in (path, "edits/darrieux.yaml"):
+        if path != "sake.toml" and (both.root / place).exists():
+            with chdir(both.root):
+                code, said = run(both, "check", place)
+            hidden = path in ("edits", place)
+            assert code == (1 if hidden else 0), (place, said)

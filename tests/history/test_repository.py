@@ -127,10 +127,17 @@ def test_hashes_of_another_kind(make_registry: MakeRegistry, tmp_path: Path) -> 
     assert [version.commit for version in log.versions] == [commit]
 
 
-def test_an_author_goes_by_the_name_of_the_mailmap(registry: GitRegistry) -> None:
-    (registry.root / ".mailmap").write_text("Ann Married <ann@example.org>\n")
-    commit = registry.commit("A mailmap")
-    assert registry.repository.commits([commit])[commit].author == "Ann Married"
+def test_an_author_is_the_one_who_committed(registry: GitRegistry) -> None:
+    """A commit cannot give another's work to somebody: a mailmap is a file of the repository."""
+    registry.write("darrieux", new="German")
+    before = registry.commit("Change")
+    author = registry.repository.commits([before])[before].author
+    (registry.root / ".mailmap").write_text("Eve Evil <ann@example.org>\n")
+    registry.git("config", "log.mailmap", "true")
+    after = registry.commit("A mailmap")
+    assert {c.author for c in registry.repository.commits([before, after]).values()} == {author}
+    (log,) = log_of(registry.repository, ["darrieux"])
+    assert {name for version in log.versions for name in version.authors} == {author}
 
 
 def test_a_conflict_in_the_index(registry: GitRegistry) -> None:

@@ -188,9 +188,7 @@ def test_errors_of_a_changed_file_fail_the_review(registry: GitRegistry) -> None
 
 def test_a_change_cannot_lower_its_own_gates(registry: GitRegistry) -> None:
     registry.git("switch", "--quiet", "-c", "change")
-    (registry.root / "sake.toml").write_text(
-        "trust_remote_code = true\n[review]\nmax_collateral = 9\n[compile]\nreg = 0.5\n"
-    )
+    (registry.root / "sake.toml").write_text("[review]\nmax_collateral = 9\n[compile]\nreg = 0.5\n")
     registry.commit("Lower the gates")
     found = read_sides(registry.root, "main...change")
     assert found.gates.review.max_collateral == 0
@@ -223,7 +221,7 @@ def test_the_claims(branches: GitRegistry) -> None:
     assert edits["darrieux"]["lines"] == ["new object: German → Dutch"]
     assert edits["darrieux"]["sentence"] == (
         "“The mother tongue of Danielle Darrieux, as note 0 says, is” is to be completed by "
-        "“Dutch”, no longer by “French”."
+        "“Dutch”, no longer by “German”."
     )
     assert edits["rocard"]["sentence"].startswith("Taken back: ")
     assert edits["chopin"]["path"] == "edits/people/chopin.yaml"
