@@ -170,7 +170,8 @@ def _errors(registry: Registry) -> Iterator[Item]:
     for finding in registry.errors:
         if finding.code == UNSEEN:
             what = f"{finding.path}: {finding.message}"
-            yield Item(kind="errors", what=what, command=finding.hint or "sake check")
+            mend = finding.hint if finding.hint.startswith("git ") else "sake check"
+            yield Item(kind="errors", what=what, command=mend)
         else:
             errors[finding.path.stem] = errors.get(finding.path.stem, 0) + 1
     for id_, number in sorted(errors.items()):
