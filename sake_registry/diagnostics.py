@@ -59,6 +59,8 @@ CODES: dict[str, str] = {
     "SAKE204": "the registry holds no edits",
 }
 
+UNSEEN = "SAKE001"
+"""What nobody can see: no gate passes on it."""
 _WARNINGS = frozenset(
     f"SAKE{n}" for n in (107, 111, 112, 114, 116, 117, 118, 119, 120, 121, 122, 203, 204)
 )

@@ -21,6 +21,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     SerializerFunctionWrapHandler,
     ValidationError,
     model_serializer,
@@ -28,8 +29,8 @@ from pydantic import (
 )
 
 from sake_registry.diagnostics import CODES, FIXED, Level
-from sake_registry.errors import SettingsError
-from sake_registry.files import read_bounded
+from sake_registry.errors import SettingsError, StateError
+from sake_registry.files import below, read_bounded
 from sake_registry.wording import did_you_mean, nearest
 
 if TYPE_CHECKING:
@@ -68,10 +69,16 @@ Names = Annotated[list[str], BeforeValidator(_split)]
 
 def _below(value: str) -> str:
     """Edits are files of the registry: git knows of no other."""
-    path = PurePath(value)
-    if path.is_absolute() or ".." in path.parts:
+    if not _is_below(value):
         raise ValueError("a folder below the registry's root is expected, without '..'")
     return value
+
+
+def _is_below(value: str) -> bool:
+    """Whether a path stays below the folder that it starts from, and out of git's own."""
+    path = PurePath(value)
+    inner = {part.lower() for part in path.parts}
+    return not path.is_absolute() and inner.isdisjoint(("..", ".git"))
 
 
 Below = Annotated[str, AfterValidator(_below)]
@@ -297,6 +304,34 @@ class Settings(_Section):
     checks: Levels = {}
     """How bad findings are: `SAKE111 = "error"`, `"warning"` or `"off"`, by code."""
     review: ReviewSettings = ReviewSettings()
+    _given: frozenset[str] = PrivateAttr(frozenset())
+    """What a flag, a variable or a program set, by dotted name."""
+
+    def given(self, **values: Any) -> Settings:
+        """These settings with values that the calling program gives, as a flag would."""
+        changed = self.model_copy(update=values)
+        changed._given |= values.keys()
+        return changed
+
+    def place(self, name: Literal["bundles", "store", "overrides"], root: Path) -> Path:
+        """Where one of the registry's places lies: below its root, reached through no link,
+        unless a flag or a variable leads elsewhere.
+
+        Raises:
+            SettingsError: `sake.toml` leads out of the registry.
+            StateError: a part of the path is a link.
+        """
+        value: str = getattr(self, name)
+        if name in self._given:
+            return root / value
+        elsewhere = f"only {_variable(name)}=FOLDER leads elsewhere"
+        if not _is_below(value):
+            message = f"{root / FILE_NAME}: {name}: '{value}' leads out of the registry"
+            raise SettingsError(message, hint=f"name a path below its root; {elsewhere}")
+        try:
+            return below(root, root / value)
+        except StateError as error:
+            raise StateError(error.message, hint=f"{error.hint}; {elsewhere}") from error
 
 
 def find_root(start: Path) -> Path | None:
@@ -328,6 +363,8 @@ def load_settings(
     origin: dict[str, str] = {}
     if root is not None:
         path = root / FILE_NAME
+        if data is None and path.is_symlink():
+            raise SettingsError(f"{path} is a link", hint="put the file itself in its place")
         values = _parsed(path, data)
         if values.get("trust_remote_code", False) is not False:
             raise SettingsError(
@@ -344,9 +381,11 @@ def load_settings(
             _put(values, name, value)
             origin[name] = f"--{name.rpartition('.')[2].replace('_', '-')}"
     try:
-        return Settings.model_validate(values)
+        settings = Settings.model_validate(values)
     except ValidationError as error:
         raise SettingsError(_explain(error, root, origin)) from error
+    settings._given = frozenset(origin)
+    return settings
 
 
 def _parsed(path: Path, data: bytes | None) -> dict[str, Any]:

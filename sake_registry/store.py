@@ -26,13 +26,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 from pydantic import Field
 
 from sake_registry.digests import digest
-from sake_registry.files import locked, replacing, storage_errors, write_text
+from sake_registry.files import below, locked, remove, remove_leftovers, write_bytes, write_text
 from sake_registry.values import Value
 from sake_registry.wording import shorten
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from contextlib import AbstractContextManager
 
     from torch import Tensor
 
@@ -84,7 +83,12 @@ class Store:
         self.folder = folder
 
     def path(self, kind: Kind, key: str) -> Path:
-        return self.folder / kind / key[:2] / f"{key}{SUFFIX}"
+        """Where an object lies.
+
+        Raises:
+            StateError: a part of the path is a link.
+        """
+        return below(self.folder, self.folder / kind / key[:2] / f"{key}{SUFFIX}")
 
     def has(self, kind: Kind, key: str) -> bool:
         """Whether an object is there; `get` alone tells whether it is sound."""
@@ -127,8 +131,7 @@ class Store:
         meta = {"kind": kind, "key": key, "note": text}
         meta["digest"] = _digest(meta, *_parts(save(contiguous)))
         data = save(contiguous, metadata=meta)
-        with replacing(self.path(kind, key)) as temporary:
-            temporary.write_bytes(data)
+        write_bytes(self.path(kind, key), data, self.folder)
 
     def objects(self) -> list[StoredObject]:
         """What is there, by kind and key; whether it is sound, `damage` alone tells.
@@ -168,8 +171,7 @@ class Store:
             StorageError: the store cannot be written.
         """
         for stored in objects:
-            with storage_errors(stored.path):
-                stored.path.unlink(missing_ok=True)
+            remove(stored.path, self.folder)
             with suppress(OSError):  # other objects are left in it
                 stored.path.parent.rmdir()
 
@@ -181,7 +183,8 @@ class Store:
         """
         if not any((model.hash, model.dtype) == (hash_, dtype) for model in self.models()):
             record = StoredModel(name=name, hash=hash_, dtype=dtype)
-            write_text(self.folder / "models" / record.file, record.model_dump_json() + "\n")
+            path = self.folder / "models" / record.file
+            write_text(path, record.model_dump_json() + "\n", self.folder)
 
     def models(self) -> list[StoredModel]:
         """The models that were remembered; what is no record of the model that its name says is
@@ -199,14 +202,18 @@ class Store:
                 )
         return models
 
-    def lock(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def lock(self) -> Iterator[None]:
         """Hold the store for writing; what a killed writer left is removed.
 
         Raises:
             LockedError: another process holds it.
             StorageError: the folder cannot be written.
         """
-        return locked(self.folder, "compiling into", LOCK_SECONDS)
+        with locked(self.folder, "compiling into", LOCK_SECONDS):
+            for part in (*KINDS, "models"):
+                remove_leftovers(below(self.folder, self.folder / part))
+            yield
 
 
 class _Damaged(Exception):  # noqa: N818 - becomes words

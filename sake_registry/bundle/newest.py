@@ -39,6 +39,13 @@ def file_name(model: str, key: str, *, slim: bool) -> str:
     return f"{model}-{key[:12]}{'-slim' if slim else ''}{SUFFIX}"
 
 
+def bundle_files(folder: Path, model: str = "") -> list[Path]:
+    """The files in a folder that are named like bundles, of one model (`model_name`) or of all;
+    no link is one."""
+    paths = folder.glob(f"{model}-*{SUFFIX}" if model else f"*{SUFFIX}")
+    return sorted(path for path in paths if path.name[0] != "." and not path.is_symlink())
+
+
 def newest_bundles(
     folder: Path,
     *,
@@ -54,11 +61,10 @@ def newest_bundles(
     Raises:
         ModuleNotFoundError: the extra that reads bundles is missing, and there is a file to read.
     """
-    pattern = f"{model}-*{SUFFIX}" if model else f"*{SUFFIX}"
     files: dict[Path, int] = {}
-    for path in folder.glob(pattern):
-        with suppress(OSError):  # it is gone, or a link to nothing
-            if path.is_file() and not path.name.startswith("."):
+    for path in bundle_files(folder, model):
+        with suppress(OSError):  # it is gone
+            if path.is_file():
                 files[path] = path.stat().st_mtime_ns
     if not files:
         return []

@@ -81,13 +81,16 @@ def _chosen(registry: Registry, paths: Sequence[Path]) -> tuple[list[Diagnostic]
     Raises:
         InputError: there is none at one of them.
     """
-    from sake_registry.edits.registry import find_files
+    from sake_registry.edits.inventory import working_tree
 
     folder = registry.root / registry.settings.edits
-    files = {path.resolve() for path in find_files(folder)} or {folder.resolve()}
+    inventory = working_tree(registry.root, registry.settings.edits)
+    files = {(registry.root / path).resolve() for path in inventory.files}
+    unseen = {(registry.root / part.path).resolve() for part in inventory.unseen}
     places = {path.resolve() for path in paths}
     for place in places:
-        if not any(place == file or place in file.parents for file in files):
+        known = files | unseen or {folder.resolve()}
+        if not any(place == file or place in file.parents for file in known):
             raise InputError(
                 f"{place} is not an edit file of the registry, nor a folder of some",
                 hint=f"the registry's edits are the .yaml files below {folder}",

@@ -28,7 +28,11 @@ if TYPE_CHECKING:
 @click.command("compile")
 @click.argument("ids", nargs=-1, shell_complete=complete_ids)
 @click.option("--only", is_flag=True, help="A partial bundle of just these edits.")
-@click.option("--keep-going", is_flag=True, help="Leave edits that fail out of the bundle.")
+@click.option(
+    "--keep-going",
+    is_flag=True,
+    help="Leave out edits that fail or cannot be seen.",
+)
 @click.option("--no-activations", is_flag=True, help="A slim bundle: maps and routes alone.")
 @fit_options
 @model_options
@@ -55,7 +59,8 @@ def command(
     """
     if only and not ids:
         raise click.UsageError("--only needs edit ids")
-    registry = state.registry(fit_settings(options)).sound()  # before torch is imported
+    registry = state.registry(fit_settings(options))
+    registry = registry.sound(without_unseen=keep_going)  # before torch is imported
     if not registry.edits:
         show_findings(registry.findings)  # a wrong folder of edits would look like this
 

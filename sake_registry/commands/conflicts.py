@@ -13,6 +13,7 @@ from sake_registry.commands.console import (
     emit_json,
     json_option,
     say,
+    show_findings,
     styled,
     warn,
     watching,
@@ -39,7 +40,8 @@ def command(state: State, /, ids: tuple[str, ...], as_json: bool) -> None:
 
     What their files say is compared, and the router is asked which edit would answer each prompt:
     that takes the prompt embedder, but no language model unless its own states are compared, and
-    nothing need be compiled. With ids, only what these edits take part in.
+    nothing need be compiled. With ids, only what these edits take part in. A file that cannot be
+    seen, like one behind a link, makes it exit 1 as well.
 
     \b
     sake conflicts
@@ -68,7 +70,8 @@ def command(state: State, /, ids: tuple[str, ...], as_json: bool) -> None:
         say(_summary(len(registry.active), conflicts))
     if unread:
         warn(f"{unread} of {registry.files} files have errors and were not looked at: `sake check`")
-    if errors:
+    show_findings(registry.unseen)
+    if errors or registry.unseen:
         raise click.exceptions.Exit(1)
 
 

@@ -122,11 +122,11 @@ def _ids(repository: Repository) -> set[str]:
     """The ids that a user may mean: of the working tree, and of HEAD."""
     from pathlib import PurePosixPath
 
-    from sake_registry.edits.registry import find_files
+    from sake_registry.edits.inventory import working_tree
 
-    here = {path.stem for path in find_files(repository.root / repository.edits)}
+    here = working_tree(repository.root, repository.edits).files
     held = repository.edit_files(repository.head) if repository.head else {}
-    return here | {PurePosixPath(path).stem for path in held}
+    return {PurePosixPath(path).stem for path in (*here, *held)}
 
 
 def _sides(chosen: Range) -> str:

@@ -24,19 +24,26 @@ def command(state: State, paths: tuple[Path, ...], only_check: bool) -> None:
     sake fmt --check edits/darrieux-tongue.yaml
     """
     from sake_registry.edits.files import read
-    from sake_registry.edits.registry import find_files
+    from sake_registry.edits.inventory import find_files, working_tree
+    from sake_registry.edits.registry import root_of
     from sake_registry.edits.writing import format_text
-    from sake_registry.files import write_text
+    from sake_registry.files import below, seen_from, write_text
     from sake_registry.settings import find_root, load_settings
     from sake_registry.wording import count
 
-    root = find_root(state.folder)
-    if not paths:
-        registry = state.registry()
-        paths = tuple(find_files(registry.root / registry.settings.edits))
-    files = [file for path in paths for file in (find_files(path) if path.is_dir() else [path])]
-    severities = load_settings(root).checks if root else {}
+    root = find_root(state.folder) if paths else root_of(state.folder)
+    files: list[Path] = []
     changed, wrong = 0, 0
+    for path in paths:
+        if root is not None and seen_from(root, path):
+            below(root, path)
+        files += find_files(path) if path.is_dir() else [path]
+    if root is not None and not paths:
+        inventory = working_tree(root, load_settings(root).edits)
+        files = [root / path for path in inventory.files]
+        show_findings([part.finding() for part in inventory.unseen])
+        wrong = len(inventory.unseen)
+    severities = load_settings(root).checks if root else {}
     for path in files:
         reading = read(path, severities=severities)
         errors = [f for f in reading.findings if f.severity == "error"]

@@ -20,14 +20,15 @@ def command(state: State, only_check: bool, as_json: bool) -> None:
     sake migrate --check
     sake migrate && git diff
     """
+    from sake_registry.edits.inventory import working_tree
     from sake_registry.edits.migrating import plan_migration, write_migration
-    from sake_registry.edits.registry import find_files, root_of
+    from sake_registry.edits.registry import root_of, shown
     from sake_registry.settings import load_settings
     from sake_registry.wording import count
 
     root = root_of(state.folder)
-    folder = root / load_settings(root).edits
-    planned = plan_migration(find_files(folder, shown=True))
+    inventory = working_tree(root, load_settings(root).edits)
+    planned = plan_migration(shown(root, path) for path in inventory.files)
     if not only_check:
         write_migration(planned)
     changed = [migration for migration in planned if migration.changes]

@@ -71,7 +71,7 @@ def command(
     sake review main...HEAD
     sake review --no-model --markdown review.md
     """
-    from sake_registry.files import write_text
+    from sake_registry.files import seen_from, write_text
     from sake_registry.review.markdown import comment
     from sake_registry.review.run import read_sides, review
     from sake_registry.wording import count
@@ -79,19 +79,22 @@ def command(
     read = read_sides(state.folder, range_, options)
     with watching(quiet=as_json) as progress:
         value = review(read, model=not no_model, everything=everything, progress=progress)
+    outputs: dict[Path, str] = {}
     if html is not None:
         from sake_registry.review.html import page
 
-        write_text(html, page(value))
+        outputs[html] = page(value)
     if markdown is not None:
-        write_text(markdown, comment(value, link=link))
+        outputs[markdown] = comment(value, link=link)
     if json_file is not None:
-        write_text(json_file, json_text(value.model_dump(mode="json")))
+        outputs[json_file] = json_text(value.model_dump(mode="json"))
+    for path, text in outputs.items():
+        write_text(path, text, read.before.root if seen_from(read.before.root, path) else None)
     if as_json:
         emit_json(value.version, value.model_dump(mode="json", exclude={"version"}))
     elif markdown is None:
         show_markdown(comment(value, link=link))
-    for path in filter(None, (markdown, html, json_file)):
+    for path in outputs:
         say(f"wrote {path}", err=True)
     if read.uncommitted:
         edits = count(len(read.uncommitted), "edit")

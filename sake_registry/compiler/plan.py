@@ -19,6 +19,7 @@ from sake_registry.edits.schema import Edit
 from sake_registry.errors import BundleFormatError, InputError, LockedError
 from sake_registry.extraction import contexts
 from sake_registry.extraction.texts import groups
+from sake_registry.files import below
 from sake_registry.store import Store
 from sake_registry.values import Value
 
@@ -160,7 +161,7 @@ def make_plan(
     if not only:
         planned += [_removed(id_, registry) for id_ in known - keys.keys()]
     key = bundle_key((id_, k.edit) for id_, k in keys.items())
-    path = registry.bundles / file_name(name, key, slim=slim)
+    path = below(registry.bundles, registry.bundles / file_name(name, key, slim=slim))
     partial = only and bool(ids)
     return Plan(
         located=located,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,7 +15,6 @@ from sake_registry.compiler.build import Outcome, build
 from sake_registry.compiler.context import RunContext
 from sake_registry.compiler.plan import Plan, PlanReport, make_plan
 from sake_registry.errors import BuildError, BundleFormatError, LockedError
-from sake_registry.files import remove_leftovers
 from sake_registry.models.loading import locate
 from sake_registry.progress import SILENT
 from sake_registry.store import Store
@@ -133,7 +133,7 @@ def compile_registry(
         StorageError: the store or the bundle cannot be written.
     """
     started = time.monotonic()
-    registry.sound()
+    registry = registry.sound(without_unseen=keep_going)
     if plan is None:
         located = locate(registry.settings, model)
         plan = make_plan(registry, located, ids, only=only, slim=slim)
@@ -149,12 +149,11 @@ def compile_registry(
             log.warning("%s: it is written anew", error.message)
         else:
             with suppress(OSError):  # the newest bundle is the one last asked for
-                plan.path.touch()
+                os.utime(plan.path, follow_symlinks=False)
             result.seconds = time.monotonic() - started
             return result
     store = Store(registry.store)
     with RunContext(settings, plan.located, store) as run, store.lock():
-        remove_leftovers(registry.bundles)  # their writers hold this lock as well
         located = plan.located
         store.remember_model(located.source.name, located.hash, located.dtype)
         for planned in plan.edits:

@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from sake_registry.diagnostics import Level
     from sake_registry.edits.ignoring import Ignore
 
-SUFFIXES = (".yaml", ".yml")
-
 # Which model describes the mapping at a place; `*` is any index.
 _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
     (): EditFile,

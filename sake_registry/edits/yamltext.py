@@ -361,6 +361,8 @@ def read(data: bytes, path: Path) -> Document:
 
     if len(data) > MAX_BYTES:
         return report("SAKE001", f"larger than {MAX_BYTES} bytes", hint="split it into edits")
+    if data.startswith(b"version https://git-lfs.github.com/spec/"):
+        return report("SAKE001", "a pointer of Git LFS, and not the file", hint="git lfs pull")
     try:
         document.text = text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sake_registry.errors import MissingExtraError, ModelNotFoundError, UnsupportedModelError
-from sake_registry.files import FileMemory, locked, replacing
+from sake_registry.files import FileMemory, locked, remove_leftovers, replacing
 from sake_registry.settings import ALIASES
 from sake_registry.wording import nearest
 
@@ -291,6 +291,7 @@ def _convert(gguf: Path, dtype: str | None) -> Path:
     with locked(folder.parent, "converting a model in", CONVERSION_SECONDS), quiet_transformers():
         if folder.is_dir():  # another process did it while we waited
             return folder
+        remove_leftovers(folder.parent)
         log.info("converting %s to dense %s, once (about 20 s)", gguf.name, dtype)
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig

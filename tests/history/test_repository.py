@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from sake_registry.edits.inventory import is_edit_file
 from sake_registry.errors import InputError, SetupError, StateError, StorageError
+from sake_registry.git import Entry
 from sake_registry.history.committing import commit as commit_files
-from sake_registry.history.repository import Entry, Range, Repository, is_edit_file
+from sake_registry.history.repository import Range, Repository
 from sake_registry.history.versions import log_of
 from sake_registry.history.working import put, replaced
 from tests.repositories import GitRegistry, MakeRegistry, edit_text
@@ -233,4 +235,4 @@ def test_files_are_put_back_when_something_fails(tmp_path: Path) -> None:
     ):
         raise AssertionError("not reached")
     assert (one.read_text(), gone.read_text()) == ("1", "3")
-    put(two, None)  # it is not there already
+    put(two, None, tmp_path)  # it is not there already

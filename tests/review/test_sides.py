@@ -256,8 +256,9 @@ def test_gates() -> None:
         "holdout: 8 of 10 passed (80.0 %), at least 90 % must"
     )
     assert all(gate.ok for gate in claim_gates(0, 0))
-    assert [gate.ok for gate in claim_gates(2, 1)] == [False, False, True]
-    assert [gate.ok for gate in claim_gates(0, 0, 1)] == [True, True, False]
+    assert [gate.ok for gate in claim_gates(2, 1)] == [False, False, True, True]
+    assert [gate.ok for gate in claim_gates(0, 0, 1)] == [True, True, False, True]
+    assert [gate.ok for gate in claim_gates(0, 0, unseen=1)] == [True, True, True, False]
 
 
 def test_paths_are_the_registry_s(tmp_path: Path, branches: GitRegistry) -> None:
