@@ -18,15 +18,16 @@ import json
 import os
 import re
 import shutil
+import stat
 import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sake_registry.errors import LockedError, StateError, StorageError
+from sake_registry.errors import LockedError, SakeError, StateError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 _HINTS = {
     errno.ENOSPC: "free space on that disk, or set another folder",
@@ -243,8 +244,9 @@ def _discard(path: Path) -> None:
 class FileMemory:
     """What was computed of a file, kept as long as the file's state is the same.
 
-    The state is size, modification time and inode: a file that was replaced or written to is
-    computed again. The memory may be deleted at any time; it only saves time.
+    The state is size, times of modification and change, and inode: a file that was replaced or
+    written to is computed again. Nothing is believed of a file that somebody else can write, nor
+    in a memory that somebody else can. It may be deleted at any time; it only saves time.
     """
 
     def __init__(self, path: Path) -> None:
@@ -252,23 +254,85 @@ class FileMemory:
 
     def get(self, file: Path, kind: str, compute: Callable[[Path], Any]) -> Any:
         """The value of `kind` for a file, computed if it is not known for its state."""
-        status = file.stat()
-        state = [status.st_size, status.st_mtime_ns, status.st_ino]
-        key = f"{kind}:{file.resolve()}"
+        real, state = file.resolve(), _state(file)
+        if not _only_ours(real):
+            return compute(file)
+        key = f"{kind}:{real}"
         known = self._read().get(key)
         if isinstance(known, dict) and known.get("state") == state and "value" in known:
             return known["value"]
         value = compute(file)
-        with suppress(StorageError):  # a cache that cannot be written costs time, nothing else
-            write_text(
-                self.path,
-                json.dumps({**self._read(), key: {"state": state, "value": value}}, indent=1),
-            )
+        self._write({**self._read(), key: {"state": state, "value": value}})
         return value
+
+    def verify(self, compute: Mapping[str, Callable[[Path], Any]]) -> dict[Path, bool]:
+        """Compute again what is known, and forget all that is not so; returns which file is.
+
+        Args:
+            compute: how a value is computed, by its kind.
+        """
+        sound: dict[str, Any] = {}
+        files: dict[Path, bool] = {}
+        for key, known in self._read().items():
+            kind, _, name = key.partition(":")
+            file = Path(name)
+            with suppress(OSError):  # it is gone
+                known_now = isinstance(known, dict) and known.get("state") == _state(file)
+                if kind not in compute or not known_now:
+                    continue
+                try:
+                    same = json.loads(json.dumps(compute[kind](file))) == known.get("value")
+                except SakeError:
+                    same = False
+                files[file] = files.get(file, True) and same
+                if same:
+                    sound[key] = known
+        self._write(sound)
+        return files
 
     def _read(self) -> dict[str, Any]:
         try:
+            if not _only_ours(self.path.resolve()):
+                return {}
             memory = json.loads(self.path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
             return {}
         return memory if isinstance(memory, dict) else {}
+
+    def _write(self, memory: dict[str, Any]) -> None:
+        with suppress(StorageError, OSError):  # a cache that cannot be written only costs time
+            write_text(self.path, json.dumps(memory, indent=1))
+            self.path.chmod(0o600)
+
+
+def _state(file: Path) -> list[int]:
+    status = file.stat()
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+
+
+def _only_ours(path: Path) -> bool:
+    """Whether only this user and the system's can write a file, or put another in its place."""
+    if os.name != "posix":
+        return True
+    for part in (path, *path.parents):
+        status = part.stat()
+        writable = status.st_mode & stat.S_IWOTH or (
+            status.st_mode & stat.S_IWGRP and not _is_private(status.st_gid)
+        )
+        # In a sticky folder everybody makes files, and nobody replaces another's.
+        shared = writable and not (part.is_dir() and status.st_mode & stat.S_ISVTX)
+        if shared or status.st_uid not in (0, os.geteuid()):
+            return False
+    return True
+
+
+def _is_private(group: int) -> bool:
+    """Whether a group is this user's alone, as many systems give each user one of its own."""
+    import grp
+    import pwd
+
+    try:
+        found, name = grp.getgrgid(group), pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return False
+    return found.gr_name == name and set(found.gr_mem) <= {name}

@@ -35,9 +35,10 @@ _COSTS = {
 def command(state: State, action: str, delete: bool, as_json: bool) -> None:
     """Show the size of the store, verify it, or collect garbage.
 
-    verify reads every object and exits 1 if one is damaged; a damaged one counts as missing, and
-    is built again. gc lists what no branch, no tag and no working tree reaches, and removes it
-    with --delete. It needs the whole history.
+    verify reads every object and exits 1 if one is damaged or in another's place; such a one
+    counts as missing, and is built again. It also hashes again the model files whose hashes are
+    remembered, and forgets what is not so. gc lists what no branch, no tag and no working tree
+    reaches, and removes it with --delete. It needs the whole history.
 
     \b
     sake cache
@@ -92,6 +93,7 @@ def _size(store: Store, as_json: bool) -> None:
 def _verify(store: Store, delete: bool, as_json: bool) -> None:
     from contextlib import nullcontext
 
+    from sake_registry.models.fingerprint import verify_memory
     from sake_registry.wording import count
 
     with store.lock() if delete else nullcontext():
@@ -99,21 +101,33 @@ def _verify(store: Store, delete: bool, as_json: bool) -> None:
         damaged = {found: wrong for found in objects if (wrong := store.damage(found))}
         if delete:
             store.remove(damaged)
+    files = verify_memory()
+    changed = [file for file, same in files.items() if not same]
     if as_json:
         listed = [
             {**found.model_dump(mode="json"), "wrong": wrong} for found, wrong in damaged.items()
         ]
         emit_json(
             "cache/1",
-            {"action": "verify", "objects": len(objects), "damaged": listed, "deleted": delete},
+            {
+                "action": "verify",
+                "objects": len(objects),
+                "damaged": listed,
+                "deleted": delete,
+                "model_files": len(files),
+                "changed": [str(file) for file in changed],
+            },
         )
     else:
         for found, wrong in damaged.items():
             say(f"{found.path}: {wrong}")
+        for file in changed:
+            say(f"{file}: the remembered hash is not its own: forgotten")
+        say(f"{count(len(files), 'model file')} hashed again", err=True)
         say(f"{count(len(objects), 'object')}, {len(damaged)} damaged")
         if damaged:
             say("removed" if delete else "--delete removes them", err=True)
-    if damaged:
+    if damaged or changed:
         raise click.exceptions.Exit(1)
 
 

@@ -25,7 +25,13 @@ from sake_registry.diagnostics import CODES, FIXED
 from sake_registry.edits.files import parse_edit
 from sake_registry.edits.inventory import is_edit_file
 from sake_registry.edits.keys import edit_keys, effect
-from sake_registry.errors import BundleFormatError, SettingsError, SetupError, StateError
+from sake_registry.errors import (
+    BundleFormatError,
+    LockedError,
+    SettingsError,
+    SetupError,
+    StateError,
+)
 from sake_registry.history.repository import Repository
 from sake_registry.settings import FILE_NAME, load_settings
 from sake_registry.store import COMPILED, Store, StoredModel, StoredObject
@@ -116,7 +122,7 @@ def models(registry: Registry) -> list[StoredModel]:
         try:
             with BundleFile(path) as bundle:
                 model = bundle.manifest.model
-        except BundleFormatError as error:
+        except (BundleFormatError, LockedError) as error:
             log.debug("%s", error.message)  # nothing can be reused of it, either
             continue
         by_hash.setdefault(
