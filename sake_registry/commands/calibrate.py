@@ -79,7 +79,8 @@ def _show_bound(name: str, what: str, bound: Bound) -> None:
     (served, served_then), (fires, fires_then) = bound.served, bound.false_fires
     say(
         f"in scope and served: {served:.1%} now, {served_then:.1%} calibrated; false fires, the "
-        f"mean of their kinds: {fires:.1%} now, {fires_then:.1%} calibrated\n"
+        f"mean of their kinds: {fires:.1%} now, {fires_then:.1%} calibrated\n",
+        lines=True,
     )
 
 

@@ -84,7 +84,8 @@ def _show(report: TestReport, all_rows: bool) -> None:
     )  # fmt: skip
     say(
         "passed of asked; a prompt passes if the greedy text begins with the whole new object, "
-        "with all edits loaded;\nan unchanged one if its 10 tokens are the same",
+        "with all edits loaded;\nan unchanged one if its tokens are the same",
+        lines=True,
     )
     for finding in report.findings:
         warn(finding)
