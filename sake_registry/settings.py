@@ -242,6 +242,8 @@ class AnswerSettings(_Section):
 
     guard: bool = True
     """In an answer that an edit has changed, keep the model from returning to the old object."""
+    exact: bool = True
+    """Make each token of a new object, and its end, certain: by the least change that does it."""
 
 
 class TestSettings(_Section):
