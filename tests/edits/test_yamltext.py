@@ -77,12 +77,14 @@ def test_reading_never_raises_and_gives_a_value_or_findings(data: bytes) -> None
 
 @settings(max_examples=400, deadline=None)
 @given(st.one_of(edit_files().map(str.encode), lines.map(str.encode)))
+@example("0\u2028".encode())
 def test_the_value_is_the_same_with_positions_and_without(data: bytes) -> None:
     document = yamltext.read(data, PATH)
     if document.events:
         walk = yamltext._Walk(document, PATH)
         assert walk.value == document.value
-        assert walk.findings == document.findings
+        # What is not text is seen before anything is parsed.
+        assert walk.findings == [f for f in document.findings if f.code != "SAKE123"]
         if not walk.findings:
             under = {next((str(part) for part in reversed(loc) if isinstance(part, str)), "")
                      for loc in document.retyped()}  # fmt: skip
