@@ -17,8 +17,9 @@ import unicodedata
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from sake_registry.names import scripts
 from sake_registry.names.words import (
     ABBREVIATED,
     BEFORE,
@@ -43,18 +44,32 @@ COMMA = ",\1"
 
 # -- characters --------------------------------------------------------------------------------
 
-_MARK = re.compile("[\u0300-\u036f]")
+# What is often left out: accents, Arabic and Hebrew vowels, the line that stretches Arabic letters,
+# the dot of Indic letters, and the soft hyphen.
+_MARKS = (
+    "\u0300-\u036f\u00ad\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u0640"
+    "\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e8\u06ea-\u06ed\u093c\u09bc\u0a3c\u0abc\u0b3c"
+)
+_MARK = re.compile(f"[{_MARKS}]")
 # Normalising sorts the marks of a letter, in time that grows with their square. No letter of any
 # language has more marks than Unicode's stream-safe form allows (UAX #15).
 _MOST_MARKS = 30
 _MANY_MARKS = re.compile(rf"[^\w\s\x00-\x7f]{{{_MOST_MARKS + 1},}}")
-_CLUSTER = re.compile("(?s).[\u0300-\u036f]*")
+# One letter in several characters: with marks, voiced kana, a Korean syllable in its letters.
+_VOICING = "\u3099\u309a\uff9e\uff9f"
+_CLUSTER = re.compile(
+    f"(?s)[\u1100-\u1112][\u1161-\u1175][\u11a8-\u11c2]?[{_MARKS}]*"
+    f"|.[{_MARKS}]*[{_VOICING}]?[{_MARKS}]*"
+)
+_HALF_WIDTH = re.compile("[\uff66-\uff9d][\uff9e\uff9f]")
+_OF_CLUSTER = re.compile(f"[{_MARKS}{_VOICING}\u1161-\u1175]")
 # What is typed plainly and Unicode does not take apart. Not the em dash: it parts clauses.
 _PLAIN = {
     written: plain
     for plain, all_written in {
         "o": "ø", "O": "Ø", "l": "ł", "L": "Ł", "d": "đð", "D": "ĐÐ", "h": "ħ", "H": "Ħ",
         "t": "ŧ", "T": "Ŧ", "s": "ß", "S": "ẞ", "i": "ı",
+        "ه": "ة", "ي": "ىی", "ك": "ک", "ا": "ٱ", "·": "‧∙•", "・": "･",
         "'": "\u2018\u2019\u201b\u00b4\u2032\u02b9\u02bb\u02bc\u02bd",
         "-": "\u2010\u2011\u2012\u2013\u2212",
     }.items()
@@ -76,6 +91,11 @@ def composed(text: str) -> str:
     return unicodedata.normalize("NFC", _MANY_MARKS.sub(_with_fewer_marks, text))
 
 
+def without_marks(name: str) -> str:
+    """A name in letters of one character, without what is left of marks."""
+    return _MARK.sub("", composed(_HALF_WIDTH.sub(lambda kana: _letter(kana[0]), name)))
+
+
 def _with_fewer_marks(run: re.Match[str]) -> str:
     kept, marks = [], 0
     for character in run[0]:
@@ -83,6 +103,12 @@ def _with_fewer_marks(run: re.Match[str]) -> str:
         if marks <= _MOST_MARKS:
             kept.append(character)
     return "".join(kept)
+
+
+def _letter(cluster: str) -> str:
+    """The letter of which a cluster has the parts, without the marks that it has no letter for."""
+    form: Literal["NFC", "NFKC"] = "NFKC" if "\uff66" <= cluster[0] <= "\uff9d" else "NFC"
+    return unicodedata.normalize(form, cluster[: 1 + _MOST_MARKS])[0]
 
 
 def unmarked(text: str) -> str:
@@ -100,14 +126,10 @@ def fold(text: str) -> str:
 SHORTEST = 4  # letters of a name that is told from a mere word, or stands for a longer one
 _NEAR = 100  # characters: as far as is looked around a name
 _LONGEST = 256  # characters of a name that is also found in other spacing and with other stops
-# A hyphen or an apostrophe inside a word joins ("Guinea-Bissau", "O'Brien"); "'s" does not.
-_BEGIN = r"(?<!\w)(?<!\w[-'])"
-_END = r"(?!\w)(?!-[^\W_])(?!'(?!s\b)\w)"
-_BEGINS, _ENDS = re.compile(_BEGIN), re.compile(_END)
+_BEGINS, _ENDS = re.compile(scripts.BEGIN), re.compile(scripts.END)
 _OTHER_SPACE = re.compile(r"[^\S ]|  ")
 INITIALS = re.compile(r"(?:[^\W\d_]\.){1,16}[^\W\d_]?|[^\W\d_]|[A-Z]{2,3}")
 _ACRONYM = re.compile(r"[A-Z]{4,6}")  # more than initials: has all of its full stops, or none
-_WORD = re.compile(r"\w+")
 _FREE = re.compile(r"[\s.,]+")  # what may differ between a name and what is written for it
 # A full stop is part of "U.S.", if the name or its other letters have one, and never half of it.
 _STOP = r"(?:\.|(?!\.))"
@@ -147,7 +169,7 @@ def distinctive_words(name: str) -> list[str]:
 
 @lru_cache(maxsize=1 << 14)
 def _name(name: str) -> _Name:
-    text = " ".join(unmarked(_MARK.sub("", composed(name))).split())
+    text = " ".join(unmarked(without_marks(name)).split())
     if BETWEEN in text:
         rest = fold(text).replace(BETWEEN, "").split()
         return _Name(text, tuple(sorted(rest, key=len, reverse=True)), None, "")
@@ -191,14 +213,14 @@ def _by_word(names: tuple[str, ...]) -> tuple[dict[str, list[_Name]], list[_Name
     by_word: dict[str, list[_Name]] = {}
     without: list[_Name] = []
     for known in map(_name, dict.fromkeys(names)):
-        words = _WORD.findall(known.words[0]) if known.words else ()
-        (by_word.setdefault(max(words, key=len), []) if words else without).append(known)
+        keys = scripts.name_keys(known.words[0]) if known.words else ()
+        (by_word.setdefault(max(keys, key=len), []) if keys else without).append(known)
     return by_word, without
 
 
 @lru_cache(maxsize=4096)
 def _pattern(name: _Name) -> re.Pattern[str]:
-    return re.compile(_BEGIN + name.pattern + _END)
+    return re.compile(scripts.BEGIN + name.pattern + scripts.END)
 
 
 @dataclass(frozen=True)
@@ -210,18 +232,19 @@ class _Text:
     places: tuple[int, ...] | None
 
     @cached_property
-    def words(self) -> frozenset[str]:
-        return frozenset(_WORD.findall(self.folded))
+    def keys(self) -> dict[str, None]:
+        return dict.fromkeys(scripts.keys(self.folded))
 
 
 @lru_cache(maxsize=256)
-def _text(text: str) -> _Text:
+def searched(text: str) -> _Text:
+    """A text as it is searched for any names."""
     places = None
-    if _MARK.search(text):
+    if _OF_CLUSTER.search(text):
         clusters = [(match.start(), match[0]) for match in _CLUSTER.finditer(text)]
         places = (*(start for start, _ in clusters), len(text))
         text = "".join(
-            unicodedata.normalize("NFC", cluster[: 1 + _MOST_MARKS])[0] for _, cluster in clusters
+            cluster if len(cluster) == 1 else _letter(cluster) for _, cluster in clusters
         )
     return _Text(unmarked(text), fold(text), places)
 
@@ -284,25 +307,26 @@ def _is_further(word: str) -> bool:
 
 def find(text: str, names: Iterable[str]) -> list[tuple[int, int]]:
     """Where one of the names stands as a whole name; longer names win; in order."""
-    searched = _text(text)
-    folded = searched.folded
+    looked_at = searched(text)
+    folded = looked_at.folded
     by_word, without = _by_word(tuple(names))
-    candidates = [n for word in by_word.keys() & searched.words for n in by_word[word]] + without
+    leading = by_word.keys() & looked_at.keys.keys()
+    candidates = [n for key in leading for n in by_word[key]] + without
     named = [n for n in candidates if all(word in folded for word in n.words)]
     spans: list[tuple[int, int]] = []
     taken = bytearray(len(folded))  # by longer names
     for known in sorted(named, key=lambda n: (-len(n.text), n.text)):
         spread = BETWEEN in known.text
-        matches = _spread(searched.plain, known.text) if spread else _spans(folded, known)
+        matches = _spread(looked_at.plain, known.text) if spread else _spans(folded, known)
         of_name = [
             (start, end)
             for start, end in matches
-            if taken.find(1, start, end) < 0 and _is_named(searched.plain, start, end, known)
+            if taken.find(1, start, end) < 0 and _is_named(looked_at.plain, start, end, known)
         ]
         for start, end in of_name:
             taken[start:end] = bytes([1]) * (end - start)
         spans += of_name
-    places = searched.places
+    places = looked_at.places
     return sorted(spans if places is None else ((places[a], places[b]) for a, b in spans))
 
 
@@ -315,6 +339,8 @@ _OPENING = re.compile(r"(?:^|[.!?:;]\s|(?<!\w)[\"'“(])\s*\w|\bI\b")
 
 def _is_named(text: str, start: int, end: int, name: _Name) -> bool:
     """Whether the match is written as the name is, and no part of a longer one."""
+    if scripts.is_mere_letter(text, start, end):
+        return False
     written, letters = _FREE.sub("", text[start:end]), name.letters
     same = written == letters or BETWEEN in letters  # `_spread` minds the case
     if not same and letters[:1].islower() and written == letters[0].upper() + letters[1:]:

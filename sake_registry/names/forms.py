@@ -133,7 +133,8 @@ def _forms_of_person(name: str) -> Iterator[str]:
     if middle:
         yield f"{first} {family}"
         yield f"{first} {' '.join(f'{word[0].upper()}.' for word in middle)} {family}"
-    elif fold(first) not in BEFORE:  # "Will Jaden Smith be …?" does not ask of Will Smith
+    # "Will Jaden Smith be …?" does not ask of Will Smith
+    elif fold(first).rstrip(".") not in BEFORE | SUFFIXES:
         yield f"{first} {BETWEEN} {family}"
     for other in OTHER_FIRST_NAMES.get(fold(first), ()):
         if other not in BEFORE:
