@@ -13,13 +13,13 @@ Time grows with the text, and not faster, whatever stands in it.
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from sake_registry.names import scripts
+from sake_registry.names import languages, scripts
+from sake_registry.names.letters import composed, fold, letters_of, unmarked, without_marks
 from sake_registry.names.words import (
     ABBREVIATED,
     BEFORE,
@@ -41,85 +41,6 @@ BETWEEN = "\0"
 """A word of a name to `find`, for one to three further names or initials in a person's name."""
 COMMA = ",\1"
 """A comma of a name to `find` that has to be there; any other may be missing."""
-
-# -- characters --------------------------------------------------------------------------------
-
-# What is often left out: accents, Arabic and Hebrew vowels, the line that stretches Arabic letters,
-# the dot of Indic letters, and the soft hyphen.
-_MARKS = (
-    "\u0300-\u036f\u00ad\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u0640"
-    "\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e8\u06ea-\u06ed\u093c\u09bc\u0a3c\u0abc\u0b3c"
-)
-_MARK = re.compile(f"[{_MARKS}]")
-# Normalising sorts the marks of a letter, in time that grows with their square. No letter of any
-# language has more marks than Unicode's stream-safe form allows (UAX #15).
-_MOST_MARKS = 30
-_MANY_MARKS = re.compile(rf"[^\w\s\x00-\x7f]{{{_MOST_MARKS + 1},}}")
-# One letter in several characters: with marks, voiced kana, a Korean syllable in its letters.
-_VOICING = "\u3099\u309a\uff9e\uff9f"
-_CLUSTER = re.compile(
-    f"(?s)[\u1100-\u1112][\u1161-\u1175][\u11a8-\u11c2]?[{_MARKS}]*"
-    f"|.[{_MARKS}]*[{_VOICING}]?[{_MARKS}]*"
-)
-_HALF_WIDTH = re.compile("[\uff66-\uff9d][\uff9e\uff9f]")
-_OF_CLUSTER = re.compile(f"[{_MARKS}{_VOICING}\u1161-\u1175]")
-# What is typed plainly and Unicode does not take apart. Not the em dash: it parts clauses.
-_PLAIN = {
-    written: plain
-    for plain, all_written in {
-        "o": "ø", "O": "Ø", "l": "ł", "L": "Ł", "d": "đð", "D": "ĐÐ", "h": "ħ", "H": "Ħ",
-        "t": "ŧ", "T": "Ŧ", "s": "ß", "S": "ẞ", "i": "ı",
-        "ه": "ة", "ي": "ىی", "ك": "ک", "ا": "ٱ", "·": "‧∙•", "・": "･",
-        "'": "\u2018\u2019\u201b\u00b4\u2032\u02b9\u02bb\u02bc\u02bd",
-        "-": "\u2010\u2011\u2012\u2013\u2212",
-    }.items()
-    for written in all_written
-}  # fmt: skip
-
-
-@cache
-def _plain_character(character: str) -> str:
-    if character in _PLAIN:
-        return _PLAIN[character]
-    parts = unicodedata.normalize("NFKD", character)
-    # Only accents are dropped: "ﬁ" is more than "f", a Hangul syllable more than its first letter.
-    return character if _MARK.sub("", parts[1:]) else _PLAIN.get(parts[0], parts[0])
-
-
-def composed(text: str) -> str:
-    """The text in Unicode's form NFC, with at most 30 marks to a letter."""
-    return unicodedata.normalize("NFC", _MANY_MARKS.sub(_with_fewer_marks, text))
-
-
-def without_marks(name: str) -> str:
-    """A name in letters of one character, without what is left of marks."""
-    return _MARK.sub("", composed(_HALF_WIDTH.sub(lambda kana: _letter(kana[0]), name)))
-
-
-def _with_fewer_marks(run: re.Match[str]) -> str:
-    kept, marks = [], 0
-    for character in run[0]:
-        marks = marks + 1 if unicodedata.combining(character) else 0
-        if marks <= _MOST_MARKS:
-            kept.append(character)
-    return "".join(kept)
-
-
-def _letter(cluster: str) -> str:
-    """The letter of which a cluster has the parts, without the marks that it has no letter for."""
-    form: Literal["NFC", "NFKC"] = "NFKC" if "\uff66" <= cluster[0] <= "\uff9d" else "NFC"
-    return unicodedata.normalize(form, cluster[: 1 + _MOST_MARKS])[0]
-
-
-def unmarked(text: str) -> str:
-    """Without accents and typographic marks, in its case; as long as `text`."""
-    return text if text.isascii() else "".join(map(_plain_character, text))
-
-
-def fold(text: str) -> str:
-    """Without case, accents and typographic marks, character by character: as long as `text`."""
-    return unmarked(text).lower().replace("ς", "σ")
-
 
 # -- what is searched, and for what ------------------------------------------------------------
 
@@ -155,6 +76,10 @@ class _Name:
     @cached_property
     def letters(self) -> str:
         return _FREE.sub("", self.text)
+
+    @cached_property
+    def keys(self) -> frozenset[str]:
+        return frozenset(scripts.name_keys(fold(self.text)))
 
     @cached_property
     def distinctive(self) -> list[str]:
@@ -223,6 +148,11 @@ def _pattern(name: _Name) -> re.Pattern[str]:
     return re.compile(scripts.BEGIN + name.pattern + scripts.END)
 
 
+@lru_cache(maxsize=4096)
+def _changed(body: str, language: languages.Language) -> re.Pattern[str]:
+    return language.pattern(body)
+
+
 @dataclass(frozen=True)
 class _Text:
     """A text as it is searched; `places` lead back to it where it had letters taken apart."""
@@ -232,20 +162,23 @@ class _Text:
     places: tuple[int, ...] | None
 
     @cached_property
+    def parts(self) -> list[languages.Part]:
+        return languages.parts(self.folded)
+
+    @cached_property
+    def bare(self) -> frozenset[str]:
+        """Words of names that it may have in another form."""
+        return languages.bare_words(self.folded, self.parts)
+
+    @cached_property
     def keys(self) -> dict[str, None]:
-        return dict.fromkeys(scripts.keys(self.folded))
+        return dict.fromkeys((*scripts.keys(self.folded), *sorted(self.bare)))
 
 
 @lru_cache(maxsize=256)
 def searched(text: str) -> _Text:
     """A text as it is searched for any names."""
-    places = None
-    if _OF_CLUSTER.search(text):
-        clusters = [(match.start(), match[0]) for match in _CLUSTER.finditer(text)]
-        places = (*(start for start, _ in clusters), len(text))
-        text = "".join(
-            cluster if len(cluster) == 1 else _letter(cluster) for _, cluster in clusters
-        )
+    text, places = letters_of(text)
     return _Text(unmarked(text), fold(text), places)
 
 
@@ -312,22 +245,32 @@ def find(text: str, names: Iterable[str]) -> list[tuple[int, int]]:
     by_word, without = _by_word(tuple(names))
     leading = by_word.keys() & looked_at.keys.keys()
     candidates = [n for key in leading for n in by_word[key]] + without
-    named = [n for n in candidates if all(word in folded for word in n.words)]
     spans: list[tuple[int, int]] = []
     taken = bytearray(len(folded))  # by longer names
-    for known in sorted(named, key=lambda n: (-len(n.text), n.text)):
-        spread = BETWEEN in known.text
-        matches = _spread(looked_at.plain, known.text) if spread else _spans(folded, known)
-        of_name = [
-            (start, end)
-            for start, end in matches
-            if taken.find(1, start, end) < 0 and _is_named(looked_at.plain, start, end, known)
-        ]
-        for start, end in of_name:
-            taken[start:end] = bytes([1]) * (end - start)
-        spans += of_name
+    for known in sorted(candidates, key=lambda n: (-len(n.text), n.text)):
+        for start, end in _matches(looked_at, known):
+            free = taken.find(1, start, end) < 0
+            if free and _is_named(looked_at.plain, start, end, known):
+                taken[start:end] = bytes([1]) * (end - start)
+                spans.append((start, end))
     places = looked_at.places
     return sorted(spans if places is None else ((places[a], places[b]) for a, b in spans))
+
+
+def _matches(text: _Text, name: _Name) -> Iterable[tuple[int, int]]:
+    """Where a name stands in a text, in any of its forms; whether it is meant is not asked."""
+    exact = all(word in text.folded for word in name.words)
+    if BETWEEN in name.text:
+        return _spread(text.plain, name.text) if exact else ()
+    matches = _spans(text.folded, name) if exact else ()
+    if name.body is None or name.keys.isdisjoint(text.bare):
+        return matches
+    changed = (
+        match.span(1)
+        for part in text.parts
+        for match in _changed(name.body, part.language).finditer(text.folded, *part[:2])
+    )
+    return sorted({*matches, *changed})
 
 
 _WORD_BEFORE = re.compile(r"(^|[.!?:;\n\"'“(]\s*)?([^\W\d_][\w.'-]*)[ \t]+$")
@@ -343,11 +286,16 @@ def _is_named(text: str, start: int, end: int, name: _Name) -> bool:
         return False
     written, letters = _FREE.sub("", text[start:end]), name.letters
     same = written == letters or BETWEEN in letters  # `_spread` minds the case
+    changed = not same and fold(written) != fold(letters)
+    if changed:
+        same = written[0].isupper() == letters[0].isupper()
     if not same and letters[:1].islower() and written == letters[0].upper() + letters[1:]:
         same = bool(_OPENS.search(text, max(0, start - _NEAR), start))
     if same and not _is_part(text, start, end, name):
         return True
     distinctive = name.distinctive
+    if changed and len(distinctive) == 1 and written.isascii():
+        return False  # "guineas": it is its capital that tells a name's case from another word
     if _has_no_case(text, start, end):
         return not _is_part_without_case(text, start, end, distinctive)
     several = len(distinctive) > 1

@@ -10,11 +10,9 @@ from sake_registry.names.finding import (
     COMMA,
     INITIALS,
     SHORTEST,
-    composed,
     distinctive_words,
-    fold,
-    unmarked,
 )
+from sake_registry.names.letters import composed, fold, unmarked
 from sake_registry.names.words import (
     ARTICLES,
     BEFORE,

@@ -12,7 +12,8 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from sake_registry.names import scripts
-from sake_registry.names.finding import find, fold, searched, without_marks
+from sake_registry.names.finding import find, searched
+from sake_registry.names.letters import fold, without_marks
 from sake_registry.names.forms import forms, last_name
 
 if TYPE_CHECKING:

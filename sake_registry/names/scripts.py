@@ -12,6 +12,8 @@ import re
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from sake_registry.data import sections
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -30,18 +32,25 @@ _BEHIND = (
 _AHEAD = "\u0e40-\u0e44\u0ec0-\u0ec4\u1039\u17d2"
 _DOTS = "·・"  # between the parts of a foreigner's name
 
+_SECTIONS = sections("languages.txt")
+_ELIDED = "".join(rf"|(?<=\b{word}')" for word in " ".join(_SECTIONS["elisions"]).split())
+# Of two letters or more, that no other language's contractions are: "'re", "'ll", "'d".
+_ENDINGS = "|".join(
+    ["s", *(e[1:] for e in " ".join(_SECTIONS["tr: behind"]).split() if e[0] == "'" and len(e) > 2)]
+)
 _LONE = rf"(?:(?<![{_LETTER}])|(?<=[{_KATAKANA}{_UNSPACED}]))"
 _END_OF_LONE = rf"(?![{_LETTER}])|(?=[{_KATAKANA}{_UNSPACED}])"
 BEGIN = (
     rf"(?:(?=[{_KATAKANA}])(?<![{_KATAKANA}])(?<![{_KATAKANA}][{_DOTS}])"
     rf"|(?=[{_UNSPACED}])(?<![{_AHEAD}])(?<![{_UNSPACED}][{_DOTS}])"
-    # A hyphen or an apostrophe inside a word joins ("Guinea-Bissau", "O'Brien"); "'s" does not.
-    rf"|(?![{_KATAKANA}{_UNSPACED}]){_LONE}(?<!\w[-']))"
+    # A hyphen or an apostrophe inside a word joins ("Guinea-Bissau", "O'Brien"), and not where a
+    # word is elided ("l'Italie") or something ends ("Guinea's", "Türkiye'nin").
+    rf"|(?![{_KATAKANA}{_UNSPACED}]){_LONE}(?:(?<!\w[-']){_ELIDED}))"
 )
 END = (
     rf"(?:(?<=[{_KATAKANA}])(?![{_KATAKANA}])(?![{_DOTS}][{_KATAKANA}])"
     rf"|(?<=[{_UNSPACED}])(?![{_BEHIND}])(?![{_DOTS}][{_UNSPACED}])"
-    rf"|(?<![{_KATAKANA}{_UNSPACED}])(?:{_END_OF_LONE})(?!-[^\W_])(?!'(?!s\b)\w))"
+    rf"|(?<![{_KATAKANA}{_UNSPACED}])(?:{_END_OF_LONE})(?!-[^\W_])(?!'(?!(?:{_ENDINGS})\b)\w))"
 )
 """Patterns of no width for where a name may begin and end, in folded text."""
 

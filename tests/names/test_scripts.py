@@ -105,3 +105,88 @@ def test_the_index_misses_no_name(known: dict[str, str], text: str) -> None:
     for name in known.values():
         alone = NameIndex({"it": [Naming((name,), "any")]}, derived=False)
         assert bool(names.find(text, [name])) == bool(alone.owners(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "known", "expected"),
+    [
+        # Korean: a particle behind, also behind Latin letters.
+        ("삼성전자의 대표이사는", "삼성전자", "_의 대표이사는"),
+        ("서울에서 만난 사람은", "서울", "_에서 만난 사람은"),
+        ("Apple의 CEO는", "Apple", "_의 CEO는"),
+        # Arabic and Hebrew: glued before.
+        ("سكان مصر ولبنان وبالقاهرة", "القاهرة", "سكان مصر ولبنان وب_"),
+        ("عاصمة لمصر", "مصر", "عاصمة ل_"),
+        ("الطريق للقاهرة", "القاهرة", "الطريق _"),
+        ("מי גר בישראל ובתל אביב", "ישראל", "מי גר ב_ ובתל אביב"),
+        ("המחיר של Apple וב-Apple", "Apple", "המחיר של _ וב-_"),
+        # Turkish: with an apostrophe, and with other capitals.
+        ("Türkiye'nin başkenti neresidir", "Türkiye", "_'nin başkenti neresidir"),
+        ("Diyarbakır'ın nüfusu", "Diyarbakır", "_'ın nüfusu"),
+        ("Ankara'ya nasıl gidilir", "Ankara", "_'ya nasıl gidilir"),
+        # Cases.
+        ("Кто был отцом Льва Толстого?", "Лев Толстой", "Кто был отцом _?"),
+        ("столица Российской Федерации", "Российская Федерация", "столица _"),
+        ("население Москвы и о Москве", "Москва", "население _ и о _"),
+        ("мер Києва, у Києві", "Київ", "мер _, у _"),
+        ("Яка столиця України?", "Україна", "Яка столиця _?"),
+        ("Kto jest prezesem Microsoftu?", "Microsoft", "Kto jest prezesem _?"),
+        ("Jaka jest stolica Polski i kto rządzi w Warszawie", "Warszawa",
+         "Jaka jest stolica Polski i kto rządzi w _"),
+        ("Jaká je rozloha Prahy? Co je v Praze?", "Praha", "Jaká je rozloha _? Co je v _?"),
+        ("Mikä on Suomen pääkaupunki?", "Suomi", "Mikä on _ pääkaupunki?"),
+        ("Mikä on Helsingin väkiluku? Mitä maksaa Helsingissä?", "Helsinki",
+         "Mikä on _ väkiluku? Mitä maksaa _?"),
+        ("Ki a polgármester Budapesten?", "Budapest", "Ki a polgármester _?"),
+        ("Mennyi a Microsofttal az ár?", "Microsoft", "Mennyi a _ az ár?"),
+        ("Ποιος είναι ο δήμαρχος της Αθήνας;", "Αθήνα", "Ποιος είναι ο δήμαρχος της _;"),
+        ("Care este capitala României?", "România", "Care este capitala _?"),
+        ("Vem är Volvos vd?", "Volvo", "Vem är _ vd?"),
+        # German: genitive and compounds.
+        ("Wer ist der Chef von Lenas Schwester", "Lena", "Wer ist der Chef von _ Schwester"),
+        ("Wer ist Max' Chef?", "Max", "Wer ist _' Chef?"),
+        ("Was kosten die Acme-Cloud-Preise im Monat?", "Acme Cloud",
+         "Was kosten die _-Preise im Monat?"),
+        ("Wer ist der Apple-Chef und was die Apple-Aktie?", "Apple",
+         "Wer ist der _-Chef und was die _-Aktie?"),
+        # Elision.
+        ("l'Italie, d’Italie, qu'Italie", "Italie", "l'_, d’_, qu'_"),
+        ("La capitale dell'Italia, nell’Italia", "Italia", "La capitale dell'_, nell’_"),
+        ("el president d'Andorra", "Andorra", "el president d'_"),
+        ("L'Italie est", "Italie", "L'_ est"),
+    ],
+)  # fmt: skip
+def test_a_name_is_found_in_the_forms_of_its_language(
+    text: str, known: str, expected: str
+) -> None:
+    assert masked(text, known) == expected
+    apart = unicodedata.normalize("NFD", text)
+    assert unicodedata.normalize("NFC", masked(apart, known)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "known"),
+    [
+        ("애플워치는 얼마인가", "애플"),
+        ("한국은행의 총재는", "한국"),
+        ("김연아는", "김연"),
+        ("Иванов пришёл, и Ивановна пришла", "Иван"),
+        ("московский метрополитен", "Москва"),
+        ("написал много романов", "Роман"),
+        ("Толстовка стоит", "Толстой"),
+        ("The Guineas and Brontës are", "Guinea"),
+        ("the Bronteses of the Brontës", "Brontë"),
+        ("Wer ist der Präsident von Guinea-Bissau", "Guinea"),
+        ("Wer ist Annas Bruder", "Ann"),
+        ("Kuka on Helsinkiläinen", "Helsinki"),
+        ("La ville où Jeanne D'Arc est née", "Arc"),
+        ("Who is O'Brien in Rock'n'Roll?", "Brien"),
+        ("She's Shi'ite", "Shi"),
+        ("مدينة القاهرية", "القاهرة"),
+        ("ישראלים בכל העולם", "ישראל"),
+        ("Kto to jest Warszawiak", "Warszawa"),
+        ("Türkiyeli kim", "Türk"),
+    ],
+)  # fmt: skip
+def test_another_word_is_no_form_of_a_name(text: str, known: str) -> None:
+    assert names.find(text, [known]) == []
