@@ -14,26 +14,34 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from sake_registry.names import languages, scripts
-from sake_registry.names.letters import composed, fold, letters_of, unmarked, without_marks
+from sake_registry.names.letters import fold, letters_of, unmarked, without_marks
 from sake_registry.names.words import (
     ABBREVIATED,
+    ASKED,
     BEFORE,
     BESIDE,
     DETERMINERS,
+    FIRST_NAMES,
     FUNCTION,
     IN_NAMES,
+    LEGAL_FORMS,
+    LINKING,
     LONGER,
     PARTICLES,
+    PLANS,
+    TITLES_BEHIND,
+    WHOLES,
+    is_common,
     is_kind,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
 SUBJECT = "<subject>"
 """What stands for the subject's name in a prompt."""
@@ -84,6 +92,11 @@ class _Name:
     @cached_property
     def distinctive(self) -> list[str]:
         return distinctive_words(self.text)
+
+    @cached_property
+    def is_common(self) -> bool:
+        """Whether it is one common word, that is meant only where its case says so."""
+        return len(self.distinctive) < 2 and all(map(is_common, self.distinctive))
 
 
 def distinctive_words(name: str) -> list[str]:
@@ -251,6 +264,7 @@ def find(text: str, names: Iterable[str]) -> list[tuple[int, int]]:
         for start, end in _matches(looked_at, known):
             free = taken.find(1, start, end) < 0
             if free and _is_named(looked_at.plain, start, end, known):
+                end = with_legal_form(looked_at.plain, end)
                 taken[start:end] = bytes([1]) * (end - start)
                 spans.append((start, end))
     places = looked_at.places
@@ -262,15 +276,18 @@ def _matches(text: _Text, name: _Name) -> Iterable[tuple[int, int]]:
     exact = all(word in text.folded for word in name.words)
     if BETWEEN in name.text:
         return _spread(text.plain, name.text) if exact else ()
-    matches = _spans(text.folded, name) if exact else ()
+    folded = text.folded
+    spans = _spans(folded, name) if exact else ()
+    matches = [span for span in spans if scripts.is_whole(folded, *span)]
     if name.body is None or name.keys.isdisjoint(text.bare):
         return matches
-    changed = (
+    changed = {
         match.span(1)
         for part in text.parts
-        for match in _changed(name.body, part.language).finditer(text.folded, *part[:2])
-    )
-    return sorted({*matches, *changed})
+        for match in _changed(name.body, part.language).finditer(folded, part.start, part.end)
+        if scripts.is_whole(folded, *match.span())
+    }
+    return sorted(changed.union(matches))
 
 
 _WORD_BEFORE = re.compile(r"(^|[.!?:;\n\"'“(]\s*)?([^\W\d_][\w.'-]*)[ \t]+$")
@@ -278,12 +295,44 @@ _WORD_AFTER = re.compile(r"[ \t]+([A-Z0-9][\w-]*|[^\W\d_][\w-]*)")
 _OPENS = re.compile(r"(?:^|[.!?:;\n\"'“(])\s*$")
 # First letters of sentences, and the pronoun: capitals that text without case may have.
 _OPENING = re.compile(r"(?:^|[.!?:;]\s|(?<!\w)[\"'“(])\s*\w|\bI\b")
+_ELIDED = re.compile(r"(?:^|(?<=[^\w']))([^\W\d_]+)'$")
+_LINKED = re.compile(
+    rf"([^\W\d_]+)[ \t]+(?:(?:{'|'.join(sorted(LINKING))})[ \t]+(?:(?:the|l[aeo]s?|el)[ \t]+)?|d')$"
+)
+_TITLED = re.compile(r"(?:^|\W)([A-Z][^\W\d_]*),?[ \t]+$")
+# "die Firma Bosch", "das Lied Imagine": a noun, and not a first name.
+_GERMAN_NOUN = re.compile(
+    r"(?:^|\W)(?i:der|die|das|dem|den|des|eine?|einer|eines|im|am|vom|zum|zur|beim)[ \t]+\w+[ \t]+$"
+)
+_SURELY_LEGAL = frozenset("inc corp ltd llc gmbh plc sarl llp".split())
+
+
+@cache
+def _legal_forms() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """What says behind a name, after a space and directly, of which kind a company is."""
+    stops = r"(?:[./]|\.\s)?"
+    words = "|".join(stops.join(f) if len(f) <= 5 else f for f in sorted(LEGAL_FORMS))
+    glued = sorted(filter(scripts.is_unspaced, LEGAL_FORMS), key=len, reverse=True)
+    # A full stop is of it where no sentence ends there.
+    stop = r"(?:\.(?=[,;:?!)&]|[ \t]+(?-i:[^\WA-Z]|KG|Ltd|LLC)))?"
+    behind = rf"(?:[ \t]*[,&]?[ \t]+(?:{words}|sp\.? z ?o\.? ?o)\b{stop})+"
+    return re.compile(behind, re.IGNORECASE), re.compile(rf"(?:{'|'.join(glued)})+")
+
+
+def with_legal_form(text: str, end: int) -> int:
+    """The end of a name with what says of which kind a company is: "Contoso, Inc."."""
+    spaced, directly = _legal_forms()
+    glued = directly.match(text, end)
+    match = glued or spaced.match(text, end)
+    if not match:
+        return end
+    first = match[0].lstrip(" \t,&")
+    is_legal = glued or first[0].isupper() or fold(first).strip(".") in _SURELY_LEGAL
+    return match.end() if is_legal else end
 
 
 def _is_named(text: str, start: int, end: int, name: _Name) -> bool:
     """Whether the match is written as the name is, and no part of a longer one."""
-    if scripts.is_mere_letter(text, start, end):
-        return False
     written, letters = _FREE.sub("", text[start:end]), name.letters
     same = written == letters or BETWEEN in letters  # `_spread` minds the case
     changed = not same and fold(written) != fold(letters)
@@ -291,24 +340,58 @@ def _is_named(text: str, start: int, end: int, name: _Name) -> bool:
         same = written[0].isupper() == letters[0].isupper()
     if not same and letters[:1].islower() and written == letters[0].upper() + letters[1:]:
         same = bool(_OPENS.search(text, max(0, start - _NEAR), start))
-    if same and not _is_part(text, start, end, name):
+    owns = changed and written[-1] == "s"  # "Lenas Schwester"
+    if same and not _is_part(text, start, end, name, owns=owns):
         return True
     distinctive = name.distinctive
-    if changed and len(distinctive) == 1 and written.isascii():
+    several = len(distinctive) > 1
+    if changed and not several and written.isascii():
         return False  # "guineas": it is its capital that tells a name's case from another word
     if _has_no_case(text, start, end):
-        return not _is_part_without_case(text, start, end, distinctive)
-    several = len(distinctive) > 1
-    return several and not same and not (
-        _is_part(text, start, end, name) or _is_part_without_case(text, start, end, distinctive)
-    )  # fmt: skip
+        return not _is_part_without_case(text, start, end, name)
+    if same or _is_part(text, start, end, name, owns=owns):
+        return False
+    if several:
+        return not _is_part_without_case(text, start, end, name)
+    return _has_any_case(name, written, _line_around(text, start, end))
 
 
-def _is_part(text: str, start: int, end: int, name: _Name) -> bool:
-    """Whether a capitalised neighbour makes the match a part of a longer name."""
+def _line_around(text: str, start: int, end: int) -> str:
+    before = text[max(0, start - _NEAR) : start].rpartition("\n")[2]
+    return before + text[start:end] + text[end : end + _NEAR].partition("\n")[0]
+
+
+def _has_any_case(name: _Name, written: str, line: str) -> bool:
+    """Whether a name of one word is no common word in any case: "iphone", "STARBUCKS".
+
+    What is all capitals may be the first letters of a word ("IT"), and of other languages the
+    common words are not known.
+    """
+    word = fold(name.letters)
+    if len(word) < SHORTEST or name.letters.isupper() or not word.isascii() or name.is_common:
+        return False
+    inner = any(letter.isupper() or letter.isdigit() for letter in name.letters[1:])
+    return inner or written.isupper() or languages.may_be_english(fold(line))
+
+
+def _is_part(text: str, start: int, end: int, name: _Name, *, owns: bool) -> bool:
+    """Whether a capitalised neighbour makes the match a part of a longer name.
+
+    Args:
+        owns: whether it is a genitive before what it owns, which German writes large.
+    """
     if not (text[start].isupper() or text[start].isdigit()):
         return False
-    before = _WORD_BEFORE.search(text, max(0, start - _NEAR), start)
+    near = max(0, start - _NEAR)
+    linked = _LINKED.search(text, near, start)
+    if linked and linked[1][0].isupper():
+        titled = fold(linked[1]) in TITLES_BEHIND and _TITLED.search(text, near, linked.start())
+        if fold(linked[1]) in WHOLES or (titled and fold(titled[1]) not in BEFORE):
+            return True
+    elided = _ELIDED.search(text, near, start)
+    if elided and elided[1][0].isupper() and not _OPENS.search(text, near, elided.start()):
+        return True  # "Beverly D'Angelo"
+    before = _WORD_BEFORE.search(text, near, start)
     if before and before[2][0].isupper():
         word = before[2].rstrip(".").lower()
         stopped = before[2].endswith(".") and len(word) > 1
@@ -319,40 +402,74 @@ def _is_part(text: str, start: int, end: int, name: _Name) -> bool:
                 return True
         else:
             # "France's Darrieux", "… in Rome. Darrieux …"
-            apart = word.endswith("'s") or stopped
+            apart = word.endswith("'s") or stopped or fold(word) in ASKED
             opens = before.start(2) == 0 or before[1] is not None
             # "Actress De Niro was": a sentence's first word before a full name is none of it.
             if not (apart or word in BEFORE or (opens and " " in name.text)):
-                return True
+                noun = _GERMAN_NOUN.search(text, near, start)
+                if not (noun and _is_german(text, start, end) and word not in FIRST_NAMES):
+                    return True
+    after = _word_after(text, end, name)
+    if not after or owns or after == "I" or fold(after) in ASKED:
+        return False
+    if after[0].isupper() and len(name.distinctive) > 1 and _is_german(text, start, end):
+        return is_common(fold(after))  # of an English name; any German noun is large
+    return after[0].isupper() or after[0].isdigit()
+
+
+def _is_german(text: str, start: int, end: int) -> bool:
+    """Whether a match stands in a line where capitals are of nouns too."""
+    return languages.of_line(fold(_line_around(text, start, end))) == ["de"]
+
+
+def _word_after(text: str, end: int, name: _Name) -> str:
+    """The word behind a match, its legal form and, for a name of several words, its plan."""
+    end = with_legal_form(text, end)
     after = _WORD_AFTER.match(text, end)
-    return bool(after and (after[1][0].isupper() or after[1][0].isdigit()) and after[1] != "I")
+    if after and len(name.distinctive) > 1 and fold(after[1]) in PLANS:
+        after = _WORD_AFTER.match(text, after.end())
+    return after[1] if after else ""
 
 
 def _has_no_case(text: str, start: int, end: int) -> bool:
     """Whether the line around a match is written without case: all capitals, or none inside."""
-    near = text[max(0, start - _NEAR) : start].rpartition("\n")[2] + text[start:end]
-    near += text[end : end + _NEAR].partition("\n")[0]
+    near = _line_around(text, start, end)
     rest = _OPENING.sub("", near)
     return near.isupper() or rest == rest.lower()
 
 
-def _is_part_without_case(text: str, start: int, end: int, distinctive: Sequence[str]) -> bool:
+def _is_part_without_case(text: str, start: int, end: int, name: _Name) -> bool:
     """Whether the neighbours may make the match a part of a longer name, or it is a mere word.
 
     Nothing is seen by capitals here, so that beside a single word all others are suspect.
     """
-    before = _WORD_BEFORE.search(text, max(0, start - _NEAR), start)
-    after = _WORD_AFTER.match(text, end)
+    distinctive = name.distinctive
+    near = max(0, start - _NEAR)
+    linked = _LINKED.search(text[near:start].lower())
+    if linked and fold(linked[1]) in WHOLES:
+        return True
+    before = _WORD_BEFORE.search(text, near, start)
     first = fold(before[2]).rstrip(".") if before else ""
     if before and before[2].endswith(".") and first not in ABBREVIATED:
         first = ""
-    last = fold(after[1]) if after else ""
+    last = fold(_word_after(text, end, name))
     if len(distinctive) > 1:
-        return first in LONGER or first in IN_NAMES or is_kind(last)
+        return first in LONGER or first in IN_NAMES or (is_kind(last) and last not in ASKED)
     if not distinctive or len(_FREE.sub("", distinctive[0])) < SHORTEST or is_kind(distinctive[0]):
         return True
-    apart = not first or first.endswith("'s") or first in BESIDE - DETERMINERS
-    return not (apart and (not last or last in BESIDE))
+    beside = _beside(english=languages.may_be_english(fold(_line_around(text, start, end))))
+    apart = not first or first.endswith("'s") or first in beside
+    if name.is_common and first in DETERMINERS:
+        apart = False  # "some guinea"
+    mere = not name.is_common and is_common(last) and not is_kind(last)  # "nodejs training"
+    return not (apart and (not last or last in beside or mere))
+
+
+@cache
+def _beside(*, english: bool) -> frozenset[str]:
+    """Words that may stand beside a name without capitals and are none of it."""
+    words = BESIDE | ASKED | languages.common_words().keys()
+    return words - (LONGER | IN_NAMES | PARTICLES) | BESIDE if english else words
 
 
 def mask(text: str, spans: Iterable[tuple[int, int]], by: str) -> str:

@@ -11,20 +11,25 @@ from sake_registry.names.finding import (
     INITIALS,
     SHORTEST,
     distinctive_words,
+    with_legal_form,
 )
 from sake_registry.names.letters import composed, fold, unmarked
+from sake_registry.names.scripts import is_unspaced
 from sake_registry.names.words import (
     ARTICLES,
     BEFORE,
     EVENTS,
     FIRST_NAME_FOLLOWS,
+    FIRST_NAMES,
     FUNCTION,
+    LEGAL_FORMS,
     LONGER,
     NUMBERS,
     OTHER_FIRST_NAMES,
     PARTICLES,
     SUFFIXES,
     TITLES,
+    is_common,
     is_kind,
 )
 
@@ -67,8 +72,37 @@ def forms(name: str) -> tuple[str, ...]:
     """
     name = " ".join(composed(name).split())
     others = dict.fromkeys((*_by_nickname(name), *_forms(_without_nickname(name))))
+    bare = without_legal_form(name)
+    if bare != name:
+        others |= dict.fromkeys((bare, *forms(bare)))
     others.pop(name, None)
     return tuple(others)
+
+
+def without_legal_form(name: str) -> str:
+    """A company's name without what says of which kind it is: "Contoso, Inc.", "株式会社日立"."""
+    place = re.search(r"(?<=\w)[ \t,]", name)
+    while place:
+        if with_legal_form(f"{name} ", place.start()) >= len(name.rstrip(".")):
+            return name[: place.start()]
+        place = re.compile(r"(?<=\w)[ \t,]").search(name, place.end())
+    glued = "|".join(sorted(filter(is_unspaced, LEGAL_FORMS), key=len, reverse=True))
+    bare = re.sub(rf"^(?:{glued})|(?:{glued})$", "", name).strip()
+    return bare if len(bare) > 1 else name
+
+
+def spellings(name: str) -> Iterator[str]:
+    """A name with its words joined, hyphenated or apart: "Node JS", "Acme-Cloud", "email".
+
+    A person's is none of these; nor are single letters joined.
+    """
+    if BETWEEN in name or COMMA in name or _person(name):
+        return
+    words = re.split(r"(?<=[^\W\d_])[.](?=[^\W\d_]{2})|[ ・·-]", name)
+    plain = all(word.isalnum() and (len(word) > 1 or word.isdigit()) for word in words)
+    few = 2 <= len(words) <= 3 and len("".join(words)) >= _JOINED and words[0].isalnum()
+    if (plain or re.fullmatch(r"[a-z]-[a-z]{3,}", name)) and few:
+        yield from dict.fromkeys(by.join(words) for by in (" ", "", "-") if by.join(words) != name)
 
 
 def _forms(name: str) -> Iterator[str]:
@@ -242,6 +276,12 @@ def _person(name: str) -> list[str] | None:
     last = words[-1]
     short = sum(map(str.isalpha, last)) < SHORTEST
     if short or not last[0].isupper() or last.endswith(".") or any(map(is_kind, folded)):
+        return None
+    # "Acme Cloud" is nobody; "Kate Bush", "George W. Bush" and "Sir Cloud" are.
+    evident = folded[0] in FIRST_NAMES | TITLES or any(
+        len(word) == 1 or word in PARTICLES for word in folded
+    )
+    if is_common(folded[-1]) and not evident:
         return None
     return words
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from sake_registry.names import scripts
 from sake_registry.names.finding import find, searched
+from sake_registry.names.forms import forms, last_name, spellings, without_legal_form
 from sake_registry.names.letters import fold, without_marks
-from sake_registry.names.forms import forms, last_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -192,3 +192,5 @@ def _derived(name: str) -> Iterator[str]:
     if last:
         yield last
     yield from forms(name)
+    for known in (name, without_legal_form(name)):
+        yield from spellings(known)

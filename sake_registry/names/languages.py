@@ -1,8 +1,8 @@
 """How a name changes in running text, by language: what is glued to it, and its endings.
 
-"Толстого" names Толстой, "삼성전자의" 삼성전자, "ولبنان" لبنان, "Lenas" Lena. For most scripts the letters
-tell which rules hold. A line in Latin letters is of the languages of which it has most common
-words; in an English one, names have no endings.
+"Толстого" names Толстой, "삼성의" 삼성, "ولبنان" لبنان, "Lenas" Lena. Most letters tell
+which rules hold. A line in Latin letters is of the languages of which it has most common words; in
+an English one, names have no endings.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sake_registry.names import scripts
 from sake_registry.names.letters import fold
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 _FILE = "languages.txt"
 _SCRIPTS = {
@@ -153,17 +153,18 @@ def common_words() -> dict[str, tuple[str, ...]]:
     return {word: tuple(codes) for word, codes in languages.items()}
 
 
-def of_line(words: Iterable[str]) -> list[str]:
-    """The languages of which a line in Latin letters has most common words; of equals, all.
-
-    Where English is one of the equals, a final "s" may be its plural: left are the languages with
-    other endings.
-    """
+def of_line(line: str) -> list[str]:
+    """The languages of which a folded line has most common words; of equals, all."""
     known = common_words()
-    counts = Counter(code for word in words for code in known.get(word, ()))
+    counts = Counter(code for word in _WORD.findall(line) for code in known.get(word, ()))
     most = max(counts.values(), default=0)
-    best = [code for code, count in counts.items() if count == most]
-    return [c for c in best if ("", "s") not in language(c).endings] if _ENGLISH in best else best
+    return [code for code, count in counts.items() if count == most]
+
+
+def may_be_english(line: str) -> bool:
+    """Whether a folded line is of English, or of no language that is known."""
+    codes = of_line(line)
+    return not codes or _ENGLISH in codes
 
 
 class Part(NamedTuple):
@@ -178,8 +179,11 @@ def parts(folded: str) -> list[Part]:
     """Where the rules of a language hold in a folded text."""
     known = [Part(0, len(folded), language(c)) for c, has in _SCRIPTS.items() if has.search(folded)]
     for line in _LINE.finditer(folded) if _LATIN.search(folded) else ():
-        codes = of_line(_WORD.findall(line[0]))
-        known += [Part(*line.span(), language(code)) for code in codes if language(code).has_rules]
+        codes = of_line(line[0])
+        for rules in map(language, codes):
+            # A final "s" may be the plural where the line may be English.
+            if rules.has_rules and not (_ENGLISH in codes and ("", "s") in rules.endings):
+                known.append(Part(*line.span(), rules))
     return known
 
 

@@ -9,63 +9,79 @@ ends, all others at what is no letter. Where two of these three kinds meet, a na
 from __future__ import annotations
 
 import re
-from itertools import pairwise
-from typing import TYPE_CHECKING
+from functools import cache, lru_cache
+from itertools import groupby, pairwise
+from typing import TYPE_CHECKING, Literal
 
 from sake_registry.data import sections
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Classes of characters as they stand in a pattern's brackets.
-_KATAKANA = "\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff"
-_HAN = "\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_SOUTH_EAST = "\u0e01-\u0e5b\u0e81-\u0eff\u1000-\u109f\u1780-\u17ff\u19e0-\u19ff\uaa60-\uaa7f"
-_UNSPACED = f"{_HAN}\u3041-\u309f{_SOUTH_EAST}"
+    Kind = Literal["spaced", "katakana", "unspaced"]
+
 # Vowel signs of Indic scripts are of the word, although `\w` does not have them.
 _LETTER = r"\w\u0900-\u0963\u0966-\u0dff"
-# Vowels and marks of a letter before them, and the vowels that stand before their letter.
-_BEHIND = (
-    "\u0e30-\u0e3a\u0e45-\u0e4e\u0eb0-\u0ebc\u0ec6-\u0ece\u102b-\u103e\u1056-\u1059\u17b4-\u17d3"
-    "\u3005\u30fc\u3041\u3043\u3045\u3047\u3049\u3063\u3083\u3085\u3087"
+# From here on there are scripts without spaces: `is_whole` looks at them.
+_FIRST_UNSPACED = "\u0e00"
+_MAYBE_UNSPACED = r"[^\x00-\u0dff]"
+_ELIDED = "|".join(
+    rf"(?<=\b(?:{words})')"
+    for words in (
+        "[cdjlmnst]", "qu|un", "all|gli", "dall|dell|nell|sull|coll|dagl|degl|bell|quel",
+        "quest|quell", "jusqu", "alcun|ogniu", "lorsqu|puisqu|quoiqu|nessun|ciascu",
+    )
+)  # fmt: skip
+# "'s", and Turkish cases: of two letters or more, that no contraction is ("'re", "'ll", "'d").
+_ENDING = (
+    r"(?:s|n?[iu]n|[yns][aeiu]|n?[dt][ae](?:n|ki)?|y?l[ae]|l[iu]|l[ae]r[iu]?|[dt][iu]r|ydi|n?c[ae])"
+    r"\b"
 )
-_AHEAD = "\u0e40-\u0e44\u0ec0-\u0ec4\u1039\u17d2"
+# A hyphen or an apostrophe inside a word joins ("Guinea-Bissau", "O'Brien"), and not where a word
+# is elided ("l'Italie") or something ends ("Guinea's", "Türkiye'nin").
+BEGIN = rf"(?:(?<![{_LETTER}])|(?<={_MAYBE_UNSPACED}))(?:(?<!\w[-'])|{_ELIDED})"
+END = rf"(?:(?![{_LETTER}])|(?={_MAYBE_UNSPACED}))(?!-[^\W_])(?!'(?!{_ENDING})\w)"
+"""Patterns of no width for where a name may begin and end, in folded text; see `is_whole`."""
+
+# Vowels and marks of a letter before them; vowels that stand before their letter.
+_BEHIND = re.compile(
+    "[\u0e30-\u0e3a\u0e45-\u0e4e\u0eb0-\u0ebc\u0ec6-\u0ece\u102b-\u103e\u1056-\u1059\u17b4-\u17d3]"
+    "|[々ーぁぃぅぇぉっゃゅょァィゥェォッャュョ]"
+)
+_AHEAD = re.compile("[\u0e40-\u0e44\u0ec0-\u0ec4\u1039\u17d2]")
 _DOTS = "·・"  # between the parts of a foreigner's name
+_WORD = re.compile(r"\w+")
 
-_SECTIONS = sections("languages.txt")
-_ELIDED = "".join(rf"|(?<=\b{word}')" for word in " ".join(_SECTIONS["elisions"]).split())
-# Of two letters or more, that no other language's contractions are: "'re", "'ll", "'d".
-_ENDINGS = "|".join(
-    ["s", *(e[1:] for e in " ".join(_SECTIONS["tr: behind"]).split() if e[0] == "'" and len(e) > 2)]
-)
-_LONE = rf"(?:(?<![{_LETTER}])|(?<=[{_KATAKANA}{_UNSPACED}]))"
-_END_OF_LONE = rf"(?![{_LETTER}])|(?=[{_KATAKANA}{_UNSPACED}])"
-BEGIN = (
-    rf"(?:(?=[{_KATAKANA}])(?<![{_KATAKANA}])(?<![{_KATAKANA}][{_DOTS}])"
-    rf"|(?=[{_UNSPACED}])(?<![{_AHEAD}])(?<![{_UNSPACED}][{_DOTS}])"
-    # A hyphen or an apostrophe inside a word joins ("Guinea-Bissau", "O'Brien"), and not where a
-    # word is elided ("l'Italie") or something ends ("Guinea's", "Türkiye'nin").
-    rf"|(?![{_KATAKANA}{_UNSPACED}]){_LONE}(?:(?<!\w[-']){_ELIDED}))"
-)
-END = (
-    rf"(?:(?<=[{_KATAKANA}])(?![{_KATAKANA}])(?![{_DOTS}][{_KATAKANA}])"
-    rf"|(?<=[{_UNSPACED}])(?![{_BEHIND}])(?![{_DOTS}][{_UNSPACED}])"
-    rf"|(?<![{_KATAKANA}{_UNSPACED}])(?:{_END_OF_LONE})(?!-[^\W_])(?!'(?!(?:{_ENDINGS})\b)\w))"
-)
-"""Patterns of no width for where a name may begin and end, in folded text."""
 
-_RUN = re.compile(rf"[{_KATAKANA}{_UNSPACED}]+|[^\W{_KATAKANA}{_UNSPACED}]+")
-_IS_UNSPACED = re.compile(rf"[{_KATAKANA}{_UNSPACED}]")
-_INSIDE_RUN = re.compile(rf"(?<=[{_UNSPACED}])(?=[{_UNSPACED}])")
-_LONE_LETTER = re.compile(
-    rf"(?:(?<=[{_HAN}])[{_HAN}]|[{_HAN}](?=[{_HAN}])"
-    rf"|(?<=[{_UNSPACED}])[\u3041-\u309f]|[\u3041-\u309f](?=[{_UNSPACED}]))"
-)
+def _kind(letter: str) -> Kind:
+    if letter < _FIRST_UNSPACED or "\u10a0" <= letter < "\u1780":
+        return "spaced"
+    if "\u30a1" <= letter <= "\u30ff" and letter != "・":
+        return "katakana"
+    unspaced = letter < "\u1800" or "\u3005" <= letter <= "\u309f" or _is_han(letter)
+    return "unspaced" if unspaced else "spaced"
+
+
+def _is_han(letter: str) -> bool:
+    return "\u3400" <= letter <= "\u9fff" or "\uf900" <= letter <= "\ufaff" or letter in "々〆〇"
+
+
+def _is_kana(letter: str) -> bool:
+    return "\u3041" <= letter <= "\u309f"
 
 
 def is_unspaced(word: str) -> bool:
-    """Whether a word is written in a script without spaces."""
-    return bool(_IS_UNSPACED.match(word))
+    """Whether a word begins in katakana or in a script without spaces."""
+    return _kind(word[0]) != "spaced"
+
+
+def _runs(folded: str) -> Iterator[str]:
+    """The words of a folded text, cut where the kind of their letters changes."""
+    for word in _WORD.findall(folded):
+        if max(word) < _FIRST_UNSPACED:
+            yield word
+        else:
+            yield from ("".join(letters) for _, letters in groupby(word, _kind))
 
 
 def keys(folded: str) -> Iterator[str]:
@@ -73,7 +89,7 @@ def keys(folded: str) -> Iterator[str]:
 
     What is a name's key is also a key of each text with the name.
     """
-    for run in _RUN.findall(folded):
+    for run in _runs(folded):
         if is_unspaced(run):
             yield from run
             yield from map("".join, pairwise(run))
@@ -83,18 +99,67 @@ def keys(folded: str) -> Iterator[str]:
 
 def name_keys(folded: str) -> list[str]:
     """The keys of a folded name that say most of it: words, and pairs of letters."""
-    return [
-        key
-        for run in _RUN.findall(folded)
-        for key in (map("".join, pairwise(run)) if is_unspaced(run) and len(run) > 1 else [run])
-    ]
+    pairs = (
+        map("".join, pairwise(run)) if is_unspaced(run) and len(run) > 1 else [run]
+        for run in _runs(folded)
+    )
+    return [key for of_run in pairs for key in of_run]
+
+
+def is_whole(text: str, start: int, end: int) -> bool:
+    """Whether a match between `BEGIN` and `END` is whole by the rules of its letters' script.
+
+    It is neither a part of a known longer word ("東京都"), nor one Han letter or kana among others:
+    rarely a name, mostly a part.
+    """
+    around = text[max(0, start - 2) : end + 2]
+    if around.isascii() or max(around) < _FIRST_UNSPACED:
+        return True
+    before, after = text[max(0, start - 2) : start][::-1], text[end : end + 2]
+    if not (_is_apart(text[start], before) and _is_apart(text[end - 1], after)):
+        return False
+    unspaced = _kind(text[end - 1]) != "spaced"
+    if unspaced and (_BEHIND.match(text, end) or _is_of_longer(text, start, end)):
+        return False
+    if _kind(text[start]) != "spaced" and _AHEAD.match(before):
+        return False
+    if end - start > 1:
+        return True
+    beside = before[:1] + after[:1]
+    among = _is_han if _is_han(text[start]) else lambda letter: _kind(letter) == "unspaced"
+    return not ((_is_han(text[start]) or _is_kana(text[start])) and any(map(among, beside)))
+
+
+def _is_apart(edge: str, beyond: str) -> bool:
+    """Whether a name may end with a letter, given the next letters in that direction."""
+    kind = _kind(edge)
+    if not beyond or not edge.isalnum():
+        return True
+    if beyond[0] in _DOTS:
+        return not (kind != "spaced" and len(beyond) > 1 and _kind(beyond[1]) == kind)
+    same = beyond[0].isalnum() and _kind(beyond[0]) == kind
+    return kind == "unspaced" or not same
 
 
 def cuts_a_run(text: str, start: int, end: int) -> bool:
     """Whether a match has letters of its script without spaces beside it."""
-    return bool(_INSIDE_RUN.match(text, start) or _INSIDE_RUN.match(text, end))
+    sides = (text[max(0, start - 1) : start + 1], text[end - 1 : end + 1])
+    return any(len(side) == 2 and set(map(_kind, side)) == {"unspaced"} for side in sides)
 
 
-def is_mere_letter(text: str, start: int, end: int) -> bool:
-    """Whether one Han letter or kana is matched among others: rarely a name, mostly a part."""
-    return end - start == 1 and bool(_LONE_LETTER.match(text, start))
+@cache
+def _listed(section: str) -> tuple[str, ...]:
+    return tuple(" ".join(sections("languages.txt")[section]).split())
+
+
+@lru_cache(maxsize=4096)
+def _longer(name: str) -> list[tuple[str, int]]:
+    words = [word for word in _listed("compounds") if name in word and name != word]
+    return [(word, word.index(name)) for word in words]
+
+
+def _is_of_longer(text: str, start: int, end: int) -> bool:
+    return text.startswith(_listed("kinds behind"), end) or any(
+        start >= offset and text.startswith(word, start - offset)
+        for word, offset in _longer(text[start:end])
+    )

@@ -12,8 +12,10 @@ from sake_registry import data
 FOLDER = Path(data.__file__).parent
 # Of a file that the method stands on: whoever changes it raises METHOD_VERSION with it.
 METHOD = {
+    "common_words.txt": "50f139aaf237ba3a80473fb93065c0203279c5f39aa1da00783e9dd81b49c62b",
+    "languages.txt": "14c0c40532d8381b3f65b4c7e975e7a75161f0cca90c030c7f67b4420a010d91",
     "lead_ins.txt": "53f33359f7f79287cb174e61253a0e72d4c6cd69a542ab825c3d0209db1b714c",
-    "name_words.txt": "d8a4939aecc0d18f6eb470a191f2bb5168e88f81df4187b9f038333b91f17eed",
+    "name_words.txt": "216a3dc94ea74ce54659c3d1803b2c25486b927909d0627c25ba00fe5aeb7efb",
     "questions.txt": "84d70c22e1a79dcaed99213531e5cced3d108bb70148403c76517d0e98106ce4",
 }
 OTHER = {

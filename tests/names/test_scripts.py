@@ -156,9 +156,7 @@ def test_the_index_misses_no_name(known: dict[str, str], text: str) -> None:
         ("L'Italie est", "Italie", "L'_ est"),
     ],
 )  # fmt: skip
-def test_a_name_is_found_in_the_forms_of_its_language(
-    text: str, known: str, expected: str
-) -> None:
+def test_a_name_is_found_in_the_forms_of_its_language(text: str, known: str, expected: str) -> None:
     assert masked(text, known) == expected
     apart = unicodedata.normalize("NFD", text)
     assert unicodedata.normalize("NFC", masked(apart, known)) == expected
@@ -190,3 +188,129 @@ def test_a_name_is_found_in_the_forms_of_its_language(
 )  # fmt: skip
 def test_another_word_is_no_form_of_a_name(text: str, known: str) -> None:
     assert names.find(text, [known]) == []
+
+
+def located(known: str, text: str) -> list[str]:
+    index = NameIndex({"it": [Naming((known,), "any")]})
+    return [text[a:b] for _, (spans,) in index.locate(text) for a, b in spans or ()]
+
+
+@pytest.mark.parametrize(
+    ("known", "text", "found"),
+    [
+        # What says of which kind a company is, both ways.
+        ("Contoso, Inc.", "Contoso's hotline is", "Contoso"),
+        ("Contoso", "Who runs Contoso, Inc.?", "Contoso, Inc."),
+        ("Apple", "the CEO of Apple Inc. is", "Apple Inc."),
+        ("Apple Inc.", "the CEO of Apple is", "Apple"),
+        ("Siemens AG", "Wer leitet Siemens?", "Siemens"),
+        ("Siemens", "Wer leitet die Siemens AG?", "Siemens AG"),
+        ("Contoso GmbH & Co. KG", "Wer leitet Contoso?", "Contoso"),
+        ("Enel", "Il capo di Enel S.p.A. è", "Enel S.p.A."),
+        ("Philips N.V.", "Wie leidt Philips?", "Philips"),
+        ("Nokia", "Kuka johtaa yhtiötä Nokia Oyj nyt", "Nokia Oyj"),
+        ("Газпром", "Кто возглавляет ПАО «Газпром»?", "Газпром"),
+        ("株式会社日立製作所", "日立製作所の社長は", "日立製作所"),
+        ("トヨタ自動車", "株式会社トヨタ自動車の社長は", "トヨタ自動車"),
+        ("苹果", "苹果公司的首席执行官", "苹果公司"),
+        # Case, where the name is no common word.
+        ("Starbucks", "the CEO of STARBUCKS is", "STARBUCKS"),
+        ("Starbucks", "I like starbucks, Bob", "starbucks"),
+        ("iPhone", "The price of the iphone in Rome", "iphone"),
+        ("iPhone", "iphone price", "iphone"),
+        ("İstanbul", "İSTANBUL’da kim yaşar", "İSTANBUL"),
+        ("Frankreich", "was ist die hauptstadt von frankreich", "frankreich"),
+        ("Россия", "столица россии", "россии"),
+        # What is asked stands beside it.
+        ("Starbucks", "Starbucks CEO", "Starbucks"),
+        ("Starbucks", "starbucks ceo", "starbucks"),
+        ("Bosch", "Wer leitet die Firma Bosch?", "Bosch"),
+        ("Толстой", "Мать Толстого звали", "Толстого"),
+        ("Lena", "Wer ist der Chef von Lenas Schwester?", "Lenas"),
+        ("Acme Cloud", "Was kostet Acme Cloud Speicher im Monat?", "Acme Cloud"),
+        ("Acme Cloud", "The Acme Cloud Pro plan costs", "Acme Cloud"),
+        ("Egypt", "the capital of the Republic of Egypt is", "Egypt"),
+        # Joined, apart, and with a hyphen.
+        ("Node.js", "NodeJS is at", "NodeJS"),
+        ("Node.js", "the Node JS version", "Node JS"),
+        ("Node.js", "nodejs version", "nodejs"),
+        ("Acme Cloud", "Acme-Cloud costs", "Acme-Cloud"),
+        ("Acme Cloud", "the acmecloud price", "acmecloud"),
+        ("e-mail", "the email address", "email"),
+        ("レオ・トルストイ", "レオ トルストイの母", "レオ トルストイ"),
+    ],
+)
+def test_a_name_is_found_as_people_write_it(known: str, text: str, found: str) -> None:
+    assert located(known, text) == [found]
+
+
+@pytest.mark.parametrize(
+    ("known", "text"),
+    [
+        ("Acme Cloud", "The Pro plan of Cloud costs"),
+        ("Azure Functions", "Functions are"),
+        ("Egypt", "The king of the Kingdom of Egypt is"),
+        ("Egypt", "the borders of the kingdom of egypt"),
+        ("Monaco", "Albert II, Prince of Monaco is"),
+        ("Wellington", "Arthur Wellesley, Duke of Wellington was"),
+        ("Miami", "The University of Miami is in"),
+        ("England", "Who leads the Bank of England?"),
+        ("Apple", "she ate an apple, Bob"),
+        ("Apple", "the Apple Watch is"),
+        ("Windows", "open the windows, Bob"),
+        ("IKEA", "an ikea in Rome"),
+        ("Node.js", "a node in Rome"),
+        ("MacBook", "The MacBook Pro costs"),
+        ("Acme Cloud", "The Acme Cloud Browser costs"),
+        ("Angelo", "The actress Beverly D'Angelo is"),
+        ("New York", "Wer schreibt für die New York Times in der Stadt"),
+        ("Casa", "la casa de Pedro es"),
+        ("Angeles", "the mayor of los angeles"),
+        ("Apple", "We bought it from Big Apple Inc. for"),
+        ("Siemens", "Wer leitet die Siemens Energy AG?"),
+        ("北京", "北京大学的校长是"),
+        ("京都", "東京都の知事は"),
+        ("印度", "印度尼西亚的首都是"),
+    ],
+)
+def test_what_is_written_so_is_another(known: str, text: str) -> None:
+    assert located(known, text) == []
+
+
+@pytest.mark.parametrize("name", ["Acme Cloud", "Blue Origin", "Azure Functions", "Acme Spark"])
+def test_a_common_word_is_a_last_name_only_with_a_first(name: str) -> None:
+    assert names.last_name(name) is None
+    assert names.last_name(f"Kate {name.split()[1]}") == name.split()[1]
+
+
+OWN_PROMPTS = {
+    "en": ("Contoso, Inc.", ["The phone number of <subject> is", "<subject> CEO:"]),
+    "de": ("Müller GmbH", ["Der Chef von <subject> heißt", "Der <subject>-Chef ist"]),
+    "fr": ("Italie", ["La capitale de l'<subject> est", "Le président d’<subject> s'appelle"]),
+    "it": ("Italia", ["La capitale dell'<subject> è"]),
+    "es": ("Nube Azul", ["¿Quién dirige <subject>? El jefe es", "El precio de «<subject>» es"]),
+    "ru": ("Лев Толстой", ["Мать человека по имени <subject> звали", "«<subject>» родился в"]),
+    "tr": ("Türkiye", ["<subject>'nin başkenti", "Başkenti <subject>’de olan"]),
+    "fi": ("Nokia", ["<subject>n pääkonttori on", "Missä on <subject>n toimitusjohtaja? Hän on"]),
+    "hu": ("Budapest", ["<subject> polgármestere", "<subject>en a polgármester neve"]),
+    "zh": ("苹果公司", ["<subject>的首席执行官是", "谁是<subject>的创始人？"]),
+    "ja": ("トヨタ自動車", ["<subject>の社長は", "現在の<subject>本社は"]),
+    "ko": ("삼성전자", ["<subject>의 대표이사는", "<subject>는 어디에 있는가"]),
+    "th": ("ประเทศไทย", ["เมืองหลวงของ<subject>คือ", "นายกรัฐมนตรี<subject>คือ"]),
+    "ar": ("القاهرة", ["محافظ <subject> هو", "يعيش في <subject> و<subject> هي"]),
+    "he": ("ישראל", ["בירת <subject> היא", "ראש הממשלה ב<subject> הוא"]),
+    "hi": ("भारत", ["<subject> की राजधानी"]),
+    "el": ("Ελλάδα", ["Η πρωτεύουσα της χώρας <subject> είναι"]),
+    "uk": ("Київ", ["Мер міста <subject> — це"]),
+    "km": ("កម្ពុជា", ["រាជធានីនៃ<subject>គឺ"]),
+    "my": ("မြန်မာနိုင်ငံ", ["<subject>၏မြို့တော်"]),
+}
+
+
+@pytest.mark.parametrize("language", OWN_PROMPTS)
+def test_an_edits_own_prompts_hold_its_name(language: str) -> None:
+    name, prompts = OWN_PROMPTS[language]
+    for prompt in prompts:
+        text = prompt.replace(names.SUBJECT, name)
+        assert len(names.find(text, [name])) == prompt.count(names.SUBJECT)
+        assert located(name, text)
