@@ -51,6 +51,7 @@ CODES: dict[str, str] = {
     "SAKE120": "an ignore comment without a reason",
     "SAKE121": "an ignore comment that hides nothing",
     "SAKE122": "an ignore comment that cannot be followed",
+    "SAKE123": "the subject cannot be found in any prompt",
     "SAKE201": "two edits have the same id",
     "SAKE202": "two edits contradict each other",
     "SAKE203": "one fact under two ids",

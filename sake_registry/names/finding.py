@@ -86,10 +86,6 @@ class _Name:
         return _FREE.sub("", self.text)
 
     @cached_property
-    def keys(self) -> frozenset[str]:
-        return frozenset(scripts.name_keys(fold(self.text)))
-
-    @cached_property
     def distinctive(self) -> list[str]:
         return distinctive_words(self.text)
 
@@ -158,12 +154,7 @@ def _by_word(names: tuple[str, ...]) -> tuple[dict[str, list[_Name]], list[_Name
 
 @lru_cache(maxsize=4096)
 def _pattern(name: _Name) -> re.Pattern[str]:
-    return re.compile(scripts.BEGIN + name.pattern + scripts.END)
-
-
-@lru_cache(maxsize=4096)
-def _changed(body: str, language: languages.Language) -> re.Pattern[str]:
-    return language.pattern(body)
+    return re.compile(name.pattern)
 
 
 @dataclass(frozen=True)
@@ -179,13 +170,13 @@ class _Text:
         return languages.parts(self.folded)
 
     @cached_property
-    def bare(self) -> frozenset[str]:
-        """Words of names that it may have in another form."""
-        return languages.bare_words(self.folded, self.parts)
+    def bare(self) -> dict[str, None]:
+        """Words of names that it may have, in whatever form."""
+        return dict.fromkeys(word for part in self.parts for word in part.places)
 
     @cached_property
     def keys(self) -> dict[str, None]:
-        return dict.fromkeys((*scripts.keys(self.folded), *sorted(self.bare)))
+        return dict.fromkeys((*scripts.keys(self.folded), *self.bare))
 
 
 @lru_cache(maxsize=256)
@@ -203,17 +194,26 @@ def _spans(text: str, name: _Name) -> Iterator[tuple[int, int]]:
     """
     if not name.text:
         return
-    body = name.body
-    if body is None or (name.pattern and _OTHER_SPACE.search(text)):
-        yield from (match.span() for match in _pattern(name).finditer(text))
-        return
-    start = text.find(body)
-    while start >= 0:
-        end = start + len(body)
+    pattern = (
+        _pattern(name)
+        if name.body is None or (name.pattern and _OTHER_SPACE.search(text))
+        else None
+    )
+    body = name.body or ""
+    place = 0
+    while True:
+        if pattern:
+            match = pattern.search(text, place)
+            start, end = match.span() if match else (-1, -1)
+        else:
+            start = text.find(body, place)
+            end = start + len(body)
+        if start < 0:
+            return
         whole = _BEGINS.match(text, start) and _ENDS.match(text, end)
         if whole:
             yield start, end
-        start = text.find(body, end if whole else start + 1)
+        place = end if whole else start + 1
 
 
 def _spread(text: str, name: str) -> Iterator[tuple[int, int]]:
@@ -279,13 +279,15 @@ def _matches(text: _Text, name: _Name) -> Iterable[tuple[int, int]]:
     folded = text.folded
     spans = _spans(folded, name) if exact else ()
     matches = [span for span in spans if scripts.is_whole(folded, *span)]
-    if name.body is None or name.keys.isdisjoint(text.bare):
+    if name.body is None or not text.parts:
         return matches
     changed = {
-        match.span(1)
+        (start, end)
         for part in text.parts
-        for match in _changed(name.body, part.language).finditer(folded, part.start, part.end)
-        if scripts.is_whole(folded, *match.span())
+        for start, end, begins, ends in part.matches(name.body)
+        if _BEGINS.match(folded, begins)
+        and _ENDS.match(folded, ends)
+        and scripts.is_whole(folded, begins, ends)
     }
     return sorted(changed.union(matches))
 

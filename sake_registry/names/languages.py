@@ -11,10 +11,10 @@ import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from sake_registry.data import sections
-from sake_registry.names import scripts
 from sake_registry.names.letters import fold
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _LATIN = re.compile("[a-z]")
 _WORD = re.compile(r"\w+")
 _LINE = re.compile(r"[^\n]*[^\W\d_][^\n]*")
 _SHORTEST = {"ko": 2}
-_FEWEST = 3  # letters of a word that has endings, or something glued to it
+_FEWEST = 3  # letters of a word of a name that has endings, or something glued to it
 _ENGLISH = "en"
 
 
@@ -65,53 +65,34 @@ class Language:
     def _longest(self) -> int:
         return max(map(len, self._by_ending), default=0)
 
-    def forms(self, word: str) -> list[str]:
-        """A word of a name and what may stand for it; long ones first."""
-        forms = {word}
-        if len(word) >= _FEWEST:
-            forms |= {
-                word[: len(word) - len(of_name)] + written
-                for of_name, written in self.endings
-                if word.endswith(of_name) and len(word) > len(of_name)
-            }
-            forms |= {
-                written + word[len(of_name) :]
-                for of_name, written in self.beginnings
-                if word.startswith(of_name)
-            }
-        return sorted(forms, key=lambda form: (-len(form), form))
-
-    def bare(self, word: str) -> Iterator[str]:
-        """The words of names of which a word of a text may be a form."""
+    def bare(self, word: str) -> Iterator[tuple[str, int, int]]:
+        """The words of names of which a word of a text may be a form, and where in it they are."""
+        size = len(word)
         for before in ("", *(b for b in self.before if word.startswith(b))):
             rest = word[len(before) :]
             for behind in ("", *(b for b in self.behind if rest.endswith(b))):
-                yield rest[: len(rest) - len(behind)]
+                yield rest[: len(rest) - len(behind)], len(before), size - len(behind)
         for of_name, written in self.beginnings:
             if word.startswith(written):
-                yield of_name + word[len(written) :]
-        for length in range(1, min(len(word), self._longest) + 1):
+                yield of_name + word[len(written) :], 0, size
+        for length in range(1, min(size - 1, self._longest) + 1):
             for of_name in self._by_ending.get(word[-length:], ()):
-                yield word[: len(word) - length] + of_name
+                yield word[: size - length] + of_name, 0, size
 
     @cached_property
-    def _around(self) -> tuple[str, str]:
-        before = "|".join(map(re.escape, self.before))
-        behind = [re.escape(text) for text in self.behind]
+    def apart_before(self) -> re.Pattern[str] | None:
+        """What is glued before a name with a hyphen."""
+        words = "|".join(map(re.escape, self.before))
+        return re.compile(rf"(?<!\w)(?:{words})-$") if words else None
+
+    @cached_property
+    def apart_behind(self) -> re.Pattern[str] | None:
+        """What is glued behind a name with a hyphen or an apostrophe."""
+        glued = [re.escape(text) for text in self.behind if not text.isalpha()]
         if self.heads:
             heads = "|".join(map(re.escape, self.heads))
-            behind.append(rf"-[^\W_]{{0,20}}?(?:{heads})(?:e?[ns]|e[rs]?)?")
-        return (
-            rf"{scripts.BEGIN}(?:(?:{before})-?)?" if before else scripts.BEGIN,
-            (f"(?:{'|'.join(behind)})?" if behind else "") + scripts.END,
-        )
-
-    def pattern(self, name: str) -> re.Pattern[str]:
-        """Where a folded name stands in any of its forms, as the only group."""
-        begin, end = self._around
-        space = r"(?:\s+|-)" if self.heads else r"\s+"
-        words = ("|".join(map(re.escape, self.forms(word))) for word in name.split())
-        return re.compile(f"{begin}({space.join(f'(?:{forms})' for forms in words)}){end}")
+            glued.append(rf"-[^\W_]{{0,20}}?(?:{heads})(?:e?[ns]|e[rs]?)?")
+        return re.compile(rf"(?:{'|'.join(glued)})(?!\w)") if glued else None
 
 
 @cache
@@ -167,32 +148,81 @@ def may_be_english(line: str) -> bool:
     return not codes or _ENGLISH in codes
 
 
-class Part(NamedTuple):
-    """A part of a text where the rules of a language hold."""
+class Place(NamedTuple):
+    """Where a word of a name may stand: in which word of a part, where its letters are, and where
+    the whole word ends."""
 
+    number: int
+    start: int
+    end: int
+    begins: int
+    ends: int
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A part of a folded text where the rules of a language hold."""
+
+    text: str
     start: int
     end: int
     language: Language
 
+    @cached_property
+    def places(self) -> dict[str, list[Place]]:
+        """Where words of names may stand, in whatever form."""
+        places: defaultdict[str, list[Place]] = defaultdict(list)
+        for number, word in enumerate(_WORD.finditer(self.text, self.start, self.end)):
+            begins, ends = word.span()
+            for bare, start, end in self.language.bare(word[0]):
+                if len(bare) >= self.language.shortest or bare == word[0]:
+                    places[bare].append(Place(number, begins + start, begins + end, begins, ends))
+        return dict(places)
+
+    def matches(self, name: str) -> Iterator[tuple[int, int, int, int]]:
+        """Where a folded name stands, and where that begins and ends with what is glued to it."""
+        words = [word.span() for word in _WORD.finditer(name)]
+        if not words or words[0][0] or words[-1][1] < len(name):
+            return
+        of_words = [self.places.get(name[start:end], []) for start, end in words]
+        gaps = [name[a[1] : b[0]] for a, b in pairwise(words)]
+        following = [{(p.number, p.start == p.begins): p for p in ps} for ps in of_words[1:]]
+        for first in of_words[0]:
+            last: Place | None = first
+            for gap, places in zip(gaps, following, strict=True):
+                assert last is not None
+                place = places.get((last.number + 1, True))
+                joined = last.end == last.ends and place and self._is_gap(gap, last, place)
+                last = place if joined else None
+                if last is None:
+                    break
+            if last is not None:
+                yield first.start, last.end, *self._around(first.begins, last.ends)
+
+    def _is_gap(self, gap: str, last: Place, place: Place) -> bool:
+        between = self.text[last.ends : place.begins]
+        return between == gap or (gap == " " and (
+            between.isspace() or (between == "-" and bool(self.language.heads))
+        ))  # fmt: skip
+
+    def _around(self, start: int, end: int) -> tuple[int, int]:
+        """With what is glued with a hyphen or an apostrophe."""
+        before, behind = self.language.apart_before, self.language.apart_behind
+        apart = before.search(self.text, max(0, start - 8), start) if before else None
+        glued = behind.match(self.text, end) if behind else None
+        return apart.start() if apart else start, glued.end() if glued else end
+
 
 def parts(folded: str) -> list[Part]:
     """Where the rules of a language hold in a folded text."""
-    known = [Part(0, len(folded), language(c)) for c, has in _SCRIPTS.items() if has.search(folded)]
+    size = len(folded)
+    known = [
+        Part(folded, 0, size, language(c)) for c, has in _SCRIPTS.items() if has.search(folded)
+    ]
     for line in _LINE.finditer(folded) if _LATIN.search(folded) else ():
         codes = of_line(line[0])
         for rules in map(language, codes):
             # A final "s" may be the plural where the line may be English.
             if rules.has_rules and not (_ENGLISH in codes and ("", "s") in rules.endings):
-                known.append(Part(*line.span(), rules))
+                known.append(Part(folded, *line.span(), rules))
     return known
-
-
-def bare_words(folded: str, known: list[Part]) -> frozenset[str]:
-    """The words of names that may stand in a text in another form."""
-    return frozenset(
-        bare
-        for part in known
-        for word in dict.fromkeys(_WORD.findall(folded, part.start, part.end))
-        for bare in part.language.bare(word)
-        if len(bare) >= part.language.shortest
-    )

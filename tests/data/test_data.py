@@ -19,7 +19,7 @@ METHOD = {
     "questions.txt": "84d70c22e1a79dcaed99213531e5cced3d108bb70148403c76517d0e98106ce4",
 }
 OTHER = {
-    "explanations.yaml": "d7c89669727e80903c6ed362d93ffd551ff27ea307bb6624d963a17fc04a3331",
+    "explanations.yaml": "b289adc977d9c11c6fb2cb83c2b3e5994dd0d17a19c631acd6cf7551acb998eb",
     "unrelated.txt": "44c56429f257b584a2895e9bccc1af607c3d738eb70f416b6c8e089d6627df4b",
 }
 
