@@ -32,6 +32,7 @@ from sake_registry.names.words import (
     LEGAL_FORMS,
     LINKING,
     LONGER,
+    NUMBERS,
     PARTICLES,
     PLANS,
     TITLES_BEHIND,
@@ -292,16 +293,17 @@ def _matches(text: _Text, name: _Name) -> Iterable[tuple[int, int]]:
     return sorted(changed.union(matches))
 
 
-_WORD_BEFORE = re.compile(r"(^|[.!?:;\n\"'“(]\s*)?([^\W\d_][\w.'-]*)[ \t]+$")
+_WORD_BEFORE = re.compile(r"(^|[.!?:;\n\"'“(¿¡«„]\s*)?([^\W\d_][\w.'-]*)[ \t]+$")
 _WORD_AFTER = re.compile(r"[ \t]+([A-Z0-9][\w-]*|[^\W\d_][\w-]*)")
-_OPENS = re.compile(r"(?:^|[.!?:;\n\"'“(])\s*$")
+_OPENS = re.compile(r"(?:^|[.!?:;\n\"'“(¿¡«„])\s*$")
+_OF_ADDRESS = re.compile(r"[.@/]\w")
 # First letters of sentences, and the pronoun: capitals that text without case may have.
-_OPENING = re.compile(r"(?:^|[.!?:;]\s|(?<!\w)[\"'“(])\s*\w|\bI\b")
+_OPENING = re.compile(r"(?:^|[.!?:;]\s|(?<!\w)[\"'“(¿¡«„])\s*\w|\bI\b")
 _ELIDED = re.compile(r"(?:^|(?<=[^\w']))([^\W\d_]+)'$")
 _LINKED = re.compile(
     rf"([^\W\d_]+)[ \t]+(?:(?:{'|'.join(sorted(LINKING))})[ \t]+(?:(?:the|l[aeo]s?|el)[ \t]+)?|d')$"
 )
-_TITLED = re.compile(r"(?:^|\W)([A-Z][^\W\d_]*),?[ \t]+$")
+_TITLED = re.compile(r"(?:^|\W)([A-Z][^\W\d_]*)(,?)[ \t]+$")
 # "die Firma Bosch", "das Lied Imagine": a noun, and not a first name.
 _GERMAN_NOUN = re.compile(
     r"(?:^|\W)(?i:der|die|das|dem|den|des|eine?|einer|eines|im|am|vom|zum|zur|beim)[ \t]+\w+[ \t]+$"
@@ -355,7 +357,7 @@ def _is_named(text: str, start: int, end: int, name: _Name) -> bool:
         return False
     if several:
         return not _is_part_without_case(text, start, end, name)
-    return _has_any_case(name, written, _line_around(text, start, end))
+    return _has_any_case(text, start, end, name)
 
 
 def _line_around(text: str, start: int, end: int) -> str:
@@ -363,17 +365,24 @@ def _line_around(text: str, start: int, end: int) -> str:
     return before + text[start:end] + text[end : end + _NEAR].partition("\n")[0]
 
 
-def _has_any_case(name: _Name, written: str, line: str) -> bool:
+def _has_any_case(text: str, start: int, end: int, name: _Name) -> bool:
     """Whether a name of one word is no common word in any case: "iphone", "STARBUCKS".
 
     What is all capitals may be the first letters of a word ("IT"), and of other languages the
-    common words are not known.
+    common words are not known. In an address it is not written for its own sake.
     """
-    word = fold(name.letters)
+    word, written = fold(name.letters), text[start:end]
     if len(word) < SHORTEST or name.letters.isupper() or not word.isascii() or name.is_common:
         return False
+    if text.endswith(("@", ".", "/"), 0, start) or _OF_ADDRESS.match(text, end):
+        return False
     inner = any(letter.isupper() or letter.isdigit() for letter in name.letters[1:])
-    return inner or written.isupper() or languages.may_be_english(fold(line))
+    return inner or written.isupper() or _may_be_english(text, start, end)
+
+
+def _may_be_english(text: str, start: int, end: int) -> bool:
+    codes = _languages(text, start, end)
+    return not codes or "en" in codes
 
 
 def _is_part(text: str, start: int, end: int, name: _Name, *, owns: bool) -> bool:
@@ -384,44 +393,67 @@ def _is_part(text: str, start: int, end: int, name: _Name, *, owns: bool) -> boo
     """
     if not (text[start].isupper() or text[start].isdigit()):
         return False
-    near = max(0, start - _NEAR)
-    linked = _LINKED.search(text, near, start)
-    if linked and linked[1][0].isupper():
-        titled = fold(linked[1]) in TITLES_BEHIND and _TITLED.search(text, near, linked.start())
-        if fold(linked[1]) in WHOLES or (titled and fold(titled[1]) not in BEFORE):
-            return True
-    elided = _ELIDED.search(text, near, start)
-    if elided and elided[1][0].isupper() and not _OPENS.search(text, near, elided.start()):
-        return True  # "Beverly D'Angelo"
-    before = _WORD_BEFORE.search(text, near, start)
-    if before and before[2][0].isupper():
-        word = before[2].rstrip(".").lower()
-        stopped = before[2].endswith(".") and len(word) > 1
-        if " " in name.text and fold(name.text.split()[0]) not in PARTICLES:
-            initial = len(word) == 1 and word not in BEFORE
-            longer = word in LONGER or word in IN_NAMES
-            if initial or (longer and (not stopped or word in ABBREVIATED)):
-                return True
-        else:
-            # "France's Darrieux", "… in Rome. Darrieux …"
-            apart = word.endswith("'s") or stopped or fold(word) in ASKED
-            opens = before.start(2) == 0 or before[1] is not None
-            # "Actress De Niro was": a sentence's first word before a full name is none of it.
-            if not (apart or word in BEFORE or (opens and " " in name.text)):
-                noun = _GERMAN_NOUN.search(text, near, start)
-                if not (noun and _is_german(text, start, end) and word not in FIRST_NAMES):
-                    return True
+    goes_on = not owns and _goes_on(text, start, end, name)
+    return goes_on or _is_linked(text, start) or _follows_name(text, start, end, name)
+
+
+def _goes_on(text: str, start: int, end: int, name: _Name) -> bool:
+    """Whether a name goes on behind a match."""
     after = _word_after(text, end, name)
-    if not after or owns or after == "I" or fold(after) in ASKED:
+    if not after or after == "I" or fold(after) in ASKED:
         return False
-    if after[0].isupper() and len(name.distinctive) > 1 and _is_german(text, start, end):
-        return is_common(fold(after))  # of an English name; any German noun is large
+    if after[0].isupper() and len(name.distinctive) > 1:
+        # In German any noun is large; the common words are of an English name.
+        return is_common(fold(after)) or _languages(text, start, end) != ["de"]
     return after[0].isupper() or after[0].isdigit()
 
 
-def _is_german(text: str, start: int, end: int) -> bool:
-    """Whether a match stands in a line where capitals are of nouns too."""
-    return languages.of_line(fold(_line_around(text, start, end))) == ["de"]
+def _follows_name(text: str, start: int, end: int, name: _Name) -> bool:
+    """Whether a name stands before a match that is of it."""
+    near = max(0, start - _NEAR)
+    elided = _ELIDED.search(text, near, start)
+    if elided:  # "Beverly D'Angelo"
+        return elided[1][0].isupper() and not _OPENS.search(text, near, elided.start())
+    before = _WORD_BEFORE.search(text, near, start)
+    if not before or not before[2][0].isupper():
+        return False
+    word = before[2].rstrip(".").lower()
+    stopped = before[2].endswith(".") and len(word) > 1
+    if " " in name.text and fold(name.text.split()[0]) not in PARTICLES:
+        initial = len(word) == 1 and word not in BEFORE
+        longer = word in LONGER or word in IN_NAMES
+        return initial or (longer and (not stopped or word in ABBREVIATED))
+    opens = before.start(2) == 0 or before[1] is not None
+    # "France's Darrieux", "… in Rome. Darrieux …"
+    if word.endswith("'s") or stopped or word in BEFORE or fold(word) in ASKED:
+        return False
+    # "Actress De Niro was": a sentence's first word before a full name is none of it.
+    if opens and " " in name.text:
+        return False
+    if fold(word) in FIRST_NAMES:
+        return True
+    of_line = _languages(text, start, end)
+    noun = of_line == ["de"] and _GERMAN_NOUN.search(text, near, start)
+    foreign = opens and "en" not in of_line
+    return not (noun or (foreign and languages.is_common(fold(word), of_line)))
+
+
+def _languages(text: str, start: int, end: int) -> list[str]:
+    """Of the line around a match; none where it is not known."""
+    return languages.of_line(fold(_line_around(text, start, end)))
+
+
+def _is_linked(text: str, start: int) -> bool:
+    """Whether a match ends a longer name: "Kingdom of Egypt", "Albert II, Prince of Monaco"."""
+    near = max(0, start - _NEAR)
+    linked = _LINKED.search(text, near, start)
+    if not linked:
+        return False
+    word, large = fold(linked[1]), linked[1][0].isupper()
+    if word in TITLES_BEHIND:
+        titled = _TITLED.search(text, near, linked.start())
+        return bool(titled and (large or titled[2]) and fold(titled[1]) not in BEFORE)
+    return large and word in WHOLES | FIRST_NAMES | NUMBERS
 
 
 def _word_after(text: str, end: int, name: _Name) -> str:
@@ -459,7 +491,7 @@ def _is_part_without_case(text: str, start: int, end: int, name: _Name) -> bool:
         return first in LONGER or first in IN_NAMES or (is_kind(last) and last not in ASKED)
     if not distinctive or len(_FREE.sub("", distinctive[0])) < SHORTEST or is_kind(distinctive[0]):
         return True
-    beside = _beside(english=languages.may_be_english(fold(_line_around(text, start, end))))
+    beside = _beside(english=_may_be_english(text, start, end))
     apart = not first or first.endswith("'s") or first in beside
     if name.is_common and first in DETERMINERS:
         apart = False  # "some guinea"

@@ -36,6 +36,8 @@ from sake_registry.names.words import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_JOINTS = re.compile(r"(?<=[^\W\d_])\.(?=[^\W\d_]{2})|[ ・·-]")
+_PREFIXED = re.compile(r"[a-z]-[a-z]{3,}")  # "e-mail"
 _JOINED = 5  # letters of a name that is written as one word or two
 _QUOTED = re.compile(r"(?<=\s)[\"“‘']([^\W\d_][^\"“”‘’']+)[\"”’']\s+")
 _GIVEN = re.compile("[A-Z][a-z]+-[a-z]+")  # "Hye-kyo"
@@ -92,17 +94,20 @@ def without_legal_form(name: str) -> str:
 
 
 def spellings(name: str) -> Iterator[str]:
-    """A name with its words joined, hyphenated or apart: "Node JS", "Acme-Cloud", "email".
+    """A name as it is also spelled: "Node JS", "Acme-Cloud", "email", "GPT4", "Yahoo", "A and B".
 
-    A person's is none of these; nor are single letters joined.
+    A person's words are not joined, nor are single letters.
     """
     if BETWEEN in name or COMMA in name or _person(name):
         return
-    words = re.split(r"(?<=[^\W\d_])[.](?=[^\W\d_]{2})|[ ・·-]", name)
+    bare = name.rstrip("!?")
+    others = [bare, bare.replace("'s", "s").replace("’s", "s"), bare.replace(" & ", " and ")]
+    words = _JOINTS.split(bare)
     plain = all(word.isalnum() and (len(word) > 1 or word.isdigit()) for word in words)
-    few = 2 <= len(words) <= 3 and len("".join(words)) >= _JOINED and words[0].isalnum()
-    if (plain or re.fullmatch(r"[a-z]-[a-z]{3,}", name)) and few:
-        yield from dict.fromkeys(by.join(words) for by in (" ", "", "-") if by.join(words) != name)
+    few = 2 <= len(words) <= 3 and len("".join(words)) >= SHORTEST
+    if few and (plain or _PREFIXED.fullmatch(bare)):
+        others += [by.join(words) for by in (" ", "", "-")]
+    yield from dict.fromkeys(other for other in others if other not in ("", name))
 
 
 def _forms(name: str) -> Iterator[str]:

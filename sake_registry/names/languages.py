@@ -52,7 +52,7 @@ class Language:
 
     @cached_property
     def has_rules(self) -> bool:
-        return any((self.before, self.behind, self.beginnings, self.endings))
+        return any((self.before, self.behind, self.beginnings, self.endings, self.heads))
 
     @cached_property
     def _by_ending(self) -> dict[str, list[str]]:
@@ -142,10 +142,9 @@ def of_line(line: str) -> list[str]:
     return [code for code, count in counts.items() if count == most]
 
 
-def may_be_english(line: str) -> bool:
-    """Whether a folded line is of English, or of no language that is known."""
-    codes = of_line(line)
-    return not codes or _ENGLISH in codes
+def is_common(word: str, codes: list[str]) -> bool:
+    """Whether a folded word is a common one of these languages."""
+    return not set(codes).isdisjoint(common_words().get(word, ()))
 
 
 class Place(NamedTuple):

@@ -159,7 +159,15 @@ def _longer(name: str) -> list[tuple[str, int]]:
 
 
 def _is_of_longer(text: str, start: int, end: int) -> bool:
+    name, after = text[start:end], text[end : end + 1]
+    of_person = len(name) == 2 and name[0] in _letters("family names")
+    if of_person and after in _letters("second letters"):
+        return True
     return text.startswith(_listed("kinds behind"), end) or any(
-        start >= offset and text.startswith(word, start - offset)
-        for word, offset in _longer(text[start:end])
+        start >= offset and text.startswith(word, start - offset) for word, offset in _longer(name)
     )
+
+
+@cache
+def _letters(section: str) -> frozenset[str]:
+    return frozenset("".join(_listed(section)))
