@@ -371,8 +371,9 @@ def _has_any_case(text: str, start: int, end: int, name: _Name) -> bool:
     What is all capitals may be the first letters of a word ("IT"), and of other languages the
     common words are not known. In an address it is not written for its own sake.
     """
-    word, written = fold(name.letters), text[start:end]
-    if len(word) < SHORTEST or name.letters.isupper() or not word.isascii() or name.is_common:
+    written, word = text[start:end], fold(name.letters)
+    is_word = " " not in name.text and len(word) >= SHORTEST and word.isascii()
+    if not is_word or name.letters.isupper() or name.is_common:
         return False
     if text.endswith(("@", ".", "/"), 0, start) or _OF_ADDRESS.match(text, end):
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -11,6 +12,9 @@ from hypothesis import strategies as st
 
 from sake_registry import names
 from sake_registry.names import NameIndex, Naming
+from tests.routing.test_length import calls, limited
+
+__all__ = ["limited"]  # a fixture
 
 
 def masked(text: str, *known: str) -> str:
@@ -307,6 +311,50 @@ def test_what_is_written_so_is_another(known: str, text: str) -> None:
 def test_a_common_word_is_a_last_name_only_with_a_first(name: str) -> None:
     assert names.last_name(name) is None
     assert names.last_name(f"Kate {name.split()[1]}") == name.split()[1]
+
+
+SUBJECTS = (
+    "苹果公司",
+    "アップル",
+    "삼성",
+    "Лев Толстой",
+    "مصر",
+    "Türkiye",
+    "Acme Cloud",
+    "Node.js",
+    "Lena",
+)
+GROWING = {
+    "han": lambda n: "苹果公" * (n // 3),
+    "han names": lambda n: "苹果公司" * (n // 4),
+    "katakana": lambda n: "アップル" * (n // 4),
+    "dots": lambda n: "アップル・" * (n // 5),
+    "particles": lambda n: "삼성" + "에서의" * (n // 3),
+    "particles apart": lambda n: "삼성에서는 " * (n // 6),
+    "cases": lambda n: "Льва Толстого " * (n // 14),
+    "first words": lambda n: "Льва " * (n // 5),
+    "prefixes": lambda n: "وبال" * (n // 4) + "مصر",
+    "names with prefixes": lambda n: "وبمصر " * (n // 6),
+    "apostrophes": lambda n: "Türkiye'nin" * (n // 11),
+    "elided": lambda n: "l'" * (n // 2) + "Lena",
+    "hyphens": lambda n: "Was ist die Acme-Cloud-" + "Preise-" * (n // 7),
+    "of": lambda n: "Kingdom of " * (n // 11) + "Lena",
+    "legal": lambda n: "Lena" + " & Co. Ltd." * (n // 11),
+    "stops": lambda n: "Lena " + "S.p.A" * (n // 5),
+    "lines of languages": lambda n: "wer ist Lenas\nkto jest Leną\n" * (n // 28),
+    "vowels": lambda n: "مصر" + "\u064e\u0651" * (n // 2),
+    "jamo": lambda n: "\u1109\u1161\u11b7" * (n // 3),
+}
+
+
+@pytest.mark.parametrize("shape", GROWING)
+@pytest.mark.usefixtures("limited")
+def test_time_grows_with_the_text(shape: str) -> None:
+    index = NameIndex({name: [Naming((name,), "any")] for name in SUBJECTS})
+    made = GROWING[shape]
+    counts = [calls(partial(index.owners, made(n))) for n in (2048, 4096, 8192)]
+    assert all(longer <= 2.3 * shorter + 500 for shorter, longer in pairwise(counts))
+    names.find(made(1 << 16), SUBJECTS)
 
 
 OWN_PROMPTS = {
