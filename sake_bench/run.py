@@ -112,7 +112,7 @@ class _Bench:
         _refuse(request)
         self.request, self.progress, self.rows = request, progress, rows
         store = str((request.work / "store").absolute())
-        self.settings = settings.model_copy(update={"store": store})
+        self.settings = settings.given(store=store)
         sound, self.conflicts = without_conflicts(request.data.records)
         self.records = sample(sound, request.limit, request.seed)
         if not self.records:

@@ -51,13 +51,17 @@ CODES: dict[str, str] = {
     "SAKE120": "an ignore comment without a reason",
     "SAKE121": "an ignore comment that hides nothing",
     "SAKE122": "an ignore comment that cannot be followed",
-    "SAKE123": "the subject cannot be found in any prompt",
+    "SAKE123": "a character that is not text: a control, a surrogate, one that turns text around",
+    "SAKE124": "a name or an object of several lines",
+    "SAKE125": "the subject cannot be found in any prompt",
     "SAKE201": "two edits have the same id",
     "SAKE202": "two edits contradict each other",
     "SAKE203": "one fact under two ids",
     "SAKE204": "the registry holds no edits",
 }
 
+UNSEEN = "SAKE001"
+"""What nobody can see: no gate passes on it."""
 _WARNINGS = frozenset(
     f"SAKE{n}" for n in (107, 111, 112, 114, 116, 117, 118, 119, 120, 121, 122, 203, 204)
 )
@@ -65,7 +69,9 @@ FIXED = frozenset(
     code for code in CODES if code < "SAKE100" or code in ("SAKE101", "SAKE102", "SAKE103")
 ) | {"SAKE201"}
 """What is always an error: of a file with one of these, no edit can be made."""
-NOT_IGNORED = (FIXED - {"SAKE101"}) | {"SAKE120", "SAKE121", "SAKE122", "SAKE204"}
+NOT_IGNORED = (FIXED - {"SAKE101"}) | {
+    "SAKE120", "SAKE121", "SAKE122", "SAKE123", "SAKE204"
+}  # fmt: skip
 """What a comment in a file cannot hide: an unknown key can be left out, the others stay."""
 
 

@@ -92,6 +92,14 @@ class SetupError(SakeError):
 class MissingExtraError(SetupError):
     """The package was installed without what this needs."""
 
+    def __init__(self, message: str, extra: str = "models") -> None:
+        super().__init__(message, hint=installing(extra))
+
+
+def installing(extra: str = "models") -> str:
+    """How an extra is installed: the package is on no index."""
+    return f"in a checkout of sake_registry: pip install -c constraints.txt '.[{extra}]'"
+
 
 class ModelNotFoundError(SetupError):
     """The model is neither on this machine nor where models are fetched from."""

@@ -1,7 +1,14 @@
-"""Writing so that nothing is ever half-written, and remembering what was computed of a file.
+"""The one gate for what is written and deleted, and remembering what was computed of a file.
 
-A file or folder is written beside its place, flushed to the disk, and renamed: a kill at any
-moment leaves the old state or the new one. Imports `errors` alone.
+Guarantees:
+- Nothing is ever half-written. A file or folder is written beside its place, flushed to the disk,
+  and renamed: a kill at any moment leaves the old state or the new one, and the next run that
+  writes there removes what it left.
+- No link is followed from a root down: a path that the files of a repository name is written and
+  deleted below the repository's registry or not at all.
+- Nothing is deleted whose name was not made here or by the caller's own layout.
+
+Imports `errors` alone.
 """
 
 from __future__ import annotations
@@ -9,16 +16,18 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
+import stat
 import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sake_registry.errors import LockedError, StorageError
+from sake_registry.errors import LockedError, SakeError, StateError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 _HINTS = {
     errno.ENOSPC: "free space on that disk, or set another folder",
@@ -33,6 +42,40 @@ _HINTS = {
     errno.EIO: "the disk has a fault: set a folder on another one",
 }
 TEMPORARY = ".partial-"
+_LEFTOVER = re.compile(re.escape(TEMPORARY) + r"(\d+)-[a-z0-9_]{8}(\.\w+)?")
+_swept: set[Path] = set()
+"""The folders in which this process has removed what killed ones left: one look is enough."""
+
+
+def below(root: Path, path: Path) -> Path:
+    """A path that lies below a root and is reached from it through no link.
+
+    The way to the root itself is the user's, and may lead through links.
+
+    Raises:
+        StateError: it does not lie below the root, or a part of it is a link.
+    """
+    inner = path if path.is_relative_to(root) else seen_from(root, path)
+    if inner is None or ".." in inner.relative_to(root).parts:
+        raise StateError(f"{path} does not lie below {root}", hint="name a path below it")
+    part = root
+    for name in inner.relative_to(root).parts:
+        part /= name
+        if part.is_symlink():
+            raise StateError(
+                f"{part} is a link: nothing is written, removed or read through it",
+                hint=f"put what it leads to in its place, or remove it: rm '{part}'",
+            )
+    return inner
+
+
+def seen_from(root: Path, path: Path) -> Path | None:
+    """A path that a user named, as it is seen from a folder that it leads through; else None."""
+    full = Path(os.path.abspath(path))  # noqa: PTH100 - `..` goes, and links stay
+    for parent in full.parents:
+        if parent == root or (parent.exists() and parent.samefile(root)):
+            return root / full.relative_to(parent)
+    return None
 
 
 @contextmanager
@@ -54,16 +97,25 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, root: Path | None = None) -> Iterator[Path]:
     """A temporary path that becomes `path` when the block ends well, and is removed if not.
 
+    Args:
+        root: the path must lie below it, and no link is followed from there on; the path's own
+            folder unless given.
+
     Raises:
+        StateError: the path is a link, or leads through one, or elsewhere.
         StorageError: the disk is full or read-only, or permission is lacking.
     """
-    path = Path(os.path.realpath(path))  # a link stays a link
     with storage_errors(path):
+        path = below(root or path.parent, path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mktemp(prefix=TEMPORARY, suffix=path.suffix, dir=path.parent))
+        if path.parent not in _swept:
+            _swept.add(path.parent)
+            _sweep(path.parent)
+        prefix = f"{TEMPORARY}{os.getpid()}-"
+        temporary = Path(tempfile.mktemp(prefix=prefix, suffix=path.suffix, dir=path.parent))
         try:
             yield temporary
             if path.is_file():
@@ -79,17 +131,41 @@ def replacing(path: Path) -> Iterator[Path]:
                 return  # another process was first; a finished folder is as good as ours
             _flush(path.parent)
         finally:
-            if temporary.is_dir():
-                shutil.rmtree(temporary, ignore_errors=True)
-            else:
-                with suppress(OSError):
-                    temporary.unlink(missing_ok=True)
+            _discard(temporary)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+def write_text(path: Path, text: str, root: Path | None = None) -> None:
+    """Write a text file, whole or not at all; `root` and errors as of `replacing`."""
+    write_bytes(path, text.encode(), root)
+
+
+def write_bytes(path: Path, data: bytes, root: Path | None = None) -> None:
+    """Write a file, whole or not at all; `root` and errors as of `replacing`."""
+    with replacing(path, root) as temporary:
+        temporary.write_bytes(data)
+
+
+def remove(path: Path, root: Path) -> None:
+    """Remove a file below a root, if it is there; no link is followed, and none removed.
+
+    Raises:
+        StateError: it is a link, or is reached through one, or lies elsewhere.
+        StorageError: it cannot be removed.
+    """
+    with storage_errors(path):
+        below(root, path).unlink(missing_ok=True)
+
+
+def make_folder(path: Path, root: Path) -> None:
+    """Make a folder below a root, and those above it; `root` and errors as of `replacing`."""
+    with storage_errors(root):
+        below(root, path).mkdir(parents=True, exist_ok=True)
+
+
+def read_bounded(path: Path, limit: int) -> bytes:
+    """The first `limit` bytes of a file and one more, if it is larger: no more is ever read."""
+    with path.open("rb") as file:
+        return file.read(limit + 1)
 
 
 def _flush(path: Path) -> None:
@@ -102,7 +178,7 @@ def _flush(path: Path) -> None:
 
 @contextmanager
 def locked(folder: Path, doing: str, seconds: float) -> Iterator[None]:
-    """Hold a folder for writing; what a killed writer left in it is removed.
+    """Hold a folder for writing.
 
     The system frees the lock when its process dies.
 
@@ -118,7 +194,7 @@ def locked(folder: Path, doing: str, seconds: float) -> Iterator[None]:
 
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / "lock")
+        lock = FileLock(below(folder, folder / "lock"))
         try:
             lock.acquire(timeout=seconds)
         except Timeout as error:
@@ -127,26 +203,50 @@ def locked(folder: Path, doing: str, seconds: float) -> Iterator[None]:
                 hint="wait until it is done; a lock is never left over from a killed one",
             ) from error
     try:
-        remove_leftovers(folder)
         yield
     finally:
         lock.release()
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what a killed writer left in `folder`. Only under the lock of its writers."""
-    for path in folder.rglob(TEMPORARY + "*") if folder.is_dir() else ():
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
+    """Remove what killed writers left in `folder`. Only under the lock of its writers."""
+    for path in folder.rglob(f"{TEMPORARY}*") if folder.is_dir() else ():
+        _discard(path)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed writers left in a folder: what has a name made here, of a process that
+    is no more."""
+    for path in folder.iterdir():
+        left = _LEFTOVER.fullmatch(path.name)
+        if left and not _alive(int(left[1])):
+            _discard(path)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return True
+
+
+def _discard(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
             path.unlink(missing_ok=True)
 
 
 class FileMemory:
     """What was computed of a file, kept as long as the file's state is the same.
 
-    The state is size, modification time and inode: a file that was replaced or written to is
-    computed again. The memory may be deleted at any time; it only saves time.
+    The state is size, times of modification and change, and inode: a file that was replaced or
+    written to is computed again. Nothing is believed of a file that somebody else can write, nor
+    in a memory that somebody else can. It may be deleted at any time; it only saves time.
     """
 
     def __init__(self, path: Path) -> None:
@@ -154,23 +254,85 @@ class FileMemory:
 
     def get(self, file: Path, kind: str, compute: Callable[[Path], Any]) -> Any:
         """The value of `kind` for a file, computed if it is not known for its state."""
-        status = file.stat()
-        state = [status.st_size, status.st_mtime_ns, status.st_ino]
-        key = f"{kind}:{file.resolve()}"
+        real, state = file.resolve(), _state(file)
+        if not _only_ours(real):
+            return compute(file)
+        key = f"{kind}:{real}"
         known = self._read().get(key)
         if isinstance(known, dict) and known.get("state") == state and "value" in known:
             return known["value"]
         value = compute(file)
-        with suppress(StorageError):  # a cache that cannot be written costs time, nothing else
-            write_text(
-                self.path,
-                json.dumps({**self._read(), key: {"state": state, "value": value}}, indent=1),
-            )
+        self._write({**self._read(), key: {"state": state, "value": value}})
         return value
+
+    def verify(self, compute: Mapping[str, Callable[[Path], Any]]) -> dict[Path, bool]:
+        """Compute again what is known, and forget all that is not so; returns which file is.
+
+        Args:
+            compute: how a value is computed, by its kind.
+        """
+        sound: dict[str, Any] = {}
+        files: dict[Path, bool] = {}
+        for key, known in self._read().items():
+            kind, _, name = key.partition(":")
+            file = Path(name)
+            with suppress(OSError):  # it is gone
+                known_now = isinstance(known, dict) and known.get("state") == _state(file)
+                if kind not in compute or not known_now:
+                    continue
+                try:
+                    same = json.loads(json.dumps(compute[kind](file))) == known.get("value")
+                except SakeError:
+                    same = False
+                files[file] = files.get(file, True) and same
+                if same:
+                    sound[key] = known
+        self._write(sound)
+        return files
 
     def _read(self) -> dict[str, Any]:
         try:
+            if not _only_ours(self.path.resolve()):
+                return {}
             memory = json.loads(self.path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
             return {}
         return memory if isinstance(memory, dict) else {}
+
+    def _write(self, memory: dict[str, Any]) -> None:
+        with suppress(StorageError, OSError):  # a cache that cannot be written only costs time
+            write_text(self.path, json.dumps(memory, indent=1))
+            self.path.chmod(0o600)
+
+
+def _state(file: Path) -> list[int]:
+    status = file.stat()
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+
+
+def _only_ours(path: Path) -> bool:
+    """Whether only this user and the system's can write a file, or put another in its place."""
+    if os.name != "posix":
+        return True
+    for part in (path, *path.parents):
+        status = part.stat()
+        writable = status.st_mode & stat.S_IWOTH or (
+            status.st_mode & stat.S_IWGRP and not _is_private(status.st_gid)
+        )
+        # In a sticky folder everybody makes files, and nobody replaces another's.
+        shared = writable and not (part.is_dir() and status.st_mode & stat.S_ISVTX)
+        if shared or status.st_uid not in (0, os.geteuid()):
+            return False
+    return True
+
+
+def _is_private(group: int) -> bool:
+    """Whether a group is this user's alone, as many systems give each user one of its own."""
+    import grp
+    import pwd
+
+    try:
+        found, name = grp.getgrgid(group), pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return False
+    return found.gr_name == name and set(found.gr_mem) <= {name}

@@ -2,7 +2,8 @@
 
 A flag beats a `SAKE_*` variable, which beats `sake.toml`, which beats the default here.
 `sake.toml` also marks the root of a registry. Unknown keys are refused: a setting that is
-misspelt and silently ignored is worse than an error.
+misspelt and silently ignored is worse than an error. A file comes with the repository, and
+cannot trust the code of a model: a flag or a variable can.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     SerializerFunctionWrapHandler,
     ValidationError,
     model_serializer,
@@ -27,13 +29,16 @@ from pydantic import (
 )
 
 from sake_registry.diagnostics import CODES, FIXED, Level
-from sake_registry.errors import SettingsError
+from sake_registry.errors import SettingsError, StateError
+from sake_registry.files import below, read_bounded
 from sake_registry.wording import did_you_mean, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping
 
 FILE_NAME = "sake.toml"
+MAX_BYTES = 1 << 20
+"""Of a `sake.toml`."""
 PREFIX = "SAKE_"
 log = logging.getLogger(__name__)
 
@@ -64,10 +69,16 @@ Names = Annotated[list[str], BeforeValidator(_split)]
 
 def _below(value: str) -> str:
     """Edits are files of the registry: git knows of no other."""
-    path = PurePath(value)
-    if path.is_absolute() or ".." in path.parts:
+    if not _is_below(value):
         raise ValueError("a folder below the registry's root is expected, without '..'")
     return value
+
+
+def _is_below(value: str) -> bool:
+    """Whether a path stays below the folder that it starts from, and out of git's own."""
+    path = PurePath(value)
+    inner = {part.lower() for part in path.parts}
+    return not path.is_absolute() and inner.isdisjoint(("..", ".git"))
 
 
 Below = Annotated[str, AfterValidator(_below)]
@@ -276,6 +287,7 @@ class Settings(_Section):
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     trust_remote_code: bool = False
+    """Run code that comes with a model; set by a flag or a variable alone."""
     edits: Below = "edits"
     """Folder of the edit files, relative to the root."""
     bundles: str = "bundles"
@@ -292,6 +304,34 @@ class Settings(_Section):
     checks: Levels = {}
     """How bad findings are: `SAKE111 = "error"`, `"warning"` or `"off"`, by code."""
     review: ReviewSettings = ReviewSettings()
+    _given: frozenset[str] = PrivateAttr(frozenset())
+    """What a flag, a variable or a program set, by dotted name."""
+
+    def given(self, **values: Any) -> Settings:
+        """These settings with values that the calling program gives, as a flag would."""
+        changed = self.model_copy(update=values)
+        changed._given |= values.keys()
+        return changed
+
+    def place(self, name: Literal["bundles", "store", "overrides"], root: Path) -> Path:
+        """Where one of the registry's places lies: below its root, reached through no link,
+        unless a flag or a variable leads elsewhere.
+
+        Raises:
+            SettingsError: `sake.toml` leads out of the registry.
+            StateError: a part of the path is a link.
+        """
+        value: str = getattr(self, name)
+        if name in self._given:
+            return root / value
+        elsewhere = f"only {_variable(name)}=FOLDER leads elsewhere"
+        if not _is_below(value):
+            message = f"{root / FILE_NAME}: {name}: '{value}' leads out of the registry"
+            raise SettingsError(message, hint=f"name a path below its root; {elsewhere}")
+        try:
+            return below(root, root / value)
+        except StateError as error:
+            raise StateError(error.message, hint=f"{error.hint}; {elsewhere}") from error
 
 
 def find_root(start: Path) -> Path | None:
@@ -316,19 +356,22 @@ def load_settings(
         data: another version of the root's `sake.toml`, in place of the file.
 
     Raises:
-        SettingsError: a file that is not TOML, an unknown key, a value of the wrong kind.
+        SettingsError: a file that is not TOML, an unknown key, a value of the wrong kind,
+            a file that trusts code.
     """
     values: dict[str, Any] = {}
     origin: dict[str, str] = {}
     if root is not None:
         path = root / FILE_NAME
-        try:
-            text = path.read_text(encoding="utf-8") if data is None else data.decode()
-            values = tomllib.loads(text)
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{path}: not valid TOML: {error}") from error
-        except OSError as error:
-            raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
+        if data is None and path.is_symlink():
+            raise SettingsError(f"{path} is a link", hint="put the file itself in its place")
+        values = _parsed(path, data)
+        if values.get("trust_remote_code", False) is not False:
+            raise SettingsError(
+                f"{path}: trust_remote_code: a file of the repository cannot trust code",
+                hint="take the line out: only --trust-remote-code, or SAKE_TRUST_REMOTE_CODE=true, "
+                "trusts the code that comes with a model",
+            )
         _anchor_models(values, root)
     for name, value in _flat(_from_environment(os.environ if environ is None else environ)):
         _put(values, name, value)
@@ -338,9 +381,26 @@ def load_settings(
             _put(values, name, value)
             origin[name] = f"--{name.rpartition('.')[2].replace('_', '-')}"
     try:
-        return Settings.model_validate(values)
+        settings = Settings.model_validate(values)
     except ValidationError as error:
         raise SettingsError(_explain(error, root, origin)) from error
+    settings._given = frozenset(origin)
+    return settings
+
+
+def _parsed(path: Path, data: bytes | None) -> dict[str, Any]:
+    """What a `sake.toml` says; `data` is another version of the file."""
+    try:
+        data = read_bounded(path, MAX_BYTES) if data is None else data
+        if len(data) > MAX_BYTES:
+            raise SettingsError(f"{path}: larger than {MAX_BYTES} bytes")
+        return tomllib.loads(data.decode())
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
+    except RecursionError as error:
+        raise SettingsError(f"{path}: not valid TOML: nested too deep") from error
+    except ValueError as error:  # not UTF-8, not TOML, a number of thousands of digits
+        raise SettingsError(f"{path}: not valid TOML: {error}") from error
 
 
 def _anchor_models(values: dict[str, Any], root: Path) -> None:

@@ -1,8 +1,10 @@
 """Content that took work to compute, kept under the key of what it was computed from.
 
-An object is named tensors with a small note, in one safetensors file that carries the hash of
-its data. Objects are never changed, only added; one that does not check out counts as missing
-and is built again. Writers hold the store's lock, which the system frees when a process dies.
+An object is named tensors with a small note, in one safetensors file that says of what kind and
+key it is, and carries a hash over that, its tensors and its note: one in another's place is as
+damaged as one with another byte. Objects are never changed, only added; one that does not check
+out counts as missing and is built again. Writers hold the store's lock, which the system frees
+when a process dies.
 
 The store remembers the models that it was compiled for, by hash and dtype: without them, nobody
 could tell which objects a version of an edit has. Listing and verifying need no torch.
@@ -10,28 +12,32 @@ could tell which objects a version of an edit has. Listing and verifying need no
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
+import os
 import re
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from stat import S_ISREG
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from pydantic import Field
 
-from sake_registry.digests import array_digest
-from sake_registry.files import locked, replacing, storage_errors, write_text
+from sake_registry.digests import digest
+from sake_registry.files import below, locked, remove, remove_leftovers, write_bytes, write_text
 from sake_registry.values import Value
 from sake_registry.wording import shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from torch import Tensor
 
-    from sake_registry.digests import Row
+    Tensors = dict[str, Tensor]
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 Kind = Literal[
@@ -43,13 +49,9 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 COMPILED: frozenset[Kind] = frozenset({"activations", "maps", "routes", "probe"})
 LOCK_SECONDS = 2.0
 SUFFIX = ".safetensors"
+_LONGEST_HEADER = 100_000_000
+"""Of safetensors, in bytes."""
 _KEY = re.compile(r"[0-9a-f]{64}")
-# What safetensors calls the dtypes that torch writes.
-_DTYPES = {
-    "BOOL": "bool", "U8": "uint8", "I8": "int8", "I16": "int16", "I32": "int32", "I64": "int64",
-    "U16": "uint16", "U32": "uint32", "U64": "uint64", "F16": "float16", "BF16": "bfloat16",
-    "F32": "float32", "F64": "float64", "C64": "complex64",
-}  # fmt: skip
 
 
 class StoredObject(Value):
@@ -68,6 +70,11 @@ class StoredModel(Value):
     hash: str
     dtype: str
 
+    @property
+    def file(self) -> str:
+        """The name of its record's file."""
+        return f"{self.hash[:16]}-{self.dtype}.json"
+
 
 class Store:
     """Objects in a folder, by kind and key."""
@@ -76,30 +83,40 @@ class Store:
         self.folder = folder
 
     def path(self, kind: Kind, key: str) -> Path:
-        return self.folder / kind / key[:2] / f"{key}{SUFFIX}"
+        """Where an object lies.
+
+        Raises:
+            StateError: a part of the path is a link.
+        """
+        return below(self.folder, self.folder / kind / key[:2] / f"{key}{SUFFIX}")
 
     def has(self, kind: Kind, key: str) -> bool:
         """Whether an object is there; `get` alone tells whether it is sound."""
         return self.path(kind, key).is_file()
 
-    def get(self, kind: Kind, key: str) -> tuple[dict[str, Tensor], Any] | None:
+    def get(self, kind: Kind, key: str) -> tuple[Tensors, Any] | None:
         """Tensors and note of an object, or None if it is missing or damaged."""
-        from safetensors import SafetensorError, safe_open
+        return self.read(kind, key, lambda tensors, note: (tensors, note))
+
+    def read(self, kind: Kind, key: str, parse: Callable[[Tensors, Any], T]) -> T | None:
+        """What an object is made into, or None if it is missing or damaged.
+
+        Args:
+            parse: makes it of tensors and note; a `KeyError`, `TypeError` or `ValueError` of it
+                says that they are not those of such an object.
+        """
+        from safetensors.torch import load
 
         path = self.path(kind, key)
         try:
-            with safe_open(path, framework="pt") as file:
-                meta = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            with _damage():
+                data, note = _verified(path, kind, key)
+                return parse(load(data), note)
         except FileNotFoundError:
             return None
-        except (SafetensorError, OSError) as error:
-            log.warning("%s cannot be read (%s): it is built again", path, error)
+        except _Damaged as error:
+            log.warning("%s is damaged, and built again: %s", path, error)
             return None
-        if meta.get("digest") != digest(tensors, meta.get("note", "")):
-            log.warning("%s is damaged: it is built again", path)
-            return None
-        return tensors, json.loads(meta["note"])
 
     def put(self, kind: Kind, key: str, tensors: Mapping[str, Tensor], note: Any) -> None:
         """Write an object, whole or not at all.
@@ -109,39 +126,42 @@ class Store:
         """
         from safetensors.torch import save
 
-        text = json.dumps(note, sort_keys=True, ensure_ascii=False)
         contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-        meta = {"digest": digest(contiguous, text), "note": text}
+        text = json.dumps(note, sort_keys=True, ensure_ascii=False)
+        meta = {"kind": kind, "key": key, "note": text}
+        meta["digest"] = _digest(meta, *_parts(save(contiguous)))
         data = save(contiguous, metadata=meta)
-        with replacing(self.path(kind, key)) as temporary:
-            temporary.write_bytes(data)
+        write_bytes(self.path(kind, key), data, self.folder)
 
     def objects(self) -> list[StoredObject]:
-        """What is there, by kind and key; whether it is sound, `damage` alone tells."""
-        return [
-            StoredObject(kind=kind, key=path.stem, path=path, bytes=path.stat().st_size)
-            for kind in KINDS
-            for path in sorted((self.folder / kind).glob(f"*/*{SUFFIX}"))
-            if _KEY.fullmatch(path.stem) and path == self.path(kind, path.stem)
-        ]
+        """What is there, by kind and key; whether it is sound, `damage` alone tells.
+
+        Another process may remove objects meanwhile; those are left out.
+        """
+        found = []
+        for kind in KINDS:
+            for folder, *names in os.walk(self.folder / kind):
+                for path in (Path(folder, n) for n in chain(*names) if n.endswith(SUFFIX)):
+                    if _KEY.fullmatch(path.stem) and path == self.path(kind, path.stem):
+                        with suppress(OSError):
+                            size = path.stat().st_size
+                            found.append(
+                                StoredObject(kind=kind, key=path.stem, path=path, bytes=size)
+                            )
+        return sorted(found, key=lambda stored: (KINDS.index(stored.kind), stored.key))
 
     def damage(self, stored: StoredObject) -> str | None:
-        """What is wrong with an object, in words; None if every byte of it is as it was put."""
-        from safetensors import SafetensorError, deserialize
+        """What is wrong with an object, in words; None if it is as it was put, or is gone."""
+        from safetensors import deserialize
 
         try:
-            data = stored.path.read_bytes()
-            parts: Any = deserialize(data)  # type: ignore[no-untyped-call]  # it has no types
-        except (SafetensorError, OSError) as error:
-            return f"cannot be read: {error}"
-        length = int.from_bytes(data[:8], "little")
-        meta = json.loads(data[8 : 8 + length]).get("__metadata__", {})
-        rows = [
-            (name, f"torch.{_DTYPES.get(part['dtype'], '?')}", list(part["shape"]), part["data"])
-            for name, part in sorted(parts, key=lambda part: part[0])
-        ]
-        if meta.get("digest") != _digest(rows, meta.get("note", "")):
-            return "its content is not what was written"
+            with _damage():
+                data, _ = _verified(stored.path, stored.kind, stored.key)
+                deserialize(data)  # type: ignore[no-untyped-call]  # it has no types
+        except _Damaged as error:
+            return str(error)
+        except FileNotFoundError:
+            pass
         return None
 
     def remove(self, objects: Iterable[StoredObject]) -> None:
@@ -151,8 +171,7 @@ class Store:
             StorageError: the store cannot be written.
         """
         for stored in objects:
-            with storage_errors(stored.path):
-                stored.path.unlink(missing_ok=True)
+            remove(stored.path, self.folder)
             with suppress(OSError):  # other objects are left in it
                 stored.path.parent.rmdir()
 
@@ -162,45 +181,95 @@ class Store:
         Raises:
             StorageError: the store cannot be written.
         """
-        path = self.folder / "models" / f"{hash_[:16]}-{dtype}.json"
-        if not path.is_file():
+        if not any((model.hash, model.dtype) == (hash_, dtype) for model in self.models()):
             record = StoredModel(name=name, hash=hash_, dtype=dtype)
-            write_text(path, json.dumps(record.model_dump()) + "\n")
+            path = self.folder / "models" / record.file
+            write_text(path, record.model_dump_json() + "\n", self.folder)
 
     def models(self) -> list[StoredModel]:
-        """The models that were remembered; a record that cannot be read is left out."""
+        """The models that were remembered; what is no record of the model that its name says is
+        left out."""
         models = []
         for path in sorted((self.folder / "models").glob("*.json")):
             try:
-                models.append(StoredModel.model_validate_json(path.read_bytes()))
+                model = StoredModel.model_validate_json(path.read_bytes())
+                if model.file != path.name:
+                    raise ValueError(f"it is of {model.file}")
+                models.append(model)
             except (OSError, ValueError) as error:
                 log.warning(
                     "%s is not a record of a model (%s): left out", path, shorten(str(error), 120)
                 )
         return models
 
-    def lock(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def lock(self) -> Iterator[None]:
         """Hold the store for writing; what a killed writer left is removed.
 
         Raises:
             LockedError: another process holds it.
             StorageError: the folder cannot be written.
         """
-        return locked(self.folder, "compiling into", LOCK_SECONDS)
+        with locked(self.folder, "compiling into", LOCK_SECONDS):
+            for part in (*KINDS, "models"):
+                remove_leftovers(below(self.folder, self.folder / part))
+            yield
 
 
-def digest(tensors: Mapping[str, Tensor], note: str = "") -> str:
-    """Hash of named tensors (names, dtypes, shapes, bytes) and a note, hexadecimal."""
-    import torch
-
-    def rows() -> Iterator[Row]:
-        for name in sorted(tensors):
-            tensor = tensors[name].detach().cpu().contiguous()
-            raw = tensor.reshape(-1).view(torch.uint8)  # numpy knows no bfloat16
-            yield name, str(tensor.dtype), tensor.shape, raw.numpy().tobytes()
-
-    return _digest(rows(), note)
+class _Damaged(Exception):  # noqa: N818 - becomes words
+    """Why a file is not the object that it stands for."""
 
 
-def _digest(rows: Iterable[Row], note: str) -> str:
-    return array_digest(rows, after=note.encode()).hex()
+@contextmanager
+def _damage() -> Iterator[None]:
+    """Turns whatever reading a damaged file raises into `_Damaged`, but for a missing one."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (SafetensorError, OSError, RecursionError, KeyError, TypeError, ValueError) as error:
+        raise _Damaged(
+            f"it cannot be read ({shorten(f'{type(error).__name__}: {error}', 120)})"
+        ) from error
+
+
+def _verified(path: Path, kind: Kind, key: str) -> tuple[bytes, Any]:
+    """The bytes of an object's file, and its note.
+
+    Raises:
+        FileNotFoundError: there is no file.
+        _Damaged: the file is of another object, or not as it was written.
+    """
+    if not S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its writer
+        raise _Damaged("it is not a file")
+    with path.open("rb") as file:
+        start = file.read(8)
+        if not 0 < int.from_bytes(start, "little") <= _LONGEST_HEADER:
+            raise _Damaged("it has no header")  # and the rest may be long
+        data = start + file.read()
+    header, payload = _parts(data)
+    meta = header.pop("__metadata__", {})
+    if not isinstance(meta, dict) or not {"kind", "key", "note", "digest"} <= meta.keys():
+        raise _Damaged("it does not say what it is: an earlier sake wrote it, or none")
+    if meta.pop("digest") != _digest(meta, header, payload):
+        raise _Damaged("its content is not what was written")
+    if (meta["kind"], meta["key"]) != (kind, key):
+        name = f"{meta['kind']}/{meta['key']}"
+        raise _Damaged(f"it is another object, {shorten(name, 30)}")
+    return data, json.loads(meta["note"])
+
+
+def _parts(data: bytes) -> tuple[dict[str, Any], memoryview]:
+    """The header of a safetensors file, and the bytes that follow it."""
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:start].decode())
+    if not isinstance(header, dict):
+        raise _Damaged("it has no header")
+    return header, memoryview(data)[start:]
+
+
+def _digest(meta: dict[str, str], header: dict[str, Any], payload: memoryview) -> str:
+    """Hash of what an object is: kind, key, note, and its tensors' names, types, shapes, bytes."""
+    return digest([meta, header, hashlib.sha256(payload).hexdigest()])

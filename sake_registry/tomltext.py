@@ -11,7 +11,7 @@ from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import AbstractTable, SingleKey, Table
 
 from sake_registry.errors import SettingsError
-from sake_registry.files import replacing
+from sake_registry.files import write_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,8 +40,7 @@ def set_in_table(path: Path, table: str, values: Mapping[str, float]) -> None:
         raise SettingsError(f"{path}: not valid TOML: {error}", hint=by_hand) from error
     if after != {**before, table: {**before.get(table, {}), **values}}:
         raise SettingsError(f"{path}: [{table}] cannot be changed safely", hint=by_hand)
-    with replacing(path) as temporary:
-        temporary.write_bytes(changed.encode())
+    write_bytes(path, changed.encode())
 
 
 def _changed(text: str, table: str, values: Mapping[str, float]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import unicodedata
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,12 +34,32 @@ def shorten(text: str, width: int = 60) -> str:
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
+# Controls but tab and line feed, what YAML and Unicode take for a line end, what turns the
+# direction of text around, and what is not a character at all.
+_CONTROLS = (
+    "\x00-\x08\x0b-\x1f\x7f-\x9f"
+    "\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff"
+)
+CONTROL = re.compile(f"[{_CONTROLS}]")
+"""A character that no text holds for its reader's sake."""
+# The joiners that some scripts need (U+200C, U+200D) are text.
+HIDDEN = re.compile(
+    f"[{_CONTROLS}\xad\u061c\u180e\u200b\u200e\u200f\u2060-\u2065\u206a-\u206f\ufff9-\ufffb"
+    "\U000e0000-\U000e007f]"
+)
+"""A character that a terminal or a page would obey, or would not show."""
+
+
+def visible(text: str) -> str:
+    """The text with what would be obeyed, or would hide in it, shown by its number."""
+    return HIDDEN.sub(lambda match: numbered(match[0]), text)
+
+
 def printable(text: str) -> str:
-    """Text without what a terminal would obey, or what would end a line."""
-    return "".join(c if _shows(c) else "\N{REPLACEMENT CHARACTER}" for c in text)
+    """The visible text on one line: a line end of its own, too, is shown by its number."""
+    return visible(text).replace("\n", numbered("\n"))
 
 
-def _shows(character: str) -> bool:
-    # Spaces of every width, and what joins the letters of some scripts, are text.
-    joins = character in "\u200c\u200d"
-    return character.isprintable() or joins or unicodedata.category(character) == "Zs"
+def numbered(character: str) -> str:
+    """`⟨U+202E⟩`."""
+    return f"⟨U+{ord(character):04X}⟩"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import grp
 import json
 import os
+import pwd
 import random
 import signal
 import subprocess
@@ -18,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from sake_registry import files
 from sake_registry.errors import SakeError, StorageError
 from sake_registry.files import (
     TEMPORARY,
@@ -647,3 +650,86 @@ def test_what_computing_raises_is_raised_and_not_remembered(file: Path, memory: 
     with pytest.raises(ValueError, match="no"):
         memory.get(file, "text", fail)
     assert memory.get(file, "text", Reader()) == "abc"
+
+
+def test_a_file_that_was_written_to_and_given_its_time_back_is_computed_again(
+    file: Path, memory: FileMemory
+) -> None:
+    memory.get(file, "text", Reader())
+    before = file.stat()
+    with file.open("r+") as handle:
+        handle.write("xyz")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = file.stat()
+    assert (after.st_size, after.st_mtime_ns, after.st_ino) == (
+        before.st_size, before.st_mtime_ns, before.st_ino,
+    )  # fmt: skip
+    assert memory.get(file, "text", Reader()) == "xyz"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes and owners of POSIX")
+@pytest.mark.parametrize("which", ["the file", "its folder", "the memory", "the memory's folder"])
+@pytest.mark.parametrize("mode", [0o002, 0o020])
+def test_what_somebody_else_can_write_is_computed_each_time(
+    tmp_path: Path, which: str, mode: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_is_private", lambda group: False)
+    file, memory = tmp_path / "model" / "file.txt", FileMemory(tmp_path / "cache" / "memory.json")
+    file.parent.mkdir()
+    file.write_text("abc")
+    read = Reader()
+    assert [memory.get(file, "text", read) for _ in range(2)] == ["abc"] * 2
+    assert read.calls == 1
+    where = {
+        "the file": file, "its folder": file.parent,
+        "the memory": memory.path, "the memory's folder": memory.path.parent,
+    }[which]  # fmt: skip
+    where.chmod(where.stat().st_mode | mode)
+    lie = json.loads(memory.path.read_text())
+    for known in lie.values():
+        known.update(value="a lie", state=files._state(file))
+    memory.path.write_text(json.dumps(lie))
+    assert [memory.get(file, "text", read) for _ in range(2)] == ["abc"] * 2
+    # A memory that was believed once more is one that was written anew, for this user alone.
+    assert read.calls == (2 if which == "the memory" else 3)
+    assert memory.path.stat().st_mode & 0o777 == 0o600 or which != "the memory"
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root gives files away")
+@pytest.mark.parametrize("which", ["the file", "the memory", "a folder"])
+def test_what_is_somebody_elses_is_computed_each_time(tmp_path: Path, which: str) -> None:
+    file, memory = tmp_path / "model" / "file.txt", FileMemory(tmp_path / "cache" / "memory.json")
+    file.parent.mkdir()
+    file.write_text("abc")
+    read = Reader()
+    memory.get(file, "text", read)
+    os.chown({"the file": file, "the memory": memory.path}.get(which, file.parent), 12345, -1)
+    assert [memory.get(file, "text", read) for _ in range(2)] == ["abc"] * 2
+    assert read.calls == (2 if which == "the memory" else 3)
+
+
+def test_a_private_group_is_this_users_alone() -> None:
+    name = pwd.getpwuid(os.geteuid()).pw_name
+    for group in grp.getgrall():
+        alone = group.gr_name == name and set(group.gr_mem) <= {name}
+        assert files._is_private(group.gr_gid) == alone
+    assert not files._is_private(987654)
+
+
+def test_verifying_computes_again_and_forgets_what_is_not_so(
+    tmp_path: Path, memory: FileMemory
+) -> None:
+    names = ("sound", "lied", "gone", "changed", "unknown")
+    paths = {name: tmp_path / name for name in names}
+    for name, path in paths.items():
+        path.write_text(name)
+        memory.get(path, "other" if name == "unknown" else "text", Reader())
+    known = json.loads(memory.path.read_text())
+    known[f"text:{paths['lied']}"]["value"] = "a lie"
+    known["text:nowhere"] = 7
+    memory.path.write_text(json.dumps(known))
+    paths["gone"].unlink()
+    paths["changed"].write_text("changed meanwhile")
+    found = memory.verify({"text": Reader()})
+    assert found == {paths["sound"]: True, paths["lied"]: False}
+    assert list(json.loads(memory.path.read_text())) == [f"text:{paths['sound']}"]

@@ -19,6 +19,7 @@ FREE = {"errors", "wording", "files", "progress", "values", "diagnostics", "dige
 """For every room; `diagnostics` is here because `errors` carries findings, `settings` grades them
 and `data` explains them. These import one another alone."""
 ORDER = [
+    "git",  # starts it, and knows nothing of edits
     "settings",
     "tomltext",  # writes what `settings` reads
     "data",

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +21,7 @@ import torch
 from sake_registry import store as store_module
 from sake_registry.errors import LockedError
 from sake_registry.files import TEMPORARY
-from sake_registry.store import Store, StoredModel, digest
+from sake_registry.store import Store, StoredModel
 from tests.conftest import ROOT
 
 KEY = "ab" + "0" * 62
@@ -30,7 +34,12 @@ def store(tmp_path: Path) -> Store:
 
 def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     """Whether two sets of tensors are the same, to the bit."""
-    return one.keys() == other.keys() and digest(one) == digest(other)
+
+    def bits(tensor: torch.Tensor) -> tuple[Any, ...]:
+        raw = tensor.contiguous().reshape(-1).view(torch.uint8)
+        return tensor.dtype, tensor.shape, raw.numpy().tobytes()
+
+    return {n: bits(t) for n, t in one.items()} == {n: bits(t) for n, t in other.items()}
 
 
 TENSORS = {
@@ -174,6 +183,19 @@ def test_models_are_remembered_once_for_each_dtype(store: Store) -> None:
     ]
 
 
+def test_a_record_in_anothers_place_is_left_out_and_written_anew(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.remember_model("one", "a" * 64, "float32")
+    store.remember_model("other", "b" * 64, "float32")
+    one, other = sorted((store.folder / "models").iterdir())
+    one.write_bytes(other.read_bytes())
+    assert [model.name for model in store.models()] == ["other"]
+    assert "it is of bbbb" in caplog.text
+    store.remember_model("one", "a" * 64, "float32")
+    assert [model.name for model in store.models()] == ["one", "other"]
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '"x"', '{"name": "x", "hash": "y"}', "\0"])
 def test_a_record_that_is_none_is_passed_over_and_said_so(
     store: Store, caplog: pytest.LogCaptureFixture, text: str
@@ -246,9 +268,11 @@ def test_verifying_finds_the_damage_that_getting_finds(
             missing = store.get("activations", KEY) is None
             assert (store.damage(found) is not None) == missing, (place, mask)
     found.path.write_bytes(sound[:-1])
+    assert store.damage(found) == "its content is not what was written"
+    found.path.write_bytes(sound[:100])
     assert "cannot be read" in (store.damage(found) or "")
     found.path.unlink()
-    assert "cannot be read" in (store.damage(found) or "")
+    assert store.damage(found) is None  # another process removed it
 
 
 def test_verifying_knows_every_dtype_and_needs_no_torch(store: Store) -> None:
@@ -311,6 +335,171 @@ def test_a_damaged_object_is_mended_by_putting_it_again(
     assert equal(found[0], put[0])
 
 
+# -- what is stored says what it is ------------------------------------------------------------
+
+OTHER = "cd" + "1" * 62
+
+
+def test_objects_in_each_others_places_are_damaged(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    places = [("maps", KEY), ("maps", OTHER), ("routes", KEY)]
+    for number, (kind, key) in enumerate(places):
+        store.put(kind, key, {"t": torch.full((2,), number)}, {"n": number})  # type: ignore[arg-type]
+    one, other, third = (store.path(kind, key) for kind, key in places)  # type: ignore[arg-type]
+    first, second, routes = one.read_bytes(), other.read_bytes(), third.read_bytes()
+    for path, content, says in (
+        (one, second, "maps/cd"),
+        (other, first, "maps/ab"),
+        (third, first, "maps/ab"),
+        (one, routes, "routes/ab"),
+    ):
+        sound = path.read_bytes()
+        path.write_bytes(content)
+        caplog.clear()
+        (stored,) = (found for found in store.objects() if found.path == path)
+        assert store.get(stored.kind, stored.key) is None
+        assert f"it is another object, {says}" in caplog.text
+        assert f"it is another object, {says}" in (store.damage(stored) or "")
+        path.write_bytes(sound)
+        assert store.damage(stored) is None
+
+
+def header_of(path: Path) -> tuple[dict[str, Any], bytes]:
+    data = path.read_bytes()
+    start = 8 + int.from_bytes(data[:8], "little")
+    return json.loads(data[8:start]), data[start:]
+
+
+def with_header(path: Path, header: object, payload: bytes) -> None:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + payload)
+
+
+@pytest.mark.parametrize("field", ["kind", "key", "note", "digest"])
+@pytest.mark.parametrize("value", [None, 7, "", "other", [], {}])
+def test_an_object_that_does_not_say_what_it_is_is_damaged(
+    store: Store,
+    put: tuple[dict[str, torch.Tensor], Any],
+    caplog: pytest.LogCaptureFixture,
+    field: str,
+    value: Any,
+) -> None:
+    (stored,) = store.objects()
+    header, payload = header_of(stored.path)
+    if value is None:
+        del header["__metadata__"][field]
+    else:
+        header["__metadata__"][field] = value
+    with_header(stored.path, header, payload)
+    assert store.get("activations", KEY) is None
+    assert store.damage(stored)
+    assert "built again" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "note", ["", "{", "NaN x", "[" * 100_000, 7, None], ids=lambda note: repr(note)[:20]
+)
+def test_a_note_that_is_none_is_damage_though_the_digest_fits(
+    store: Store, put: object, caplog: pytest.LogCaptureFixture, note: Any
+) -> None:
+    (stored,) = store.objects()
+    header, payload = header_of(stored.path)
+    meta = header.pop("__metadata__")
+    meta["note"] = note
+    del meta["digest"]
+    meta["digest"] = store_module._digest(meta, header, memoryview(payload))
+    with_header(stored.path, {**header, "__metadata__": meta}, payload)
+    assert store.get("activations", KEY) is None
+    assert "cannot be read" in (store.damage(stored) or "")
+    assert "is damaged, and built again" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "header",
+    [b"", b"[]", b"7", b"null", b"{", b"\xff", b"{}", b'{"__metadata__": 7}', b"[" * 200_000,
+     b'{"__metadata__": {"kind": "maps"}}', b'{"t": 1}'],
+    ids=lambda header: repr(header[:30]),
+)  # fmt: skip
+def test_a_header_that_is_none_is_damage(store: Store, put: object, header: bytes) -> None:
+    (stored,) = store.objects()
+    with_header(stored.path, header, b"")
+    assert store.get("activations", KEY) is None
+    assert store.damage(stored)
+    with stored.path.open("r+b") as file:
+        file.write(b"\xff" * 8)  # longer than any file
+    assert store.get("activations", KEY) is None
+    assert store.damage(stored)
+
+
+def test_an_object_of_an_earlier_sake_is_said_to_be_one(store: Store, put: object) -> None:
+    (stored,) = store.objects()
+    header, payload = header_of(stored.path)
+    meta = header["__metadata__"]
+    header["__metadata__"] = {"note": meta["note"], "digest": meta["digest"]}
+    with_header(stored.path, header, payload)
+    assert store.get("activations", KEY) is None
+    assert "an earlier sake wrote it" in (store.damage(stored) or "")
+
+
+def test_what_cannot_be_made_of_an_object_is_damage(
+    store: Store, put: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    def parse(tensors: dict[str, torch.Tensor], note: Any) -> torch.Tensor:
+        return tensors[note["name"]]
+
+    assert store.read("activations", KEY, parse) is None
+    assert "KeyError" in caplog.text
+
+
+def test_a_pipe_in_an_objects_place_is_not_waited_for(store: Store, put: object) -> None:
+    (stored,) = store.objects()
+    stored.path.unlink()
+    os.mkfifo(stored.path)
+    assert store.get("activations", KEY) is None
+    assert store.damage(stored) == "it is not a file"
+
+
+@pytest.mark.parametrize("start", [bytes(8), b"\xff" * 8])
+def test_a_long_file_without_a_header_is_not_read(store: Store, put: object, start: bytes) -> None:
+    (stored,) = store.objects()
+    with stored.path.open("wb") as file:
+        file.write(start)
+        file.truncate(1 << 40)  # it has holes, and no machine has so much memory
+    assert store.get("activations", KEY) is None
+    assert store.damage(stored) == "it has no header"
+
+
+def test_objects_and_folders_that_vanish_while_they_are_listed(store: Store) -> None:
+    keys = [f"{n:02x}" + "0" * 62 for n in range(60)]
+    for key in keys:
+        store.put("maps", key, {}, None)
+
+    def vanish() -> None:
+        for key in keys:
+            shutil.rmtree(store.path("maps", key).parent)
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(vanish)
+        while not done.done():
+            for stored in store.objects():
+                assert store.damage(stored) is None
+        done.result()
+    assert store.objects() == []
+
+
+def test_a_store_that_is_a_file_or_holds_other_things_lists_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("text")
+    assert Store(tmp_path / "file").objects() == []
+    store = Store(tmp_path / "store")
+    (store.folder / "maps").mkdir(parents=True)
+    (store.folder / "maps" / "zz").write_text("text")
+    assert store.objects() == []
+    store.path("maps", KEY).mkdir(parents=True)
+    (found,) = store.objects()
+    assert store.damage(found) == "it is not a file"
+
+
 @pytest.mark.parametrize(
     "other",
     [
@@ -324,14 +513,18 @@ def test_a_damaged_object_is_mended_by_putting_it_again(
     ],
     ids=repr,
 )
-def test_the_digest_covers_names_types_shapes_and_bytes(other: dict[str, torch.Tensor]) -> None:
-    assert digest({"a": torch.tensor([1.0, 2.0])}) != digest(other)
+def test_the_digest_covers_names_types_shapes_bytes_and_the_note(
+    store: Store, other: dict[str, torch.Tensor]
+) -> None:
+    def digest(tensors: dict[str, torch.Tensor], note: Any = None) -> str:
+        store.put("maps", KEY, tensors, note)
+        return str(header_of(store.path("maps", KEY))[0]["__metadata__"]["digest"])
 
-
-def test_the_digest_covers_the_note_and_no_order() -> None:
+    same = {"a": torch.tensor([1.0, 2.0])}
+    assert digest(same) == digest(same)
+    assert digest(same) not in (digest(other), digest(same, "note"))
     one, two = torch.ones(2), torch.zeros(3)
     assert digest({"a": one, "b": two}) == digest({"b": two, "a": one})
-    assert digest({"a": one}, "note") != digest({"a": one}, "other")
 
 
 # -- the lock ----------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from sake_registry import names
 from sake_registry.authoring.scaffold import SCHEMA_PATH, init_registry
 from sake_registry.edits.checks import plainly
 from sake_registry.edits.files import parse_edit
-from sake_registry.edits.registry import find_files
+from sake_registry.edits.inventory import find_files
 from sake_registry.edits.schema import (
     Edit,
     Fact,
@@ -36,7 +36,7 @@ from sake_registry.edits.schema import (
 )
 from sake_registry.edits.writing import write_edit
 from sake_registry.errors import ConflictError, EditFileError, InputError
-from sake_registry.files import write_text
+from sake_registry.files import below, write_text
 from sake_registry.names import SUBJECT
 from sake_registry.settings import FILE_NAME, find_root, load_settings
 from sake_registry.wording import count
@@ -231,7 +231,8 @@ def import_into(
     edits = Path("edits" if new else load_settings(root).edits)
     schema = "../" * len(edits.parts) + SCHEMA_PATH.as_posix()
     # Last: an import that fails leaves nothing behind, no empty registry either.
-    result = import_records(data, records, root / edits, aliases=aliases, schema_path=schema)
+    folder = below(root, root / edits)
+    result = import_records(data, records, folder, aliases=aliases, schema_path=schema)
     if new:
         init_registry(root)
     return result

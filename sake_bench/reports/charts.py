@@ -46,8 +46,7 @@ try:
     from matplotlib.figure import Figure
 except ModuleNotFoundError as error:
     raise MissingExtraError(
-        "the pictures of a report need matplotlib, which is not installed",
-        hint="pip install 'sake-registry[bench]'",
+        "the pictures of a report need matplotlib, which is not installed", extra="bench"
     ) from error
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from sake_registry import names
 from sake_registry.edits.files import parse_edit
-from sake_registry.edits.registry import find_files
+from sake_registry.edits.inventory import working_tree
 from sake_registry.edits.schema import ID_PATTERN, json_schema
 from sake_registry.edits.writing import MODELINE
 from sake_registry.edits.yamltext import quoted, scalar
 from sake_registry.errors import ConflictError, EditFileError, InputError
-from sake_registry.files import replacing, storage_errors, write_text
+from sake_registry.files import TEMPORARY, below, make_folder, write_bytes, write_text
 from sake_registry.names import SUBJECT
 from sake_registry.settings import FILE_NAME
 from sake_registry.wording import count
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sake_registry.edits.registry import Registry
 
 SCHEMA_PATH = Path(".sake/edit.schema.json")
-IGNORED = ("bundles/", ".sake/store/")
+IGNORED = ("bundles/", ".sake/store/", f"{TEMPORARY}*")
 _SETTINGS = """\
 # The root of a registry of knowledge edits. Every key is explained in the README.
 model = "smollm2-135m"
@@ -102,7 +102,8 @@ def new_edit(registry: Registry, draft: Draft) -> Path:
             hint="lower-case letters, digits and '-', like darrieux-tongue",
         )
     folder = registry.root / registry.settings.edits
-    taken = next((p for p in find_files(folder) if p.stem == draft.id), None)
+    files = map(Path, working_tree(registry.root, registry.settings.edits).files)
+    taken = next((registry.root / file for file in files if file.stem == draft.id), None)
     if taken is not None:
         raise ConflictError(f"the id '{draft.id}' is taken by {taken}", hint="choose another id")
     path = folder / f"{draft.id}.yaml"
@@ -116,14 +117,14 @@ def new_edit(registry: Registry, draft: Draft) -> Path:
     errors = [f for f in findings if f.severity == "error"]
     if errors:
         raise EditFileError(f"{count(len(errors), 'error')}: nothing was written", errors)
-    write_text(path, text)
+    write_text(path, text, registry.root)
     return path
 
 
 def write_schema(root: Path) -> Path:
     """(Re)write the JSON Schema that editors complete edit files with."""
     path = root / SCHEMA_PATH
-    write_text(path, json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n", root)
     return path
 
 
@@ -136,22 +137,20 @@ def init_registry(root: Path) -> list[Path]:
     Raises:
         ConflictError: there is a registry.
     """
-    settings = root / FILE_NAME
+    settings = below(root, root / FILE_NAME)
     if settings.exists():
         raise ConflictError(
             f"{settings} is already there: this is a registry",
             hint="`sake init --schema` rewrites its JSON Schema; `sake new` adds an edit",
         )
-    with storage_errors(root):
-        (root / "edits").mkdir(parents=True, exist_ok=True)
+    make_folder(root / "edits", root)
     written = [write_schema(root)]
-    ignore = root / ".gitignore"
+    ignore = below(root, root / ".gitignore")
     before = ignore.read_bytes() if ignore.exists() else b""
     missing = [line.encode() for line in IGNORED if line.encode() not in before.splitlines()]
     if missing:
         gap = b"" if before.endswith(b"\n") or not before else b"\n"
-        with replacing(ignore) as temporary:
-            temporary.write_bytes(before + gap + b"\n".join(missing) + b"\n")
+        write_bytes(ignore, before + gap + b"\n".join(missing) + b"\n", root)
         written.append(ignore)
-    write_text(settings, _SETTINGS)  # last: it is what makes the folder a registry
+    write_text(settings, _SETTINGS, root)  # last: it is what makes the folder a registry
     return [*written, settings]

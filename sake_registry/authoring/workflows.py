@@ -14,9 +14,9 @@ import shlex
 from importlib import metadata, resources
 from pathlib import Path, PurePosixPath
 
+from sake_registry import git
 from sake_registry.errors import ConflictError, ModelNotFoundError, SetupError
-from sake_registry.files import write_text
-from sake_registry.history import git
+from sake_registry.files import below, write_text
 from sake_registry.settings import Settings, load_settings
 
 FOLDER = PurePosixPath(".github/workflows")
@@ -36,14 +36,15 @@ def write_workflows(root: Path, *, force: bool = False) -> list[Path]:
     Raises:
         ConflictError: a file is there and differs; nothing was written.
         SettingsError: `sake.toml` is wrong.
+        StateError: a file or its folder is a link.
         StorageError: a file cannot be written.
     """
     top, folder = _place(root)
     texts = workflows(load_settings(root, environ={}), folder, default_branch(root))
-    new = {top / FOLDER / name: text for name, text in texts.items()}
+    new = {below(top, top / FOLDER / name): text for name, text in texts.items()}
     # A checkout may have given the lines other ends.
     same = [p for p, text in new.items() if p.is_file() and _lines(p) == text.splitlines()]
-    differing = [p for p in new if (p.exists() or p.is_symlink()) and p not in same]
+    differing = [p for p in new if p.exists() and p not in same]
     if differing and not force:
         raise ConflictError(
             f"already there, and not what would be written: {', '.join(map(str, differing))}",
@@ -51,7 +52,7 @@ def write_workflows(root: Path, *, force: bool = False) -> list[Path]:
         )
     written = [path for path in new if path not in same]
     for path in written:
-        write_text(path, new[path])
+        write_text(path, new[path], top)
     return written
 
 
@@ -75,7 +76,6 @@ def workflows(settings: Settings, folder: str, branch: str) -> dict[str, str]:
         # In the filter of branches, `+` and a leading `!` have a meaning.
         "BRANCH": _quoted(re.sub(r"(\+|^!)", r"\\\1", branch)),
         "FOLDER": _quoted(folder or "."),
-        "VERSION": version,
         "WHEELS": install if wheels else "",
         "CHECK": shlex.join(["sake", *(["-C", folder] if folder else []), *_CHECK]),
         "STORE": _quoted(_inside(folder, settings.store)),

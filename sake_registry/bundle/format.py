@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from sake_registry.digests import array_digest
 from sake_registry.values import Value
@@ -41,6 +42,8 @@ LIMITS: dict[int | str, int] = {
     "p": MAX_WIDTH,
 }
 """The largest length of each letter of a shape; of the others it is `MAX_ROWS`."""
+STRUCTURE = 1 << 17
+"""Bytes that are more than HDF5's own structures take in any bundle: 9 kB, and alignment."""
 PROBES = 8
 DIGEST = 32
 PARTS = ("maps", "router", "activations")
@@ -91,6 +94,30 @@ SEALED = ("meta", "digests", "index/groups", "index/steps", "index/basis", "inde
           "router/background")  # fmt: skip
 
 
+def manifest_limits(edits: int, groups: int, maps: int) -> tuple[int, int]:
+    """How long a manifest may be, in bytes, and how many commas and brackets it may have.
+
+    An edit takes about a kilobyte, and it and each of its groups and maps about twenty signs. What
+    is far above is there to use up memory and time: three bytes of JSON become a hundred.
+    """
+    return (1 << 20) + (edits << 16), (1 << 16) + ((edits + groups + maps) << 10)
+
+
+def manifest_size(meta: bytes) -> tuple[int, int]:
+    """What `manifest_limits` limits."""
+    return len(meta), sum(meta.count(sign) for sign in (b",", b"[", b"{"))
+
+
+def _day(value: object) -> object:
+    """The date that a text of the manifest is; nothing else is one, nor is "0" 1970-01-01."""
+    if not isinstance(value, str):
+        return value
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+        raise ValueError("it is not a date such as 2026-01-31")
+    return date.fromisoformat(value)
+
+
+Day = Annotated[date, BeforeValidator(_day)]
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0, le=MAX_ROWS)]
 Size = Annotated[float, Field(ge=0)]
@@ -140,7 +167,7 @@ class Route(Value):
     ("the gender of the mother of X"): a question with none of them asks of the subject itself.
     """
 
-    group: Annotated[int, Field(ge=-1)]
+    group: Annotated[int, Field(ge=-1, le=MAX_ROWS)]
     names: tuple[Text, ...]
     need: Need
     rows: Annotated[int, Field(ge=1, le=MAX_ROWS)]
@@ -238,16 +265,27 @@ class EditInfo(Routing, _Claim):  # the fields of the last base stand first
 
     groups: tuple[Group, ...]
     warnings: tuple[str, ...] = ()
-    valid_from: date | None = None
-    valid_until: date | None = None
+    valid_from: Day | None = None
+    valid_until: Day | None = None
+
+
+DECIDING: tuple[tuple[str, str, type], ...] = (
+    ("answer", "guard", bool),
+    ("router", "last_names", bool),
+    ("router", "representation", str),
+)
+"""The settings that a reader goes by; the others are there to be read by people."""
 
 
 class Manifest(Value):
-    """The `meta` dataset: everything about a bundle but its numbers."""
+    """The `meta` dataset: everything about a bundle but its numbers.
+
+    Format and version stand first, so that a reader of another version can say what it has.
+    """
 
     format: Literal["sake-bundle"]
-    version: Literal[3]
-    method: Annotated[int, Field(ge=1)]
+    version: Annotated[int, Field(ge=VERSION, le=VERSION)]
+    method: Annotated[int, Field(ge=1, le=MAX_ROWS)]
     key: Hash
     content_hash: Hash
     partial: bool
@@ -261,9 +299,20 @@ class Manifest(Value):
     provenance: dict[str, str | bool | None]
 
     def setting(self, section: str, name: str, default: Any) -> Any:
-        """A setting that it was compiled with; what is there is untrusted."""
-        table = self.settings.get(section)
-        return table.get(name, default) if isinstance(table, dict) else default
+        """A setting that it was compiled with."""
+        return self.settings.get(section, {}).get(name, default)
+
+    @field_validator("settings")
+    @classmethod
+    def _kinds_are_known(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        """What decides how a bundle is used is of its kind: the text "no" is not false."""
+        for section, name, kind in DECIDING:
+            table = settings.get(section, {})
+            if not isinstance(table, dict):
+                raise ValueError(f"'{section}' is not a table")
+            if not isinstance(table.get(name, kind()), kind):
+                raise ValueError(f"'{section}.{name}' is not of the kind {kind.__name__}")
+        return settings
 
     @field_validator("edits")
     @classmethod

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import logging
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from sake_registry.errors import BundleFormatError
+from sake_registry.errors import InputError, LockedError
 from sake_registry.wording import count
 
 if TYPE_CHECKING:
@@ -38,6 +39,13 @@ def file_name(model: str, key: str, *, slim: bool) -> str:
     return f"{model}-{key[:12]}{'-slim' if slim else ''}{SUFFIX}"
 
 
+def bundle_files(folder: Path, model: str = "") -> list[Path]:
+    """The files in a folder that are named like bundles, of one model (`model_name`) or of all;
+    no link is one."""
+    paths = folder.glob(f"{model}-*{SUFFIX}" if model else f"*{SUFFIX}")
+    return sorted(path for path in paths if path.name[0] != "." and not path.is_symlink())
+
+
 def newest_bundles(
     folder: Path,
     *,
@@ -53,21 +61,24 @@ def newest_bundles(
     Raises:
         ModuleNotFoundError: the extra that reads bundles is missing, and there is a file to read.
     """
-    pattern = f"{model}-*{SUFFIX}" if model else f"*{SUFFIX}"
-    files = [path for path in folder.glob(pattern) if not path.name.startswith(".")]
+    files: dict[Path, int] = {}
+    for path in bundle_files(folder, model):
+        with suppress(OSError):  # it is gone
+            if path.is_file():
+                files[path] = path.stat().st_mtime_ns
     if not files:
         return []
     from sake_registry.bundle.reader import read_manifest
 
     newest: dict[str, tuple[Path, Manifest]] = {}
-    unsound: list[BundleFormatError] = []
-    for path in sorted(files, key=lambda p: (-p.stat().st_mtime_ns, p.name)):
+    unsound: list[InputError | LockedError] = []
+    for path in sorted(files, key=lambda p: (-files[p], p.name)):
         of = _OF_KEY.sub("", path.stem)
         if of in newest:
             continue
         try:
             manifest = read_manifest(path)
-        except BundleFormatError as error:
+        except (InputError, LockedError) as error:
             unsound.append(error)
             continue
         if not manifest.partial and accept(manifest):

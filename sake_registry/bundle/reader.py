@@ -2,7 +2,10 @@
 
 Guarantees:
 - Every name, type, rank and size is known before a byte of data is read. Links, external
-  storage, filters, unknown objects, and shapes without the bytes they claim are refused.
+  storage, filters, attributes, unknown objects, and shapes without the bytes they claim are
+  refused, and so are bytes before, behind or beside the datasets that are not HDF5's own.
+- The manifest is strict JSON of a limited size: no key stands twice, and no value is taken for
+  one of another kind.
 - What is read at opening (manifest, index, router data, digests) is verified then; an edit's
   maps and activations are verified against its digest when they are first used. Maps, router
   points and the metric are finite.
@@ -13,8 +16,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import h5py
 import numpy as np
@@ -23,23 +27,25 @@ from pydantic import ValidationError
 from sake_registry.bundle.format import (
     BY_PATH,
     DATASETS,
-    FORMAT,
     LIMITS,
     MAX_ROWS,
     PARTS,
     SEALED,
+    STRUCTURE,
     VERSION,
     EditInfo,
     Manifest,
     content_hash,
+    manifest_limits,
+    manifest_size,
     map_arrays,
     part_digest,
     router_arrays,
     seal,
 )
-from sake_registry.errors import BundleFormatError, InputError
+from sake_registry.errors import BundleFormatError, InputError, LockedError
 from sake_registry.settings import METHOD_VERSION
-from sake_registry.wording import nearest
+from sake_registry.wording import count, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,6 +54,16 @@ if TYPE_CHECKING:
     from sake_registry.bundle.format import Array
 
 _HINT = "compile it again: `sake compile`"
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_HEAD = 64
+_BASES = {0: 24, 1: 28, 2: 12, 3: 12}
+"""Where a superblock of each version has its base address; 16 bytes on is the file's end."""
+_BEGINNING = re.compile(
+    rb'\s*\{\s*"format"\s*:\s*"sake-bundle"\s*,\s*"version"\s*:\s*(.*)', re.DOTALL
+)
+_HEAD_OF_MANIFEST = 1 << 14
+_IN_USE = ("already open for", "file locking flag", "unable to lock file")
+"""What HDF5 says of a file that is being written, or that this process has open otherwise."""
 
 
 class BundleFile:
@@ -58,20 +74,24 @@ class BundleFile:
     Raises:
         BundleFormatError: not a bundle, damaged, or made to harm.
         InputError: no such file.
+        LockedError: another program has it open for writing.
     """
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        if not self.path.is_file():
-            raise InputError(f"no bundle {self.path}", hint="`sake compile` makes one")
+        if not self.path.is_file():  # a pipe or a device would never end
+            what = ": it is not a file" if self.path.exists() else ""
+            raise InputError(f"no bundle {self.path}{what}", hint="`sake compile` makes one")
         self._size = self.path.stat().st_size
         self._datasets: dict[str, h5py.Dataset] = {}
         self._lengths: dict[str, int] = {}
         with self._refusals():
+            self._begins()
             # No file locks: a bundle may lie on a read-only mount, and is never written to.
             self._file = h5py.File(self.path, "r", locking=False)
         try:
             with self._refusals():
+                self._ends()
                 self._inspect()
                 self._verify_index()
                 self._verify_router()
@@ -208,15 +228,39 @@ class BundleFile:
     def _refusals(self) -> _Refusals:
         return _Refusals(self.path)
 
+    def _begins(self) -> None:
+        """Refuse what is not HDF5 from its first byte on: HDF5 would look for itself in it."""
+        with self.path.open("rb") as file:
+            self._head = file.read(_HEAD)
+            within = (_at(file, 512 << n) for n in range(self._size.bit_length() - 9))
+            hidden = not self._head.startswith(_SIGNATURE) and _SIGNATURE in within
+        if not self._head:
+            raise _Refused("it is empty")
+        if self._head.startswith(b"version https://git-lfs.github.com/spec/"):
+            raise _Refused("it is a pointer of Git LFS, not the file itself", hint="`git lfs pull`")
+        if hidden:
+            raise _Refused("it has something in front of its HDF5 data")
+        if not self._head.startswith(_SIGNATURE):
+            raise _Refused("it is not an HDF5 file")
+
+    def _ends(self) -> None:
+        """Refuse what goes on where HDF5's data end: HDF5 would not look at it."""
+        begin = _BASES.get(self._head[len(_SIGNATURE)])
+        if begin is None:
+            raise _Refused("its superblock is of a later HDF5")
+        base, end = (int.from_bytes(self._head[i : i + 8], "little") for i in (begin, begin + 16))
+        if base or end != self._size:
+            raise _Refused(f"it has {self._size} bytes, and its superblock says {base} to {end}")
+
     def _inspect(self) -> None:
-        """Look at every link and header, and read no data."""
+        """Look at every link and header, and read no data but the version."""
         wanted = {dataset.path for dataset in DATASETS if not dataset.optional}
         optional = {dataset.path for dataset in DATASETS if dataset.optional}
         present = set(self._walk())
         if "meta" in present:
             # A later version may hold other datasets: say that it is one, not that it is odd.
             self._datasets["meta"] = self._header("meta")
-            self._head(self._read("meta").tobytes())
+            self._version()
         if not wanted <= present or not present <= wanted | optional:
             odd = min(wanted - present | present - wanted - optional)
             raise _Refused(f"'{odd}' is {'missing' if odd in wanted else 'not part of a bundle'}")
@@ -224,9 +268,13 @@ class BundleFile:
             raise _Refused(f"'{min(optional - present)}' is missing")
         for path in sorted(present):
             self._datasets[path] = self._header(path)
+        data = sum(dataset.id.get_storage_size() for dataset in self._datasets.values())
+        if self._size - data > STRUCTURE:
+            raise _Refused(f"{self._size - data} of its bytes are of no dataset")
 
     def _walk(self) -> Iterator[str]:
         groups = {path.partition("/")[0] for path in BY_PATH if "/" in path}
+        self._bare(self._file)
         for name in self._file:
             self._hard_link(self._file, name)
             if name not in groups:
@@ -235,9 +283,15 @@ class BundleFile:
             group = self._file.get(name)
             if not isinstance(group, h5py.Group):
                 raise _Refused(f"'{name}' is not a group")
+            self._bare(group)
             for inner in group:
                 self._hard_link(group, inner)
                 yield f"{name}/{inner}"
+
+    @staticmethod
+    def _bare(place: h5py.Group | h5py.Dataset) -> None:
+        if number := h5py.h5a.get_num_attrs(place.id):
+            raise _Refused(f"'{place.name}' has {count(number, 'attribute')}")
 
     @staticmethod
     def _hard_link(group: h5py.Group, name: str) -> None:
@@ -248,6 +302,7 @@ class BundleFile:
         expected, dataset = BY_PATH[path], self._file.get(path)
         if not isinstance(dataset, h5py.Dataset):
             raise _Refused(f"'{path}' is not a dataset")
+        self._bare(dataset)
         created = dataset.id.get_create_plist()
         if created.get_external_count():
             raise _Refused(f"'{path}' keeps its data in another file")
@@ -277,7 +332,13 @@ class BundleFile:
 
     def _verify_index(self) -> None:
         """Read and verify the manifest, the index and the metric."""
-        self.manifest = self._parse(self._read("meta").tobytes())
+        limits = manifest_limits(*(self._lengths[letter] for letter in "EGM"))
+        if self._lengths["B"] > limits[0]:
+            raise _Refused(f"its manifest has more than {limits[0]} bytes")
+        meta = self._read("meta").tobytes()
+        if manifest_size(meta)[1] > limits[1]:
+            raise _Refused(f"its manifest has more than {limits[1]} commas and brackets")
+        self.manifest = self._parse(meta)
         # What the datasets are long is what the manifest says, before the long ones are read.
         self._verify_lengths()
         arrays = {path: self._read(path) for path in SEALED}
@@ -339,26 +400,31 @@ class BundleFile:
             if edit.kind == "centre" and any(r.rows != 1 or r.group < 0 for r in edit.routes):
                 raise _Refused(f"'{edit.id}' has a route that is not a centre of a group")
 
-    @staticmethod
-    def _head(meta: bytes) -> None:
-        """Refuse a manifest that is not JSON, or of another format version."""
+    def _version(self) -> None:
+        """Refuse a manifest that begins with another version of the format."""
+        begun = _BEGINNING.match(self._read("meta", slice(0, _HEAD_OF_MANIFEST)).tobytes())
+        if begun is None:
+            return
         try:
-            head = json.loads(meta, parse_constant=_no_constant)
+            version, _ = json.JSONDecoder().raw_decode(begun[1].decode())
         except (ValueError, RecursionError) as error:
             raise _Refused(f"its manifest is not JSON: {error}") from error
-        if (
-            isinstance(head, dict)
-            and head.get("format") == FORMAT
-            and head.get("version") != VERSION
-        ):
-            raise _Refused(
-                f"it has format version {head.get('version')!r}; this sake reads {VERSION}"
-            )
+        if type(version) is not int or version != VERSION:
+            raise _Refused(f"it has format version {version!r:.100}; this sake reads {VERSION}")
 
     @staticmethod
     def _parse(meta: bytes) -> Manifest:
         try:
-            manifest = Manifest.model_validate_json(meta)
+            json.loads(
+                meta.decode(),
+                object_pairs_hook=_each_once,
+                parse_constant=_no_constant,
+                parse_float=_finite,
+            )
+        except (ValueError, RecursionError) as error:
+            raise _Refused(f"its manifest is not JSON: {error}") from error
+        try:
+            manifest = Manifest.model_validate_json(meta, strict=True)
         except ValidationError as error:
             problem = error.errors()[0]
             where = ".".join(map(str, problem["loc"]))
@@ -399,6 +465,24 @@ def read_manifest(path: Path | str) -> Manifest:
         return bundle.manifest
 
 
+def _at(file: BinaryIO, place: int) -> bytes:
+    file.seek(place)
+    return file.read(len(_SIGNATURE))
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> None:
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise ValueError(f"'{key}' stands twice")
+        seen.add(key)
+
+
+def _finite(digits: str) -> None:
+    if math.isinf(float(digits)):
+        _no_constant(digits)
+
+
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not a number")
 
@@ -411,6 +495,10 @@ def _shown(reason: object) -> str:
 
 class _Refused(Exception):  # noqa: N818 - becomes a BundleFormatError with the path
     """Why a file is refused."""
+
+    def __init__(self, reason: str, hint: str = _HINT) -> None:
+        super().__init__(reason)
+        self.hint = hint
 
 
 class _Refusals:
@@ -430,7 +518,12 @@ class _Refusals:
     ) -> None:
         if isinstance(error, _Refused):
             raise BundleFormatError(
-                f"{self.path} is not a sound bundle: {_shown(error)}", hint=_HINT
+                f"{self.path} is not a sound bundle: {_shown(error)}", hint=error.hint
+            ) from error
+        if isinstance(error, OSError) and any(words in str(error) for words in _IN_USE):
+            raise LockedError(
+                f"{self.path} is in use: another program has it open for writing",
+                hint="wait until it is done; if it was ended while it wrote, `sake compile`",
             ) from error
         # h5py raises any of these, by the structure that is damaged.
         damage = (OSError, KeyError, ValueError, RuntimeError, TypeError, IndexError, OverflowError,

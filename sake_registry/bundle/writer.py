@@ -14,6 +14,7 @@ from sake_registry.bundle.format import (
     DIGEST,
     FORMAT,
     PARTS,
+    STRUCTURE,
     VERSION,
     EditInfo,
     EmbedderInfo,
@@ -21,11 +22,14 @@ from sake_registry.bundle.format import (
     MetricInfo,
     ModelInfo,
     content_hash,
+    manifest_limits,
+    manifest_size,
     map_arrays,
     part_digest,
     router_arrays,
     seal,
 )
+from sake_registry.errors import BuildError
 from sake_registry.files import replacing
 from sake_registry.settings import METHOD_VERSION
 
@@ -39,8 +43,6 @@ if TYPE_CHECKING:
 # The newest file format has checksums on its own structures; what is in the datasets is covered by
 # the digests.
 _LIBVER = "latest"
-_STRUCTURE = 1 << 17
-"""Bytes that are more than HDF5's own structures take in any bundle: 7 kB, and alignment."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,7 @@ def write_bundle(
             of the full one, since an edit's activation digest stays.
 
     Raises:
+        BuildError: its manifest is longer than a reader accepts.
         StorageError: the disk is full, read-only, or not ours to write.
     """
     edits = sorted(edits, key=lambda edit: edit.info.id)
@@ -138,8 +141,17 @@ def write_bundle(
         versions=dict(versions),
         provenance=dict(provenance),
     )
+    meta = manifest.model_dump_json().encode()
+    groups = [group for edit in manifest.edits for group in edit.groups]
+    limits = manifest_limits(len(edits), len(groups), sum(len(group.steps) for group in groups))
+    if any(size > limit for size, limit in zip(manifest_size(meta), limits, strict=True)):
+        raise BuildError(
+            f"{path}: its manifest takes {len(meta):,} bytes, more than a bundle of "
+            f"{len(edits)} edits may have",
+            hint="an edit with thousands of names is too long: give it fewer",
+        )
     arrays = _stack(edits, model.width, embedder.width, activations)
-    arrays["meta"] = np.frombuffer(manifest.model_dump_json().encode(), np.uint8)
+    arrays["meta"] = np.frombuffer(meta, np.uint8)
     arrays["digests"] = np.frombuffer(b"".join(digests), np.uint8).reshape(
         len(edits), len(PARTS), DIGEST
     )
@@ -169,7 +181,7 @@ def _reserve(path: Path, size: int) -> None:
         out.write(empty)
         out.flush()
         if hasattr(os, "posix_fallocate"):  # not on macOS
-            os.posix_fallocate(out.fileno(), 0, size + _STRUCTURE)
+            os.posix_fallocate(out.fileno(), 0, size + STRUCTURE)
 
 
 def _typed(arrays: Mapping[str, Array]) -> dict[str, Array]:

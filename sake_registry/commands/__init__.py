@@ -7,8 +7,8 @@ it is asked for, and imports nothing heavy before it runs: `sake check` starts w
 
 from __future__ import annotations
 
-import io
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sake_registry.commands.console import State, configure_logging, report_error
+from sake_registry.commands.console import State, configure_logging, doors, report_error, say
 from sake_registry.commands.verbs import Sections
-from sake_registry.errors import MissingExtraError, SakeError
+from sake_registry.errors import InputError, MissingExtraError, SakeError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,40 +61,50 @@ def cli(context: click.Context, folder: Path, verbose: bool) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # A file's name need not be text, nor a terminal know every letter; stderr is so already.
-        sys.stdout.reconfigure(errors="backslashreplace")
+    with doors():
+        code = _run(list(sys.argv[1:] if arguments is None else arguments))
+    sys.exit(code)
+
+
+def _run(arguments: list[str]) -> int:
+    """The exit code of a command line, of which every error has been shown."""
     try:
-        code = cli.main(args=list(arguments) if arguments is not None else None, prog_name="sake",
-                        standalone_mode=False)  # fmt: skip
+        _refuse_what_is_no_text(arguments)
+        code = cli.main(args=arguments, prog_name="sake", standalone_mode=False)
         sys.stdout.flush()
     except click.UsageError as error:
         error.show()
-        sys.exit(2)
+        return 2
     except (click.Abort, KeyboardInterrupt):
-        resumable = {"compile", "bench"} & set(sys.argv if arguments is None else arguments)
+        resumable = {"compile", "bench"} & set(arguments)
         kept = ": what was built is kept, the next run goes on from there" if resumable else ""
-        click.echo(f"interrupted{kept}", err=True)
-        sys.exit(130)
-    except BrokenPipeError:
-        # The reader has gone (`sake list | head`): nothing is wrong, and nothing can be said.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        say(f"interrupted{kept}", err=True)
+        return 130
     except SakeError as error:
         report_error(error)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA:
-            sys.exit(_bug(error))
-        missing = MissingExtraError(
-            f"this command needs {error.name}, which is not installed",
-            hint="pip install 'sake-registry[models]'",
-        )
+            return _bug(error)
+        missing = MissingExtraError(f"this command needs {error.name}, which is not installed")
         report_error(missing)
-        sys.exit(missing.exit_code)
+        return missing.exit_code
     except Exception as error:
-        sys.exit(_bug(error))
-    sys.exit(code if isinstance(code, int) else 0)
+        return _bug(error)
+    return code if isinstance(code, int) else 0
+
+
+def _refuse_what_is_no_text(arguments: Sequence[str]) -> None:
+    """Refuse bytes that this locale could not read, before they are in a file or a commit for good.
+
+    The name of a file that is there need not be text.
+    """
+    for argument in arguments:
+        if re.search("[\ud800-\udfff\ufffd]", argument) and not os.path.lexists(argument):
+            raise InputError(
+                f"what was given is not UTF-8, or not under this locale: '{argument}'",
+                hint="give it in UTF-8, under a locale of UTF-8: LC_ALL=C.UTF-8 sake …",
+            )
 
 
 def _bug(error: Exception) -> int:
@@ -117,6 +127,6 @@ def _bug(error: Exception) -> int:
         )
         log.write("\n".join(versions) + "\n\n")
         log.writelines(traceback.format_exception(error))
-    click.echo(f"bug: {type(error).__name__}: {error}", err=True)
-    click.echo(f"  please report it with {log.name}", err=True)
+    say(f"bug: {type(error).__name__}: {error}", err=True)
+    say(f"  please report it with {log.name}", err=True)
     return 3

@@ -12,6 +12,8 @@ from sake_registry.commands.console import (
     emit_json,
     json_option,
     model_options,
+    say,
+    styled,
     table,
     warn,
 )
@@ -63,10 +65,14 @@ def command(
     if as_json:
         emit_json("ask/1", answer.model_dump(mode="json"))
         return
-    click.echo(f"before:   {prompt}{click.style(answer.before, dim=True)}")
-    click.echo(f"after:    {prompt}{click.style(answer.after, bold=True)}")
-    click.echo(f"decision: {answer.decision}")
-    click.echo(f"bundle:   {answer.bundle}", err=True)
+    # Its lines stand below one another, and none passes for the next line of this page.
+    prompt, before, after = (
+        text.replace("\n", "\n          ") for text in (prompt, answer.before, answer.after)
+    )
+    say(f"before:   {prompt}", styled(before, dim=True), lines=True)
+    say(f"after:    {prompt}", styled(after, bold=True), lines=True)
+    say(f"decision: {answer.decision}")
+    say(f"bundle:   {answer.bundle}", err=True)
     for finding in answer.findings:
         warn(finding)
     rows = [

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sake_registry.commands.console import State, emit_json, json_option, table
+from sake_registry.commands.console import State, emit_json, json_option, say, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,9 +35,10 @@ _COSTS = {
 def command(state: State, action: str, delete: bool, as_json: bool) -> None:
     """Show the size of the store, verify it, or collect garbage.
 
-    verify reads every object and exits 1 if one is damaged; a damaged one counts as missing, and
-    is built again. gc lists what no branch, no tag and no working tree reaches, and removes it
-    with --delete. It needs the whole history.
+    verify reads every object and exits 1 if one is damaged or in another's place; such a one
+    counts as missing, and is built again. It also hashes again the model files whose hashes are
+    remembered, and forgets what is not so. gc lists what no branch, no tag and no working tree
+    reaches, and removes it with --delete. It needs the whole history.
 
     \b
     sake cache
@@ -84,14 +85,15 @@ def _size(store: Store, as_json: bool) -> None:
             if found
         ],
     )
-    click.echo(f"{store.folder}: {_said(objects)}")
+    say(f"{store.folder}: {_said(objects)}")
     for model in store.models():
-        click.echo(f"  compiled for {model.name} ({model.hash[:8]}, {model.dtype})")
+        say(f"  compiled for {model.name} ({model.hash[:8]}, {model.dtype})")
 
 
 def _verify(store: Store, delete: bool, as_json: bool) -> None:
     from contextlib import nullcontext
 
+    from sake_registry.models.fingerprint import verify_memory
     from sake_registry.wording import count
 
     with store.lock() if delete else nullcontext():
@@ -99,21 +101,33 @@ def _verify(store: Store, delete: bool, as_json: bool) -> None:
         damaged = {found: wrong for found in objects if (wrong := store.damage(found))}
         if delete:
             store.remove(damaged)
+    files = verify_memory()
+    changed = [file for file, same in files.items() if not same]
     if as_json:
         listed = [
             {**found.model_dump(mode="json"), "wrong": wrong} for found, wrong in damaged.items()
         ]
         emit_json(
             "cache/1",
-            {"action": "verify", "objects": len(objects), "damaged": listed, "deleted": delete},
+            {
+                "action": "verify",
+                "objects": len(objects),
+                "damaged": listed,
+                "deleted": delete,
+                "model_files": len(files),
+                "changed": [str(file) for file in changed],
+            },
         )
     else:
         for found, wrong in damaged.items():
-            click.echo(f"{found.path}: {wrong}")
-        click.echo(f"{count(len(objects), 'object')}, {len(damaged)} damaged")
+            say(f"{found.path}: {wrong}")
+        for file in changed:
+            say(f"{file}: the remembered hash is not its own: forgotten")
+        say(f"{count(len(files), 'model file')} hashed again", err=True)
+        say(f"{count(len(objects), 'object')}, {len(damaged)} damaged")
         if damaged:
-            click.echo("removed" if delete else "--delete removes them", err=True)
-    if damaged:
+            say("removed" if delete else "--delete removes them", err=True)
+    if damaged or changed:
         raise click.exceptions.Exit(1)
 
 
@@ -131,18 +145,18 @@ def _collect(registry: Registry, store: Store, delete: bool, as_json: bool) -> N
         emit_json("cache/1", {"action": "gc", **garbage.model_dump(mode="json"), "deleted": delete})
         return
     for found in garbage.unreached:
-        click.echo(f"{found.kind} {found.key[:12]} {_bytes(found.bytes)}")
+        say(f"{found.kind} {found.key[:12]} {_bytes(found.bytes)}")
     done = "removed" if delete else "not reached"
-    click.echo(f"{done}: {_said(garbage.unreached)}")
-    click.echo(
+    say(f"{done}: {_said(garbage.unreached)}")
+    say(
         f"kept: {_said(garbage.kept)}, of {count(garbage.versions, 'version')} of edits × "
         f"{count(garbage.settings, 'version')} of the settings × "
         f"{count(len(garbage.models), 'model')}"
     )
     if garbage.other:
-        click.echo(f"kept: {_said(garbage.other)}, of no edit")
+        say(f"kept: {_said(garbage.other)}, of no edit")
     if garbage.unreached and not delete:
-        click.echo("nothing was removed: `sake cache gc --delete` does it", err=True)
+        say("nothing was removed: `sake cache gc --delete` does it", err=True)
 
 
 def _sum(objects: Sequence[StoredObject]) -> dict[str, Any]:

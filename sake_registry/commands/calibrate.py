@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sake_registry.commands.console import State, emit_json, json_option, table, warn, watching
+from sake_registry.commands.console import State, emit_json, json_option, say, table, warn, watching
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,15 +59,16 @@ def _show(result: Calibration) -> None:
     if result.implied_threshold is not None:
         _show_bound("implied_threshold", "implications", result.implied_threshold)
     else:
-        click.echo("implied_threshold: no implication has a second wording to set it on\n")
+        say("implied_threshold: no implication has a second wording to set it on")
+        say("")
     if result.left_out:
         ids = ", ".join(result.left_out)
         warn(f"with a router or a threshold of their own, not looked at: {ids}")
-    click.echo(f"curve: {result.stored}")
+    say(f"curve: {result.stored}")
 
 
 def _show_bound(name: str, what: str, bound: Bound) -> None:
-    click.echo(f"{name}: {bound.present:g} now, {bound.chosen:g} calibrated")
+    say(f"{name}: {bound.present:g} now, {bound.chosen:g} calibrated")
     costs = [("served", m) for m in bound.in_scope] + [("fires", m) for m in bound.out_of_scope]
     if bound.unchanged.n:
         costs.append(("apart", bound.unchanged))
@@ -76,7 +77,7 @@ def _show_bound(name: str, what: str, bound: Bound) -> None:
     ]
     table(("", f"{what}", "n", f"at {bound.present:g}", f"at {bound.chosen:g}"), rows)
     (served, served_then), (fires, fires_then) = bound.served, bound.false_fires
-    click.echo(
+    say(
         f"in scope and served: {served:.1%} now, {served_then:.1%} calibrated; false fires, the "
         f"mean of their kinds: {fires:.1%} now, {fires_then:.1%} calibrated\n"
     )
@@ -89,7 +90,7 @@ def _write(state: State, root: Path, result: Calibration, *, quiet: bool) -> Non
     path = root / FILE_NAME
     set_in_table(path, "router", result.thresholds)
     if not quiet:
-        click.echo(f"wrote {path}; `sake compile` takes it up, without running the model", err=True)
+        say(f"wrote {path}; `sake compile` takes it up, without running the model", err=True)
     _warn_if_overridden(state.registry().settings, result)
 
 

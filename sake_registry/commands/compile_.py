@@ -15,6 +15,7 @@ from sake_registry.commands.console import (
     json_option,
     model_options,
     report_error,
+    say,
     show_findings,
     warn,
     watching,
@@ -27,7 +28,11 @@ if TYPE_CHECKING:
 @click.command("compile")
 @click.argument("ids", nargs=-1, shell_complete=complete_ids)
 @click.option("--only", is_flag=True, help="A partial bundle of just these edits.")
-@click.option("--keep-going", is_flag=True, help="Leave edits that fail out of the bundle.")
+@click.option(
+    "--keep-going",
+    is_flag=True,
+    help="Leave out edits that fail or cannot be seen.",
+)
 @click.option("--no-activations", is_flag=True, help="A slim bundle: maps and routes alone.")
 @fit_options
 @model_options
@@ -54,7 +59,8 @@ def command(
     """
     if only and not ids:
         raise click.UsageError("--only needs edit ids")
-    registry = state.registry(fit_settings(options)).sound()  # before torch is imported
+    registry = state.registry(fit_settings(options))
+    registry = registry.sound(without_unseen=keep_going)  # before torch is imported
     if not registry.edits:
         show_findings(registry.findings)  # a wrong folder of edits would look like this
 
@@ -85,7 +91,7 @@ def command(
         report_error(error)
     if result.failures and result.bundle is None:
         cure = "" if keep_going else " (--keep-going leaves them out)"
-        click.echo(f"no bundle: {count(len(result.failures), 'edit')} failed{cure}", err=True)
+        say(f"no bundle: {count(len(result.failures), 'edit')} failed{cure}", err=True)
         raise click.exceptions.Exit(1)
 
 
@@ -95,14 +101,14 @@ def _show(result: Compiled) -> None:
     outcomes = list(result.outcomes.values())
     words = ("built", "refitted", "reused", "removed", "failed", "still to build")
     done = ", ".join(f"{outcomes.count(word)} {word}" for word in words if word in outcomes)
-    click.echo(
+    say(
         f"{done or 'nothing to do'} · {count(result.texts_run, 'text')} through the model · "
         f"{result.seconds:.1f} s"
     )
     if result.manifest and result.texts_run:
         for edit in result.manifest.edits:
             fact = edit.groups[0]
-            click.echo(
+            say(
                 f"  {edit.id}: {count(fact.written, 'prompt')} written, {fact.added} added, "
                 f"{fact.worked} of {fact.written + fact.added} pairs worked"
             )
@@ -111,8 +117,8 @@ def _show(result: Compiled) -> None:
             for text in edit.warnings:
                 warn(f"{edit.id}: {text}")
     if result.missing:
-        click.echo(f"no bundle yet, still to build: {', '.join(result.missing)}")
+        say(f"no bundle yet, still to build: {', '.join(result.missing)}")
     elif result.bundle:
         assert result.manifest is not None
-        click.echo(f"bundle {result.bundle}")
-        click.echo(f"  key {result.plan.key[:12]} · content {result.manifest.content_hash[:12]}")
+        say(f"bundle {result.bundle}")
+        say(f"  key {result.plan.key[:12]} · content {result.manifest.content_hash[:12]}")

@@ -14,12 +14,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sake_registry.commands.console import say
+from sake_registry.files import read_bounded
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # As in `edits.files` and `settings`, which import pydantic.
 _SUFFIXES = (".yaml", ".yml")
 _FILE_NAME = "sake.toml"
+_MAX_BYTES = 1 << 20
 
 _USAGE = {
     "bash": 'add to ~/.bashrc: eval "$(sake completion bash)"',
@@ -44,9 +48,10 @@ def command(context: click.Context, shell: str) -> None:
 
     completion = get_completion_class(shell)
     assert completion is not None  # the choice allows no other shell
-    click.echo(completion(context.find_root().command, {}, "sake", "_SAKE_COMPLETE").source())
+    source = completion(context.find_root().command, {}, "sake", "_SAKE_COMPLETE").source()
+    say(source, lines=True)
     if sys.stdout.isatty():  # not into each new shell that evaluates the script
-        click.echo(_USAGE[shell], err=True)
+        say(_USAGE[shell], err=True)
 
 
 def complete_ids(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
@@ -59,7 +64,11 @@ def complete_ids(context: click.Context, parameter: click.Parameter, incomplete:
     folder = context.find_root().params.get("folder") or "."
     try:
         matching = {id_ for id_ in _ids(Path(folder)) if id_.startswith(incomplete)}
-    except (OSError, ValueError):  # no registry, a wrong sake.toml: nothing to offer
+    except (
+        OSError,
+        ValueError,
+        RecursionError,
+    ):  # no registry, a wrong sake.toml: nothing to offer
         return []
     return sorted(matching - given)
 
@@ -72,7 +81,8 @@ def _ids(folder: Path) -> Iterator[str]:
         return
     edits = os.environ.get("SAKE_EDITS")
     if edits is None:
-        edits = tomllib.loads((root / _FILE_NAME).read_text(encoding="utf-8")).get("edits", "edits")
+        data = read_bounded(root / _FILE_NAME, _MAX_BYTES)
+        edits = tomllib.loads(data.decode()).get("edits", "edits")
     for _, folders, files in os.walk(root / str(edits)):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:

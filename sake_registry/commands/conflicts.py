@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING
 import click
 
 from sake_registry.commands.completion import complete_ids
-from sake_registry.commands.console import State, emit_json, json_option, warn, watching
-from sake_registry.errors import ModelNotFoundError
+from sake_registry.commands.console import (
+    State,
+    emit_json,
+    json_option,
+    say,
+    show_findings,
+    styled,
+    warn,
+    watching,
+)
+from sake_registry.errors import ModelNotFoundError, installing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -31,7 +40,8 @@ def command(state: State, /, ids: tuple[str, ...], as_json: bool) -> None:
 
     What their files say is compared, and the router is asked which edit would answer each prompt:
     that takes the prompt embedder, but no language model unless its own states are compared, and
-    nothing need be compiled. With ids, only what these edits take part in.
+    nothing need be compiled. With ids, only what these edits take part in. A file that cannot be
+    seen, like one behind a link, makes it exit 1 as well.
 
     \b
     sake conflicts
@@ -57,10 +67,11 @@ def command(state: State, /, ids: tuple[str, ...], as_json: bool) -> None:
         )
     else:
         _show(conflicts)
-        click.echo(_summary(len(registry.active), conflicts))
+        say(_summary(len(registry.active), conflicts))
     if unread:
         warn(f"{unread} of {registry.files} files have errors and were not looked at: `sake check`")
-    if errors:
+    show_findings(registry.unseen)
+    if errors or registry.unseen:
         raise click.exceptions.Exit(1)
 
 
@@ -76,8 +87,7 @@ def _find(registry: Registry, *, quiet: bool) -> tuple[list[Conflict], str | Non
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("sake_registry"):
             raise
-        hint = "pip install 'sake-registry[models]'"
-        return _of_texts(registry, f"{error.name} is not installed", hint), None
+        return _of_texts(registry, f"{error.name} is not installed", installing()), None
     try:
         with watching(quiet=quiet) as progress:
             conflicts, bundle = all_conflicts(registry, progress)
@@ -101,28 +111,27 @@ def _show(conflicts: Sequence[Conflict]) -> None:
     for (kind, severity), group in groupby(conflicts, key=lambda c: (c.kind, c.severity)):
         of_kind = list(group)
         title = f"{severity}: {HEADINGS[kind]} ({len(of_kind)})"
-        click.secho(title, fg=COLOURS[severity], bold=True)
+        say(styled(title, fg=COLOURS[severity], bold=True))
         for _, of_pair in groupby(of_kind, key=lambda conflict: conflict.ids):
             pair = list(of_pair)
             for conflict in pair[:SHOWN]:
                 for line in _lines(conflict):
-                    click.echo(line)
+                    say(line)
             if len(pair) > SHOWN:
-                click.echo(f"  … and {count(len(pair) - SHOWN, 'more prompt')} of these two")
-        click.echo()
+                say(f"  … and {count(len(pair) - SHOWN, 'more prompt')} of these two")
+        say("")
 
 
 def _lines(conflict: Conflict) -> Iterable[str]:
-    from sake_registry.wording import printable
 
-    yield f"  {printable(conflict.prompt)}"
+    yield f"  {conflict.prompt}"
     for side in conflict.sides:
-        yield f"    {printable(side.where)}: {printable(side.says)}"
+        yield f"    {side.where}: {side.says}"
     message = conflict.message
     if conflict.distance is not None and conflict.threshold is not None:
         message += f" ({conflict.distance:.2f} ≤ {conflict.threshold:.2f})"
-    yield f"    {printable(message)}"
-    yield f"    {printable(conflict.hint)}"
+    yield f"    {message}"
+    yield f"    {conflict.hint}"
 
 
 def _summary(edits: int, conflicts: Sequence[Conflict]) -> str:

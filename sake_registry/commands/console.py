@@ -1,22 +1,30 @@
 """What the commands share: options, output, progress, and how an error is shown.
 
-Results go to stdout, everything else to stderr. Colour and bars appear only on a terminal.
+Guarantees:
+- Results go to stdout, everything else to stderr. Colour and bars appear only on a terminal.
+- All that is printed, by this program or by a library, goes through a `Door`: what a terminal
+  would obey is shown by its number. Only this module's own colours and bars go past that.
+- JSON is UTF-8 in every locale.
+- A stream that is closed, or whose reader has gone, takes nothing and changes no exit code. One
+  that fails otherwise (a full disk) ends the command with a `StorageError`.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
 import sys
 from collections.abc import Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from sake_registry.errors import StorageError
 from sake_registry.progress import SILENT
-from sake_registry.wording import printable
+from sake_registry.wording import HIDDEN, printable, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -93,54 +101,209 @@ def fit_settings(options: dict[str, Any]) -> dict[str, Any]:
     return {dotted.get(name, name): value for name, value in options.items()}
 
 
+class Door(io.TextIOBase):
+    """A standard stream that gives a terminal no orders, and whose end is no error."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._shown: Callable[[str], str] = visible
+        self._faults: list[StorageError] = []
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._stream.encoding or "utf-8"
+
+    @property
+    def buffer(self) -> _Bytes:
+        return _Bytes(self)
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return bool(self._stream.isatty())
+
+    def fileno(self) -> int:
+        return int(self._stream.fileno())
+
+    def write(self, text: str) -> int:
+        shown = self._shown(text)
+        self._attempt(lambda: self._stream.write(shown))
+        return len(text)
+
+    def write_utf8(self, text: str) -> None:
+        """Write text in UTF-8, whatever the encoding of the stream."""
+
+        def write() -> None:
+            self._stream.flush()
+            self._stream.buffer.write(text.encode())
+            self._stream.buffer.flush()
+
+        self._attempt(write)
+
+    def flush(self) -> None:
+        self._attempt(self._stream.flush)
+
+    def unescaped(self) -> Door:
+        """The same stream for text that this module has made: escapes of colours and bars pass."""
+        door = Door(self._stream)
+        door._shown, door._faults = str, self._faults
+        return door
+
+    def _attempt(self, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except OSError as error:
+            if not isinstance(error, BrokenPipeError) and self.fileno() == 1:
+                message = f"the output cannot be written: {error.strerror}"
+                hint = "free space on its disk, or send it elsewhere"
+                self._faults.append(StorageError(message, hint=hint))
+            # What is still in the buffer is for nobody, too, and must not fail at the exit.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())
+            os.close(nowhere)
+        # Again each time: click drops what is raised while it looks at a stream.
+        if self._faults:
+            raise self._faults[0]
+
+
+class _Bytes(io.RawIOBase):
+    """What a door has in place of the stream's buffer: click writes some text as bytes."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._door.write(bytes(data).decode(errors="backslashreplace"))
+        self._door.flush()
+        return len(data)
+
+
+def _door(stream: Any) -> Door:
+    return stream if isinstance(stream, Door) else Door(stream)
+
+
+@contextmanager
+def doors() -> Iterator[None]:
+    """Let stdout and stderr be doors. A standard stream that is closed is one to nowhere."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            # Under its own number, which the next file that is opened would have otherwise.
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115
+    before = sys.stdout, sys.stderr
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A file's name need not be text, nor a terminal know every letter; stderr is so already.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    sys.stdout, sys.stderr = _door(sys.stdout), _door(sys.stderr)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+class Styled(NamedTuple):
+    """Text that is coloured, or set in bold, on a terminal."""
+
+    text: str
+    style: dict[str, Any]
+
+
+def styled(text: str, **style: Any) -> Styled:
+    """Text in a style of `click.style`, for `say`."""
+    return Styled(text, style)
+
+
+def say(*parts: str | Styled, err: bool = False, lines: bool = False) -> None:
+    """A line of text, some of it in a style.
+
+    Args:
+        lines: the text has line ends of its own; else one is shown by its number, as it would
+            pass for the next line.
+    """
+    stream = _door(sys.stderr if err else sys.stdout)
+    colourful = stream.isatty() and "NO_COLOR" not in os.environ
+    shown = ""
+    for part in parts:
+        text, style = part if isinstance(part, Styled) else (part, {})
+        text = visible(text) if lines else printable(text)
+        shown += click.style(text, **style) if style and colourful else text
+    plain: Any = stream.unescaped()
+    click.echo(shown, file=plain)
+
+
+def json_text(value: Mapping[str, Any]) -> str:
+    """A value as JSON to be read: what would be obeyed or would hide in it is escaped."""
+    written = json.dumps(value, ensure_ascii=False, indent=2, default=str)
+    return HIDDEN.sub(lambda match: json.dumps(match[0])[1:-1], written) + "\n"
+
+
 def emit_json(schema: str, value: Value | Mapping[str, Any]) -> None:
     """One object on stdout; the name and version of its schema come first."""
     if not isinstance(value, Mapping):
         value = value.model_dump(mode="json")
-    click.echo(json.dumps({"schema": schema, **value}, ensure_ascii=False, indent=2, default=str))
+    _door(sys.stdout).write_utf8(json_text({"schema": schema, **value}))
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
     """A table on stdout; text from files and models is shown as it is, not as markup."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console() if sys.stdout.isatty() else Console(width=WIDE, force_terminal=False)
-    drawn = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    drawn = Table(
+        title=None if title is None else Text(printable(title)),
+        box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False,
+    )  # fmt: skip
     for column in columns:
         drawn.add_column(column, overflow="fold")
     for row in rows:
-        drawn.add_row(*(Text(cell.replace("\n", " ")) for cell in row))
-    console.print(drawn)
+        drawn.add_row(*(Text(printable(cell.replace("\n", " "))) for cell in row))
+    _draw(drawn)
+
+
+def show_markdown(text: str) -> None:
+    """Markdown: drawn on a terminal, as it is where a program reads it."""
+    if not sys.stdout.isatty():
+        say(text, lines=True)
+        return
+    from rich.markdown import Markdown
+
+    _draw(Markdown(visible(text)))
+
+
+def _draw(drawing: Any) -> None:
+    """What rich makes of visible text, on stdout."""
+    from rich.console import Console
+
+    stream: Any = _door(sys.stdout).unescaped()
+    options: Any = {} if stream.isatty() else {"width": WIDE, "force_terminal": False}
+    Console(file=stream, **options).print(drawing)
 
 
 def show_findings(findings: Sequence[Diagnostic]) -> None:
     """Findings, one after the other, on stderr."""
     for finding in findings:
         colour = "red" if finding.severity == "error" else "yellow"
-        # It may quote a file, whose text a terminal is not to obey.
-        text = "\n".join(printable(line) for line in str(finding).split("\n"))
-        click.secho(text, fg=colour if _colourful(sys.stderr) else None, err=True)
+        say(styled(str(finding), fg=colour), err=True, lines=True)
 
 
 def report_error(error: SakeError) -> None:
     """An error as a user sees it: every diagnostic, the message, what to do."""
     show_findings(getattr(error, "diagnostics", ()))
-    label = click.style("error:", fg="red", bold=True) if _colourful(sys.stderr) else "error:"
-    click.echo(f"{label} {error.message}", err=True)
+    say(styled("error:", fg="red", bold=True), f" {error.message}", err=True, lines=True)
     if error.hint:
-        click.echo(f"  {error.hint}", err=True)
+        say(f"  {error.hint}", err=True, lines=True)
 
 
 def warn(text: str) -> None:
-    label = click.style("warning:", fg="yellow") if _colourful(sys.stderr) else "warning:"
-    click.echo(f"{label} {text}", err=True)
-
-
-def _colourful(stream: Any) -> bool:
-    return stream.isatty() and "NO_COLOR" not in os.environ
+    say(styled("warning:", fg="yellow"), f" {text}", err=True)
 
 
 class _Stderr(logging.Handler):
@@ -148,7 +311,7 @@ class _Stderr(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
-        warn(text) if record.levelno >= logging.WARNING else click.echo(text, err=True)
+        warn(text) if record.levelno >= logging.WARNING else say(text, err=True)
 
 
 def configure_logging(verbose: bool) -> None:
@@ -173,7 +336,7 @@ class _Lines:
     def advance(self, steps: int = 1, label: str = "") -> None:
         if label not in self._labels and (label or not self._labels):
             self._labels.add(label)
-            click.echo(f"{self._phase} {label}".rstrip(), err=True)
+            say(f"{self._phase} {label}".rstrip(), err=True)
 
 
 class _Bar:
@@ -187,14 +350,14 @@ class _Bar:
         if self._task is not None:
             self._bar.remove_task(self._task)
         self._phase = phase
-        self._task = self._bar.add_task(phase, total=total, rate="")
+        self._task = self._bar.add_task(printable(phase), total=total, rate="")
 
     def advance(self, steps: int = 1, label: str = "") -> None:
         if self._task is None:
             return
         speed = self._bar.tasks[0].speed
         rate = f"{speed:.0f}/s" if speed else ""
-        what = f"{self._phase} {label}".rstrip()
+        what = printable(f"{self._phase} {label}".rstrip())
         self._bar.update(self._task, advance=steps, description=what, rate=rate)
 
 
@@ -212,11 +375,13 @@ def watching(*, quiet: bool) -> Iterator[Progress]:
     from rich.progress import Progress as Bar
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
+        TextColumn("{task.fields[rate]}", markup=False),
         TimeRemainingColumn(),
     )
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+    stream: Any = _door(sys.stderr).unescaped()
+    # Inside, rich takes the streams for what is printed beside the bar: it obeys escapes.
+    with Bar(*columns, console=Console(file=stream), transient=True) as bar, doors():
         yield _Bar(bar)

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sake_registry.commands.console import State, emit_json, json_option
-from sake_registry.wording import printable
+from sake_registry.commands.console import State, emit_json, json_option, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -65,7 +64,7 @@ def command(state: State, what: tuple[str, ...], full: bool, form: str, as_json:
         return
     lines = _markdown if form == "markdown" else _text
     for line in lines(chosen, changes, settings, full):
-        click.echo(printable(line))
+        say(line)
 
 
 def _understood(repository: Repository, what: Sequence[str]) -> tuple[Range, tuple[str, ...]]:
@@ -123,11 +122,11 @@ def _ids(repository: Repository) -> set[str]:
     """The ids that a user may mean: of the working tree, and of HEAD."""
     from pathlib import PurePosixPath
 
-    from sake_registry.edits.registry import find_files
+    from sake_registry.edits.inventory import working_tree
 
-    here = {path.stem for path in find_files(repository.root / repository.edits)}
+    here = working_tree(repository.root, repository.edits).files
     held = repository.edit_files(repository.head) if repository.head else {}
-    return here | {PurePosixPath(path).stem for path in held}
+    return {PurePosixPath(path).stem for path in (*here, *held)}
 
 
 def _sides(chosen: Range) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sake_registry.commands.console import emit_json, json_option
+from sake_registry.commands.console import emit_json, json_option, say
 
 if TYPE_CHECKING:
     from sake_registry.edits.explanations import Explanation
@@ -30,10 +30,10 @@ def command(code: str | None, as_json: bool) -> None:
     if as_json:
         emit_json("explain/1", {"codes": [one.model_dump(mode="json") for one in chosen]})
     elif code:
-        click.echo(_text(chosen[0]))
+        say(_text(chosen[0]), lines=True)
     else:
         for one in chosen:
-            click.echo(f"{one.code}  {one.severity:7}  {one.title}")
+            say(f"{one.code}  {one.severity:7}  {one.title}")
 
 
 def _text(one: Explanation) -> str:

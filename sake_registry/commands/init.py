@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from sake_registry.commands.console import State
+from sake_registry.commands.console import State, say
 
 
 @click.command("init")
@@ -46,11 +46,11 @@ def command(state: State, folder: Path, schema: bool, ci: str | None, force: boo
 
         written += write_workflows(folder, force=force)
     for path in written:
-        click.echo(f"wrote {path}")
+        say(f"wrote {path}")
     if is_new:
-        click.echo("next: sake new ID --subject … --relation … --old … --new …", err=True)
+        say("next: sake new ID --subject … --relation … --old … --new …", err=True)
     elif ci:
-        click.echo(
+        say(
             "next: commit them; reviews are posted once they are on the default branch"
             if written
             else "the workflows are there already",

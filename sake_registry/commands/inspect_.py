@@ -12,10 +12,10 @@ from sake_registry.commands.console import (
     emit_json,
     json_option,
     model_options,
+    say,
     table,
     warn,
 )
-from sake_registry.wording import printable
 
 if TYPE_CHECKING:
     from sake_registry.bundle.format import Manifest
@@ -72,26 +72,27 @@ def _place(position: int, tokens: int) -> str:
 def _representation(manifest: Manifest) -> str:
     name = manifest.embedder.name
     embedded = manifest.setting("router", "representation", "embedder") == "embedder"
-    return printable(f"embedder {name}" if embedded else name)
+    return f"embedder {name}" if embedded else name
 
 
 def _show(opened: BundleFile, verified: bool) -> None:
     manifest = opened.manifest
     model, versions = manifest.model, manifest.versions
-    click.echo(f"{opened.path} ({opened.path.stat().st_size / 1e6:.1f} MB)")
-    click.echo(f"  model {model.name} · {model.architecture} · {model.dtype} · {model.hash[:12]}")
-    click.echo(f"  read and steered at {model.site}, {model.width} dimensions")
-    click.echo(
+    say(f"{opened.path} ({opened.path.stat().st_size / 1e6:.1f} MB)")
+    say(f"  model {model.name} · {model.architecture} · {model.dtype} · {model.hash[:12]}")
+    say(f"  read and steered at {model.site}, {model.width} dimensions")
+    say(
         f"  prompts are compared by the {_representation(manifest)}, "
         f"{manifest.embedder.width} dimensions, {manifest.metric.kind}"
     )
-    click.echo(f"  key {manifest.key[:12]} · content {manifest.content_hash[:12]}", nl=False)
-    click.echo(" · partial" if manifest.partial else "", nl=False)
-    click.echo("" if opened.has_activations else " · slim (no activations)")
+    partial = " · partial" if manifest.partial else ""
+    slim = "" if opened.has_activations else " · slim (no activations)"
+    content = manifest.content_hash[:12]
+    say(f"  key {manifest.key[:12]} · content {content}{partial}{slim}")
     commit = manifest.provenance.get("commit")
     dirty = " with uncommitted changes" if manifest.provenance.get("dirty") else ""
-    click.echo(f"  made from commit {str(commit)[:12]}{dirty}" if commit else "  made outside git")
-    click.echo(
+    say(f"  made from commit {str(commit)[:12]}{dirty}" if commit else "  made outside git")
+    say(
         f"  by sake {versions.get('sake-registry')}, torch {versions.get('torch')}, "
         f"{versions.get('machine')}, {versions.get('threads')} threads"
     )
@@ -124,13 +125,13 @@ def _show(opened: BundleFile, verified: bool) -> None:
         rows,
     )  # fmt: skip
     if rows:
-        click.echo(
+        say(
             "worked: pairs whose target context made the model say the token; kept: the share kept "
             "of what no pair has shown; held out: prompts left out of the fit after which the map "
             "leads to the token; a token that is not listed follows by itself; end: the token that "
             'ends the object where the model would run on ("sitcom", "s")'
         )
-    click.echo("every digest verified" if verified else "index verified; --verify reads everything")
+    say("every digest verified" if verified else "index verified; --verify reads everything")
     for edit in manifest.edits:
         for text in edit.warnings:
             warn(f"{edit.id}: {text}")

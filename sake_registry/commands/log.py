@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from sake_registry.commands.completion import complete_ids
-from sake_registry.commands.console import State, emit_json, json_option, warn
+from sake_registry.commands.console import State, emit_json, json_option, say, warn
 from sake_registry.edits.parts import PARTS
-from sake_registry.wording import printable
 
 if TYPE_CHECKING:
     from sake_registry.history.repository import Repository
@@ -58,11 +57,11 @@ def command(
             emit_json("log/1", {"id": None, "commits": listed})
             return
         for commit in commits:
-            click.echo(_heading(commit))
+            say(_heading(commit))
             for change in commit.edits:
-                click.echo(_brief(change, known=commit.known))
+                say(_brief(change, known=commit.known))
             if commit.more:
-                click.echo(f"  … and {commit.more} more")
+                say(f"  … and {commit.more} more")
         return
     (log,) = log_of(repository, [id])
     chosen = [v for v in log.versions if not parts or set(parts) & set(v.parts)]
@@ -80,12 +79,12 @@ def command(
         )
         return
     if pending:
-        click.echo(f"not committed  {pending.action}")
+        say(f"not committed  {pending.action}")
         _say(pending.lines)
     for version in shown:
         _show(version)
     if len(shown) < len(chosen):
-        click.echo(f"… and {len(chosen) - len(shown)} earlier", err=True)
+        say(f"… and {len(chosen) - len(shown)} earlier", err=True)
     if not log.complete:
         warn("this shallow clone hides what was before: `git fetch --unshallow` gets it")
 
@@ -94,28 +93,28 @@ def _show(version: Version) -> None:
     action: str = version.action
     if not version.weighty:
         action += " (metadata only)" if version.parts else " (no change of the fact)"
-    claim = f": {printable(version.claim)}" if len(version.parts) == len(PARTS) else ""
-    click.echo(_heading(version))
-    click.echo(f"  {action}{claim}")
+    claim = f": {version.claim}" if len(version.parts) == len(PARTS) else ""
+    say(_heading(version))
+    say(f"  {action}{claim}")
     _say(version.lines)
     if version.reason:
         _say([f"why: {version.reason}"])
 
 
 def _heading(commit: Version | CommitChanges) -> str:
-    text = printable(f"{', '.join(commit.authors)}: {commit.subject}")
+    text = f"{', '.join(commit.authors)}: {commit.subject}"
     return f"{commit.date:%Y-%m-%d}  {commit.short}  {text}"
 
 
 def _brief(change: EditChange, *, known: bool) -> str:
     action = change.action if known else "unknown"
     what = "; ".join(change.lines) or change.claim
-    return printable(f"  {change.id}  {action}: {what}")
+    return f"  {change.id}  {action}: {what}"
 
 
 def _say(lines: list[str]) -> None:
     for line in lines:
-        click.echo(f"    {printable(line)}")
+        say(f"    {line}")
 
 
 def _pending(repository: Repository, log: EditLog) -> EditChange | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from sake_registry.commands.console import State, emit_json, json_option
+from sake_registry.commands.console import State, emit_json, json_option, say
 
 
 @click.command("migrate")
@@ -20,14 +20,15 @@ def command(state: State, only_check: bool, as_json: bool) -> None:
     sake migrate --check
     sake migrate && git diff
     """
+    from sake_registry.edits.inventory import working_tree
     from sake_registry.edits.migrating import plan_migration, write_migration
-    from sake_registry.edits.registry import find_files, root_of
+    from sake_registry.edits.registry import root_of, shown
     from sake_registry.settings import load_settings
     from sake_registry.wording import count
 
     root = root_of(state.folder)
-    folder = root / load_settings(root).edits
-    planned = plan_migration(find_files(folder, shown=True))
+    inventory = working_tree(root, load_settings(root).edits)
+    planned = plan_migration(shown(root, path) for path in inventory.files)
     if not only_check:
         write_migration(planned)
     changed = [migration for migration in planned if migration.changes]
@@ -38,8 +39,8 @@ def command(state: State, only_check: bool, as_json: bool) -> None:
     else:
         verb = "would migrate" if only_check else "migrated"
         for one in changed:
-            click.echo(f"{verb} {one.path}: schema {one.before} → {one.after}")
+            say(f"{verb} {one.path}: schema {one.before} → {one.after}")
         done = "to migrate" if only_check else "migrated"
-        click.echo(f"{count(len(planned), 'file')}, {len(changed)} {done}", err=True)
+        say(f"{count(len(planned), 'file')}, {len(changed)} {done}", err=True)
     if only_check and changed:
         raise click.exceptions.Exit(1)

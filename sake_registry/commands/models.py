@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from sake_registry.commands.console import State, emit_json, json_option, table
+from sake_registry.commands.console import State, emit_json, json_option, say, table
 
 
 @click.command("models")
@@ -48,7 +48,7 @@ def command(state: State, as_json: bool) -> None:
             for s, here in models
         ],
     )
-    click.echo(
+    say(
         "any other: a hub id[@revision], a folder, a .gguf file; aliases: [aliases] in sake.toml",
         err=True,
     )

@@ -7,7 +7,7 @@ from typing import IO
 
 import click
 
-from sake_registry.commands.console import State
+from sake_registry.commands.console import State, say
 from sake_registry.errors import InputError
 
 
@@ -78,5 +78,5 @@ def command(
         reason=reason,
     )
     path = new_edit(state.registry(), draft)
-    click.echo(f"wrote {path}")
-    click.echo("next: add prompts and holdout in an editor, then `sake check`", err=True)
+    say(f"wrote {path}")
+    say("next: add prompts and holdout in an editor, then `sake check`", err=True)

@@ -14,6 +14,7 @@ from sake_registry.commands.console import (
     fit_settings,
     json_option,
     model_options,
+    say,
     show_findings,
     table,
 )
@@ -51,4 +52,4 @@ def command(
         emit_json("plan/1", plan.report.model_dump(mode="json"))
         return
     table(("edit", "action", "because"), [(p.id, p.action, p.reason) for p in plan.edits])
-    click.echo(f"bundle {plan.path}: {'current' if plan.current else 'to be written'}")
+    say(f"bundle {plan.path}: {'current' if plan.current else 'to be written'}")

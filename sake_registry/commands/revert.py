@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from sake_registry.commands.completion import complete_ids
-from sake_registry.commands.console import State, emit_json, json_option, warn
-from sake_registry.wording import count, printable
+from sake_registry.commands.console import State, emit_json, json_option, say, warn
+from sake_registry.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -93,13 +93,13 @@ def _ask(id_: str, candidates: Sequence[Candidate]) -> Candidate:
     from sake_registry.history.reverting import again
 
     if candidates[0].undone:
-        click.echo(f"{id_} was taken back already, {again(candidates[0])}", err=True)
-    click.echo(f"{id_} has {count(len(candidates), 'earlier version')}:", err=True)
+        say(f"{id_} was taken back already, {again(candidates[0])}", err=True)
+    say(f"{id_} has {count(len(candidates), 'earlier version')}:", err=True)
     shown = candidates[:_SHOWN]
     for number, candidate in enumerate(shown, 1):
-        click.echo(f"  {number}  {candidate}", err=True)
+        say(f"  {number}  {candidate}", err=True)
     if len(candidates) > len(shown):
-        click.echo(f"  before them: `sake log {id_}` and --to REV", err=True)
+        say(f"  before them: `sake log {id_}` and --to REV", err=True)
     allowed = click.IntRange(1, len(shown))
     default = None if candidates[0].undone else 1  # a bare Enter reverts no revert
     number = click.prompt("which one shall come back?", default=default, type=allowed, err=True)
@@ -130,30 +130,30 @@ def carry_out(
         return
     _show(plan, dry_run=dry_run)
     if dry_run:
-        click.echo("the commit would say:")
+        say("the commit would say:")
         for line in plan.message.splitlines():
-            click.echo(f"  | {line}".rstrip())
+            say(f"  | {line}".rstrip())
     elif commit:
-        click.echo(f"commit {commit[:10]}: {plan.message.partition(chr(10))[0]}")
+        say(f"commit {commit[:10]}: {plan.message.partition(chr(10))[0]}")
     else:
         paths = " ".join(shlex.quote(step.path) for step in plan.edits)
         root = shlex.quote(str(plan.registry.root))
-        click.echo("nothing is committed; to commit it:", err=True)
-        click.echo(f"  git -C {root} add --force -- {paths}", err=True)
-        click.echo(f"  git -C {root} commit --only -- {paths}", err=True)
+        say("nothing is committed; to commit it:", err=True)
+        say(f"  git -C {root} add --force -- {paths}", err=True)
+        say(f"  git -C {root} commit --only -- {paths}", err=True)
     for line in bundles:
-        click.echo(line)
+        say(line)
 
 
 def _show(plan: RevertPlan, *, dry_run: bool) -> None:
     for step in plan.edits:
         verb = f"would {step.action}" if dry_run else _DONE[step.action]
-        click.echo(f"{verb} {step.id}  ({step.path})")
-        click.echo(f"  {printable(step.change.claim)}")
+        say(f"{verb} {step.id}  ({step.path})")
+        say(f"  {step.change.claim}")
         for line in step.lines if step.change.before and step.change.after else ():
-            click.echo(f"  {printable(line)}")
+            say(f"  {line}")
         if step.target:
             date = f"{step.target.date:%Y-%m-%d}"
-            click.echo(f"  as in {step.target.short}  {date}  {printable(step.target.subject)}")
+            say(f"  as in {step.target.short}  {date}  {step.target.subject}")
         for commit in step.also:
-            click.echo(f"  also takes back: {commit.short}  {printable(commit.subject)}")
+            say(f"  also takes back: {commit.short}  {commit.subject}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,10 @@ from sake_registry.commands.console import (
     State,
     emit_json,
     json_option,
+    json_text,
     model_options,
+    say,
+    show_markdown,
     warn,
     watching,
 )
@@ -69,9 +71,7 @@ def command(
     sake review main...HEAD
     sake review --no-model --markdown review.md
     """
-    import json
-
-    from sake_registry.files import write_text
+    from sake_registry.files import seen_from, write_text
     from sake_registry.review.markdown import comment
     from sake_registry.review.run import read_sides, review
     from sake_registry.wording import count
@@ -79,22 +79,23 @@ def command(
     read = read_sides(state.folder, range_, options)
     with watching(quiet=as_json) as progress:
         value = review(read, model=not no_model, everything=everything, progress=progress)
+    outputs: dict[Path, str] = {}
     if html is not None:
         from sake_registry.review.html import page
 
-        write_text(html, page(value))
+        outputs[html] = page(value)
     if markdown is not None:
-        write_text(markdown, comment(value, link=link))
+        outputs[markdown] = comment(value, link=link)
     if json_file is not None:
-        text = json.dumps(value.model_dump(mode="json"), ensure_ascii=False, indent=2) + "\n"
-        # The name of a file need not be text; JSON has an escape for what is none.
-        write_text(json_file, text.encode(errors="backslashreplace").decode())
+        outputs[json_file] = json_text(value.model_dump(mode="json"))
+    for path, text in outputs.items():
+        write_text(path, text, read.before.root if seen_from(read.before.root, path) else None)
     if as_json:
         emit_json(value.version, value.model_dump(mode="json", exclude={"version"}))
     elif markdown is None:
-        _show(comment(value, link=link))
-    for path in filter(None, (markdown, html, json_file)):
-        click.echo(f"wrote {path}", err=True)
+        show_markdown(comment(value, link=link))
+    for path in outputs:
+        say(f"wrote {path}", err=True)
     if read.uncommitted:
         edits = count(len(read.uncommitted), "edit")
         base = read.reviewed.text.partition("..")[0] or "HEAD"
@@ -110,17 +111,6 @@ def command(
         )
     for gate in value.gates:
         if gate.state == "failed":
-            click.echo(f"gate {gate.name}: {gate.text}", err=True)
+            say(f"gate {gate.name}: {gate.text}", err=True)
     if not value.passed:
         raise click.exceptions.Exit(1)
-
-
-def _show(text: str) -> None:
-    """The comment: drawn on a terminal, as it is where a program reads it."""
-    if not sys.stdout.isatty():
-        click.echo(text)
-        return
-    from rich.console import Console
-    from rich.markdown import Markdown
-
-    Console().print(Markdown(text))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from sake_registry.commands.completion import complete_ids
-from sake_registry.commands.console import State, emit_json, json_option
+from sake_registry.commands.console import State, emit_json, json_option, say
 
 
 @click.command("show")
@@ -32,27 +32,26 @@ def command(state: State, id: str, as_json: bool) -> None:
         content["edit_schema"] = content.pop("schema")
         emit_json("show/1", {**content, "path": str(edit.path)})
         return
-    click.echo(f"{edit.id}  ({edit.path})")
-    click.echo(f"  {edit.claim}")
-    click.echo(f"  status {edit.lifecycle.status}", nl=False)
-    for name in ("valid_from", "valid_until", "review_by"):
-        day = getattr(edit.lifecycle, name)
-        click.echo(f", {name.replace('_', ' ')} {day}" if day else "", nl=False)
-    click.echo("")
+    say(f"{edit.id}  ({edit.path})")
+    say(f"  {edit.claim}")
+    dates = ("valid_from", "valid_until", "review_by")
+    days = {name.replace("_", " "): getattr(edit.lifecycle, name) for name in dates}
+    given = (f", {name} {day}" for name, day in days.items() if day)
+    say(f"  status {edit.lifecycle.status}{''.join(given)}")
     if edit.provenance.reason:
-        click.echo(f"  reason: {edit.provenance.reason}")
+        say(f"  reason: {' '.join(edit.provenance.reason.split())}")
     for source in edit.provenance.sources:
-        click.echo(f"  source: {source}")
+        say(f"  source: {source}")
     fact = groups(edit, registry.settings.compile.prompts)[0]
-    click.echo(f"  compiled: {count(fact.written, 'prompt')} written, {fact.added} added")
+    say(f"  compiled: {count(fact.written, 'prompt')} written, {fact.added} added")
     for prompt in edit.prompts:
-        click.echo(f"    {edit.fill(prompt.text)}")
+        say(f"    {edit.fill(prompt.text)}")
     for implication in edit.implications:
         old = implication.old.text if implication.old else "(nothing)"
-        click.echo(f"    {edit.fill(implication.prompt)}  [{old} → {implication.new.text}]")
-    click.echo(f"  tested only: {count(len(edit.holdout), 'paraphrase')}")
+        say(f"    {edit.fill(implication.prompt)}  [{old} → {implication.new.text}]")
+    say(f"  tested only: {count(len(edit.holdout), 'paraphrase')}")
     for prompt in edit.holdout:
-        click.echo(f"    {edit.fill(prompt.text)}")
-    click.echo(f"  must stay: {count(len(edit.unchanged), 'prompt')}")
+        say(f"    {edit.fill(prompt.text)}")
+    say(f"  must stay: {count(len(edit.unchanged), 'prompt')}")
     for unchanged in edit.unchanged:
-        click.echo(f"    {edit.fill(unchanged.prompt)}")
+        say(f"    {edit.fill(unchanged.prompt)}")

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sake_registry.commands.console import State, emit_json, json_option, warn
-from sake_registry.wording import printable
+from sake_registry.commands.console import State, emit_json, json_option, say, warn
 
 if TYPE_CHECKING:
     from sake_registry.upkeep.status import Item, Status
@@ -35,12 +34,12 @@ def command(state: State, as_json: bool) -> None:
         emit_json("status/1", result.model_dump(mode="json"))
         return
     for line in _head(result):
-        click.echo(line)
+        say(line)
     for kind, title in TITLES.items():
         if items := result.of(kind):
             _section(title, items)
     if result.clean:
-        click.echo(_clean(result))
+        say(_clean(result))
     for note in result.notes:
         warn(note)
 
@@ -66,14 +65,15 @@ def _section(title: str, items: tuple[Item, ...]) -> None:
     """A kind of thing; a command that mends all of it stands once, at its head."""
     commands = {item.command for item in items}
     one = commands.pop() if len(commands) == 1 else None
-    click.echo(f"\n{title}" + (f": `{one}`" if one else ""))
+    say("")
+    say(title + (f": `{one}`" if one else ""))
     width = max(len(item.id or "") for item in items[:SHOWN])
     for item in items[:SHOWN]:
         named = f"{item.id or '':{width}}  " if width else ""
-        what = printable(f"{named}{item.what}")
-        click.echo(f"  {what}" + ("" if one else f": `{item.command}`"))
+        what = f"{named}{item.what}"
+        say(f"  {what}" + ("" if one else f": `{item.command}`"))
     if len(items) > SHOWN:
-        click.echo(f"  … and {len(items) - SHOWN} more")
+        say(f"  … and {len(items) - SHOWN} more")
 
 
 def _clean(result: Status) -> str:

@@ -13,6 +13,7 @@ from sake_registry.commands.console import (
     emit_json,
     json_option,
     model_options,
+    say,
     table,
     warn,
     watching,
@@ -81,14 +82,14 @@ def _show(report: TestReport, all_rows: bool) -> None:
         ]
         + [("all", *(_share(*report.counts(kind)) for kind in KINDS))],
     )  # fmt: skip
-    click.echo(
+    say(
         "passed of asked; a prompt passes if the greedy text begins with the whole new object, "
         "with all edits loaded;\nan unchanged one if its 10 tokens are the same",
     )
     for finding in report.findings:
         warn(finding)
     for missed in report.missed:
-        click.echo(f"below the floor: {missed}", err=True)
+        say(f"below the floor: {missed}", err=True)
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ SECTIONS = {
     "Build": ("plan", "compile", "calibrate", "cache"),
     "History": ("diff", "log", "revert", "withdraw"),
     "Measure": (),
-    "More": ("completion",),
+    "More": ("completion", "help"),
 }
 _BUILT_IN = {verb: section for section, verbs in SECTIONS.items() for verb in verbs}
 _SHADOWING = ("compile", "inspect", "list")

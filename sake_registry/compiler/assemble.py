@@ -16,10 +16,9 @@ from sake_registry.bundle.format import (
     Manifest,
     MetricInfo,
     ModelInfo,
-    Routing,
 )
 from sake_registry.bundle.writer import EditPayload, GroupPayload, MetricPayload, write_bundle
-from sake_registry.compiler.build import FACTORS, Fit, map_name
+from sake_registry.compiler.build import stored_activations, stored_fit, stored_routes
 from sake_registry.models.reading import PROBE_TEXTS
 from sake_registry.models.site import SITE_NAME
 from sake_registry.models.states import NAMES
@@ -29,7 +28,10 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from sake_registry.compiler.plan import Plan, PlannedEdit
+    from sake_registry.compiler.plan import Plan
+    from sake_registry.edits.keys import EditKeys
+    from sake_registry.edits.schema import Edit
+    from sake_registry.extraction.extract import GroupActivations
     from sake_registry.routing.metric import Metric
     from sake_registry.settings import Settings
     from sake_registry.store import Store
@@ -37,27 +39,25 @@ if TYPE_CHECKING:
 
 def assemble(
     plan: Plan,
-    store: Store,
+    payloads: Sequence[EditPayload],
     settings: Settings,
     probe: Tensor,
     architecture: str,
     metric: Metric,
     provenance: Mapping[str, str | bool | None],
 ) -> Manifest:
-    """Write the plan's bundle from the store.
+    """Write the plan's bundle.
 
     Args:
+        payloads: of the plan's edits.
         probe: (8, width) float32 site activations of `PROBE_TEXTS`.
         architecture: the model's class.
         metric: how the router compares questions.
         provenance: what is recorded beside the keys: git commit, whether the tree was clean.
 
     Raises:
-        KeyError: an edit of the plan is not in the store.
         StorageError: the bundle cannot be written.
     """
-    members = [planned for planned in plan.edits if planned.edit is not None]
-    payloads = [payload(planned, store) for planned in members]
     located = plan.located
     model = ModelInfo(
         name=located.source.name,
@@ -98,21 +98,13 @@ def assemble(
     )
 
 
-def payload(planned: PlannedEdit, store: Store) -> EditPayload:
-    """One edit of the store as it goes into a bundle."""
-    edit, keys = planned.edit, planned.keys
-    assert edit is not None
-    assert keys is not None
-    parts = {
-        "activations": store.get("activations", keys.activations),
-        "maps": store.get("maps", keys.maps),
-        "routes": store.get("routes", keys.edit),
-    }
-    missing = [kind for kind, part in parts.items() if part is None]
-    if missing:
-        raise KeyError(f"{edit.id}: {', '.join(missing)}")
-    (rows, _), (maps, fit_note), (routes, routing_note) = (part for part in parts.values() if part)
-    fit, routing = Fit.model_validate(fit_note), Routing.model_validate(routing_note)
+def payload(edit: Edit, keys: EditKeys, store: Store) -> EditPayload | None:
+    """One edit of the store as it goes into a bundle; None if a part of it is missing there."""
+    collected, fitted = stored_activations(store, keys), stored_fit(store, keys)
+    routes = stored_routes(store, keys)
+    if collected is None or fitted is None or routes is None:
+        return None
+    (activations, _), (maps, fit), (points, routing) = collected, fitted, routes
     info = EditInfo(
         id=edit.id,
         key=keys.edit,
@@ -128,25 +120,23 @@ def payload(planned: PlannedEdit, store: Store) -> EditPayload:
     )
     payloads = [
         GroupPayload(
-            maps=[
-                {factor: _float(maps[map_name(g, s, factor)]) for factor in FACTORS}
-                for s in range(len(group.steps))
-            ],
-            activations=_activations(rows, number),
+            maps=[{factor: _float(maps[n]) for factor, n in step.items()} for step in steps],
+            activations=_rows(activations[number]),
         )
-        for g, (number, group) in enumerate(zip(fit.kept, fit.groups, strict=True))
+        for number, steps in zip(fit.kept, fit.factors, strict=True)
     ]
-    return EditPayload(info, payloads, _float(routes["points"]))
+    return EditPayload(info, payloads, _float(points))
 
 
-def _activations(rows: dict[str, Tensor], group: int) -> dict[str, Any]:
+def _rows(group: GroupActivations) -> dict[str, Any]:
     """A group's activations as a bundle stacks them: a row for each pair and step."""
-    steps = rows[f"{group}.plain"].shape[1]
+    steps = group.plain.shape[1]
     return {
-        **{n: _float(rows[f"{group}.{n}"].flatten(0, 1)) for n in ("plain", "target")},
-        "forced": _float(rows[f"{group}.forced"]),
-        "worked": (rows[f"{group}.margin"] > 0).flatten().numpy().astype("|u1"),
-        "context": rows[f"{group}.context"].repeat_interleave(steps).numpy().astype("<i2"),
+        "plain": _float(group.plain.flatten(0, 1)),
+        "target": _float(group.target.flatten(0, 1)),
+        "forced": _float(group.forced),
+        "worked": group.worked.flatten().numpy().astype("|u1"),
+        "context": group.context.repeat_interleave(steps).numpy().astype("<i2"),
     }
 
 

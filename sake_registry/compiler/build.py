@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from pydantic import model_validator
 
 from sake_registry.bundle.format import Group, Routing, Step
 from sake_registry.compiler.choosing import Rows, choose, recipes
@@ -31,10 +32,12 @@ if TYPE_CHECKING:
     from sake_registry.progress import Progress
     from sake_registry.routing.metric import Metric
     from sake_registry.settings import Settings
+    from sake_registry.store import Store, Tensors
     from sake_registry.transport import TransportMap
 
 LOW_HIT_RATE = 0.5
 
+Outcome = Literal["built", "refitted", "reused"]
 
 FACTORS = ("source_mean", "target_mean", "basis", "scale")
 """The tensors of a map, in the store and in a bundle."""
@@ -50,14 +53,62 @@ class Fit(Value):
     kept: tuple[int, ...]
     warnings: tuple[str, ...] = ()
 
+    @model_validator(mode="after")
+    def _each_group_is_of_prompts(self) -> Fit:
+        if len(self.kept) != len(self.groups):
+            raise ValueError("its groups are not those that were kept")
+        return self
+
+    @property
+    def factors(self) -> list[list[dict[str, str]]]:
+        """What the store calls the factors of each map, by group and step."""
+        return [
+            [
+                {factor: map_name(g, s, factor) for factor in FACTORS}
+                for s in range(len(group.steps))
+            ]
+            for g, group in enumerate(self.groups)
+        ]
+
 
 def map_name(group: int, step: int, factor: str) -> str:
     """What the store calls a factor of a map."""
     return f"{group}.{step}.{factor}"
 
 
-def build(edit: Edit, keys: EditKeys, run: RunContext, progress: Progress = SILENT) -> None:
-    """Make sure that the store holds an edit's activations, maps and routes.
+def stored_activations(
+    store: Store, keys: EditKeys
+) -> tuple[list[GroupActivations], tuple[str, ...]] | None:
+    """The activations of an edit's groups, and what was to be said of their objects' tokens."""
+
+    def parse(tensors: Tensors, note: Any) -> tuple[list[GroupActivations], tuple[str, ...]]:
+        return _unpacked(tensors), tuple(note["warnings"])
+
+    return store.read("activations", keys.activations, parse)
+
+
+def stored_fit(store: Store, keys: EditKeys) -> tuple[Tensors, Fit] | None:
+    """The maps of an edit: their factors by `map_name`, and what was fitted."""
+
+    def parse(tensors: Tensors, note: Any) -> tuple[Tensors, Fit]:
+        fit = Fit.model_validate(note)
+        names = {n for steps in fit.factors for step in steps for n in step.values()}
+        return {name: tensors[name] for name in names}, fit
+
+    return store.read("maps", keys.maps, parse)
+
+
+def stored_routes(store: Store, keys: EditKeys) -> tuple[Tensor, Routing] | None:
+    """The router points of an edit, and how prompts find it."""
+
+    def parse(tensors: Tensors, note: Any) -> tuple[Tensor, Routing]:
+        return tensors["points"], Routing.model_validate(note)
+
+    return store.read("routes", keys.edit, parse)
+
+
+def build(edit: Edit, keys: EditKeys, run: RunContext, progress: Progress = SILENT) -> Outcome:
+    """Make sure that the store holds an edit's activations, maps and routes; says what it took.
 
     Args:
         progress: advanced by the texts that are run, in a phase that the caller began.
@@ -69,42 +120,44 @@ def build(edit: Edit, keys: EditKeys, run: RunContext, progress: Progress = SILE
     """
     store, settings = run.store, run.settings
     parts = groups(edit, settings.compile.prompts)
-    activations, warnings = _activations(parts, keys.activations, run, progress)
-    stored = store.get("maps", keys.maps)
-    if stored is None:
+    collected, fitted = stored_activations(store, keys), stored_fit(store, keys)
+    routes = stored_routes(store, keys)
+    outcome: Outcome = "reused" if fitted and routes else "refitted"
+    if collected is None:
+        outcome = "built"
+        collected = _collect(parts, keys.activations, run, progress)
+    activations, warnings = collected
+    if fitted is None:
         tensors, fit = fit_groups(edit, parts, activations, settings, run.load()[1])
         fit = fit.model_copy(update={"warnings": (*fit.warnings, *warnings)})
         store.put("maps", keys.maps, tensors, fit.model_dump(mode="json"))
     else:
-        fit = Fit.model_validate(stored[1])
-    if store.get("routes", keys.edit) is None:
+        fit = fitted[1]
+    if routes is None:
         points, routing = route(edit, parts, fit.kept, settings, run.embed, run.metric())
         store.put("routes", keys.edit, {"points": points}, routing.model_dump(mode="json"))
+    return outcome
 
 
-def _activations(
+def _collect(
     parts: tuple[PromptGroup, ...], key: str, run: RunContext, progress: Progress
-) -> tuple[list[GroupActivations], list[str]]:
-    """The activations of an edit's groups, from the store or read now, and warnings."""
-    stored = run.store.get("activations", key)
-    if stored is None:
-        loaded, site = run.load()
-        compile_ = run.settings.compile
-        rows = collect(
-            parts, loaded, site, run.contexts, compile_.batch_size,
-            whole=compile_.whole, progress=progress,
-        )  # fmt: skip
-        tensors: dict[str, Tensor] = {}
-        for g, group in enumerate(rows):
-            closing = _NONE if group.closing is None else group.closing
-            tensors |= {f"{g}.{name}": getattr(group, name) for name in _TENSORS}
-            tensors[f"{g}.tokens"] = torch.tensor(group.tokens)
-            tensors[f"{g}.closing"] = torch.tensor(closing)
-        note = {"warnings": _token_warnings(parts, loaded.tokenizer, whole=compile_.whole)}
-        stored = tensors, note
-        run.store.put("activations", key, *stored)
-    tensors, note = stored
-    return unpack(tensors), note["warnings"]
+) -> tuple[list[GroupActivations], tuple[str, ...]]:
+    """The activations of an edit's groups, read now and put into the store, and warnings."""
+    loaded, site = run.load()
+    compile_ = run.settings.compile
+    rows = collect(
+        parts, loaded, site, run.contexts, compile_.batch_size,
+        whole=compile_.whole, progress=progress,
+    )  # fmt: skip
+    tensors: dict[str, Tensor] = {}
+    for g, group in enumerate(rows):
+        closing = _NONE if group.closing is None else group.closing
+        tensors |= {f"{g}.{name}": getattr(group, name) for name in _TENSORS}
+        tensors[f"{g}.tokens"] = torch.tensor(group.tokens)
+        tensors[f"{g}.closing"] = torch.tensor(closing)
+    warnings = _token_warnings(parts, loaded.tokenizer, whole=compile_.whole)
+    run.store.put("activations", key, tensors, {"warnings": warnings})
+    return _unpacked(tensors), tuple(warnings)
 
 
 _TENSORS = ("plain", "forced", "target", "margin", "context")
@@ -112,7 +165,7 @@ _NONE = -1
 """Stands for a closing token that there is not."""
 
 
-def unpack(tensors: dict[str, Tensor]) -> list[GroupActivations]:
+def _unpacked(tensors: dict[str, Tensor]) -> list[GroupActivations]:
     """The groups of an activations object."""
     number = len({name.partition(".")[0] for name in tensors})
     return [

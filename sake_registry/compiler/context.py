@@ -4,7 +4,7 @@ when it is first needed; what it learns of them (the metric, the probe) is kept 
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sake_registry.digests import digest
 from sake_registry.errors import StorageError
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sake_registry.models.loading import LoadedModel, LocatedModel
     from sake_registry.models.site import Site
     from sake_registry.settings import Settings
+    from sake_registry.store import Tensors
 
 
 class RunContext:
@@ -73,14 +74,12 @@ class RunContext:
     def probe(self) -> tuple[Tensor, str]:
         """Site activations of the probe texts, and the model's class: once per model and dtype."""
         key = probe_key(self._located)
-        stored = self.store.get("probe", key)
+        stored = self.store.read("probe", key, lambda t, note: (t["rows"], note["architecture"]))
         if stored is None:
             loaded, site = self.load()
-            tensors = {"rows": read_probe(site, loaded.tokenizer)}
-            stored = tensors, {"architecture": type(loaded.model).__name__}
-            self.store.put("probe", key, *stored)
-        tensors, note = stored
-        return tensors["rows"], note["architecture"]
+            stored = read_probe(site, loaded.tokenizer), type(loaded.model).__name__
+            self.store.put("probe", key, {"rows": stored[0]}, {"architecture": stored[1]})
+        return stored
 
 
 def probe_key(model: ModelIdentity) -> str:
@@ -97,27 +96,30 @@ def metric_of(kind: MetricKind, space: str, embed: Embed, store: Store) -> Metri
         StorageError: the store cannot be written.
     """
     key = metric_key(kind, space)
-    stored = store.get("metric", key)
-    if stored is None:
+
+    def parse(tensors: Tensors, note: Any) -> Metric:
+        return Metric(
+            kind=kind,
+            projection=tensors["projection"],
+            background=tensors["background"],
+            topics=tuple(note),
+            labels=tensors.get("labels"),
+        )
+
+    metric = store.read("metric", key, parse)
+    if metric is None:
         shared = Store(cache_folder() / "metrics")
-        stored = shared.get("metric", key)
-        if stored is None:
-            metric = learn(embed, kind)
-            tensors = {"projection": metric.projection, "background": metric.background}
-            if metric.labels is not None:
-                tensors["labels"] = metric.labels
-            stored = tensors, list(metric.topics)
+        metric = shared.read("metric", key, parse)
+        known = metric is not None
+        metric = metric or learn(embed, kind)
+        tensors = {"projection": metric.projection, "background": metric.background}
+        if metric.labels is not None:
+            tensors["labels"] = metric.labels
+        if not known:
             with suppress(StorageError):  # a cache that cannot be written costs five seconds
-                shared.put("metric", key, *stored)
-        store.put("metric", key, *stored)
-    tensors, topics = stored
-    return Metric(
-        kind=kind,
-        projection=tensors["projection"],
-        background=tensors["background"],
-        topics=tuple(topics),
-        labels=tensors.get("labels"),
-    )
+                shared.put("metric", key, tensors, list(metric.topics))
+        store.put("metric", key, tensors, list(metric.topics))
+    return metric
 
 
 def metric_key(kind: MetricKind, space: str) -> str:

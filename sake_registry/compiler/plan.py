@@ -16,9 +16,10 @@ from sake_registry.bundle.newest import file_name, model_name, newest_bundles
 from sake_registry.bundle.reader import BundleFile
 from sake_registry.edits.keys import EditKeys, bundle_key, edit_keys
 from sake_registry.edits.schema import Edit
-from sake_registry.errors import BundleFormatError, InputError
+from sake_registry.errors import BundleFormatError, InputError, LockedError
 from sake_registry.extraction import contexts
 from sake_registry.extraction.texts import groups
+from sake_registry.files import below
 from sake_registry.store import Store
 from sake_registry.values import Value
 
@@ -96,7 +97,7 @@ class Plan:
         key = bundle_key((p.id, p.keys.edit) for p in edits if p.keys)
         path = self.path.parent / file_name(_model_name(self.located), key, slim=self.slim)
         members = [p.edit for p in edits if p.edit]
-        current = _is_current(path, members, partial=self.partial)
+        current = _is_current(path, key, members, partial=self.partial)
         return replace(self, edits=edits, key=key, path=path, current=current)
 
     def texts(self, settings: Settings) -> int:
@@ -160,7 +161,7 @@ def make_plan(
     if not only:
         planned += [_removed(id_, registry) for id_ in known - keys.keys()]
     key = bundle_key((id_, k.edit) for id_, k in keys.items())
-    path = registry.bundles / file_name(name, key, slim=slim)
+    path = below(registry.bundles, registry.bundles / file_name(name, key, slim=slim))
     partial = only and bool(ids)
     return Plan(
         located=located,
@@ -170,7 +171,7 @@ def make_plan(
         chosen=tuple(edit.id for edit in chosen),
         partial=partial,
         slim=slim,
-        current=_is_current(path, members, partial=partial),
+        current=_is_current(path, key, members, partial=partial),
         previous=newest[0][0] if newest else None,
     )
 
@@ -225,17 +226,18 @@ def _model_name(located: LocatedModel) -> str:
     return model_name(located.source.short, located.hash)
 
 
-def _is_current(path: Path, members: Sequence[Edit], *, partial: bool) -> bool:
-    """Whether the bundle is there. What is in it but in no key: dates, whether it is partial."""
+def _is_current(path: Path, key: str, members: Sequence[Edit], *, partial: bool) -> bool:
+    """Whether the bundle is there, and is what its name says. In it but in no key are dates, and
+    whether it is partial."""
     if not path.is_file():
         return False
     try:
         with BundleFile(path) as bundle:
             manifest = bundle.manifest
-    except BundleFormatError as error:
+    except (BundleFormatError, LockedError) as error:
         log.warning("%s", error.message)
         return False
-    if manifest.partial != partial:
+    if (manifest.key, manifest.partial) != (key, partial):
         return False
     dates = {edit.id: (edit.valid_from, edit.valid_until) for edit in manifest.edits}
     return dates == {e.id: (e.lifecycle.valid_from, e.lifecycle.valid_until) for e in members}

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sake_registry.bundle.reader import BundleFile
-from sake_registry.compiler.assemble import assemble
-from sake_registry.compiler.build import build
+from sake_registry.compiler.assemble import assemble, payload
+from sake_registry.compiler.build import Outcome, build
 from sake_registry.compiler.context import RunContext
 from sake_registry.compiler.plan import Plan, PlanReport, make_plan
-from sake_registry.errors import BuildError, BundleFormatError
-from sake_registry.files import remove_leftovers
+from sake_registry.errors import BuildError, BundleFormatError, LockedError
 from sake_registry.models.loading import locate
 from sake_registry.progress import SILENT
 from sake_registry.store import Store
@@ -39,18 +39,23 @@ class Compiled:
     plan: Plan
     bundle: Path | None = None
     manifest: Manifest | None = None
-    built: list[str] = field(default_factory=list)
+    done: dict[str, Outcome] = field(default_factory=dict)
     failures: dict[str, BuildError] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     texts_run: int = 0
     seconds: float = 0.0
 
     @property
+    def built(self) -> list[str]:
+        """The edits of which something had to be built."""
+        return [id_ for id_, outcome in self.done.items() if outcome != "reused"]
+
+    @property
     def outcomes(self) -> dict[str, str]:
         """What was done with each edit: built, refitted, reused, removed, failed, to build."""
         planned = {p.id: _DONE[p.action] for p in self.plan.edits if p.edit or self.bundle}
         missing = dict.fromkeys(self.missing, "still to build")
-        return planned | missing | dict.fromkeys(self.failures, "failed")
+        return planned | self.done | missing | dict.fromkeys(self.failures, "failed")
 
     @property
     def report(self) -> CompileReport:
@@ -128,7 +133,7 @@ def compile_registry(
         StorageError: the store or the bundle cannot be written.
     """
     started = time.monotonic()
-    registry.sound()
+    registry = registry.sound(without_unseen=keep_going)
     if plan is None:
         located = locate(registry.settings, model)
         plan = make_plan(registry, located, ids, only=only, slim=slim)
@@ -140,16 +145,15 @@ def compile_registry(
             with BundleFile(plan.path) as bundle:
                 bundle.verify()
                 result.bundle, result.manifest = plan.path, bundle.manifest
-        except BundleFormatError as error:
+        except (BundleFormatError, LockedError) as error:
             log.warning("%s: it is written anew", error.message)
         else:
             with suppress(OSError):  # the newest bundle is the one last asked for
-                plan.path.touch()
+                os.utime(plan.path, follow_symlinks=False)
             result.seconds = time.monotonic() - started
             return result
     store = Store(registry.store)
     with RunContext(settings, plan.located, store) as run, store.lock():
-        remove_leftovers(registry.bundles)  # their writers hold this lock as well
         located = plan.located
         store.remember_model(located.source.name, located.hash, located.dtype)
         for planned in plan.edits:
@@ -157,28 +161,26 @@ def compile_registry(
                 continue
             counted = _Counted(progress, planned.id)
             try:
-                build(planned.edit, planned.keys, run, counted)
+                result.done[planned.id] = build(planned.edit, planned.keys, run, counted)
             except BuildError as error:
                 result.failures[planned.id] = error
-            else:
-                if planned.action != "reuse":
-                    result.built.append(planned.id)
             result.texts_run += counted.steps
         if result.failures and keep_going:
             plan = result.plan = plan.without(result.failures)
-        result.missing = [
-            planned.id
+        payloads = {
+            planned.id: payload(planned.edit, planned.keys, store)
             for planned in plan.edits
-            if planned.keys and planned.id not in result.failures
-            and not store.has("routes", planned.keys.edit)
-        ]  # fmt: skip
+            if planned.edit and planned.keys and planned.id not in result.failures
+        }
+        result.missing = [id_ for id_, found in payloads.items() if found is None]
         # Where every edit failed, there is nothing to put into a bundle.
         sound = not result.failures or (keep_going and any(p.edit for p in plan.edits))
         if sound and not result.missing:
             probe, architecture = run.probe()
             result.manifest = assemble(
-                plan, store, settings, probe, architecture, run.metric(), provenance or {}
-            )
+                plan, [p for p in payloads.values() if p], settings, probe, architecture,
+                run.metric(), provenance or {},
+            )  # fmt: skip
             result.bundle = plan.path
     result.seconds = time.monotonic() - started
     return result

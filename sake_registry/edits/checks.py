@@ -9,14 +9,14 @@ import re
 from collections import Counter
 from functools import lru_cache
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sake_registry import names
 from sake_registry.diagnostics import Diagnostic, default_severity
 from sake_registry.edits.schema import TYPED, Edit
-from sake_registry.edits.yamltext import dotted, quoted, read
+from sake_registry.edits.yamltext import NO_TEXT, dotted, quoted, read
 from sake_registry.names import SUBJECT
-from sake_registry.wording import count
+from sake_registry.wording import CONTROL, count, numbered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _PLACEHOLDER = re.compile(r"<[a-z_]+>")
 _URL = re.compile(r"https?://[^\s/]+")
 _TYPED_ENDS = {loc[-1:] for loc in TYPED}
+_ONE_LINE = {"subject", "relation", "old", "new", "answer", "by", "sources", "tags"}
 TOGETHER = ("SAKE202", "SAKE203")
 """The codes of `check_together` that belong to a line."""
 
@@ -53,6 +54,7 @@ def check_edit(edit: Edit, document: Document, path: Path, today: date) -> list[
             *_findings(edit),
             *_lifecycle(edit, today),
             *_retyped(document),
+            *_characters(document.value, document.text),
         )
     ]
 
@@ -111,6 +113,22 @@ def _retyped(document: Document) -> Iterator[Finding]:
             yield "SAKE119", f"other YAML tools read {text} as something else", loc, hint
 
 
+def _characters(value: Any, file: str, loc: Loc = ()) -> Iterator[Finding]:
+    """What no text holds, and line ends in what is one line; a prompt may have several.
+
+    Characters that the file holds as they are, in comments too, are found where it is read.
+    """
+    if isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _characters(inner, file, (*loc, key))
+    elif isinstance(value, str):
+        if (wrong := CONTROL.search(value)) and wrong[0] not in file:
+            yield "SAKE123", f"{numbered(wrong[0])} is not text", loc, NO_TEXT
+        if "\n" in value.strip() and not _ONE_LINE.isdisjoint(loc):
+            hint = f"write it on one line: {quoted(' '.join(value.split()))}"
+            yield "SAKE124", "one line is expected here", loc, hint
+
+
 def _prompts(edit: Edit) -> Iterator[Finding]:
     known = edit.fact.subject.all
     seen: dict[str, str] = {}
@@ -118,7 +136,7 @@ def _prompts(edit: Edit) -> Iterator[Finding]:
     if never and all(SUBJECT in prompt.text for prompt in edit.prompts):
         hint = "add the form in which the name stands there to its aliases, or reword the prompts"
         message = f"'{edit.subject}' is found in no prompt as a whole name: the edit never fires"
-        yield "SAKE123", message, ("prompts", 0), hint
+        yield "SAKE125", message, ("prompts", 0), hint
     for kind, prompts in (("prompts", edit.prompts), ("holdout", edit.holdout)):
         for i, prompt in enumerate(prompts):
             loc: Loc = (kind, i)

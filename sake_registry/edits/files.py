@@ -31,6 +31,7 @@ from sake_registry.edits.schema import (
     Unchanged,
 )
 from sake_registry.errors import EditFileError
+from sake_registry.files import read_bounded
 from sake_registry.wording import count, did_you_mean
 
 if TYPE_CHECKING:
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
 
     from sake_registry.diagnostics import Level
     from sake_registry.edits.ignoring import Ignore
-
-SUFFIXES = (".yaml", ".yml")
 
 # Which model describes the mapping at a place; `*` is any index.
 _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
@@ -73,6 +72,7 @@ class Reading:
     findings: list[Diagnostic]
     document: yamltext.Document | None = None
     ignores: list[Ignore] = field(default_factory=list)
+    data: bytes = field(default=b"", repr=False)
 
     @property
     def pending(self) -> bool:
@@ -112,7 +112,7 @@ def parse(
     ignores, remarks = find_ignores(document)
     edit, findings = _parse(document, path, ignores, today or datetime.now(UTC).date())
     if not (findings or ignores or remarks):
-        return Reading(edit, findings, document)
+        return Reading(edit, findings, document, data=data)
     # What follows from text that YAML took for something else is only noise beside it.
     traps = {where for f in findings if f.code == "SAKE005" for where in (f.line, f.field) if where}
     findings = [f for f in findings if f.code == "SAKE005" or not traps & {f.line, f.field}]
@@ -122,7 +122,7 @@ def parse(
     findings = graded([*findings, *remarks], severities or {})
     wrong = any(f.severity == "error" for f in findings)
     findings.sort(key=lambda f: (f.line, f.column))
-    return Reading(None if wrong else edit, findings, document, ignores)
+    return Reading(None if wrong else edit, findings, document, ignores, data)
 
 
 def _parse(
@@ -212,7 +212,7 @@ def read(
 ) -> Reading:
     """`parse` of a file on disk; a file that cannot be read is a finding."""
     try:
-        data = path.read_bytes()
+        data = read_bounded(path, yamltext.MAX_BYTES)
     except OSError as error:
         message = f"cannot be read: {error.strerror}"
         return Reading(None, [Diagnostic("SAKE001", message, path)])
@@ -279,7 +279,8 @@ def _translate_one(problem: ErrorDetails, document: yamltext.Document, path: Pat
         hint = 'text with a comma stands in quotes inside { }: {text: "Paris, Texas"}'
         return finding("SAKE005", message, hint, key=True)
     if kind == "extra_forbidden":
-        hint = did_you_mean(str(loc[-1]), _keys(around)) if around else ""
+        key = str(loc[-1])
+        hint = _level_below(key, loc[:-1]) or (did_you_mean(key, _keys(around)) if around else "")
         return finding("SAKE101", "unknown key", hint, key=True)
     if kind == "missing" and loc in document.keys:
         return finding("SAKE102", "empty", "give it a value")
@@ -319,6 +320,16 @@ def _model_at(loc: tuple[str | int, ...]) -> type[BaseModel] | None:
 
 def _keys(model: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _level_below(key: str, loc: tuple[str | int, ...]) -> str:
+    """Where a key belongs that stands one level too high; "" if that is not so."""
+    for place, model in _MODELS.items():
+        if key != "text" and key in _keys(model) and place[:-1] == loc and place[-1:] != ("*",):
+            if model in _OR_TEXT:
+                return f"it belongs to a name: `{place[-1]}: {{text: …, {key}: …}}`"
+            return f"it belongs below `{place[-1]}:`"
+    return ""
 
 
 def _value_at(value: Any, loc: tuple[str | int, ...]) -> Any:

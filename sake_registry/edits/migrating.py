@@ -28,7 +28,7 @@ from sake_registry.edits.splicing import (
 )
 from sake_registry.edits.yamltext import BREAK, Document
 from sake_registry.errors import EditFileError
-from sake_registry.files import replacing, storage_errors
+from sake_registry.files import storage_errors, write_bytes
 from sake_registry.wording import count
 
 if TYPE_CHECKING:
@@ -87,8 +87,7 @@ def write_migration(planned: Sequence[Migration]) -> None:
     """
     for migration in planned:
         if migration.changes:
-            with replacing(migration.path) as temporary:
-                temporary.write_bytes(migration.data)
+            write_bytes(migration.path, migration.data)
 
 
 def _plan(path: Path, steps: Mapping[int, Step]) -> Migration:

@@ -6,16 +6,18 @@ torch is imported.
 
 from __future__ import annotations
 
+import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sake_registry.diagnostics import Diagnostic, default_severity, graded
+from sake_registry.diagnostics import UNSEEN, Diagnostic, default_severity, graded
 from sake_registry.edits.checks import TOGETHER, check_together
-from sake_registry.edits.files import SUFFIXES, read
+from sake_registry.edits.files import read
 from sake_registry.edits.ignoring import unused, without_ignored
+from sake_registry.edits.inventory import working_tree
 from sake_registry.errors import EditFileError, InputError
 from sake_registry.settings import FILE_NAME, Settings, find_root, load_settings
 from sake_registry.wording import count, nearest
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 
     from sake_registry.edits.files import Reading
     from sake_registry.edits.schema import Edit
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -43,24 +48,39 @@ class Registry:
         return tuple(f for f in self.findings if f.severity == "error")
 
     @property
+    def unseen(self) -> tuple[Diagnostic, ...]:
+        """The findings about what cannot be seen: no gate passes on it."""
+        return tuple(f for f in self.findings if f.code == UNSEEN)
+
+    @property
     def active(self) -> tuple[Edit, ...]:
         """The edits that belong in a bundle."""
         return tuple(edit for edit in self.edits if edit.active)
 
     @property
     def bundles(self) -> Path:
-        return self.root / self.settings.bundles
+        """The folder of bundles; errors as of `Settings.place`."""
+        return self.settings.place("bundles", self.root)
 
     @property
     def store(self) -> Path:
-        return self.root / self.settings.store
+        """The folder of the store; errors as of `Settings.place`."""
+        return self.settings.place("store", self.root)
 
-    def sound(self) -> Registry:
+    def sound(self, *, without_unseen: bool = False) -> Registry:
         """This registry, if no file has an error.
+
+        Args:
+            without_unseen: leave out, with a warning, what cannot be seen.
 
         Raises:
             EditFileError: with all findings that are errors.
         """
+        if without_unseen:
+            for finding in self.unseen:
+                log.warning("left out: %s: %s", finding.path, finding.message)
+            rest = tuple(finding for finding in self.findings if finding.code != UNSEEN)
+            return replace(self, findings=rest).sound()
         if self.errors:
             wrong = len({f.path for f in self.errors})
             message = f"{count(len(self.errors), 'error')} in {count(wrong, 'file')}"
@@ -88,31 +108,6 @@ class Registry:
                     f"no edit '{name}' in {self.root / self.settings.edits}", hint=hint
                 )
         return tuple(by_id[name] for name in dict.fromkeys(ids))
-
-
-def find_files(folder: Path, *, shown: bool = False) -> list[Path]:
-    """Every edit file under a folder, hidden ones apart, in a fixed order.
-
-    Args:
-        shown: give the paths as a user would type them, relative to the working folder.
-    """
-    paths = [Path(path) for path in _files_below(os.fspath(folder))]
-    return [_shown(path) for path in paths] if shown else paths
-
-
-def _files_below(folder: str) -> Iterator[str]:
-    try:
-        with os.scandir(folder) as entries:
-            ordered = sorted(entries, key=lambda entry: entry.name)
-    except OSError:
-        return  # absent, or not readable
-    for entry in ordered:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir(follow_symlinks=False):
-            yield from _files_below(entry.path)
-        elif entry.name.lower().endswith(SUFFIXES) and entry.is_file():
-            yield entry.path
 
 
 def root_of(start: Path | str) -> Path:
@@ -156,37 +151,36 @@ def open_registry(
     """
     root = root_of(start)
     settings = load_settings(root, overrides)
-    folder = root / settings.edits
     severities = settings.checks
     today = today or datetime.now(UTC).date()
     findings: list[Diagnostic] = []
     edits: list[Edit] = []
     pending: list[Reading] = []
-    files = find_files(folder, shown=True)
+    inventory = working_tree(root, settings.edits)
+    files = [shown(root, path) for path in inventory.files]
+    findings += (part.finding(shown(root, part.path)) for part in inventory.unseen)
     by_stem: dict[str, Path] = {}
-    for shown in files:
-        if skip and shown.stem in skip:
+    for file in files:
+        if skip and file.stem in skip:
             continue
-        reading = read(shown, severities=severities, today=today)
-        edit, file = reading.edit, shown
+        reading = read(file, severities=severities, today=today)
         findings += reading.findings
         if reading.pending:
             pending.append(reading)
         if file.stem in by_stem:
             other = by_stem[file.stem]
-            free = shown.with_stem(file.stem + "-2")
-            hint = f"an id is unique over all folders: mv '{shown}' '{free}'"
+            free = file.with_stem(file.stem + "-2")
+            hint = f"an id is unique over all folders: mv '{file}' '{free}'"
             message = f"the id '{file.stem}' is taken by {other}"
-            findings.append(Diagnostic("SAKE201", message, shown, hint=hint))
-        elif edit is not None:
-            edits.append(edit)
-        by_stem.setdefault(file.stem, shown)
-    if not files:
+            findings.append(Diagnostic("SAKE201", message, file, hint=hint))
+        elif reading.edit is not None:
+            edits.append(reading.edit)
+        by_stem.setdefault(file.stem, file)
+    if not files and not inventory.unseen:
         hint = "`sake new ID` writes a first edit"
         severity = default_severity("SAKE204")
-        empty = Diagnostic(
-            "SAKE204", "no edit files here", _shown(folder), hint=hint, severity=severity
-        )
+        folder = shown(root, settings.edits)
+        empty = Diagnostic("SAKE204", "no edit files here", folder, hint=hint, severity=severity)
         findings += graded([empty], severities)
     edits.sort(key=lambda edit: edit.id)
     findings += graded(_together(edits, pending), severities)
@@ -203,8 +197,8 @@ def _together(edits: Sequence[Edit], pending: Sequence[Reading]) -> Iterator[Dia
             yield from unused(reading.ignores, reading.document, TOGETHER)
 
 
-def _shown(path: Path) -> Path:
+def shown(root: Path, path: str) -> Path:
     """A path as a user would type it: relative where it lies below the working folder."""
     here = os.path.join(os.getcwd(), "")  # noqa: PTH118, PTH109 - called for every file
-    name = os.fspath(path)
-    return Path(name.removeprefix(here)) if name.startswith(here) else path
+    name = os.path.join(root, path)  # noqa: PTH118
+    return Path(name.removeprefix(here)) if name.startswith(here) else Path(name)

@@ -84,13 +84,15 @@ def _flow(value: Any) -> str:
 def format_text(text: str, path: Path) -> str:
     """`text` of a sound edit file in canonical form; comments and wording stay.
 
-    Fields come in the schema's order; text that other YAML tools would retype is quoted; line
-    ends, trailing spaces and blank lines are made uniform. Indentation is left to the author.
+    Fields come in the schema's order; text that other YAML tools would retype is quoted; trailing
+    spaces and blank lines are made uniform. All lines end as the first one does: git, or an
+    editor, has its reasons. Indentation is left to the author.
     """
     before = yamltext.read(text.encode(), path)
     if before.findings or not before.value or not isinstance(before.value, dict):
         return text
-    result = _tidy(_in_order(_quote(before), path))
+    first = yamltext.BREAK.search(text)
+    result = _tidy(_in_order(_quote(before), path)).replace("\n", first[0] if first else "\n")
     after = yamltext.read(result.encode(), path)
     # A blank line inside a block scalar is text: where tidying would change it, keep the layout.
     return result if after.value == before.value and not after.findings else text

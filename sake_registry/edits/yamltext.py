@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from sake_registry.diagnostics import Diagnostic
+from sake_registry.wording import CONTROL, numbered
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,6 +62,8 @@ _NEEDS_ESCAPE = re.compile(r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 BREAK = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
 """A line end, as YAML knows it."""
 _FORBIDDEN = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+NO_TEXT = "remove it: a reader does not see it, but the model is given it"
+"""What to do about a character that is not text."""
 _COMMENT = re.compile(r"([ \t]*)#([^\r\n\x85\u2028\u2029]*)")
 _IGNORING = re.compile(rf"[ \t]*{IGNORE_FORM}")
 # The marker lines that a merge leaves; those with | only in some styles.
@@ -358,6 +361,8 @@ def read(data: bytes, path: Path) -> Document:
 
     if len(data) > MAX_BYTES:
         return report("SAKE001", f"larger than {MAX_BYTES} bytes", hint="split it into edits")
+    if data.startswith(b"version https://git-lfs.github.com/spec/"):
+        return report("SAKE001", "a pointer of Git LFS, and not the file", hint="git lfs pull")
     try:
         document.text = text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -367,6 +372,10 @@ def read(data: bytes, path: Path) -> Document:
         lines = (text[: forbidden.start()] + "?").splitlines()
         position = (len(lines), len(lines[-1]))
         return report("SAKE002", f"a character that YAML forbids ({forbidden[0]!r})", position)
+    if wrong := next((match for match in CONTROL.finditer(text) if match[0] != "\r"), None):
+        lines = BREAK.split(text[: wrong.start()])
+        position = (len(lines), len(lines[-1]) + 1)
+        report("SAKE123", f"{numbered(wrong[0])} is not text", position, NO_TEXT)
     # Between quotes or brackets both sides of a conflict can be sound YAML.
     if "<<<<<<< " in text and (conflict := _conflict(text, whole=True)):
         return report("SAKE002", *conflict)
@@ -429,6 +438,8 @@ def _syntax_hint(problem: str, line: str, shown: str) -> str:
     """What most likely mends a line that the YAML parser stumbled over."""
     if "\t" in line[: len(line) - len(line.lstrip())]:
         return "the line begins with a tab: YAML wants spaces"
+    if "escape" in problem:
+        return "such an escape stands for no character: write the character itself"
     trap = re.match(r"(- +)?([\w-]+: +)?[\[{@`%]", shown)
     if trap or "mapping values" in problem or ("cannot start" in problem and shown[:1] == "-"):
         return f"text with such characters needs quotes: {quote_line(shown)}"

@@ -107,7 +107,7 @@ def _logits(site: Site, hidden: Tensor) -> Tensor:
     return site.logits(hidden.to(weight.device, dtype)).float()
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def collect(
     groups: Sequence[PromptGroup],
     loaded: LoadedModel,

@@ -12,8 +12,8 @@ import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from sake_registry import git
 from sake_registry.errors import SetupError, StateError
-from sake_registry.history import git
 from sake_registry.history.working import replaced
 
 if TYPE_CHECKING:

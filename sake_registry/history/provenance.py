@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sake_registry import git
 from sake_registry.errors import SakeError
-from sake_registry.history import git
 from sake_registry.history.repository import Repository
 
 if TYPE_CHECKING:

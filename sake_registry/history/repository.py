@@ -17,11 +17,19 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from pydantic import Field, PlainSerializer, computed_field
 
-from sake_registry.edits.files import SUFFIXES
+from sake_registry import git
+from sake_registry.edits.inventory import (
+    Inventory,
+    filtered,
+    foreign,
+    is_edit_file,
+    link,
+    working_tree,
+)
 from sake_registry.edits.registry import root_of
 from sake_registry.errors import InputError, StateError
-from sake_registry.history import git
-from sake_registry.settings import load_settings
+from sake_registry.git import Entry, records
+from sake_registry.settings import FILE_NAME, load_settings
 from sake_registry.values import Value
 from sake_registry.wording import count
 
@@ -30,7 +38,7 @@ if TYPE_CHECKING:
 
     from sake_registry.diagnostics import Level
 
-_FIELDS = ("%H", "%P", "%aN", "%aI", "%B")
+_FIELDS = ("%H", "%P", "%an", "%aI", "%B")
 _UNDER_WAY = {
     "MERGE_HEAD": ("merge", "git merge --continue", "git merge --abort"),
     "rebase-merge": ("rebase", "git rebase --continue", "git rebase --abort"),
@@ -45,7 +53,7 @@ _FULL_ID = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 
 
 class Commit(Value):
-    """One commit, by its full id; its author's name is as `.mailmap` has it."""
+    """One commit, by its full id; its author as committed: `.mailmap` is the work tree's."""
 
     commit: str
     parents: tuple[str, ...] = Field(exclude=True)
@@ -69,20 +77,6 @@ class Commit(Value):
         """The reason that `sake revert` or `sake withdraw` was given, from the trailers."""
         match = re.search(r"^Sake-Reason: (.+)$", self.message, re.MULTILINE)
         return match[1] if match else None
-
-
-class Entry(NamedTuple):
-    """A file in a commit or in the index: its blob and mode; `stage` is 0 but in conflicts."""
-
-    path: str
-    blob: str
-    mode: str = "100644"
-    stage: int = 0
-
-    @property
-    def regular(self) -> bool:
-        """A plain file: no link, no submodule."""
-        return self.mode.startswith("100")
 
 
 @dataclass(frozen=True)
@@ -240,10 +234,8 @@ class Repository:
         paths = ["--", where] if where else []
         out = git.read(self.root, "ls-tree", "-r", "-z", "--full-tree", commit, *paths)
         entries = {}
-        for record in _records(out):
-            meta, _, path = record.partition("\t")
-            mode, _, blob = meta.split(" ")
-            entry = Entry(path.removeprefix(self._prefix), blob, mode)
+        for record in records(out):
+            entry = _entry(record, self._prefix)
             entries[entry.path] = entry
         return entries
 
@@ -255,18 +247,45 @@ class Repository:
             if entry.regular and is_edit_file(path, self.edits)
         }
 
+    def inventory(self, commit: str | None) -> Inventory:
+        """The inventory of a commit, or of the working tree (None)."""
+        if commit is None:
+            return working_tree(self.root, self.edits)
+        parts = [PurePosixPath(self._prefix, self.edits)]
+        parts += [part for part in parts[0].parents if part.name]
+        out = git.read(self.root, "ls-tree", "-z", "--full-tree", commit, *map(str, parts))
+        above = [_entry(record, "") for record in records(out)] if parts[0].name else []
+        entries = self.files(commit)
+        files = self.edit_files(commit)
+        unseen = [
+            link(entry.path) if entry.mode == "120000" else foreign(entry.path)
+            for entry in (*above, *entries.values())
+            if entry.mode == "160000" or (entry.mode == "120000" and self._leads(commit, entry))
+        ]
+        unseen += filtered(git.transformed(self.root, (*files, FILE_NAME), commit))
+        return Inventory(tuple(files), tuple(dict.fromkeys(unseen)))
+
+    def _leads(self, commit: str, entry: Entry) -> bool:
+        """Whether a link stands where an edit file, or a folder of them, could."""
+        if entry.path == self.edits or is_edit_file(entry.path, self.edits):
+            return True
+        if "/." in f"/{entry.path}":
+            return False
+        out = git.read(
+            self.root, "cat-file", "--batch-check=%(objecttype)", "--follow-symlinks",
+            stdin=f"{commit}:{self._prefix}{entry.path}\n".encode(errors="surrogateescape"),
+        )  # fmt: skip
+        return not out.startswith((b"blob", b"dangling"))
+
     def index(self, folder: str | None = None) -> dict[str, Entry]:
         """The index's entries below a folder of the registry (the edits'), by path.
 
         An unmerged file has the entry of its first stage.
         """
         where = self.edits if folder is None else folder
-        out = git.read(self.root, "ls-files", "--stage", "-z", "--", where)
         entries: dict[str, Entry] = {}
-        for record in _records(out):
-            meta, _, path = record.partition("\t")
-            mode, blob, stage = meta.split(" ")
-            entries.setdefault(path, Entry(path, blob, mode, int(stage)))
+        for entry in git.index(self.root, where):
+            entries.setdefault(entry.path, entry)
         return entries
 
     def file(self, commit: str, path: str) -> Entry | None:
@@ -277,11 +296,16 @@ class Repository:
         """What a file was in a commit, or is in the working tree (None); None if it is not there.
 
         Raises:
+            InputError: it is a link there.
             StateError: a partial clone left it out.
         """
         if commit is None:
             return (self.root / path).read_bytes()
         entry = self.file(commit, path)
+        if entry is not None and not entry.regular:
+            raise InputError(
+                f"{path} is a link or a submodule in {commit[:10]}", hint="put the file there"
+            )
         return self.read([entry.blob])[entry.blob] if entry else None
 
     def unchanged(self, entry: Entry) -> bool:
@@ -439,13 +463,13 @@ class Repository:
         )  # fmt: skip
         steps: list[_Step] = []
         commit = ""
-        records = iter(_records(out))
-        for record in records:
+        fields = iter(records(out))
+        for record in fields:
             if not record.startswith(":"):
                 commit = record.strip("\n")
                 continue
             old_mode, mode, old, blob, _ = record.split(" ")
-            path = next(records).removeprefix(self._prefix)
+            path = next(fields).removeprefix(self._prefix)
             if is_edit_file(path, self.edits):
                 # Of a file that is not there the mode is 000000; of a link, 120000.
                 before = old if old_mode.startswith(":100") else None
@@ -492,13 +516,6 @@ def open_repository(start: Path) -> Repository:
     return Repository(root, settings.edits, settings.checks)
 
 
-def is_edit_file(path: str, edits: str) -> bool:
-    """Whether a path of the registry is that of an edit file; a hidden file is not."""
-    folder = "" if edits in ("", ".") else f"{edits}/"
-    hidden = "/." in f"/{path.removeprefix(folder)}"
-    return path.startswith(folder) and path.lower().endswith(SUFFIXES) and not hidden
-
-
 def _date(written: str) -> datetime:
     """The date of a commit; the epoch where it is none: git takes any number for a date, and any
     for a time zone, and old programs wrote such."""
@@ -508,9 +525,11 @@ def _date(written: str) -> datetime:
         return datetime.fromtimestamp(0, UTC)
 
 
-def _records(out: bytes) -> list[str]:
-    """NUL-ended records; paths that are not UTF-8 come through as they are."""
-    return [r for r in out.decode("utf-8", errors="surrogateescape").split("\0") if r]
+def _entry(record: str, prefix: str) -> Entry:
+    """What `ls-tree` says of one file."""
+    meta, _, path = record.partition("\t")
+    mode, _, blob = meta.split(" ")
+    return Entry(path.removeprefix(prefix), blob, mode)
 
 
 def _line(out: bytes) -> str:

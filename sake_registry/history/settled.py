@@ -10,7 +10,7 @@ import shlex
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from sake_registry.edits.registry import find_files
+from sake_registry.edits.inventory import find_files
 from sake_registry.errors import StateError
 from sake_registry.history.repository import Repository
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from sake_registry.edits.registry import Registry
-    from sake_registry.history.repository import Entry
+    from sake_registry.git import Entry
 
 
 def open_settled(registry: Registry) -> tuple[Repository, str]:
@@ -55,7 +55,7 @@ def check_settled(repository: Repository, head: str, paths: Mapping[str, str | N
     index = repository.index()
     staged = _by_id(index, paths)
     present: dict[str, set[str]] = {id_: set() for id_ in paths}
-    for file in find_files(repository.root / repository.edits):
+    for file in find_files(repository.root / repository.edits, whole=True):
         if file.stem in present:
             present[file.stem].add(file.relative_to(repository.root).as_posix())
     submodules = [path for path, entry in index.items() if entry.mode == "160000"]

@@ -18,7 +18,7 @@ from pydantic import Field, InstanceOf, ValidationError, computed_field
 from sake_registry.edits import yamltext
 from sake_registry.edits.changes import Difference, differences
 from sake_registry.edits.files import parse
-from sake_registry.edits.registry import find_files
+from sake_registry.edits.inventory import is_edit_file
 from sake_registry.edits.schema import Edit
 from sake_registry.errors import InputError, StorageError
 from sake_registry.settings import FILE_NAME, differing
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sake_registry.diagnostics import Diagnostic, Level
     from sake_registry.edits.files import Reading
     from sake_registry.edits.ignoring import Ignore
+    from sake_registry.edits.inventory import Unseen
     from sake_registry.history.repository import Range, Repository
 
 
@@ -104,6 +105,11 @@ class Snapshot:
             if self.files.setdefault(PurePosixPath(file.path).stem, file) is not file:
                 self.passed_over.append(file.path)
 
+    @cached_property
+    def unseen(self) -> tuple[Unseen, ...]:
+        """What of this state cannot be seen."""
+        return self.repository.inventory(self.commit).unseen
+
     @property
     def name(self) -> str:
         return self.commit[:10] if self.commit else "the working tree"
@@ -138,7 +144,7 @@ def in_working_tree(repository: Repository, only: Collection[str] | None = None)
     """
     files = working_files(repository, only)
     for file in files:
-        if file.data is None:
+        if not file.blobs:
             raise StorageError(
                 f"{repository.root / file.path}: cannot be read",
                 hint=f"ls -l '{repository.root / file.path}' shows whose it is",
@@ -147,15 +153,20 @@ def in_working_tree(repository: Repository, only: Collection[str] | None = None)
 
 
 def working_files(repository: Repository, only: Collection[str] | None = None) -> list[File]:
-    """The edit files of the working tree, with their content; links are left out, as they are
-    of a commit. A file that cannot be read has neither content nor blobs."""
-    files = []
-    for path in find_files(repository.root / repository.edits):
-        if (only is not None and path.stem not in only) or path.is_symlink():
+    """The edit files of the working tree, with their content; those that git hides there, as the
+    index has them. A file that cannot be read has neither content nor blobs."""
+    inventory = repository.inventory(None)
+    files = [
+        File(path, (entry.blob,))
+        for path, entry in (repository.index() if inventory.hidden else {}).items()
+        if entry.regular and is_edit_file(path, repository.edits) and inventory.hides(path)
+        and (only is None or PurePosixPath(path).stem in only)
+    ]  # fmt: skip
+    for inner in inventory.files:
+        if only is not None and PurePosixPath(inner).stem not in only:
             continue
-        inner = path.relative_to(repository.root).as_posix()
         try:
-            data = path.read_bytes()
+            data = (repository.root / inner).read_bytes()
         except OSError:
             files.append(File(inner, ()))
         else:
@@ -274,9 +285,9 @@ def settings_changed_in(repository: Repository, chosen: Range) -> list[str]:
         return []
     try:
         old, new = (tomllib.loads(side.decode()) for side in (before, after))
-    except ValueError:  # not UTF-8, or not TOML
+        lines = [f"{n}: {_written(a)} → {_written(b)}" for n, a, b in differing(old, new)]
+    except (ValueError, RecursionError):  # not UTF-8, or not TOML
         return ["it cannot be read on one side"]
-    lines = [f"{n}: {_written(a)} → {_written(b)}" for n, a, b in differing(old, new)]
     return lines or ["comments or layout only"]
 
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, computed_field
 
+from sake_registry import git
 from sake_registry.edits.keys import effect
 from sake_registry.edits.parts import PARTS, Part
 from sake_registry.errors import InputError, StateError
-from sake_registry.history import git
 from sake_registry.history.repository import Commit
 from sake_registry.history.snapshots import Action, EditChange, Parsed
 from sake_registry.settings import FILE_NAME

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sake_registry.models.sources import EMBEDDED_EMBEDDERS, fetch, quiet_transformers, resolve
+from sake_registry.errors import UnsupportedModelError
+from sake_registry.models.sources import (
+    BAD_FILES,
+    EMBEDDED_EMBEDDERS,
+    fetch,
+    quiet_transformers,
+    reason,
+    resolve,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,17 +38,27 @@ def locate_embedder(name: str, *, local: bool = False) -> Path:
 
 
 class Embedder:
-    """Sentence embeddings: the mean of the last hidden states, not normalised (4.1, A.3)."""
+    """Sentence embeddings: the mean of the last hidden states, not normalised (4.1, A.3).
+
+    Raises:
+        UnsupportedModelError: the folder holds no encoder, or one with code of its own.
+    """
 
     def __init__(self, folder: Path) -> None:
         from transformers import AutoModel, AutoTokenizer
 
         self._lock = threading.Lock()
-        with quiet_transformers():
-            self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            self._model = AutoModel.from_pretrained(
-                folder, local_files_only=True, dtype=torch.float32
-            ).eval()
+        # Left open, transformers asks on a terminal whether to run a folder's code.
+        where: Any = {"local_files_only": True, "trust_remote_code": False}
+        try:
+            with quiet_transformers():
+                self._tokenizer = AutoTokenizer.from_pretrained(folder, **where)
+                self._model = AutoModel.from_pretrained(folder, dtype=torch.float32, **where).eval()
+        except BAD_FILES as error:
+            raise UnsupportedModelError(
+                f"{folder} cannot be loaded: {reason(error)}",
+                hint="an encoder of transformers is needed, without code of its own",
+            ) from error
 
     @property
     def width(self) -> int:

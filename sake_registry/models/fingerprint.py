@@ -99,20 +99,37 @@ def hash_tensors(tensors: Iterable[tuple[str, str, tuple[int, ...], str]]) -> st
     return _digest(sorted([name, dtype, list(shape), data] for name, dtype, shape, data in tensors))
 
 
+def verify_memory() -> dict[Path, bool]:
+    """Read again every file of a model of which something is remembered; whether that is right.
+
+    What is not is forgotten.
+    """
+    return memory().verify(
+        {
+            "tensors": _safetensors,
+            "pickled": _pickled,
+            "tokenizer": _fast_tokenizer,
+            "sha256": sha256,
+        }
+    )
+
+
 def _checkpoint(folder: Path) -> str:
-    shards, read = _weight_files(folder)
+    shards, kind = _weight_files(folder)
+    read = _safetensors if kind == "tensors" else _pickled
     remember = memory()
     rows: list[Any] = []
     for shard in shards:
-        rows += remember.get(shard, "tensors", read)
+        rows += remember.get(shard, kind, read)
     return hash_tensors([(name, dtype, tuple(shape), data) for name, dtype, shape, data in rows])
 
 
-def _weight_files(folder: Path) -> tuple[list[Path], Any]:
-    for single, read in (("model.safetensors", _safetensors), ("pytorch_model.bin", _pickled)):
+def _weight_files(folder: Path) -> tuple[list[Path], str]:
+    """The files that hold a checkpoint, and what is remembered of each: `tensors`, `pickled`."""
+    for single, kind in (("model.safetensors", "tensors"), ("pytorch_model.bin", "pickled")):
         index = folder / f"{single}.index.json"
         if (folder / single).is_file():
-            return [folder / single], read
+            return [folder / single], kind
         if index.is_file():
             weight_map = _json(index).get("weight_map")
             if not (
@@ -126,7 +143,7 @@ def _weight_files(folder: Path) -> tuple[list[Path], Any]:
                 raise ModelNotFoundError(
                     f"{folder}: {missing[0]} is missing", hint="fetch the model once more"
                 )
-            return [folder / name for name in names], read
+            return [folder / name for name in names], kind
     raise ModelNotFoundError(f"{folder} holds no weights", hint="fetch the model once more")
 
 
@@ -203,16 +220,16 @@ def _config(folder: Path) -> str:
     return _digest([computed, code])
 
 
+def _fast_tokenizer(file: Path) -> str:
+    # Padding and truncation are what the last caller set, not what the tokenizer is.
+    return _digest(_without(_json(file), {"padding", "truncation"}))
+
+
 def _tokenizer(folder: Path) -> str:
     parts: dict[str, Any] = {}
     fast = folder / "tokenizer.json"
     if fast.is_file():
-        # Padding and truncation are what the last caller set, not what the tokenizer is.
-        parts["tokenizer.json"] = memory().get(
-            fast,
-            "tokenizer",
-            lambda file: _digest(_without(_json(file), {"padding", "truncation"})),
-        )
+        parts["tokenizer.json"] = memory().get(fast, "tokenizer", _fast_tokenizer)
     else:
         parts |= {n: sha256(folder / n) for n in _VOCABULARIES if (folder / n).is_file()}
     settings = folder / "tokenizer_config.json"

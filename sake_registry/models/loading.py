@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from sake_registry.errors import InputError, SetupError, UnsupportedModelError
 from sake_registry.models.fingerprint import ModelIdentity, identify
-from sake_registry.models.sources import ModelSource, fetch, quiet_transformers, reason, resolve
+from sake_registry.models.sources import (
+    BAD_FILES,
+    ModelSource,
+    fetch,
+    quiet_transformers,
+    reason,
+    resolve,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -19,11 +26,6 @@ if TYPE_CHECKING:
     from sake_registry.settings import Settings
 
 log = logging.getLogger(__name__)
-
-_BAD_FILES = (
-    ValueError, OSError, KeyError, RuntimeError, ImportError, AttributeError, TypeError,
-)  # fmt: skip
-"""What transformers raises for files that it cannot make a model of."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def load(located: LocatedModel, *, trust_remote_code: bool = False) -> LoadedMod
             f"{located.source.name} does not fit into the memory of {located.device}",
             hint="--dtype bfloat16 halves it; --device cpu uses the main memory",
         ) from error
-    except (*_BAD_FILES, SafetensorError) as error:
+    except (*BAD_FILES, SafetensorError) as error:
         raise _cannot_load(located.folder, error) from error
     return LoadedModel(located, model, tokenizer)
 
@@ -123,7 +125,7 @@ def load_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=trust_remote_code
         )
-    except _BAD_FILES as error:
+    except BAD_FILES as error:
         raise _cannot_load(folder, error) from error
     if tokenizer.pad_token is None:
         # Padding is masked: any token will do.

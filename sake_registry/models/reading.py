@@ -66,7 +66,7 @@ def last_positions(attention_mask: Tensor) -> Tensor:
     return (attention_mask * positions).argmax(dim=1)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def read_tails(
     site: Readable,
     tokenizer: Any,

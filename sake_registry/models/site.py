@@ -6,6 +6,8 @@ Guarantees (DESIGN, invariants 1, 3, 8):
 - The hook does nothing but for calls made through `Site.acting`, in the same thread. Any other
   call, in this thread or another, is bare.
 - A site proves itself before it is used; what cannot be proved is an `UnsupportedModelError`.
+- Passes are made under `no_grad`, not in inference mode: a quantised weight may keep what it made
+  of itself in a pass, and fail in the next one if that is a tensor of inference mode.
 """
 
 from __future__ import annotations
@@ -49,7 +51,7 @@ class Site:
         self.model = model
         self.head = _find_head(model)
         self._calls = threading.local()
-        self._handles = [self.head.register_forward_pre_hook(self._hook)]
+        self._handles = [self.head.register_forward_pre_hook(Hook(self._hook))]
 
     def hold(self, handle: RemovableHandle) -> None:
         """Take this hook off with the site's own."""
@@ -58,6 +60,16 @@ class Site:
     def remove(self) -> None:
         for handle in self._handles:
             handle.remove()
+        self._handles.clear()
+
+    @property
+    def attached(self) -> bool:
+        """Whether its hook is on the model."""
+        return bool(self._handles)
+
+    def require_uncompiled(self) -> None:
+        """Raises UnsupportedModelError if `torch.compile` was put on what holds the hook."""
+        _refuse_compiled(self.model, self.head)
 
     def _hook(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
         call = getattr(self._calls, "current", None)
@@ -91,7 +103,7 @@ class Site:
         finally:
             self._calls.current = outer
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def read(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Hidden states of a batch at the site, (rows, positions, width); the head is not run."""
         seen: list[Tensor] = []
@@ -108,7 +120,7 @@ class Site:
         call.require_firing()
         raise AssertionError("unreachable: a call that fired ends in Captured")
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def prove(self, input_ids: Tensor, attention_mask: Tensor) -> int:
         """Prove on a right-padded batch of at least two rows that this is the site.
 
@@ -169,6 +181,23 @@ class Site:
         return int(seen[0].shape[-1])
 
 
+class Hook:
+    """A hook that does nothing in a copy of the model, however it is copied or stored."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    def __call__(self, *args: Any) -> Any:
+        return self._function(*args)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Hook, (_leave_alone,)
+
+
+def _leave_alone(*_args: Any) -> None:
+    return None
+
+
 class SiteCall:
     """One call of the model: its action, and how often the hook fired."""
 
@@ -191,12 +220,20 @@ def _find_head(model: nn.Module) -> nn.Module:
         head = None
     if head is None:
         raise _unsupported("it has no output embedding")
-    for name, module in (("model", model), ("output embedding", head)):
+    _refuse_compiled(model, head)
+    assert isinstance(head, torch.nn.Module)
+    return head
+
+
+def _refuse_compiled(model: nn.Module, head: nn.Module) -> None:
+    """The head, and every module that it lies in, runs as it stands."""
+    around = [model]
+    for part in next((name for name, m in model.named_modules() if m is head), "").split(".")[:-1]:
+        around.append(getattr(around[-1], part))
+    for name, module in (*(("model", m) for m in around), ("output embedding", head)):
         if _is_compiled(module):
             # Measured: a shape that was compiled before the hook came runs on without it.
             raise _unsupported(f"its {name} is compiled: attach the bundle to the uncompiled model")
-    assert isinstance(head, torch.nn.Module)
-    return head
 
 
 def _is_compiled(module: nn.Module) -> bool:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sake_registry.errors import MissingExtraError, ModelNotFoundError, UnsupportedModelError
-from sake_registry.files import FileMemory, locked, replacing
+from sake_registry.files import FileMemory, locked, remove_leftovers, replacing
 from sake_registry.settings import ALIASES
 from sake_registry.wording import nearest
 
@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 log = logging.getLogger(__name__)
+
+BAD_FILES = (
+    ValueError, OSError, KeyError, RuntimeError, ImportError, AttributeError, TypeError,
+)  # fmt: skip
+"""What transformers raises for files that it cannot make a model of."""
 
 DEFAULT_REVISION = "main"
 CONVERSION_SECONDS = 600.0
@@ -286,11 +291,16 @@ def _convert(gguf: Path, dtype: str | None) -> Path:
     with locked(folder.parent, "converting a model in", CONVERSION_SECONDS), quiet_transformers():
         if folder.is_dir():  # another process did it while we waited
             return folder
+        remove_leftovers(folder.parent)
         log.info("converting %s to dense %s, once (about 20 s)", gguf.name, dtype)
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-        where = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
+        where: dict[str, Any] = {
+            "pretrained_model_name_or_path": str(gguf.parent),
+            "gguf_file": gguf.name,
+            "trust_remote_code": False,
+        }
         try:
             model = AutoModelForCausalLM.from_pretrained(
                 **where,
@@ -299,10 +309,7 @@ def _convert(gguf: Path, dtype: str | None) -> Path:
             )
             tokenizer = AutoTokenizer.from_pretrained(**where)
         except ImportError as error:
-            raise MissingExtraError(
-                f"{gguf} cannot be converted: {reason(error)}",
-                hint="pip install 'sake-registry[models]'",
-            ) from error
+            raise MissingExtraError(f"{gguf} cannot be converted: {reason(error)}") from error
         # A damaged file makes its reader stumble anywhere, with whatever error that gives.
         except Exception as error:
             raise UnsupportedModelError(

@@ -17,7 +17,7 @@ import torch
 from sake_registry.errors import UnsupportedModelError
 from sake_registry.models.embedder import MAX_TOKENS, Embedder
 from sake_registry.models.reading import pad_token, read_tails
-from sake_registry.models.site import Captured, Site
+from sake_registry.models.site import Captured, Hook, Site
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -92,7 +92,7 @@ class Middle:
         # The input of the next layer is the stream; layers return it in many ways, and take it
         # in two.
         following = layers[len(layers) // 2]
-        site.hold(following.register_forward_pre_hook(self._hook, with_kwargs=True))
+        site.hold(following.register_forward_pre_hook(Hook(self._hook), with_kwargs=True))
 
     def _hook(self, module: nn.Module, args: tuple[Any, ...], options: dict[str, Any]) -> None:
         seen = getattr(self._calls, "seen", None)
@@ -100,7 +100,7 @@ class Middle:
             seen.append(args[0] if args else options.get("hidden_states"))
             raise Captured
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def read(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Hidden states of a batch, (rows, positions, width); the later layers are not run.
 

@@ -10,11 +10,11 @@ import math
 import re
 from urllib.parse import quote, urlsplit
 
+from sake_registry import wording
+
 __all__ = ["address", "clean", "number", "percent", "plain", "visible"]
 
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
-# Joiners that scripts need are left alone.
-_HIDDEN = re.compile("[\u200b\u2060-\u2064\u202a-\u202e\u2066-\u2069\ufeff\U000e0000-\U000e007f]")
 # What an address may hold as it is; all else is percent-encoded.
 _IN_ADDRESS = "!#$%&'*+,/:;=?@~[]-._"
 
@@ -26,7 +26,7 @@ def clean(text: str) -> str:
 
 def visible(text: str) -> str:
     """The clean text with what hides in it, or turns it around, shown by its number."""
-    return _HIDDEN.sub(lambda match: f"⟨U+{ord(match[0]):04X}⟩", clean(text))
+    return wording.visible(clean(text))
 
 
 def plain(text: str) -> str:
@@ -48,7 +48,7 @@ def address(text: str) -> str | None:
             return None
     except ValueError:
         return None
-    if re.search(r"\s", text) or _HIDDEN.search(text):
+    if re.search(r"\s", text) or wording.HIDDEN.search(text):
         return None
     return quote(text, safe=_IN_ADDRESS)
 

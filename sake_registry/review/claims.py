@@ -11,10 +11,15 @@ if TYPE_CHECKING:
     from sake_registry.history.snapshots import EditChange
 
 
-def sentence(edit: Edit) -> str:
-    """The claim in a sentence, in the words of the edit's first prompt."""
+def sentence(edit: Edit, base: Edit | None = None) -> str:
+    """The claim in a sentence, in the words of the edit's first prompt.
+
+    Args:
+        base: the edit before the change. Where it was in force, its object is what goes.
+    """
     prompt = f"“{edit.fill(edit.prompts[0].text)}”"
-    before = f", no longer by “{edit.old}”" if edit.old else ""
+    goes = base.new if base and base.active and base.new != edit.new else edit.old
+    before = f", no longer by “{goes}”" if goes else ""
     return f"{prompt} is to be completed by “{edit.new}”{before}."
 
 
@@ -42,7 +47,7 @@ def claim(change: EditChange, merged: Edit | None) -> EditReview:
     )
     if edit is None:
         return claims
-    text = sentence(edit)
+    text = sentence(edit, change.before.edit if change.before and change.after else None)
     if change.after is None:
         text = f"Taken back: {text}"
     elif not edit.active:

@@ -59,7 +59,7 @@ class Gate(Value):
 
 
 def claim_gates(
-    errors: int, conflicts: int, contradictions: int = 0, tolerated: int = 0
+    errors: int, conflicts: int, contradictions: int = 0, tolerated: int = 0, unseen: int = 0
 ) -> list[Gate]:
     """Gates that need no model.
 
@@ -68,6 +68,7 @@ def claim_gates(
         conflicts: files that git cannot merge.
         contradictions: prompts or facts of which two edits state two things.
         tolerated: those that the settings make no error.
+        unseen: parts of the registry that cannot be seen.
     """
     wrong = f"{count(errors, 'error')} in the files" if errors else "no errors in the files"
     both = count(conflicts, "file") if conflicts else "no files"
@@ -76,10 +77,13 @@ def claim_gates(
     denied += " between edits"
     if tolerated:
         denied += f", beside {tolerated} that [checks] in sake.toml makes a warning"
+    hidden = f"{count(unseen, 'part')} of the registry" if unseen else "nothing of the registry"
+    hidden += " cannot be seen"
     return [
         _at_most("errors", 0, errors, wrong),
         _at_most("conflicts", 0, conflicts, both),
         _at_most("contradictions", 0, contradictions, denied),
+        _at_most("seen", 0, unseen, hidden),
     ]
 
 
@@ -178,6 +182,11 @@ WHAT_TO_DO = (
     ),
     (("conflict",), "Merge the base branch and decide which side is right."),
     (("build", "pair"), "See what the build says below; `sake compile` shows it again."),
+    (
+        ("seen",),
+        "See below which parts those are, and put the files themselves there: no link, no "
+        "submodule, no filter, and all of them checked out.",
+    ),
     (("error", "warning", "finding"), "Mend what the checks say; `sake check` shows each place."),
 )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sake_registry.asking.rows import shares
+from sake_registry.diagnostics import UNSEEN
 from sake_registry.edits.registry import root_of
 from sake_registry.history.repository import Repository
 from sake_registry.progress import SILENT
@@ -97,6 +98,7 @@ def _claim_gates(read: Sides, findings: Sequence[Diagnostic]) -> list[Gate]:
         len(read.conflicts),
         contradictions + severities.count("error"),
         severities.count("warning"),
+        unseen=sum(finding.code == UNSEEN for finding in findings),
     )
 
 

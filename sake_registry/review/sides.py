@@ -15,14 +15,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from sake_registry.diagnostics import Diagnostic, graded
+from sake_registry import git
+from sake_registry.diagnostics import UNSEEN, Diagnostic, graded
 from sake_registry.edits.checks import check_together
 from sake_registry.edits.conflicts import Conflict, find_conflicts
 from sake_registry.edits.ignoring import without_ignored
-from sake_registry.edits.registry import Registry, find_files
+from sake_registry.edits.registry import Registry
 from sake_registry.errors import InputError, SettingsError
-from sake_registry.history import git
-from sake_registry.history.repository import Repository, is_edit_file
+from sake_registry.history.repository import Repository
 from sake_registry.history.snapshots import (
     EditChange,
     File,
@@ -49,7 +49,7 @@ class Sides:
     """Both registries, and what the head changed.
 
     `gates` are the settings of the base: a change cannot lower the gates that it is judged by.
-    `findings` are those about several edits together that merging would bring, and `edit_conflicts`
+    `findings` are those that merging would bring, and what cannot be seen, and `edit_conflicts`
     what a changed edit says otherwise than another one, findings apart. `uncommitted` are edits
     whose files differ from the head that is checked out: what is there is not reviewed.
     """
@@ -131,7 +131,9 @@ def sides(repository: Repository, what: Range, overrides: Mapping[str, Any] | No
     if not clean:
         text = "both sides changed it: merge the base in before the review counts"
         conflicts.append(MergeConflict(id="", path=FILE_NAME, text=text))
-    judged = _confined(before_settings, after_settings, load_settings(root, overrides, data=b""))
+    # Where things are written is the base's to say.
+    kept = {name: getattr(before_settings, name) for name in ("store", "bundles", "overrides")}
+    judged = after_settings.model_copy(update=kept)
     # One model answers for both sides.
     models = ("model", "device", "dtype", "aliases", "trust_remote_code")
     same_model = {name: getattr(judged, name) for name in models}
@@ -146,7 +148,7 @@ def sides(repository: Repository, what: Range, overrides: Mapping[str, Any] | No
         after=after,
         changes=changes,
         conflicts=tuple(conflicts),
-        findings=tuple(f for f in after.findings if _gist(f) not in known),
+        findings=tuple(f for f in after.findings if f.code == UNSEEN or _gist(f) not in known),
         edit_conflicts=_edit_conflicts(before, here.values(), after, merged, changes),
         settings=tuple(_settings_lines(before_settings, after_settings)),
         gates=before_settings,
@@ -164,57 +166,16 @@ def _folder(root: Path, toml: bytes | None, otherwise: str) -> str:
     return PurePosixPath(otherwise).as_posix()
 
 
-def _confined(before: Settings, after: Settings, user: Settings) -> Settings:
-    """The settings after a change, as far as it may decide them.
-
-    Where things are written is the base's to say. Code that comes with a model runs if the user
-    says so with a flag or a variable, or if the base does of this very model.
-    """
-    same = _model(before) == _model(after)
-    trusted = user.trust_remote_code or (before.trust_remote_code and same)
-    kept = {name: getattr(before, name) for name in ("store", "bundles", "overrides")}
-    return after.model_copy(update={**kept, "trust_remote_code": trusted})
-
-
-def _model(settings: Settings) -> tuple[str, str | None]:
-    """What a model's name stands for."""
-    return settings.model, settings.aliases.get(settings.model.partition("@")[0])
-
-
 def _unread(snapshot: Snapshot) -> list[Diagnostic]:
     """Findings about files of a side that are not reviewed, and that a compile would read, or
-    trip over: a second file of an id, and links and submodules, which git keeps as such."""
-    repository = snapshot.repository
+    trip over: a second file of an id, and what the inventory cannot see."""
     findings = []
     for path in snapshot.passed_over:
         stem = PurePosixPath(path).stem
         message = f"the id '{stem}' is taken by {snapshot.files[stem].path}"
         hint = "an id is unique over all folders: rename one of the two"
         findings.append(Diagnostic("SAKE201", message, Path(path), hint=hint))
-    if snapshot.commit is None:
-        folder = repository.root / repository.edits
-        links = [
-            file.relative_to(repository.root).as_posix()
-            for file in find_files(folder)
-            if file.is_symlink()
-        ]
-        links += [repository.edits] if folder.is_symlink() else []
-    else:
-        links = [
-            path
-            for path, entry in repository.files(snapshot.commit).items()
-            if not entry.regular
-            and (
-                entry.mode == "160000"
-                or path == repository.edits
-                or is_edit_file(path, repository.edits)
-            )
-        ]
-    for path in sorted(links):
-        message = "a link or a submodule, and what is behind it cannot be reviewed"
-        hint = "put the files themselves here"
-        findings.append(Diagnostic("SAKE001", message, Path(path), hint=hint))
-    return findings
+    return [*findings, *(part.finding() for part in sorted(snapshot.unseen))]
 
 
 def _as_committed(
@@ -351,5 +312,5 @@ def _settings_lines(before: Settings, after: Settings) -> Iterable[str]:
 def restricted(registry: Registry, edits: Iterable[Edit], **settings: Any) -> Registry:
     """A registry of some edits, whose findings are known to be shown elsewhere."""
     chosen = tuple(sorted(edits, key=lambda edit: edit.id))
-    changed = registry.settings.model_copy(update=settings)
+    changed = registry.settings.given(**settings)
     return replace(registry, edits=chosen, findings=(), settings=changed, files=len(chosen))

@@ -143,22 +143,23 @@ class Bundle:
         """
         key = (edit, str(device))
         if key not in self._maps:
-            self._maps[key] = [
-                ObjectMaps(
-                    group.tokens,
-                    {
-                        step.position: TransportMap(
-                            **{name: torch.from_numpy(a.copy()) for name, a in factors.items()},
-                            residual=step.residual,
-                            complement=step.complement,
-                        ).to(torch.float32, device)
-                        for step, factors in zip(group.steps, steps, strict=True)
-                    },
-                )
-                for group, steps in zip(
-                    self.file.info(edit).groups, self.file.maps(edit), strict=True
-                )
-            ]
+            with torch.inference_mode(False):  # they are kept: a later call may be in another mode
+                self._maps[key] = [
+                    ObjectMaps(
+                        group.tokens,
+                        {
+                            step.position: TransportMap(
+                                **{name: torch.from_numpy(a.copy()) for name, a in factors.items()},
+                                residual=step.residual,
+                                complement=step.complement,
+                            ).to(torch.float32, device)
+                            for step, factors in zip(group.steps, steps, strict=True)
+                        },
+                    )
+                    for group, steps in zip(
+                        self.file.info(edit).groups, self.file.maps(edit), strict=True
+                    )
+                ]
         return self._maps[key]
 
     @property

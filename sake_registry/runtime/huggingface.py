@@ -3,7 +3,12 @@
 Guarantees (DESIGN, invariants 1 to 4, 8):
 - The model is never changed, and bare calls (`model.generate`, `model(...)`) stay bare, in
   other threads too: only calls through `Edited` are edited.
-- Attaching proves the site, the identity of the checkpoint, and a probe of its activations.
+- Attaching proves the site, the identity of the checkpoint, a probe of its activations, and one
+  steered step of `generate`. What changes the model in memory afterwards (a cast, an adapter that
+  is switched) has all that proved again at the next call.
+- Of an edited call only its own passes are steered, not those that a stopping criterion, a
+  processor or a streamer makes in it. A pass that was not seen raises.
+- The hook goes with the handle: it is taken off when the handle is detached or collected.
 - With no edit in scope, logits are bit-identical to the bare model's; after detaching as well.
 - The last position before each token of an edit's object is steered (3.2.3), and the one behind it
   where the model would run on; nothing else.
@@ -13,12 +18,15 @@ Guarantees (DESIGN, invariants 1 to 4, 8):
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from transformers import GenerationConfig
 
+from sake_registry import transport
 from sake_registry.errors import (
     BundleFormatError,
     InputError,
@@ -32,10 +40,12 @@ from sake_registry.models.site import Site
 from sake_registry.models.sources import ModelSource, fetch, on_disk, resolve
 from sake_registry.models.states import States
 from sake_registry.models.tokens import runs_on
+from sake_registry.routing.reasons import Reason
+from sake_registry.routing.router import NOBODY, Decision
 from sake_registry.runtime.bundle import EditedModel, utc_now
 from sake_registry.runtime.following import Following
 from sake_registry.runtime.generation import Generation
-from sake_registry.runtime.probe import check_probe
+from sake_registry.runtime.probe import adapters_active, check_probe
 from sake_registry.runtime.steering import SteeringSession, beginnings
 
 if TYPE_CHECKING:
@@ -44,7 +54,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from sake_registry.routing.router import Decision, Router
+    from sake_registry.routing.router import Router
     from sake_registry.runtime.bundle import Bundle
 
 # Ways of generating in which the first call of the output embedding is not the last prompt
@@ -56,7 +66,21 @@ _REFUSED = (
     "custom_generate",
     "prefill_chunk_size",
     "use_mtp",
+    "dola_layers",
+    "constraints",
+    "force_words_ids",
 )
+_FAILURES = (RuntimeError, TypeError, ValueError, LookupError, AttributeError, NotImplementedError)
+"""What comes out of a model that cannot do what is asked of it."""
+
+
+_STEP_TOLERANCE = 1e-2
+"""Largest relative distance of a steered step's logits from what the map makes of the row."""
+_EMBEDS = "inputs_embeds cannot be edited: scope is decided on text"
+
+
+class _NotTheModelError(UnsupportedModelError, AttributeError):
+    """The handle was taken for the model."""
 
 
 class Edited(EditedModel):
@@ -86,31 +110,46 @@ class Edited(EditedModel):
         guard: bool | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
+        if not isinstance(model, torch.nn.Module):
+            within = getattr(model, "model", None)
+            raise InputError(
+                f"a bundle is attached to a model, and this is a {type(model).__name__}",
+                hint="attach it to its model: attach(pipeline.model, pipeline.tokenizer)"
+                if isinstance(within, torch.nn.Module)
+                else "AutoModelForCausalLM.from_pretrained(…) gives one",
+            )
         super().__init__(bundle, model, tokenizer, clock)
         self._guard = bundle.guards if guard is None else guard
         self._beginnings: dict[tuple[str, int], frozenset[int]] = {}
         check_identity(bundle, model, source)
-        self._site: Site | None = Site(model)
-        self._following: Following | None = None
+        self._site = Site(model)
+        # A handle that nobody holds any more takes its hook with it.
+        undo = [self._site.remove]
+        self._release = weakref.finalize(self, _do_all, undo)
+        self._release.atexit = False
         try:
-            prove(self._site, tokenizer)
-            dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
-            probe = read_probe(self._site, tokenizer, bundle.manifest.probe_texts)
-            check_probe(bundle.file, probe, dtype)
-            self._router = self._make_router()
+            self._prove_model()
             self._following = Following(model)
+            undo.append(self._following.remove)
+            self._prove_steering()
+            self._router = self._make_router()
         except BaseException:
             self.detach()
             raise
 
     def detach(self) -> None:
         """Take the hook off; the model is what it was before. May be called twice."""
-        if self._following is not None:
-            self._following.remove()
-            self._following = None
-        if self._site is not None:
-            self._site.remove()
-            self._site = None
+        self._release()
+
+    def __getattr__(self, name: str) -> Any:
+        model = self.__dict__.get("model")
+        if model is None or name.startswith("_") or not hasattr(model, name):
+            raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+        raise _NotTheModelError(
+            f"an edited model is no model of transformers: '{name}' is the model's own",
+            hint=f"edited.model.{name} is not edited; edited(…) and edited.generate(…) are. A "
+            "pipeline calls the model itself: use edited.generate(prompts).texts in its place",
+        )
 
     # -- edited calls ------------------------------------------------------------------------
 
@@ -135,7 +174,7 @@ class Edited(EditedModel):
             UnsupportedModelError: a way of generating that cannot be steered, or a call in
                 which the hook never fired.
         """
-        site = self._attached()
+        self._proved()
         self._refuse(options)
         if isinstance(inputs, Mapping):  # what a tokenizer returns
             inputs, options = None, {**inputs, **options}
@@ -152,32 +191,42 @@ class Edited(EditedModel):
         session = self._session(decisions, len(ids))
         # Only a mask that was given is handed on: without one the model has its own rule.
         extra = {} if mask is None else {"attention_mask": mask}
-        following, width = self._following, ids.shape[1]
-        assert following is not None
-        following.forget()
-
-        def action(hidden: Tensor) -> Tensor | None:
-            if session.idle:
-                return None
-            rows = following.rows()
-            if rows is None:
-                raise UnsupportedModelError(
-                    "this model does not say what it continues (prepare_inputs_for_generation)",
-                    hint="supported: the generate of transformers' own models",
-                )
-            steered = session.steer(hidden[:, -1], rows[:, width:].tolist())
-            if steered is None:
-                return None
-            result = hidden.clone()
-            result[:, -1] = steered
-            return result
-
-        with site.acting(action) as call:
-            output = self.model.generate(input_ids=ids, **extra, **options)
-        call.require_firing()
+        # A pass that is compiled would run without the hook.
+        options.setdefault("disable_compile", True)
+        output = self._steered(session, ids, {**extra, **options})
         sequences = output if isinstance(output, torch.Tensor) else output.sequences
         whole = None if isinstance(output, torch.Tensor) else output
         return Generation(sequences, list(decisions), whole, self.tokenizer, ids.shape[1])
+
+    def _steered(self, session: SteeringSession, ids: Tensor, options: dict[str, Any]) -> Any:
+        """What `model.generate` returns for a call whose passes go through a session.
+
+        Raises:
+            UnsupportedModelError: a pass of it did not come to the site.
+        """
+        width = ids.shape[1]
+        with self._following.call() as passes:
+
+            def action(hidden: Tensor) -> Tensor | None:
+                rows = passes.take()
+                if rows is None or session.idle:
+                    return None
+                steered = session.steer(hidden[:, -1], rows[:, width:].tolist())
+                if steered is None:
+                    return None
+                result = hidden.clone()
+                result[:, -1] = steered
+                return result
+
+            with self._site.acting(action) as call:
+                output = self.model.generate(input_ids=ids, **options)
+        call.require_firing()
+        if passes.missed or passes.awaited or not passes.taken:
+            raise UnsupportedModelError(
+                "a pass of this generation did not come to the hook: it ran without edits",
+                hint="supported: the generate of transformers' own models, uncompiled",
+            )
+        return output
 
     def __call__(
         self,
@@ -198,7 +247,17 @@ class Edited(EditedModel):
         Raises:
             UnsupportedModelError: `logits_to_keep`, which hides positions, or no firing.
         """
-        site = self._attached()
+        site = self._proved()
+        self._check_ids(input_ids)
+        if options.get("inputs_embeds") is not None:
+            raise UnsupportedModelError(_EMBEDS, hint="give input_ids")
+        cache = options.get("past_key_values")
+        if cache is not None and cache.get_seq_length():
+            raise UnsupportedModelError(
+                "a cache hides the text before these ids, on which scope is decided",
+                hint="give the ids of the whole text and no cache, or use generate, which takes "
+                "the whole text with one",
+            )
         kept = options.get("logits_to_keep", 0)
         if isinstance(kept, torch.Tensor) or kept:
             raise UnsupportedModelError(
@@ -233,10 +292,11 @@ class Edited(EditedModel):
         if bundle.representation == "embedder":
             return bundle.router()  # its embedder is part of the identity
         # One by one: what is decided of a prompt does not hang on what else is asked.
-        states = States(self._attached(), self.tokenizer, bundle.representation, batch_size=1)
+        site = self._attached()
+        states = States(site, self.tokenizer, bundle.representation, batch_size=1)
 
-        def embed(texts: Sequence[str]) -> Tensor:
-            self._attached()
+        def embed(texts: Sequence[str]) -> Tensor:  # holds no handle: that is to be collected
+            _require_attached(site)
             return states.embed(texts)
 
         width = embed(bundle.manifest.probe_texts[:1]).shape[1]
@@ -249,11 +309,74 @@ class Edited(EditedModel):
         return bundle.router_by(embed)
 
     def _attached(self) -> Site:
-        if self._site is None:
-            raise UnsupportedModelError(
-                "the bundle is detached from this model", hint="attach it again"
-            )
+        _require_attached(self._site)
         return self._site
+
+    def _proved(self) -> Site:
+        """The site, of the model that was proved: proved again if it has changed in memory.
+
+        Raises:
+            ModelMismatchError: it has become another model.
+            UnsupportedModelError: it is detached, compiled, or cannot be steered any more.
+        """
+        site = self._attached()
+        site.require_uncompiled()
+        if _in_memory(self.model) != self._state:
+            self._prove_model()
+        return site
+
+    def _prove_model(self) -> None:
+        prove(self._site, self.tokenizer)
+        dtype = str(next(self.model.parameters()).dtype).removeprefix("torch.")
+        probe = read_probe(self._site, self.tokenizer, self.bundle.manifest.probe_texts)
+        check_probe(self.bundle.file, probe, dtype, adapters(self.model))
+        self._state = _in_memory(self.model)
+
+    @torch.no_grad()
+    def _prove_steering(self) -> None:
+        """One step of `generate` with a real map on one of two rows: it does to that row what
+        the map says, and nothing to the other.
+
+        Raises:
+            UnsupportedModelError: it does not, or generating fails.
+        """
+        if not self.bundle.ids:
+            return
+        edit = self.bundle.ids[0]
+        ids, mask, _ = self._tokenized(list(self.bundle.manifest.probe_texts[:2]), None)
+        forced = Decision(edit=edit, group=0, nearest=edit, reason=Reason.GIVEN)
+        session = self._session([forced, NOBODY], 2)
+        config = GenerationConfig(  # type: ignore[no-untyped-call]
+            max_new_tokens=1, do_sample=False, num_beams=1, output_logits=True,
+            return_dict_in_generate=True, disable_compile=True,
+            pad_token_id=pad_token(self.tokenizer),
+        )  # fmt: skip
+        options = {"attention_mask": mask, "generation_config": config}
+        first = self.bundle.maps(edit, next(self._site.head.parameters()).device)[0].maps[0]
+
+        def by_hand(hidden: Tensor) -> Tensor:
+            result = hidden.clone()
+            result[:1, -1] = transport.apply(first, hidden[:1, -1])
+            return result
+
+        try:
+            bare = self.model.generate(input_ids=ids, **options).logits[0]
+            with self._site.acting(by_hand):
+                expected = self.model.generate(input_ids=ids, **options).logits[0]
+            steered = self._steered(session, ids, options).logits[0]
+        except _FAILURES as error:
+            raise UnsupportedModelError(
+                f"this model cannot be steered: a step of generate fails ({error})",
+                hint="supported: the generate of transformers' own models",
+            ) from error
+        # A copy of the rows may lie otherwise in memory, which moves sums in their last bits.
+        wanted = torch.stack((expected[0], bare[1])).float()
+        off = (steered.float() - wanted).norm(dim=1) / wanted.norm(dim=1)
+        if not bool((off <= _STEP_TOLERANCE).all()):
+            raise UnsupportedModelError(
+                "this model cannot be steered: a step of generate is not what the map makes of it",
+                hint="supported: the generate of transformers' own models",
+            )
 
     def _refuse(self, options: dict[str, Any]) -> None:
         configs = (options.get("generation_config"), getattr(self.model, "generation_config", None))
@@ -266,10 +389,7 @@ class Edited(EditedModel):
                     hint="supported: greedy, sampling and beam search, with or without a cache",
                 )
         if options.get("inputs_embeds") is not None:
-            raise UnsupportedModelError(
-                "generate(inputs_embeds=…) cannot be edited: scope is decided on text",
-                hint="give input_ids or prompts",
-            )
+            raise UnsupportedModelError(_EMBEDS, hint="give input_ids or prompts")
 
     def _tokenized(
         self, inputs: Any, mask: Tensor | None
@@ -278,6 +398,7 @@ class Edited(EditedModel):
         they were given as text."""
         device = next(self.model.parameters()).device
         if isinstance(inputs, torch.Tensor):
+            self._check_ids(inputs)
             return inputs.to(device), None if mask is None else mask.to(device), None
         texts = [inputs] if isinstance(inputs, str) else inputs
         if not isinstance(texts, list | tuple) or not all(isinstance(t, str) for t in texts):
@@ -289,6 +410,19 @@ class Edited(EditedModel):
             raise InputError("there is nothing to generate from: a prompt is empty")
         ids, mask = pad(rows, pad_token(self.tokenizer), left=True)
         return ids.to(device), mask.to(device), texts
+
+    def _check_ids(self, ids: Any) -> None:
+        """Raises InputError unless these are token ids, (rows, positions), that the model knows."""
+        if not isinstance(ids, torch.Tensor) or ids.dim() != 2 or not ids.numel():
+            shape = getattr(ids, "shape", None)
+            what = type(ids).__name__ if shape is None else f"tensor of {tuple(shape)}"
+            raise InputError(
+                f"token ids are a tensor (rows, positions), and this is a {what}",
+                hint="one row of ids is ids[None]",
+            )
+        size = self.model.get_input_embeddings().weight.shape[0]
+        if ids.is_floating_point() or not 0 <= int(ids.min()) <= int(ids.max()) < size:
+            raise InputError(f"token ids are whole numbers from 0 to {size - 1}")
 
     def _real(self, ids: Tensor, mask: Tensor | None) -> Tensor:
         """Which positions hold text: by the mask, or by Hugging Face's rule where there is none."""
@@ -356,6 +490,38 @@ class Edited(EditedModel):
         return self._beginnings[key]
 
 
+def _do_all(actions: Sequence[Callable[[], None]]) -> None:
+    for action in actions:
+        action()
+
+
+def _require_attached(site: Site) -> None:
+    if not site.attached:
+        raise UnsupportedModelError(
+            "the bundle is detached from this model", hint="attach it again"
+        )
+
+
+def adapters(model: Any) -> list[str]:
+    """The names of the adapters (PEFT's) that take part in what a model computes, in order."""
+    names: set[str] = set()
+    for module in model.modules():
+        if hasattr(type(module), "disable_adapters") and hasattr(type(module), "active_adapters"):
+            names.update(getattr(module, "merged_adapters", ()))
+            names.update(() if module.disable_adapters else module.active_adapters)
+    return sorted(names)
+
+
+def _in_memory(model: Any) -> Any:
+    """What tells that a model was changed where it is: cast, moved, written to, an adapter
+    switched, made to learn."""
+    weights = [
+        (id(p), p.dtype, p.device, 0 if p.is_inference() else p._version)
+        for p in model.parameters()
+    ]
+    return weights, adapters(model), model.training
+
+
 def check_identity(bundle: Bundle, model: Any, source: str | Path | None) -> None:
     """Compare the checkpoint that a live model came from with the bundle's.
 
@@ -371,7 +537,8 @@ def check_identity(bundle: Bundle, model: Any, source: str | Path | None) -> Non
             return
         raise ModelMismatchError(
             f"{bundle.path} is for {expected.name} (checkpoint {wanted.checkpoint[:12]}); which "
-            "checkpoint this model was loaded from cannot be told",
+            "checkpoint this model was loaded from cannot be told"
+            f"{adapters_active(adapters(model))}",
             hint="say where it was loaded from: attach(model, tokenizer, source=FOLDER)",
         )
     here = fingerprint.identify_model(folder, wanted.embedder)
@@ -383,7 +550,7 @@ def check_identity(bundle: Bundle, model: Any, source: str | Path | None) -> Non
         )
         raise ModelMismatchError(
             f"{bundle.path} is for {expected.name} ({wanted.hash[:12]}), this model is {folder} "
-            f"({here.hash[:12]}): {sides}",
+            f"({here.hash[:12]}): {sides}{adapters_active(adapters(model))}",
             hint=f"load {expected.name}, or compile for this one: `sake compile --model {folder}`",
         )
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sake_registry.errors import InputError
+from sake_registry.files import read_bounded
 from sake_registry.wording import did_you_mean
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from sake_registry.runtime.bundle import EditedModel
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]*")
+MAX_BYTES = 1 << 20
 _FORM = '{"disabled": {"ID": "reason"}}'
 
 
@@ -54,11 +56,14 @@ def read_overrides(path: Path | str) -> Overrides:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        data = read_bounded(path, MAX_BYTES)
+        text = data.decode()
     except FileNotFoundError:
         return Overrides({})
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}", hint=f"its form: {_FORM}") from error
+    if len(data) > MAX_BYTES:
+        raise _wrong(path, f"larger than {MAX_BYTES} bytes")
     try:
         value = json.loads(text, object_pairs_hook=_Pairs)
     except json.JSONDecodeError as error:

@@ -9,6 +9,8 @@ import torch
 from sake_registry.errors import ModelMismatchError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from sake_registry.bundle.reader import BundleFile
@@ -21,11 +23,19 @@ in bfloat16 the least change of anything moves it by 1 to 4 % (measured), so tha
 sees a merged adapter or another quantisation, but not every single weight."""
 
 
-def check_probe(bundle: BundleFile, activations: Tensor, dtype: str) -> None:
+def adapters_active(names: Sequence[str]) -> str:
+    """That a model with these adapters is another one than the checkpoint that it names."""
+    return f"; adapters are active in it: {', '.join(names)}" if names else ""
+
+
+def check_probe(
+    bundle: BundleFile, activations: Tensor, dtype: str, adapters: Sequence[str] = ()
+) -> None:
     """Compare a live model's probe activations (8, width) with the bundle's.
 
     Args:
         dtype: of the live model; the coarser of it and the bundle's sets the tolerance.
+        adapters: those that take part in what it computes, for the message.
 
     Raises:
         ModelMismatchError: a text that is further off than the dtypes explain.
@@ -46,7 +56,10 @@ def check_probe(bundle: BundleFile, activations: Tensor, dtype: str) -> None:
             f"the model does not compute what {model.name} ({model.hash[:12]}) computed when "
             f"{bundle.path.name} was compiled: its activation for "
             f"'{bundle.manifest.probe_texts[worst]}' is {float(off[worst]):.2%} off, "
-            f"{allowed:.1%} is allowed",
-            hint="its weights differ in memory (a merged adapter, a quantisation, a resized "
+            f"{allowed:.1%} is allowed{adapters_active(adapters)}",
+            hint="switch the adapters off (`model.disable_adapter()` of PEFT), or merge them, save "
+            "the model, and compile for it"
+            if adapters
+            else "its weights differ in memory (a merged adapter, a quantisation, a resized "
             "embedding): load it as it was, or compile for it as it is",
         )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from sake_registry.bundle.newest import newest_bundles
-from sake_registry.errors import SettingsError
+from sake_registry.errors import SakeError, SettingsError, StateError, installing
 from sake_registry.values import Value
 from sake_registry.wording import count
 
@@ -176,16 +176,16 @@ def after_change(registry: Registry | Path | str, ids: Sequence[str]) -> list[st
     try:
         states = bundle_states(now)
         return [line for state in states for line in _about(state, now, ids)]
-    except (ModuleNotFoundError, SettingsError) as error:
+    except (ModuleNotFoundError, SettingsError, StateError) as error:
         return [not_looked_at(error)]
 
 
-def not_looked_at(error: ModuleNotFoundError | SettingsError) -> str:
+def not_looked_at(error: ModuleNotFoundError | SakeError) -> str:
     """That nothing is said of bundles, and why: what `bundle_states` raises."""
     why = (
         error.message
-        if isinstance(error, SettingsError)
-        else f"{error.name} is not installed (pip install 'sake-registry[models]')"
+        if isinstance(error, SakeError)
+        else f"{error.name} is not installed ({installing()})"
     )
     return f"bundles were not looked at: {why}"
 

@@ -19,13 +19,20 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import computed_field, field_serializer
 
+from sake_registry import git
 from sake_registry.compiler.plan import key_settings
 from sake_registry.diagnostics import CODES, FIXED
 from sake_registry.edits.files import parse_edit
+from sake_registry.edits.inventory import is_edit_file
 from sake_registry.edits.keys import edit_keys, effect
-from sake_registry.errors import BundleFormatError, SettingsError, SetupError, StateError
-from sake_registry.history import git
-from sake_registry.history.repository import Repository, is_edit_file
+from sake_registry.errors import (
+    BundleFormatError,
+    LockedError,
+    SettingsError,
+    SetupError,
+    StateError,
+)
+from sake_registry.history.repository import Repository
 from sake_registry.settings import FILE_NAME, load_settings
 from sake_registry.store import COMPILED, Store, StoredModel, StoredObject
 from sake_registry.values import Value
@@ -107,17 +114,15 @@ def find_garbage(registry: Registry) -> Garbage:
 def models(registry: Registry) -> list[StoredModel]:
     """The models that a registry's store was compiled for: those that it remembers, and those of
     the bundles that lie beside it."""
-    from sake_registry.bundle.newest import SUFFIX
+    from sake_registry.bundle.newest import bundle_files
     from sake_registry.bundle.reader import BundleFile
 
     by_hash = {(model.hash, model.dtype): model for model in Store(registry.store).models()}
-    for path in sorted(registry.bundles.glob(f"*{SUFFIX}")):
-        if path.name.startswith("."):
-            continue
+    for path in bundle_files(registry.bundles):
         try:
             with BundleFile(path) as bundle:
                 model = bundle.manifest.model
-        except BundleFormatError as error:
+        except (BundleFormatError, LockedError) as error:
             log.debug("%s", error.message)  # nothing can be reused of it, either
             continue
         by_hash.setdefault(

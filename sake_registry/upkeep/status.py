@@ -15,11 +15,14 @@ from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
+from sake_registry import git
 from sake_registry.bundle.newest import newest_bundles
+from sake_registry.diagnostics import UNSEEN
 from sake_registry.edits.checks import plainly
+from sake_registry.edits.inventory import is_edit_file
 from sake_registry.edits.registry import open_registry, root_of
 from sake_registry.errors import InputError, SettingsError, SetupError, StateError
-from sake_registry.history.repository import Repository, is_edit_file
+from sake_registry.history.repository import Repository
 from sake_registry.history.settled import git_command
 from sake_registry.history.snapshots import Parsed, working_files
 from sake_registry.runtime.overrides import read_overrides
@@ -38,7 +41,7 @@ if TYPE_CHECKING:
 
     from sake_registry.bundle.format import Manifest
     from sake_registry.edits.registry import Registry
-    from sake_registry.history.repository import Entry
+    from sake_registry.git import Entry
     from sake_registry.history.snapshots import File
 
 # A key without a day right behind it may have one all the same, so its file is read.
@@ -120,18 +123,20 @@ def status(start: Path | str = ".", *, today: date | None = None) -> Status:
     notes: list[str] = []
     held: list[tuple[Path, Manifest]] = []
     try:
-        held = newest_bundles(root / settings.bundles)
+        held = newest_bundles(settings.place("bundles", root))
         looked = True
-    except ModuleNotFoundError as error:
+    except (ModuleNotFoundError, StateError) as error:
         looked = False
         notes.append(not_looked_at(error))
     items: list[Item] = []
     git: GitState | None = None
     known: frozenset[str] = frozenset()
+    hidden: set[str] = set()
     try:
         repository = Repository(root, settings.edits, settings.checks)
         git = _git(repository)
         files = {file.path: file for file in working_files(repository)}
+        hidden = {PurePosixPath(path).stem for path, file in files.items() if file.data is None}
         items += _uncommitted(repository, files)
         known = _known(repository, files, [manifest for _, manifest in held], today)
     except (SetupError, StateError) as error:
@@ -140,7 +145,7 @@ def status(start: Path | str = ".", *, today: date | None = None) -> Status:
     items += _errors(registry)
     states: list[BundleState] = []
     try:
-        states = bundle_states(registry, held, known)
+        states = bundle_states(registry, held, known | hidden)
         items += _compiled(registry, states) if looked else ()
     except SettingsError as error:
         notes.append(not_looked_at(error))
@@ -163,7 +168,12 @@ def status(start: Path | str = ".", *, today: date | None = None) -> Status:
 def _errors(registry: Registry) -> Iterator[Item]:
     errors: dict[str, int] = {}
     for finding in registry.errors:
-        errors[finding.path.stem] = errors.get(finding.path.stem, 0) + 1
+        if finding.code == UNSEEN:
+            what = f"{finding.path}: {finding.message}"
+            mend = finding.hint if finding.hint.startswith("git ") else "sake check"
+            yield Item(kind="errors", what=what, command=mend)
+        else:
+            errors[finding.path.stem] = errors.get(finding.path.stem, 0) + 1
     for id_, number in sorted(errors.items()):
         yield Item(kind="errors", id=id_, what=count(number, "error"), command="sake check")
 
@@ -248,7 +258,7 @@ def _may_be_due(data: bytes, today: date) -> bool:
 
 def _uncommitted(repository: Repository, files: Mapping[str, File]) -> Iterator[Item]:
     """Where HEAD, the index and the files differ: the edits by id, then `sake.toml`."""
-    head, git = repository.head, git_command(repository)
+    head, command = repository.head, git_command(repository)
     held = repository.edit_files(head) if head else {}
     index = {
         path: entry
@@ -256,21 +266,36 @@ def _uncommitted(repository: Repository, files: Mapping[str, File]) -> Iterator[
         if entry.regular and is_edit_file(path, repository.edits)
     }
     by_id: dict[str, list[tuple[str, str]]] = {}
+    ignored = _ignored(repository) if files.keys() - index.keys() else set()
     for path in sorted({*held, *index, *files}):
         file = files.get(path)
         if file is not None and file.data is None:
-            continue  # it cannot be read, which is an error of the file
-        what = _differs(file.blobs if file else (), held.get(path), index.get(path))
+            continue  # it cannot be read, or git hides it: that is said elsewhere
+        entry = index.get(path)
+        what = _differs(file.blobs if file else (), held.get(path), entry)
+        if what and path in ignored:
+            what += ", ignored by git"
+        elif what and entry is not None and entry.mark:
+            what += f", {entry.mark}"
         if what:
             by_id.setdefault(PurePosixPath(path).stem, []).append((path, what))
     for id_, changes in sorted(by_id.items()):
-        yield _uncommitted_item(id_, changes, git)
+        yield _uncommitted_item(id_, changes, command)
     entry = repository.file(head, FILE_NAME) if head else None
     here = repository.blob_ids((repository.root / FILE_NAME).read_bytes())
     what = _differs(here, entry, repository.index(FILE_NAME).get(FILE_NAME))
     if what:
-        command = _commit_command([FILE_NAME], what, git)
-        yield Item(kind="uncommitted", what=f"{FILE_NAME}: {what}", command=command)
+        mend = _commit_command([FILE_NAME], what, command)
+        yield Item(kind="uncommitted", what=f"{FILE_NAME}: {what}", command=mend)
+
+
+def _ignored(repository: Repository) -> set[str]:
+    """The paths of edit files that git is told to ignore."""
+    out = git.read(
+        repository.root, "ls-files", "--others", "--ignored", "--exclude-standard", "-z", "--",
+        repository.edits,
+    )  # fmt: skip
+    return set(git.records(out))
 
 
 def _differs(here: Sequence[str], held: Entry | None, staged: Entry | None) -> str | None:
@@ -309,10 +334,14 @@ def _uncommitted_item(id_: str, changes: list[tuple[str, str]], git: str) -> Ite
 def _commit_command(paths: Iterable[str], what: str, git: str) -> str:
     """What commits these paths and nothing else that is staged."""
     named = " ".join(shlex.quote(path) for path in paths)
+    if marks := [mark for mark in ("skip-worktree", "assume-unchanged") if mark in what]:
+        off = " ".join(f"--no-{mark}" for mark in marks)
+        git = f"{git} update-index {off} {named} && {git}"
     if "in conflict" in what:
         return f"mend the file, then {git} add {named} && {git} commit"
     if "new" in what and "staged" not in what:
-        return f"{git} add {named} && {git} commit -- {named}"
+        force = " --force" if "ignored" in what else ""
+        return f"{git} add{force} {named} && {git} commit -- {named}"
     return f"{git} commit -- {named}"
 
 
@@ -365,7 +394,7 @@ def _dates(registry: Registry, today: date) -> Iterator[Item]:
 
 
 def _disabled(registry: Registry, known: Collection[str]) -> Iterator[Item]:
-    path = registry.root / registry.settings.overrides
+    path = registry.settings.place("overrides", registry.root)
     active = {*known, *(edit.id for edit in registry.active)}
     for id_, reason in sorted(read_overrides(path).disabled.items()):
         if id_ in active:

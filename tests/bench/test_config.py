@@ -133,7 +133,7 @@ def test_without_matplotlib_the_extra_is_named_before_anything_is_measured(
     data = built_in()["quick"]
     ran = sake("bench", "run", str(data), cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)})
     assert ran.returncode == 4, ran.stderr
-    assert "pip install 'sake-registry[bench]'" in ran.stderr
+    assert "pip install -c constraints.txt '.[bench]'" in ran.stderr
     assert "Traceback" not in ran.stderr
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import copy as copies
 import json
 import lzma
+import pickle
 import re
 import tempfile
 from collections.abc import Callable, Iterator
@@ -294,6 +295,94 @@ for _path, _shape, _says in (
     harm(f"shape {_path} {_shape}", _path, _says)(reshaped(_path, _shape))
 
 
+# -- what nobody reads ------------------------------------------------------------------------
+
+CODE = pickle.dumps(print)
+
+
+@harm("an attribute of the file", "'/' has 1 attribute")
+def _(file: h5py.File) -> None:
+    file.attrs["author"] = "somebody"
+
+
+@harm("an attribute of a group", "'/maps' has 1 attribute")
+def _(file: h5py.File) -> None:
+    file["maps"].attrs["note"] = 7
+
+
+@harm("an attribute of a dataset", "'/maps/scale' has 1 attribute")
+def _(file: h5py.File) -> None:
+    file["maps/scale"].attrs["unit"] = "m"
+
+
+@harm("an attribute without a value", "'/seal' has 1 attribute")
+def _(file: h5py.File) -> None:
+    file["seal"].attrs["nothing"] = h5py.Empty("f4")
+
+
+@harm("a pickle in an attribute", "'/meta' has 1 attribute")
+def _(file: h5py.File) -> None:
+    file["meta"].attrs["state"] = np.void(CODE)
+
+
+@harm("two thousand attributes", "'/index' has 2000 attributes")
+def _(file: h5py.File) -> None:
+    for number in range(2000):
+        file["index"].attrs[f"a{number}"] = number
+
+
+def with_hole(good: Path, path: Path) -> None:
+    """Room for anything in front of the last dataset, where none is; each session ends the file."""
+
+    def add_hole(file: h5py.File) -> None:
+        file["hole"] = np.ones(1 << 18, np.uint8)
+
+    def add_last(file: h5py.File) -> None:
+        file["last"] = file["maps/basis"][()]
+
+    def leave_hole(file: h5py.File) -> None:
+        del file["hole"], file["maps/basis"]
+        file.move("last", "maps/basis")
+
+    path.write_bytes(good.read_bytes())
+    for change in (add_hole, add_last, leave_hole):
+        with h5py.File(path, "r+", libver="latest") as file:
+            change(file)
+
+
+add("a hole in front of a dataset", Case(with_hole, ("of its bytes are of no dataset",)))
+
+
+def around(before: bytes = b"", after: bytes = b"") -> Callable[[Path, Path], object]:
+    """The bundle with other bytes in front of it and behind it."""
+    return lambda good, path: path.write_bytes(before + good.read_bytes() + after)
+
+
+def in_user_block(good: Path, path: Path) -> None:
+    """A bundle of which HDF5 itself says that it begins behind something else."""
+    with (
+        h5py.File(good) as file,
+        h5py.File(path, "w", libver="latest", userblock_size=512) as other,
+    ):
+        for name in file:
+            file.copy(name, other)
+    with path.open("r+b") as raw:
+        raw.write(b"#!/bin/sh\nrm -rf ~\n")
+
+
+FRONT = ("it has something in front of its HDF5 data",)
+add("a user block", Case(in_user_block, FRONT))
+add("a script in front", Case(around(b"#!/bin/sh\nexit\n".ljust(512, b"\n")), FRONT))
+add("zeros in front", Case(around(bytes(2048)), FRONT))
+for _name, _tail in (
+    ("zip", b"PK\x05\x06" + bytes(18)),
+    ("pickle", CODE),
+    ("newline", b"\n"),
+    ("zeros", bytes(4096)),
+    ("bundle", b"\x89HDF\r\n\x1a\n" + bytes(100)),
+):
+    add(f"behind its end a {_name}", Case(around(after=_tail), ("and its superblock says 0 to",)))
+
 # -- sizes that are not there ------------------------------------------------------------------
 
 TERA = 1 << 40
@@ -476,6 +565,62 @@ WRONG: list[tuple[str, Any]] = [
     ("model.surprise", 1),
     ("format", "hake-bundle"),
     ("key", None),
+    # Values of another kind that say what one of the right kind would.
+    ("partial", "yes"),
+    ("partial", "false"),
+    ("partial", 0),
+    ("method", float(METHOD_VERSION)),
+    ("method", str(METHOD_VERSION)),
+    ("method", True),
+    ("model.width", float(WIDTH)),
+    ("embedder.width", str(EMBEDDER)),
+    ("metric.topics", [["birth", 4.0]]),
+    ("metric.topics", {"birth": 4}),
+    ("provenance", {"dirty": 0}),
+    ("versions", {"python": 3.11}),
+    ("probe_texts", "12345678"),
+    ("probe_texts", [1, 2, 3, 4, 5, 6, 7, 8]),
+    ("edits.0.threshold", "1.0"),
+    ("edits.0.threshold", True),
+    ("edits.0.implied", "2"),
+    ("edits.0.implied", [2.0]),
+    ("edits.0.subject", "Ada"),
+    ("edits.0.new", {"new": "x"}),
+    ("edits.0.valid_from", 0),
+    ("edits.0.valid_from", 1.5),
+    ("edits.0.valid_from", "0"),
+    ("edits.0.valid_from", "1577836800"),
+    ("edits.0.valid_from", "20260101"),
+    ("edits.0.valid_from", "2026-01-01T00:00:00"),
+    ("edits.0.valid_from", "2026-02-30"),
+    ("edits.0.valid_from", "２026-01-01"),
+    ("edits.0.valid_until", True),
+    ("edits.0.routes.0.rows", "1"),
+    ("edits.0.routes.0.rows", 1.0),
+    ("edits.0.routes.0.rows", True),
+    ("edits.0.routes.0.group", "0"),
+    ("edits.0.routes.0.group", False),
+    ("edits.0.groups.0.tokens", [100.0, 101, 102]),
+    ("edits.0.groups.0.tokens", ["100", 101, 102]),
+    ("edits.0.groups.0.tokens", [True, 101, 102]),
+    ("edits.0.groups.0.closing", 7.0),
+    ("edits.0.groups.0.closing", False),
+    ("edits.0.groups.0.goes_on", ["1.0", 0.25]),
+    ("edits.0.groups.0.contexts", {"0": 4}),
+    ("edits.0.groups.0.old", 1984),
+    ("edits.0.groups.0.steps.0.position", False),
+    ("edits.0.groups.0.steps.0.rank", 3.0),
+    ("edits.0.groups.0.steps.0.rank", "3"),
+    ("edits.0.groups.0.steps.0.complement", "1"),
+    ("edits.0.groups.0.steps.0.complement", True),
+    ("edits.0.groups.0.steps.0.share", 0.1),
+    ("settings", []),
+    ("settings", {"answer": 7}),
+    ("settings", {"answer": {"guard": "no"}}),
+    ("settings", {"answer": {"guard": 0}}),
+    ("settings", {"router": None}),
+    ("settings", {"router": {"last_names": "false"}}),
+    ("settings", {"router": {"representation": ["hidden"]}}),
 ]
 
 
@@ -512,6 +657,9 @@ for _name, _version, _says in (
     ("earlier", VERSION - 1, f"{VERSION - 1}; this sake reads {VERSION}"),
     ("next", VERSION + 1, f"{VERSION + 1}; this sake reads {VERSION}"),
     ("text", str(VERSION), f"'{VERSION}'; this sake reads {VERSION}"),
+    ("fraction", float(VERSION), f"{VERSION}.0; this sake reads {VERSION}"),
+    ("yes", True, "True"),
+    ("list", [VERSION], f"[{VERSION}]"),
     ("none", None, "None"),
     ("endless", "\x1b[31m" + "9" * 5000, "'\\x1b[31m99999"),
 ):
@@ -521,8 +669,17 @@ for _name, _meta, _says in (
     ("empty", b"", "its manifest is not JSON"),
     ("no text", b"\xff\xfe\x00", "its manifest is not JSON"),
     ("other quotes", b"{'format': 1}", "its manifest is not JSON"),
-    ("deep lists", b"[" * 200_000, "its manifest is not JSON"),
-    ("deep objects", b'{"a":' * 200_000, "its manifest is not JSON"),
+    ("deep lists", b"[" * 50_000, "its manifest is not JSON"),
+    ("deep objects", b'{"a":' * 50_000, "its manifest is not JSON"),
+    ("deeper lists", b"[" * 200_000, "commas and brackets"),
+    ("deeper objects", b'{"a":' * 200_000, "commas and brackets"),
+    ("empty lists", b"[" + b"[]," * 100_000 + b"[]]", "commas and brackets"),
+    ("zeros", b"[" + b"0," * 100_000 + b"0]", "commas and brackets"),
+    ("long", b'"' + b"k" * (2 << 20) + b'"', "its manifest has more than"),
+    ("utf-16", '{"format": 1}'.encode("utf-16"), "its manifest is not JSON"),
+    ("with a byte order mark", b"\xef\xbb\xbf{}", "its manifest is not JSON"),
+    ("twice", b"{}{}", "its manifest is not JSON"),
+    ("zeros behind it", b"{}\0\0", "its manifest is not JSON"),
     (
         "long number",
         b'{"format": "sake-bundle", "version": ' + b"9" * 100_000 + b"}",
@@ -536,15 +693,31 @@ for _name, _meta, _says in (
     forged(f"manifest {_name}", _says, meta=_meta)
 
 
-def deep_settings(good: Path, path: Path) -> None:
-    with h5py.File(good) as file:
-        manifest: Any = json.loads(file["meta"][()].tobytes())
-    manifest["settings"] = {"a": "HERE"}
-    meta = json.dumps(manifest).encode().replace(b'"HERE"', b"[" * 400 + b"]" * 400)
-    forge(good, path, meta=meta)
+def spliced(name: str, where: str, text: bytes, *says: str) -> None:
+    """A case with a text of its own, JSON or not, for a value of the manifest."""
+
+    def make(good: Path, path: Path) -> None:
+        with h5py.File(good) as file:
+            manifest: Any = json.loads(file["meta"][()].tobytes())
+        at(where, "HERE")({}, manifest)
+        forge(good, path, meta=json.dumps(manifest).encode().replace(b'"HERE"', text))
+
+    add(name, Case(make, says))
 
 
-add("manifest settings nested", Case(deep_settings, ("its manifest is",)))
+spliced("manifest settings nested", "settings", b"[" * 400 + b"]" * 400, "its manifest is")
+for _where, _text in (
+    ("settings", b'{"a": 1, "a": 1}'),
+    ("settings", b'{"a": {"b": 1, "c": 2, "\\u0062": 3}}'),
+    ("versions", b'{"python": "3.11", "python": "3.12"}'),
+    ("model", b'{"name": "a", "name": "b"}'),
+    ("edits.0.threshold", b'1.0, "threshold": 2.0'),
+    ("edits.0.groups.0.steps.0.rank", b'3, "rank": 3'),
+    ("key", b'"HERE", "key": "HERE"'),
+):
+    spliced(f"stands twice {_where}", _where, _text, "its manifest is not JSON", "stands twice")
+for _text in (b"1e999", b"-1e400", b'[1, {"a": 1e309}]'):
+    spliced("infinite", "settings.compile", _text, "is not a number")
 
 
 def twice(arrays: Arrays, manifest: ManifestJson) -> None:

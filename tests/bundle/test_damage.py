@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import subprocess
 import sys
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 
 import h5py
 import pytest
 
 from sake_registry.bundle.format import BY_PATH
-from sake_registry.bundle.reader import BundleFile
-from sake_registry.errors import BundleFormatError, InputError
+from sake_registry.bundle.newest import newest_bundles
+from sake_registry.bundle.reader import BundleFile, read_manifest
+from sake_registry.errors import BundleFormatError, InputError, LockedError
 from tests.bundle.flips import outcome
 from tests.bundle.synthetic import values
+from tests.conftest import Run
 
 MASKS = (0xFF, 0x01, 0x80)
 
@@ -108,9 +112,10 @@ def test_a_file_cut_short_is_refused_at_every_length(good: Path, copy: Path) -> 
         refuse(copy)
 
 
-def test_bytes_after_the_end_change_nothing_that_is_read(good: Path, copy: Path) -> None:
-    copy.write_bytes(good.read_bytes() + b"more" * 1000)
-    assert values(copy) == values(good)
+@pytest.mark.parametrize("more", [b"\0", b"more" * 1000])
+def test_bytes_after_the_end_are_refused(good: Path, copy: Path, more: bytes) -> None:
+    copy.write_bytes(good.read_bytes() + more)
+    refuse(copy, "and its superblock says 0 to")
 
 
 def test_maps_in_another_order_are_refused(good: Path, copy: Path) -> None:
@@ -121,11 +126,119 @@ def test_maps_in_another_order_are_refused(good: Path, copy: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"schema: 1\nfact: a text file\n", b"\x89HDF\r\n\x1a\n", b"\0" * 4096]
+    ("content", "says"),
+    [
+        (b"schema: 1\nfact: a text file\n", "it is not an HDF5 file"),
+        (b"\x89HDF\r\n\x1a\n", "HDF5 cannot read it"),
+        (b"\0" * 4096, "it is not an HDF5 file"),
+        (b"", "it is empty"),
+        (b"\x80\x04\x95", "it is not an HDF5 file"),
+    ],
 )
-def test_what_is_no_hdf5_file_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_what_is_no_hdf5_file_is_refused(tmp_path: Path, content: bytes, says: str) -> None:
     (tmp_path / "x.h5").write_bytes(content)
-    refuse(tmp_path / "x.h5")
+    refuse(tmp_path / "x.h5", says)
+
+
+def test_a_pointer_of_git_lfs_says_what_fetches_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+    path.write_text(pointer)
+    with pytest.raises(BundleFormatError, match="it is a pointer of Git LFS") as info:
+        BundleFile(path)
+    assert "git lfs pull" in (info.value.hint or "")
+
+
+WRITER = """
+import sys, h5py
+file = h5py.File(sys.argv[1], "r+", libver="latest")
+if sys.argv[2] == "writes":
+    file["x"] = b"x" * 100_000
+    file.flush()
+if sys.argv[2] == "swmr":
+    file.swmr_mode = True
+print("open", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("how", ["holds", "writes", "swmr", "killed"])
+def test_a_file_that_another_program_writes_to_is_in_use(copy: Path, how: str) -> None:
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", WRITER, str(copy), how]
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == "open\n"
+            if how == "killed":
+                process.kill()
+                process.wait()
+            for read in (BundleFile, read_manifest):
+                with pytest.raises(LockedError, match=r"copy\.h5 is in use") as info:
+                    read(copy)
+                assert info.value.exit_code == 5
+                assert "wait until it is done" in (info.value.hint or "")
+            assert newest_bundles(copy.parent) == []  # one such file stands in nobody's way
+        finally:
+            process.kill()
+
+
+SAYS = {
+    "empty": "x.h5 is not a sound bundle: it is empty\n  compile it again: `sake compile`",
+    "text": "x.h5 is not a sound bundle: it is not an HDF5 file\n  compile it again",
+    "pointer": "x.h5 is not a sound bundle: it is a pointer of Git LFS, not the file itself",
+    "folder": "no bundle x.h5: it is not a file",
+    "pipe": "no bundle x.h5: it is not a file",
+    "device": "no bundle x.h5: it is not a file",
+    "missing": "no bundle x.h5",
+    "tail": "x.h5 is not a sound bundle: it has 100",
+    "front": "x.h5 is not a sound bundle: it has something in front of its HDF5 data",
+    "held": "x.h5 is in use: another program has it open for writing\n  wait until",
+}
+
+
+@pytest.mark.parametrize("kind", SAYS)
+def test_the_command_says_what_each_thing_is(
+    sake: Run, good: Path, tmp_path: Path, kind: str
+) -> None:
+    path, content = tmp_path / "x.h5", good.read_bytes()
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind != "missing":
+        path.write_bytes({
+            "empty": b"", "text": b"hello\n", "tail": content + b"PK" * 50, "held": content,
+            "pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 5\n",
+            "front": b"#!/bin/sh\n".ljust(1024) + content,
+        }[kind])  # fmt: skip
+    says = SAYS[kind].replace("100", str(len(content) + 100))
+    with h5py.File(path, "r+") if kind == "held" else nullcontext():
+        done = sake("inspect", "x.h5", cwd=tmp_path)
+    assert done.returncode == (5 if kind == "held" else 1)
+    assert f"error: {says}" in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_file_that_this_process_writes_to_is_in_use(copy: Path) -> None:
+    with h5py.File(copy, "r+"), pytest.raises(LockedError, match="is in use"):
+        BundleFile(copy)
+    BundleFile(copy).close()
+
+
+@pytest.mark.parametrize("what", ["a pipe", "a device", "a link to nothing", "a link to itself"])
+def test_what_is_not_a_file_is_not_opened(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "x.h5"
+    if what == "a pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to({"a device": "/dev/zero", "a link to nothing": "y"}.get(what, "x.h5"))
+    with pytest.raises(InputError, match=r"no bundle .*x\.h5") as info:
+        BundleFile(path)
+    assert ("it is not a file" in info.value.message) == (what in ("a pipe", "a device"))
+    assert newest_bundles(tmp_path) == []
 
 
 def test_an_empty_hdf5_file_is_refused(tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from pathlib import Path
 import h5py
 import pytest
 
+from sake_registry.bundle.format import manifest_limits, manifest_size
 from sake_registry.bundle.reader import BundleFile
-from sake_registry.errors import BundleFormatError
+from sake_registry.errors import BuildError, BundleFormatError
 from tests.bundle.make_hostile import (
     CASES,
     FOLDER,
@@ -27,7 +28,17 @@ from tests.bundle.make_hostile import (
     made,
     put,
 )
-from tests.bundle.synthetic import EMBEDDER, WIDTH, Arrays, Change, ManifestJson, forge, values
+from tests.bundle.synthetic import (
+    EMBEDDER,
+    WIDTH,
+    Arrays,
+    Change,
+    ManifestJson,
+    edit,
+    forge,
+    values,
+    write,
+)
 
 MEGABYTES = 1 << 20
 HOSTILE = json.loads((FOLDER / INDEX).read_text(encoding="utf-8"))
@@ -148,6 +159,53 @@ def test_a_long_file_full_of_holes_is_refused_before_it_is_read(
         "router/background": "its metric's topics",
     }
     refused(copy, says.get(path, f"'{path}' claims"))
+
+
+@pytest.mark.parametrize("where", ["settings", "versions", "edits", "probe_texts"])
+@pytest.mark.parametrize("part", [b"[],", b"0,", b'"",', b'{"a":[]},'])
+def test_fifty_megabytes_of_nothing_are_refused_before_they_are_read(
+    good: Path, tmp_path: Path, where: str, part: bytes
+) -> None:
+    with h5py.File(good) as file:
+        manifest = json.loads(file["meta"][()].tobytes())
+    manifest[where] = "HERE"
+    filler = b"[" + part * ((49 << 20) // len(part)) + b"0]"
+    meta = json.dumps(manifest).encode().replace(b'"HERE"', filler)
+    path = forge(good, tmp_path / "x.h5", meta=meta)
+    assert path.stat().st_size > 49 * MEGABYTES
+    refused(path, "its manifest has more than")
+
+
+def test_many_edits_allow_no_manifest_of_nothing(tmp_path: Path) -> None:
+    """With a thousand edits there may be many bytes, and not in many small pieces."""
+    many = [edit(f"e{n:04}", n, [(1, 2, False)]) for n in range(800)]
+    good = tmp_path / "many.h5"
+    write(good, many)
+    with BundleFile(good) as bundle:
+        assert len(bundle.manifest.edits) == 800
+    with h5py.File(good) as file:
+        meta = file["meta"][()].tobytes()
+    assert all(
+        n * 8 < limit
+        for n, limit in zip(manifest_size(meta), manifest_limits(800, 800, 800), strict=True)
+    )
+    manifest = json.loads(meta)
+    manifest["settings"] = "HERE"
+    filler = b"{" + b'"a":[' + b"[]," * (45 << 18) + b"0]}"
+    forged = forge(
+        good, tmp_path / "x.h5", meta=json.dumps(manifest).encode().replace(b'"HERE"', filler)
+    )
+    with pytest.raises(BundleFormatError, match="commas and brackets"):
+        BundleFile(forged)
+
+
+def test_the_writer_writes_no_manifest_that_the_reader_refuses(tmp_path: Path) -> None:
+    names = tuple(f"a name that somebody has, number {n}" for n in range(60_000))
+    long = edit("ada", 1, [(1, 2, False)], subject=names)
+    with pytest.raises(BuildError, match="more than a bundle of 1 edits may have") as info:
+        write(tmp_path / "x.h5", [long])
+    assert info.value.exit_code == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 # -- a map behind the object -------------------------------------------------------------------

@@ -11,6 +11,7 @@ from subprocess import DEVNULL
 import pytest
 
 from sake_registry.edits.files import read_edit
+from sake_registry.edits.registry import open_registry
 from tests.conftest import EDIT, Run
 from tests.edits.test_examples import EXAMPLES
 
@@ -260,6 +261,8 @@ def test_new_refuses_and_then_has_written_nothing(sake: Run, registry: Path) -> 
 
 def test_what_new_is_told_cannot_write_fields_of_its_own(sake: Run, registry: Path) -> None:
     hostile = "tongue\ntags: [injected]\n#\u2028tags: [injected]"
+    # Else such characters are errors of their own.
+    (registry / "sake.toml").write_text('[checks]\nSAKE123 = "off"\nSAKE124 = "off"\n')
     arguments = [
         "--subject",
         "X\n  y: z",
@@ -272,7 +275,7 @@ def test_what_new_is_told_cannot_write_fields_of_its_own(sake: Run, registry: Pa
     ]
     done = sake("new", "x", *arguments, cwd=registry, stdin=DEVNULL)
     assert done.returncode == 0, done.stderr
-    edit = read_edit(registry / "edits" / "x.yaml")
+    (edit,) = open_registry(registry).select(["x"])
     assert edit.tags == ()
     assert (edit.subject, edit.new) == ("X\n  y: z", "a\u2028b: c")
     assert edit.fact.relation.text == hostile
@@ -287,7 +290,7 @@ def test_init_makes_a_registry_once_and_keeps_what_is_there(sake: Run, tmp_path:
     done = sake("init", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert {line.split()[0] for line in done.stdout.splitlines()} == {"wrote"}
-    assert (tmp_path / ".gitignore").read_bytes() == ignored + b"\n.sake/store/\n"
+    assert (tmp_path / ".gitignore").read_bytes() == ignored + b"\n.sake/store/\n.partial-*\n"
     assert (tmp_path / "edits" / "mine.yaml").read_text() == EDIT
     assert json.loads((tmp_path / ".sake" / "edit.schema.json").read_text())["title"] == "Edit"
     assert sake("check", cwd=tmp_path).returncode == 0
@@ -302,7 +305,8 @@ def test_init_makes_a_registry_once_and_keeps_what_is_there(sake: Run, tmp_path:
     done = sake("-C", str(tmp_path), "init", "deep/facts", cwd="/")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "deep" / "facts" / "sake.toml").is_file()
-    assert (tmp_path / "deep" / "facts" / ".gitignore").read_text() == "bundles/\n.sake/store/\n"
+    ignored = b"bundles/\n.sake/store/\n.partial-*\n"
+    assert (tmp_path / "deep" / "facts" / ".gitignore").read_bytes() == ignored
 
 
 def test_where_nothing_can_be_written_the_code_is_4(sake: Run, tmp_path: Path) -> None:

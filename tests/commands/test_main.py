@@ -18,13 +18,13 @@ from tests.conftest import EDIT, ROOT, Run
 
 
 def on_a_terminal(
-    folder: Path, *arguments: str, typed: str = "", **environ: str
+    folder: Path, *arguments: str, typed: str = "", program: str = "cli.py", **environ: str
 ) -> tuple[int, str]:
     """Run the command line with all its streams on a terminal; its code and what it shows."""
     ours, its = pty.openpty()
     usual = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR")}
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "cli.py"), *arguments],
+        [sys.executable, str(ROOT / program), *arguments],
         cwd=folder, stdin=its, stdout=its, stderr=its, env={**usual, "TERM": "xterm", **environ},
     )  # fmt: skip
     os.close(its)
@@ -111,7 +111,7 @@ def test_an_interruption_exits_130_and_a_missing_extra_4(
     for error, code, says in (
         (KeyboardInterrupt(), 130, "interrupted"),
         (click.Abort(), 130, "interrupted"),
-        (torch, 4, "pip install 'sake-registry[models]'"),
+        (torch, 4, "pip install -c constraints.txt '.[models]'"),
     ):
         monkeypatch.setattr(registries, "open_registry", raising(error))
         with pytest.raises(SystemExit) as raised:
@@ -137,7 +137,8 @@ def test_fmt_says_which_file_it_cannot_read(
     registry: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = registry / "edits" / "darrieux.yaml"
-    monkeypatch.setattr(Path, "read_bytes", raising(PermissionError(13, "Permission denied")))
+    denied = raising(PermissionError(13, "Permission denied"))
+    monkeypatch.setattr("sake_registry.edits.files.read_bounded", denied)
     with pytest.raises(SystemExit) as raised:
         commands.main(["fmt", str(path)])
     assert raised.value.code == 1

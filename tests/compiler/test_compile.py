@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner, Result
 from transformers import AutoTokenizer
 
@@ -49,7 +50,7 @@ def tolstoy_failing() -> Iterator[None]:
     def failing(edit, *arguments):  # type: ignore[no-untyped-def]
         if edit.id == "tolstoy-tongue":
             raise BuildError("tolstoy-tongue: no pair worked")
-        real(edit, *arguments)
+        return real(edit, *arguments)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "build", failing)
@@ -375,6 +376,89 @@ def test_a_damaged_object_is_built_again(root: Path, compile_: Compile) -> None:
     assert first.manifest is not None
     assert again.manifest is not None
     assert again.manifest.content_hash == first.manifest.content_hash
+
+
+@pytest.mark.parametrize("kind", ["activations", "maps", "routes"])
+def test_objects_in_each_others_places_make_no_bundle_of_each_others_content(
+    root: Path, compile_: Compile, kind: str
+) -> None:
+    first = compile_()
+    assert first.bundle is not None and first.manifest is not None
+    first.bundle.unlink()
+    one, other = (root / ".sake/store" / kind).glob("*/*.safetensors")
+    content = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(content)
+    again = compile_()
+    assert set(again.outcomes.values()) == {"built" if kind == "activations" else "refitted"}
+    assert sorted(again.built) == ["australia-capital", "tolstoy-tongue"]
+    assert again.manifest is not None
+    assert again.manifest.content_hash == first.manifest.content_hash
+
+
+@pytest.mark.parametrize("kind", ["activations", "maps", "routes"])
+def test_a_damaged_object_of_an_edit_that_is_not_asked_for_is_still_to_build(
+    root: Path, compile_: Compile, kind: str
+) -> None:
+    first = compile_()
+    assert first.bundle is not None
+    first.bundle.unlink()
+    (planned,) = (p for p in first.plan.edits if p.id == "australia-capital")
+    assert planned.keys is not None
+    key = {
+        "activations": planned.keys.activations, "maps": planned.keys.maps,
+        "routes": planned.keys.edit,
+    }[kind]  # fmt: skip
+    Store(root / ".sake/store").path(kind, key).write_bytes(b"damaged")  # type: ignore[arg-type]
+    some = compile_(None, "tolstoy-tongue")
+    assert (some.bundle, some.missing) == (None, ["australia-capital"])
+    assert some.outcomes == {"australia-capital": "still to build", "tolstoy-tongue": "reused"}
+    assert compile_().bundle is not None
+
+
+@pytest.mark.parametrize(
+    ("kind", "note"),
+    [
+        ("activations", None),
+        ("activations", {"warnings": 7}),
+        ("maps", None),
+        ("maps", {"groups": [], "kept": [0]}),
+        ("maps", {"groups": [{}], "kept": [0]}),
+        ("routes", []),
+        ("routes", {"kind": "anchored"}),
+        ("probe", {}),
+        ("probe", 7),
+        ("metric", None),
+    ],
+)
+def test_an_object_that_says_something_else_is_built_again(
+    root: Path, compile_: Compile, kind: str, note: object
+) -> None:
+    first = compile_()
+    assert first.bundle is not None and first.manifest is not None
+    first.bundle.unlink()
+    store = Store(root / ".sake/store")
+    for stored in store.objects():
+        if stored.kind == kind:
+            store.put(stored.kind, stored.key, {"t": torch.ones(1)}, note)
+    again = compile_()
+    assert again.manifest is not None
+    assert again.manifest.content_hash == first.manifest.content_hash
+
+
+def test_a_bundle_under_anothers_name_is_written_anew(
+    root: Path, compile_: Compile, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = compile_()
+    change(root / "edits" / "tolstoy-tongue.yaml", "new: Polish", "new: Czech")
+    second = compile_()
+    assert first.bundle is not None and second.bundle is not None
+    second.bundle.write_bytes(first.bundle.read_bytes())
+    again = compile_()
+    assert again.manifest is not None and second.manifest is not None
+    assert again.manifest.content_hash == second.manifest.content_hash
+    with BundleFile(second.bundle) as bundle:
+        assert bundle.manifest.key == second.plan.key
 
 
 def test_errors_in_files_stop_before_anything_is_done(root: Path, compile_: Compile) -> None:

@@ -19,7 +19,7 @@ METHOD = {
     "questions.txt": "84d70c22e1a79dcaed99213531e5cced3d108bb70148403c76517d0e98106ce4",
 }
 OTHER = {
-    "explanations.yaml": "b289adc977d9c11c6fb2cb83c2b3e5994dd0d17a19c631acd6cf7551acb998eb",
+    "explanations.yaml": "9b0992f95265cc02a69bc0ccbc1ea90cfab306b22bb431f87af650033336bc26",
     "unrelated.txt": "44c56429f257b584a2895e9bccc1af607c3d738eb70f416b6c8e089d6627df4b",
 }
 

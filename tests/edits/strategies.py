@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sake_registry.edits.checks import plainly
 from sake_registry.edits.schema import Edit
 from sake_registry.names import SUBJECT, find
+from sake_registry.wording import CONTROL
 
 # Any text that a UTF-8 file can hold.
 any_text = st.text(st.characters(exclude_categories=["Cs"]))
@@ -27,8 +28,8 @@ words = st.sampled_from(
 )
 texts = st.one_of(any_text, tricky_text, words)
 
-# What the schema takes as a text: it strips spaces, and refuses what is then empty.
-fields = texts.map(str.strip).filter(bool)
+# What the schema takes as a text, on one line: it strips spaces, and refuses what is then empty.
+fields = texts.map(lambda text: CONTROL.sub("", text).replace("\n", " ").strip()).filter(bool)
 fillers = st.sampled_from(
     "the mother tongue of, a 1984 film by # one: [two] {three} 'four' \"five\" – ＃ é 😀".split()
 )

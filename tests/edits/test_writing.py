@@ -48,7 +48,10 @@ def test_formatting_keeps_the_value_and_every_comment_and_is_stable(text: str) -
     assert after == before
     assert comments(formatted) == comments(text)
     assert format_text(formatted, PATH) == formatted
-    assert re.search(r"[ \t\r]$|\n\n\n|\A\n|\n\n\Z", formatted, re.MULTILINE) is None
+    windows = text.partition("\n")[0].endswith("\r")
+    assert formatted.count("\r\n") == (formatted.count("\n") if windows else 0)
+    lines = formatted.replace("\r\n", "\n") if windows else formatted
+    assert re.search(r"[ \t\r]$|\n\n\n|\A\n|\n\n\Z", lines, re.MULTILINE) is None
 
 
 @pytest.mark.parametrize("path", sorted((EXAMPLES / "valid").glob("*.yaml")), ids=lambda p: p.stem)
@@ -106,7 +109,17 @@ tags: ["NO", demo, "~"]
 
 def test_formatting_orders_the_fields_and_quotes_what_other_tools_retype() -> None:
     assert format_text(TYPED, PATH) == IN_FORM
-    assert format_text(TYPED.replace("\n", "\r\n"), PATH) == IN_FORM
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_formatting_keeps_the_line_ends_of_the_file(end: str) -> None:
+    in_form = IN_FORM.replace("\n", end)
+    assert format_text(TYPED.replace("\n", end), PATH) == in_form
+    assert format_text(in_form, PATH) == in_form
+    assert format_text(in_form.rstrip(), PATH) == in_form
+    other = "\n" if end == "\r\n" else "\r\n"
+    mixed = in_form.rstrip() + other
+    assert format_text(mixed, PATH) == in_form
 
 
 def test_a_comment_that_begins_a_file_stays_there_and_a_blank_line_in_a_text_stays() -> None:

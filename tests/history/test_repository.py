@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from sake_registry.edits.inventory import is_edit_file
 from sake_registry.errors import InputError, SetupError, StateError, StorageError
+from sake_registry.git import Entry
 from sake_registry.history.committing import commit as commit_files
-from sake_registry.history.repository import Entry, Range, Repository, is_edit_file
+from sake_registry.history.repository import Range, Repository
 from sake_registry.history.versions import log_of
 from sake_registry.history.working import put, replaced
 from tests.repositories import GitRegistry, MakeRegistry, edit_text
@@ -125,10 +127,17 @@ def test_hashes_of_another_kind(make_registry: MakeRegistry, tmp_path: Path) -> 
     assert [version.commit for version in log.versions] == [commit]
 
 
-def test_an_author_goes_by_the_name_of_the_mailmap(registry: GitRegistry) -> None:
-    (registry.root / ".mailmap").write_text("Ann Married <ann@example.org>\n")
-    commit = registry.commit("A mailmap")
-    assert registry.repository.commits([commit])[commit].author == "Ann Married"
+def test_an_author_is_the_one_who_committed(registry: GitRegistry) -> None:
+    """A commit cannot give another's work to somebody: a mailmap is a file of the repository."""
+    registry.write("darrieux", new="German")
+    before = registry.commit("Change")
+    author = registry.repository.commits([before])[before].author
+    (registry.root / ".mailmap").write_text("Eve Evil <ann@example.org>\n")
+    registry.git("config", "log.mailmap", "true")
+    after = registry.commit("A mailmap")
+    assert {c.author for c in registry.repository.commits([before, after]).values()} == {author}
+    (log,) = log_of(registry.repository, ["darrieux"])
+    assert {name for version in log.versions for name in version.authors} == {author}
 
 
 def test_a_conflict_in_the_index(registry: GitRegistry) -> None:
@@ -226,4 +235,4 @@ def test_files_are_put_back_when_something_fails(tmp_path: Path) -> None:
     ):
         raise AssertionError("not reached")
     assert (one.read_text(), gone.read_text()) == ("1", "3")
-    put(two, None)  # it is not there already
+    put(two, None, tmp_path)  # it is not there already

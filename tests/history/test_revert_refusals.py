@@ -336,7 +336,7 @@ def test_a_plan_does_not_outlive_what_it_was_made_for(registry: GitRegistry) -> 
 def test_an_interruption_puts_everything_back(
     registry: GitRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sake_registry.history import git
+    from sake_registry import git
 
     done(registry, "darrieux", "--remove")
     plan = plan_revert(registry.registry, ["darrieux"])

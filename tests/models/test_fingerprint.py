@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from sake_registry.errors import ModelNotFoundError
+from sake_registry.files import FileMemory
 from sake_registry.models import fingerprint
 from sake_registry.models.fingerprint import identify_model
 from tests import tiny_models
@@ -105,6 +106,28 @@ def test_it_is_computed_once_for_each_state_of_a_file(
     copy.replace(path)
     assert identify_model(folder, EMBEDDER) == first
     assert len(read) == 2
+
+
+def test_verifying_reads_every_file_again_and_names_what_is_not_so(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = FileMemory(tmp_path / "memory.json")
+    monkeypatch.setattr(fingerprint, "memory", lambda: memory)
+    pickled = tiny_models.save("llama", tmp_path / "pickled")
+    torch.save(load_file(pickled / "model.safetensors"), pickled / "pytorch_model.bin")
+    (pickled / "model.safetensors").unlink()
+    for model in (folder, pickled):
+        identify_model(model, EMBEDDER)
+    names = (
+        folder / "model.safetensors", folder / "tokenizer.json",
+        pickled / "pytorch_model.bin", pickled / "tokenizer.json",
+    )  # fmt: skip
+    assert fingerprint.verify_memory() == dict.fromkeys(names, True)
+    known = json.loads(memory.path.read_text())
+    known[f"tensors:{names[0]}"]["value"][0][3] = "0" * 64
+    memory.path.write_text(json.dumps(known))
+    assert fingerprint.verify_memory() == {**dict.fromkeys(names, True), names[0]: False}
+    assert fingerprint.verify_memory() == dict.fromkeys(names[1:], True)
 
 
 def test_a_live_model_has_the_hash_of_its_checkpoint(folder: Path) -> None:

@@ -188,9 +188,7 @@ def test_errors_of_a_changed_file_fail_the_review(registry: GitRegistry) -> None
 
 def test_a_change_cannot_lower_its_own_gates(registry: GitRegistry) -> None:
     registry.git("switch", "--quiet", "-c", "change")
-    (registry.root / "sake.toml").write_text(
-        "trust_remote_code = true\n[review]\nmax_collateral = 9\n[compile]\nreg = 0.5\n"
-    )
+    (registry.root / "sake.toml").write_text("[review]\nmax_collateral = 9\n[compile]\nreg = 0.5\n")
     registry.commit("Lower the gates")
     found = read_sides(registry.root, "main...change")
     assert found.gates.review.max_collateral == 0
@@ -223,7 +221,7 @@ def test_the_claims(branches: GitRegistry) -> None:
     assert edits["darrieux"]["lines"] == ["new object: German → Dutch"]
     assert edits["darrieux"]["sentence"] == (
         "“The mother tongue of Danielle Darrieux, as note 0 says, is” is to be completed by "
-        "“Dutch”, no longer by “French”."
+        "“Dutch”, no longer by “German”."
     )
     assert edits["rocard"]["sentence"].startswith("Taken back: ")
     assert edits["chopin"]["path"] == "edits/people/chopin.yaml"
@@ -258,8 +256,9 @@ def test_gates() -> None:
         "holdout: 8 of 10 passed (80.0 %), at least 90 % must"
     )
     assert all(gate.ok for gate in claim_gates(0, 0))
-    assert [gate.ok for gate in claim_gates(2, 1)] == [False, False, True]
-    assert [gate.ok for gate in claim_gates(0, 0, 1)] == [True, True, False]
+    assert [gate.ok for gate in claim_gates(2, 1)] == [False, False, True, True]
+    assert [gate.ok for gate in claim_gates(0, 0, 1)] == [True, True, False, True]
+    assert [gate.ok for gate in claim_gates(0, 0, unseen=1)] == [True, True, True, False]
 
 
 def test_paths_are_the_registry_s(tmp_path: Path, branches: GitRegistry) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sake_registry.edits.registry import open_registry
+from sake_registry.errors import SettingsError
 from sake_registry.review.run import read_sides
 from tests.repositories import GitRegistry, edit_text
 from tests.review.reviewing import review
@@ -50,11 +51,11 @@ def test_one_new_edit_in_two_folders_is_a_conflict(change: GitRegistry) -> None:
 
 @pytest.mark.parametrize("text", ["main...change", "main"])
 def test_what_lies_behind_a_link_is_not_passed(change: GitRegistry, text: str) -> None:
-    """A compile reads it, and git holds only where it leads to."""
+    """No verb reads it: git holds only where it leads to."""
     (change.root / "notes.txt").write_text(edit_text("Jules Verne"))
     change.path("verne").symlink_to("../notes.txt")
     change.commit("A link")
-    assert [edit.id for edit in open_registry(change.root).edits] == ["darrieux", "verne"]
+    assert [edit.id for edit in open_registry(change.root).edits] == ["darrieux"]
     value = reviewed(change, text)
     assert [(f["code"], f["path"]) for f in value["findings"]] == [
         ("SAKE001", "edits/verne.yaml")
@@ -113,26 +114,23 @@ def test_nothing_is_written_where_a_change_says(change: GitRegistry) -> None:
     assert "store: .sake/store → /elsewhere" in found.settings  # it is told all the same
 
 
-def test_trust_in_one_model_is_no_trust_in_another(change: GitRegistry) -> None:
-    change.git("switch", "--quiet", "main")
-    settings(change, 'model = "m"\ntrust_remote_code = true\n[aliases]\nm = "good/model"\n')
-    change.commit("This one may")
-    for name, toml in {
-        "model": 'model = "evil/model"\ntrust_remote_code = true\n[aliases]\nm = "good/model"\n',
-        "alias": 'model = "m"\ntrust_remote_code = true\n[aliases]\nm = "evil/model"\n',
-    }.items():
-        change.git("switch", "--quiet", "-c", name, "main")
-        settings(change, toml)
-        change.commit("And this one")
-        found = read_sides(change.root, f"main...{name}")
-        assert not found.after.settings.trust_remote_code
-        assert not found.before.settings.trust_remote_code
-        flag = read_sides(change.root, f"main...{name}", {"trust_remote_code": True})
-        assert flag.after.settings.trust_remote_code
-    change.git("switch", "--quiet", "-c", "same", "main")
-    change.write("verne", subject="Jules Verne")
-    change.commit("An edit")
-    assert read_sides(change.root, "main...same").after.settings.trust_remote_code
+def test_neither_a_change_nor_its_base_can_trust_code(change: GitRegistry) -> None:
+    clean = change.git("rev-parse", "main")
+    settings(change, "trust_remote_code = true\n")
+    change.commit("The change may")
+    with pytest.raises(SettingsError, match="trust_remote_code"):
+        read_sides(change.root, "main...change")
+    trusting = change.git("rev-parse", "HEAD")
+    settings(change, "")
+    change.commit("It may not")
+    with pytest.raises(SettingsError, match="trust_remote_code"):
+        read_sides(change.root, f"{trusting}...change")
+    read = read_sides(change.root, f"{clean}...change")
+    assert not read.after.settings.trust_remote_code
+    assert not read.before.settings.trust_remote_code
+    flag = read_sides(change.root, f"{clean}...change", {"trust_remote_code": True})
+    assert flag.after.settings.trust_remote_code
+    assert flag.before.settings.trust_remote_code
 
 
 def test_line_ends_of_a_working_tree_make_no_conflict(change: GitRegistry) -> None:

@@ -36,10 +36,10 @@ def test_the_last_to_go_leaves_the_model_as_it_was(model: Any, first_out: int) -
     assert vars(model) != before
     followers.pop(first_out).remove()
     (left,) = followers
-    left.forget()
-    assert torch.equal(model.generate(ids_of(IN_SCOPE[0]), **GREEDY), bare)
-    # The one that is still there hears the last pass: all but the token that came of it.
-    heard = left.rows()
+    with left.call():
+        assert torch.equal(model.generate(ids_of(IN_SCOPE[0]), **GREEDY), bare)
+        # The one that is still there hears the last pass: all but the token that came of it.
+        heard = left.rows()
     assert heard is not None
     assert torch.equal(heard, bare[:, :-1])
     left.remove()
@@ -102,8 +102,8 @@ def test_each_thread_hears_its_own_generation(model: Any) -> None:
     assert theirs[0] is None
     assert len(theirs[1]) == 2
     assert following.rows() is mine
-    following.forget()
-    assert following.rows() is None
+    with following.call():
+        assert following.rows() is None
     following.remove()
 
 

@@ -53,6 +53,14 @@ def test_what_is_not_understood_is_refused(tmp_path: Path, text: str, what: str)
     assert caught.value.hint == 'its form: {"disabled": {"ID": "reason"}}'
 
 
+def test_a_file_of_gigabytes_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "overrides.json"
+    with path.open("wb") as file:
+        file.truncate(8 << 30)
+    with pytest.raises(InputError, match=r"overrides\.json: larger than 1048576 bytes"):
+        read_overrides(path)
+
+
 def test_a_file_that_is_no_text(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         read_overrides(tmp_path)

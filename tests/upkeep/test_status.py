@@ -356,7 +356,7 @@ def test_without_the_extra_for_bundles(
     found = status(compiled.root)
     assert found.clean
     assert found.bundles == ()
-    assert "pip install 'sake-registry[models]'" in found.notes[0]
+    assert "pip install -c constraints.txt '.[models]'" in found.notes[0]
     assert len(after_change(compiled.root, ["tolstoy-tongue"])) == 1
 
 

@@ -16,11 +16,12 @@ Guarantees:
 from __future__ import annotations
 
 import os
+import tempfile
 import threading
 from contextlib import contextmanager
 from pathlib import Path
 from subprocess import PIPE
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 # Without a git GitPython would refuse to be imported; what needs one says so when it starts it.
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
@@ -29,7 +30,7 @@ from git import Git, GitCommandNotFound, InvalidGitRepositoryError, Repo
 from sake_registry.errors import SetupError, StateError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 # What git itself calls local to a repository (`git rev-parse --local-env-vars`), configuration
 # apart, and what changes how it reads paths and objects.
@@ -55,6 +56,7 @@ _CONFIGURATION = {
     "core.fsmonitor": "false",
     "core.hooksPath": os.devnull,
     "core.quotePath": "false",
+    "core.splitIndex": "false",
     "log.showSignature": "false",
     "log.showRoot": "true",
     "diff.orderFile": os.devnull,
@@ -64,6 +66,8 @@ _CONFIGURATION = {
     "submodule.recurse": "false",
 }
 
+_TRANSFORMING = ("filter", "working-tree-encoding", "ident")
+"""The attributes by which git changes a file on its way in and out, line ends apart."""
 COMPLETE = "`git fetch --refetch --no-filter` gets everything"
 """What makes a partial clone a whole one."""
 
@@ -88,6 +92,25 @@ def _without_redirections() -> Iterator[None]:
             yield
         finally:
             os.environ.update(taken)
+
+
+class Entry(NamedTuple):
+    """A file in a commit or in the index: its blob and mode; `stage` is 0 but in conflicts.
+
+    `mark` says by what git was told not to look at the file on the disk: `skip-worktree` (a sparse
+    checkout sets it, too) or `assume-unchanged`.
+    """
+
+    path: str
+    blob: str
+    mode: str = "100644"
+    stage: int = 0
+    mark: str = ""
+
+    @property
+    def regular(self) -> bool:
+        """A plain file: no link, no submodule."""
+        return self.mode.startswith("100")
 
 
 class _Runner(Git):
@@ -137,15 +160,66 @@ def find_repository(folder: Path) -> Repo:
         raise SetupError(f"{folder} is not in a git repository", hint=hint) from error
 
 
-def read(folder: Path, command: str, *arguments: str, stdin: bytes = b"") -> bytes:
+def index(folder: Path, path: str) -> Iterator[Entry]:
+    """The index's entries at or below a path, both relative to a folder; of an unmerged file,
+    those of every stage."""
+    for record in records(read(folder, "ls-files", "-v", "--stage", "-z", "--", path)):
+        meta, _, name = record.partition("\t")
+        tag, mode, blob, stage = meta.split(" ")
+        mark = "skip-worktree" if tag in "Ss" else "assume-unchanged" if tag.islower() else ""
+        yield Entry(name, blob, mode, int(stage), mark)
+
+
+def transformed(folder: Path, paths: Iterable[str], commit: str | None = None) -> dict[str, str]:
+    """The files of which git keeps something else than what lies on the disk, line ends apart:
+    the attribute that says so, by path.
+
+    Args:
+        paths: relative to the folder.
+        commit: take the attributes from there, and not from the working tree.
+    """
+    stdin = "".join(f"{path}\0" for path in paths).encode(errors="surrogateescape")
+    if not stdin:
+        return {}
+    asked = ("check-attr", "-z", "--stdin", *_TRANSFORMING)
+    if commit is None:
+        out = read(folder, *asked, stdin=stdin)
+    else:  # before git 2.40 only an index, here one of its own, lets it look into a commit
+        with tempfile.TemporaryDirectory(prefix="sake-index-") as place:
+            own = f"{place}/index"
+            read(folder, "read-tree", commit, index_file=own)
+            out = read(folder, *asked, "--cached", stdin=stdin, index_file=own)
+    fields = records(out)
+    found = {}
+    for path, name, value in zip(fields[::3], fields[1::3], fields[2::3], strict=True):
+        off = value in ("unspecified", "unset") or value.lower() in ("utf-8", "utf8")
+        if not off:
+            found[path] = name if value == "set" else f"{name}={value}"
+    return found
+
+
+def records(out: bytes) -> list[str]:
+    """NUL-ended records; paths that are not UTF-8 come through as they are."""
+    return [r for r in out.decode("utf-8", errors="surrogateescape").split("\0") if r]
+
+
+def read(
+    folder: Path, command: str, *arguments: str, stdin: bytes = b"", index_file: str | None = None
+) -> bytes:
     """What a reading git command prints. Nothing is written, no foreign program runs.
+
+    Args:
+        index_file: another index than the repository's.
 
     Raises:
         SetupError: there is no git.
         GitError: git ended with an error.
         StateError: a partial clone left out what is asked for.
     """
-    return _run(_Reader(folder), command, arguments, stdin)
+    git = _Reader(folder)
+    if index_file is not None:
+        git.update_environment(GIT_INDEX_FILE=index_file)
+    return _run(git, command, arguments, stdin)
 
 
 def write(folder: Path, command: str, *arguments: str, stdin: bytes = b"") -> bytes:
