@@ -19,6 +19,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from sake_registry.names import languages, scripts
+from sake_registry.names.companies import with_legal_form
 from sake_registry.names.letters import fold, letters_of, unmarked, without_marks
 from sake_registry.names.words import (
     ABBREVIATED,
@@ -29,7 +30,6 @@ from sake_registry.names.words import (
     FIRST_NAMES,
     FUNCTION,
     IN_NAMES,
-    LEGAL_FORMS,
     LINKING,
     LONGER,
     NUMBERS,
@@ -308,31 +308,6 @@ _TITLED = re.compile(r"(?:^|\W)([A-Z][^\W\d_]*)(,?)[ \t]+$")
 _GERMAN_NOUN = re.compile(
     r"(?:^|\W)(?i:der|die|das|dem|den|des|eine?|einer|eines|im|am|vom|zum|zur|beim)[ \t]+\w+[ \t]+$"
 )
-_SURELY_LEGAL = frozenset("inc corp ltd llc gmbh plc sarl llp".split())
-
-
-@cache
-def _legal_forms() -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """What says behind a name, after a space and directly, of which kind a company is."""
-    stops = r"(?:[./]|\.\s)?"
-    words = "|".join(stops.join(f) if len(f) <= 5 else f for f in sorted(LEGAL_FORMS))
-    glued = sorted(filter(scripts.is_unspaced, LEGAL_FORMS), key=len, reverse=True)
-    # A full stop is of it where no sentence ends there.
-    stop = r"(?:\.(?=[,;:?!)&]|[ \t]+(?-i:[^\WA-Z]|KG|Ltd|LLC)))?"
-    behind = rf"(?:[ \t]*[,&]?[ \t]+(?:{words}|sp\.? z ?o\.? ?o)\b{stop})+"
-    return re.compile(behind, re.IGNORECASE), re.compile(rf"(?:{'|'.join(glued)})+")
-
-
-def with_legal_form(text: str, end: int) -> int:
-    """The end of a name with what says of which kind a company is: "Contoso, Inc."."""
-    spaced, directly = _legal_forms()
-    glued = directly.match(text, end)
-    match = glued or spaced.match(text, end)
-    if not match:
-        return end
-    first = match[0].lstrip(" \t,&")
-    is_legal = glued or first[0].isupper() or fold(first).strip(".") in _SURELY_LEGAL
-    return match.end() if is_legal else end
 
 
 def _is_named(text: str, start: int, end: int, name: _Name) -> bool:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from sake_registry.names.companies import without_legal_form
 from sake_registry.names.finding import (
     BETWEEN,
     COMMA,
     INITIALS,
     SHORTEST,
     distinctive_words,
-    with_legal_form,
 )
 from sake_registry.names.letters import composed, fold, unmarked
-from sake_registry.names.scripts import is_unspaced
 from sake_registry.names.words import (
     ARTICLES,
     BEFORE,
@@ -22,7 +22,6 @@ from sake_registry.names.words import (
     FIRST_NAME_FOLLOWS,
     FIRST_NAMES,
     FUNCTION,
-    LEGAL_FORMS,
     LONGER,
     NUMBERS,
     OTHER_FIRST_NAMES,
@@ -79,18 +78,6 @@ def forms(name: str) -> tuple[str, ...]:
         others |= dict.fromkeys((bare, *forms(bare)))
     others.pop(name, None)
     return tuple(others)
-
-
-def without_legal_form(name: str) -> str:
-    """A company's name without what says of which kind it is: "Contoso, Inc.", "株式会社日立"."""
-    place = re.search(r"(?<=\w)[ \t,]", name)
-    while place:
-        if with_legal_form(f"{name} ", place.start()) >= len(name.rstrip(".")):
-            return name[: place.start()]
-        place = re.compile(r"(?<=\w)[ \t,]").search(name, place.end())
-    glued = "|".join(sorted(filter(is_unspaced, LEGAL_FORMS), key=len, reverse=True))
-    bare = re.sub(rf"^(?:{glued})|(?:{glued})$", "", name).strip()
-    return bare if len(bare) > 1 else name
 
 
 def spellings(name: str) -> Iterator[str]:
@@ -152,7 +139,7 @@ def _without_article(article: str, rest: str) -> Iterator[str]:
 
 
 def _forms_of_person(name: str) -> Iterator[str]:
-    words = _person(name) or []
+    words = _person(name) or ()
     called = (
         number
         for number, word in enumerate(words)
@@ -184,9 +171,9 @@ def _forms_of_person(name: str) -> Iterator[str]:
 
 def _unhyphenated(name: str) -> Iterator[str]:
     """A person's name with its given name ("Jean-Paul", "Hye-kyo") as one word and as two."""
-    words = _person(name) or []
+    words = _person(name) or ()
     if _GIVEN.fullmatch(unmarked(name.partition(" ")[2])):  # also in "Song Hye-kyo"
-        words = name.split()
+        words = tuple(name.split())
     for place, word in enumerate(map(unmarked, words)):
         if "-" in word and (place == 0 or _GIVEN.fullmatch(word)):
             for by in ("", " "):
@@ -268,7 +255,8 @@ def _is_bare(name: str) -> bool:
     )
 
 
-def _person(name: str) -> list[str] | None:
+@lru_cache(maxsize=1024)
+def _person(name: str) -> tuple[str, ...] | None:
     """The words of what looks like a person's name, without "Jr."; None if it does not."""
     words = re.split(r"[,(]", composed(name))[0].split()
     while words and fold(words[-1]).rstrip(".") in SUFFIXES:
@@ -283,12 +271,14 @@ def _person(name: str) -> list[str] | None:
     if short or not last[0].isupper() or last.endswith(".") or any(map(is_kind, folded)):
         return None
     # "Acme Cloud" is nobody; "Kate Bush", "George W. Bush" and "Sir Cloud" are.
-    evident = folded[0] in FIRST_NAMES | TITLES or any(
-        len(word) == 1 or word in PARTICLES for word in folded
+    evident = (
+        folded[0] in FIRST_NAMES
+        or folded[0] in TITLES
+        or any(len(word) == 1 or word in PARTICLES for word in folded)
     )
-    if is_common(folded[-1]) and not evident:
+    if not evident and is_common(folded[-1]):
         return None
-    return words
+    return tuple(words)
 
 
 def _is_of_person(word: str) -> bool:

@@ -12,8 +12,9 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from sake_registry.names import scripts
+from sake_registry.names.companies import without_legal_form
 from sake_registry.names.finding import find, searched
-from sake_registry.names.forms import forms, last_name, spellings, without_legal_form
+from sake_registry.names.forms import forms, last_name, spellings
 from sake_registry.names.letters import fold, without_marks
 
 if TYPE_CHECKING:
@@ -192,5 +193,5 @@ def _derived(name: str) -> Iterator[str]:
     if last:
         yield last
     yield from forms(name)
-    for known in (name, without_legal_form(name)):
+    for known in dict.fromkeys((name, without_legal_form(name))):
         yield from spellings(known)

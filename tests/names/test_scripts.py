@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 
@@ -324,7 +325,7 @@ SUBJECTS = (
     "Node.js",
     "Lena",
 )
-GROWING = {
+GROWING: dict[str, Callable[[int], str]] = {
     "han": lambda n: "苹果公" * (n // 3),
     "han names": lambda n: "苹果公司" * (n // 4),
     "katakana": lambda n: "アップル" * (n // 4),
