@@ -365,6 +365,7 @@ BEYOND = {
     "(root / path).chmod(",  # of a file that was just written
     "os.utime(plan.path, follow_symlinks=False)",
     'with path.open("wb") as out:',  # the temporary of a bundle
+    'open(number, "w"',  # a standard stream, by its number
 }
 
 
