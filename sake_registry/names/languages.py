@@ -181,7 +181,7 @@ class Part:
     def matches(self, name: str) -> Iterator[tuple[int, int, int, int]]:
         """Where a folded name stands, and where that begins and ends with what is glued to it."""
         words = [word.span() for word in _WORD.finditer(name)]
-        if not words or words[0][0] or words[-1][1] < len(name):
+        if len(name) == 1 or not words or words[0][0] or words[-1][1] < len(name):
             return
         of_words = [self.places.get(name[start:end], []) for start, end in words]
         gaps = [name[a[1] : b[0]] for a, b in pairwise(words)]
