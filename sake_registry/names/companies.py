@@ -19,7 +19,7 @@ def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
     stops = r"(?:[./]|\.\s)?"
     words = "|".join(stops.join(f) if len(f) <= 5 else f for f in sorted(LEGAL_FORMS))
     glued = sorted(filter(is_unspaced, LEGAL_FORMS), key=len, reverse=True)
-    unit = rf"[ \t]*[,&]?[ \t]+(?:{words}|sp\.? z ?o\.? ?o|de c\.?v)\b"
+    unit = rf"(?=[ \t,&])[ \t]*+(?:[,&][ \t]*+)?(?:{words}|sp\.? z ?o\.? ?o|de c\.?v)\b"
     # A full stop is of it where no sentence ends there.
     stop = r"(?:\.(?=[,;:?!)]|[ \t]+(?-i:[^\WA-Z])))?"
     spaced = rf"{unit}(?:\.?{unit})*{stop}"

@@ -1,8 +1,8 @@
 """How a name changes in running text, by language: what is glued to it, and its endings.
 
-"Толстого" names Толстой, "삼성의" 삼성, "ولبنان" لبنان, "Lenas" Lena. Most letters tell
-which rules hold. A line in Latin letters is of the languages of which it has most common words; in
-an English one, names have no endings.
+"Толстого" names Толстой, "삼성의" 삼성, "ولبنان" لبنان, "Lenas" Lena. Letters of most scripts tell
+which rules hold. A line in Latin letters is of the languages of which it has most common words;
+in an English one, names have no endings.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SCRIPTS = {
 }
 _LATIN = re.compile("[a-z]")
 _WORD = re.compile(r"\w+")
-_LINE = re.compile(r"[^\n]*[^\W\d_][^\n]*")
+_LINE = re.compile(r"[^\n]+")
 _SHORTEST = {"ko": 2}
 _FEWEST = 3  # letters of a word of a name that has endings, or something glued to it
 _ENGLISH = "en"
@@ -185,18 +185,21 @@ class Part:
             return
         of_words = [self.places.get(name[start:end], []) for start, end in words]
         gaps = [name[a[1] : b[0]] for a, b in pairwise(words)]
-        following = [{(p.number, p.start == p.begins): p for p in ps} for ps in of_words[1:]]
+        following = [{p.number: p for p in ps if p.start == p.begins} for ps in of_words[1:]]
         for first in of_words[0]:
-            last: Place | None = first
-            for gap, places in zip(gaps, following, strict=True):
-                assert last is not None
-                place = places.get((last.number + 1, True))
-                joined = last.end == last.ends and place and self._is_gap(gap, last, place)
-                last = place if joined else None
-                if last is None:
-                    break
-            if last is not None:
+            last = self._last_word(first, gaps, following)
+            if last:
                 yield first.start, last.end, *self._around(first.begins, last.ends)
+
+    def _last_word(
+        self, last: Place, gaps: list[str], following: list[dict[int, Place]]
+    ) -> Place | None:
+        for gap, places in zip(gaps, following, strict=True):
+            place = places.get(last.number + 1)
+            if not place or last.end != last.ends or not self._is_gap(gap, last, place):
+                return None
+            last = place
+        return last
 
     def _is_gap(self, gap: str, last: Place, place: Place) -> bool:
         between = self.text[last.ends : place.begins]

@@ -344,6 +344,8 @@ GROWING: dict[str, Callable[[int], str]] = {
     "stops": lambda n: "Lena " + "S.p.A" * (n // 5),
     "lines of languages": lambda n: "wer ist Lenas\nkto jest Leną\n" * (n // 28),
     "vowels": lambda n: "مصر" + "\u064e\u0651" * (n // 2),
+    "a line without letters": lambda n: "1 ." * (n // 3) + "\nLena wer ist das",
+    "spaces": lambda n: "Lena" + " " * n + "x",
     "jamo": lambda n: "\u1109\u1161\u11b7" * (n // 3),
 }
 
