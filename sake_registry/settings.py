@@ -42,7 +42,7 @@ MAX_BYTES = 1 << 20
 PREFIX = "SAKE_"
 log = logging.getLogger(__name__)
 
-METHOD_VERSION = 3
+METHOD_VERSION = 4
 """Not to be set: raised whenever the same input gives other activations, maps, or decisions."""
 
 ALIASES = {
