@@ -143,12 +143,12 @@ def _subject(planned: Sequence[EditRevert]) -> str:
     (step,) = planned
     head = f"{verb} edit {step.id}"
     room = SUBJECT_WIDTH - len(head) - len(": ")
-    summary = step.summary()
+    summary = printable(step.summary())  # before it is cut: a number is longer than its character
     if " → " in summary and len(summary) > room:
         first, _, second = summary.partition(" → ")
         each = max(8, (room - len(" → ")) // 2)
         summary = f"{shorten(first, each)} → {shorten(second, each)}"
-    return printable(f"{head}: {shorten(summary, max(20, room))}" if summary else head)
+    return f"{head}: {shorten(summary, max(20, room))}" if summary else head
 
 
 def cited(commit: Commit) -> str:

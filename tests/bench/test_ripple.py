@@ -260,6 +260,6 @@ def test_the_benchmark_compiles_what_a_user_would(rippled: Done) -> None:
     (root,) = {p for p in (rippled.work / "registries").iterdir() if len(list(
         (p / "edits").glob("*.yaml"))) == 6}  # fmt: skip
     store = str(rippled.work / "store")
-    settings = rippled.runs.settings.model_copy(update={"store": store})
+    settings = rippled.runs.settings.given(store=store)
     compiled = compile_registry(replace(open_registry(root).sound(), settings=settings))
     assert (compiled.texts_run, compiled.built) == (0, [])

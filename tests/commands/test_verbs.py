@@ -75,7 +75,7 @@ def test_the_help_page_has_sections_and_every_verb_stands_in_one(sake: Run) -> N
 def test_a_package_brings_verbs_and_may_place_them(environ: dict[str, str], sake: Run) -> None:
     found = sections(sake("--help", env=environ).stdout)
     assert found["Look"] == [*SECTIONS["Look"], "placed"]
-    assert found["More"] == ["completion", "unplaced"]
+    assert found["More"] == ["completion", "help", "unplaced"]
     done = sake("placed", env=environ)
     assert (done.returncode, done.stdout) == (0, "looked\n")
 
