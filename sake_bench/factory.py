@@ -159,7 +159,7 @@ def paper_settings(settings: Settings, threshold: float) -> Settings:
                     "threshold": threshold,
                 }
             ),
-            "answer": settings.answer.model_copy(update={"guard": False}),
+            "answer": settings.answer.model_copy(update={"guard": False, "exact": False}),
         }
     )
 
@@ -192,8 +192,13 @@ class MethodFactory:
             return methods.Base(self.context.cache)
         if name in WEIGHTS:
             return self._in_weights(name)
-        if name == "sake":
-            method = self._compiled(name, self.context.registry)
+        if name in ("sake", "sake-inexact"):
+            registry = self.context.registry
+            if name == "sake-inexact":
+                answer = registry.settings.answer.model_copy(update={"exact": False})
+                settings = registry.settings.model_copy(update={"answer": answer})
+                registry = replace(registry, settings=settings)
+            method = self._compiled(name, registry)
             self._describe(name, method)
             return method
         paper = self._paper_method()
@@ -308,10 +313,9 @@ class MethodFactory:
             reason = next(iter(done.failures.values())).message
             raise InputError(f"{name}: no edit could be compiled: {reason}")
         of_edits = keys_of(registry.active, self.context.loaded.located, registry.settings)
-        # Replies hang on the maps and the guard, not on the router.
-        keys = {id_: key.maps for id_, key in of_edits.items()}
-        if not registry.settings.answer.guard:
-            keys = {id_: digest(["unguarded", key]) for id_, key in keys.items()}
+        # Replies hang on the maps and what is done beside them, not on the router.
+        answer = registry.settings.answer.model_dump()
+        keys = {id_: digest([answer, key.maps]) for id_, key in of_edits.items()}
         embed = self.context.embed(registry.settings.router.representation)
         method = Steering(name, done.bundle, self.context.cache, embed, keys=keys)
         method.failed = {id_: error.message for id_, error in done.failures.items()}

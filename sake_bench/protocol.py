@@ -20,6 +20,8 @@ ANSWER = 10
 METHODS = {
     "base": "the unedited model",
     "sake": "this project's defaults",
+    "sake-inexact": "sake with the transport maps alone: no token of an object, nor its end, is "
+    "made certain (answer.exact = false)",
     "sake-paper": "published settings: one context, every pair kept, plain and forced sources, "
     "reg 0.01, one centre an edit, one global threshold",
     "uniform": "sake-paper with the mean difference for a map (4.4.2)",
@@ -31,7 +33,7 @@ METHODS = {
 }
 WEIGHTS = ("rome", "memit", "compmemit")
 """The methods that change weights."""
-STEERED = ("base", "icl", "actadd", "uniform", "sake-paper", "sake")
+STEERED = ("base", "icl", "actadd", "uniform", "sake-paper", "sake-inexact", "sake")
 """The methods that leave the weights alone."""
 
 SUCCESSES: dict[Success, str] = {

@@ -53,6 +53,7 @@ CODES: dict[str, str] = {
     "SAKE122": "an ignore comment that cannot be followed",
     "SAKE123": "a character that is not text: a control, a surrogate, one that turns text around",
     "SAKE124": "a name or an object of several lines",
+    "SAKE125": "the subject cannot be found in any prompt",
     "SAKE201": "two edits have the same id",
     "SAKE202": "two edits contradict each other",
     "SAKE203": "one fact under two ids",

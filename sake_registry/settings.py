@@ -42,7 +42,7 @@ MAX_BYTES = 1 << 20
 PREFIX = "SAKE_"
 log = logging.getLogger(__name__)
 
-METHOD_VERSION = 3
+METHOD_VERSION = 4
 """Not to be set: raised whenever the same input gives other activations, maps, or decisions."""
 
 ALIASES = {
@@ -253,6 +253,8 @@ class AnswerSettings(_Section):
 
     guard: bool = True
     """In an answer that an edit has changed, keep the model from returning to the old object."""
+    exact: bool = True
+    """Make each token of a new object, and its end, certain: by the least change that does it."""
 
 
 class TestSettings(_Section):

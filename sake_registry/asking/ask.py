@@ -70,7 +70,7 @@ def ask(
         opened.attach(loaded.model, tokenizer, source=located.folder) as edited,
         torch.no_grad(),
     ):
-        ((before, after),) = answer(edited, [prompt], tokens)
+        ((before, after),) = answer(edited, [prompt], [tokens])
         ids, mask = pad([tokenizer(prompt).input_ids], pad_token(tokenizer))
         ids, mask = ids.to(loaded.model.device), mask.to(loaded.model.device)
         bare = loaded.model(input_ids=ids, attention_mask=mask).logits

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import field_serializer
 
-from sake_registry.asking.answers import answer, begins_with
+from sake_registry.asking.answers import TOKENS, answer, begins_with, needed
 from sake_registry.asking.rows import Kind, Row, Share, questions, row, shares
 from sake_registry.compiler.plan import find_bundle, stale
 from sake_registry.models.loading import load, locate
@@ -32,11 +32,10 @@ if TYPE_CHECKING:
     from sake_registry.progress import Progress
     from sake_registry.settings import TestSettings
 
-TOKENS = 10
-
 
 class Protocol(Value):
-    """How rows were asked and when they pass."""
+    """How rows were asked and when they pass; an answer has `tokens` at the least, and as many as
+    show its object's end."""
 
     success: Literal["full-object"] = "full-object"
     scope: Literal["all-edits"] = "all-edits"
@@ -123,7 +122,8 @@ def test_registry(
         rows = []
         with opened.attach(loaded.model, loaded.tokenizer, source=located.folder) as edited:
             for of_edit in by_edit:
-                answers = answer(edited, [q.prompt for q in of_edit], TOKENS, progress)
+                tokens = [needed(loaded.tokenizer, question) for question in of_edit]
+                answers = answer(edited, [q.prompt for q in of_edit], tokens, progress)
                 for question, (before, after) in zip(of_edit, answers, strict=True):
                     rows.append(_row(question, before, after))
                     findings += _answered_otherwise(question, before)

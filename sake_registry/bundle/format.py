@@ -216,15 +216,18 @@ class Group(Value):
         positions = [step.position for step in self.steps]
         if positions[0] != 0 or positions != sorted(set(positions)):
             raise ValueError("its maps are not in the order of its tokens")
-        if positions[-1] >= self.states or len(self.goes_on) != len(self.tokens) - 1:
+        whole = len(self.goes_on) == len(self.tokens) - 1
+        if positions[-1] >= self.states or not (whole or self.closing is None):
             raise ValueError("its maps are not those of its tokens")
+        if len(self.goes_on) >= len(self.tokens):
+            raise ValueError("more of its tokens were looked at than there are")
         return self
 
     @property
     def states(self) -> int:
-        """How many states each pair was read in: before each token, and behind the object where
-        there is a closing one."""
-        return len(self.tokens) + (self.closing is not None)
+        """How many states each pair was read in: before each token that was looked at, and behind
+        the object where there is a closing one."""
+        return len(self.goes_on) + 1 + (self.closing is not None)
 
     @property
     def score(self) -> float | None:

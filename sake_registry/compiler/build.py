@@ -286,7 +286,8 @@ def fit_groups(
 
 def _goes_on(activations: GroupActivations, site: Site) -> list[float]:
     """After how many prompts the unedited model says each later token of the object by itself."""
-    steps = range(1, len(activations.tokens))
+    looked_at = len(activations.said) - (activations.closing is not None)
+    steps = range(1, looked_at)
     says = [margins(site, activations.plain[:, i], activations.tokens[i]) > 0 for i in steps]
     return [float(share.float().mean()) for share in says]
 

@@ -132,6 +132,11 @@ def _characters(value: Any, file: str, loc: Loc = ()) -> Iterator[Finding]:
 def _prompts(edit: Edit) -> Iterator[Finding]:
     known = edit.fact.subject.all
     seen: dict[str, str] = {}
+    never = not any(names.find(edit.fill(prompt.text), known) for prompt in edit.prompts)
+    if never and all(SUBJECT in prompt.text for prompt in edit.prompts):
+        hint = "add the form in which the name stands there to its aliases, or reword the prompts"
+        message = f"'{edit.subject}' is found in no prompt as a whole name: the edit never fires"
+        yield "SAKE125", message, ("prompts", 0), hint
     for kind, prompts in (("prompts", edit.prompts), ("holdout", edit.holdout)):
         for i, prompt in enumerate(prompts):
             loc: Loc = (kind, i)
@@ -144,7 +149,9 @@ def _prompts(edit: Edit) -> Iterator[Finding]:
             elif SUBJECT not in prompt.text:
                 hint = f"write {SUBJECT} where '{edit.subject}' belongs"
                 yield "SAKE105", "the prompt does not name its subject", loc, hint
-            elif not names.find(edit.fill(prompt.text), known):
+            elif not (never and kind == "prompts") and not names.find(
+                edit.fill(prompt.text), known
+            ):
                 hint = "the router takes it for a part of a longer name: reword the prompt"
                 message = f"'{edit.subject}' is not found as a whole name in this prompt"
                 yield "SAKE114", message, loc, hint

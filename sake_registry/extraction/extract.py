@@ -19,7 +19,7 @@ import torch
 
 from sake_registry.extraction.contexts import Contexts, fill
 from sake_registry.models.reading import read_tails
-from sake_registry.models.tokens import object_tokens, runs_on
+from sake_registry.models.tokens import continued, object_tokens
 from sake_registry.progress import SILENT
 
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ class GroupActivations:
     model gives the token than any other in the pair's target context, in its logits; `context`
     (n,) which context that was, -1 where none could be filled.
 
-    `tokens` are the object's. Where the unedited model would run on after one of the prompts
-    ("sitcom", "s"), `closing` is the token with which it most often ends the object in its target
-    contexts; else None.
+    `tokens` are the object's; of a long one, and without `whole`, the first ones are looked at.
+    Where the unedited model would run on after one of the prompts ("sitcom", "s"), `closing` is
+    the token with which it most often ends the object in its target contexts; else None.
     """
 
     tokens: tuple[int, ...]
@@ -61,10 +61,14 @@ class GroupActivations:
 
     def __post_init__(self) -> None:
         n, steps, width = self.plain.shape
-        if steps != len(self.said) or self.target.shape != self.plain.shape:
+        if self.closing is None:
+            fits = 1 <= steps <= len(self.tokens)
+        else:
+            fits = steps == len(self.tokens) + 1
+        if not fits or self.target.shape != self.plain.shape:
             raise ValueError(
                 f"target has shape {tuple(self.target.shape)}, plain {tuple(self.plain.shape)}, "
-                f"for {len(self.said)} tokens"
+                f"for {len(self.tokens)} tokens"
             )
         if self.forced.dim() != 2 or self.forced.shape[1] != width or len(self.forced) % n:
             raise ValueError(f"forced has shape {tuple(self.forced.shape)}, not (k·{n}, {width})")
@@ -73,8 +77,10 @@ class GroupActivations:
 
     @property
     def said(self) -> tuple[int, ...]:
-        """The tokens that are led to: the object's, and the closing one."""
-        return self.tokens if self.closing is None else (*self.tokens, self.closing)
+        """The tokens that are led to: the object's that are looked at, and the closing one."""
+        if self.closing is None:
+            return self.tokens[: self.plain.shape[1]]
+        return *self.tokens, self.closing
 
     @property
     def worked(self) -> Tensor:
@@ -200,7 +206,7 @@ def collect(
                 margin = torch.cat((margin, ends[:, None]), dim=1)
         result.append(
             GroupActivations(
-                tokens=tokens[g],
+                tokens=tuple(objects[g]),
                 plain=before,
                 forced=_float(torch.cat(of_group))
                 if of_group
@@ -223,7 +229,7 @@ def _closing(
     def ends(hidden: Tensor) -> list[int]:
         """What the model says next, where it does not run on."""
         said = _logits(site, hidden).argmax(-1).tolist()
-        return [token for token in said if not runs_on(tokenizer, tokens, token)]
+        return [token for token in said if not continued(tokenizer, tokens, [token])]
 
     if len(ends(plain)) == len(plain):
         return None

@@ -1,7 +1,8 @@
-"""Tokens of an object: behind a prompt, and where its last word ends."""
+"""An object: its tokens behind a prompt, and where it ends in what was said."""
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import TYPE_CHECKING, Any
 
@@ -31,22 +32,54 @@ def object_token(tokenizer: Any, prompt: str, answer: str) -> int:
     return object_tokens(tokenizer, prompt, answer)[1][0]
 
 
-def runs_on(tokenizer: Any, said: Sequence[int], token: int) -> bool:
-    """Whether a token continues the word that ends what was said: "sitcom" and "s"."""
+def continues(name: str, rest: str) -> bool:
+    """Whether what follows a name in a text makes it another one.
+
+    "sitcom" and "s", "Guinea" and "-Bissau", "help@acme.example" and ".com", "24.11.0" and "-rc1",
+    "5" and "%". Not "$29" and "/month", "24.11.0" and ".", "東京" and "の". Half a character
+    ("\ufffd", of a token that holds some of its bytes) counts as a letter.
+    """
+    if not name or not rest:
+        return False
+    last, word = name[-1], name.split()[-1]
+    if _in_word(last) and (_in_word(rest[0]) or rest[0] == _HALF):
+        scripts = {_script(last), _script(rest[0])}
+        return not scripts & _UNSPACED or scripts == {"KATAKANA"}
+    joint = _ADDRESS if _IN_ADDRESS.search(word) else _NUMBER if last.isdigit() else _WORD
+    return joint.match(rest) is not None
+
+
+_HALF = "\ufffd"
+_IN_ADDRESS = re.compile(r"[@/\\_:=#]|\w\.\w|[^\W\d]\d|\d[^\W\d]")
+"""In an address, an identifier, a version: what no plain word or number has."""
+_ADDRESS = re.compile(r"[-.:/@_&=?#%+~\\]+\w")
+_NUMBER = re.compile(r"[-.,:]\d|[%‰°]")
+_WORD = re.compile(r"-\w")
+
+
+def continued(tokenizer: Any, said: Sequence[int], after: Sequence[int]) -> bool | None:
+    """Whether the tokens `after` an object's make it another one; None where only what follows
+    them tells (nothing yet, or "." and not ". ")."""
 
     def text(tokens: Sequence[int]) -> str:
         return str(
             tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         )
 
-    before, after = text(said), text([*said, token])
-    if not before or not after.startswith(before):
+    name, whole = text(said), text([*said, *after])
+    rest = whole[len(name) :] if name and whole.startswith(name) else ""
+    if after and not rest:  # a special token, or one that changes how the others read
         return False
-    last, next_ = before[-1], after[len(before) :][:1]
-    spaced = unicodedata.name(last, "").split(" ")[0] not in _UNSPACED
-    return spaced and _in_word(last) and next_ != "" and _in_word(next_)
+    if continues(name, rest):
+        return True
+    return None if all(unicodedata.category(c)[0] in "PS" for c in rest) else False
 
 
 def _in_word(character: str) -> bool:
     """Letters, the marks on them, digits."""
     return unicodedata.category(character)[0] in "LMN"
+
+
+def _script(character: str) -> str:
+    """The first word of a character's name, which is its script's for letters."""
+    return unicodedata.name(character, "").removeprefix("HALFWIDTH ").split(" ")[0].split("-")[0]

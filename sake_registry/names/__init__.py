@@ -1,12 +1,13 @@
 """Names in running text: found as whole names, masked, looked up. Imports only `data`.
 
-`finding` looks for names, `forms` guesses how a name is also written, `index` knows whose names a
-text has, `words` has the lists.
+`finding` looks for names, by the rules of `letters`, `scripts` and `languages`; `forms` guesses how
+a name is also written, `index` knows whose names a text has, `words` has the lists.
 """
 
-from sake_registry.names.finding import BETWEEN, COMMA, SUBJECT, find, fold, mask, proper_names
+from sake_registry.names.finding import BETWEEN, COMMA, SUBJECT, find, mask, proper_names
 from sake_registry.names.forms import forms, last_name
 from sake_registry.names.index import NameIndex, Naming, Need, Spans
+from sake_registry.names.letters import fold
 
 __all__ = [
     "BETWEEN",

@@ -13,26 +13,36 @@ Time grows with the text, and not faster, whatever stands in it.
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from sake_registry.names import languages, scripts
+from sake_registry.names.companies import with_legal_form
+from sake_registry.names.letters import fold, letters_of, unmarked, without_marks
 from sake_registry.names.words import (
     ABBREVIATED,
+    ASKED,
     BEFORE,
     BESIDE,
     DETERMINERS,
+    FIRST_NAMES,
     FUNCTION,
     IN_NAMES,
+    LINKING,
     LONGER,
+    NUMBERS,
     PARTICLES,
+    PLANS,
+    TITLES_BEHIND,
+    WHOLES,
+    is_common,
     is_kind,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
 SUBJECT = "<subject>"
 """What stands for the subject's name in a prompt."""
@@ -41,73 +51,15 @@ BETWEEN = "\0"
 COMMA = ",\1"
 """A comma of a name to `find` that has to be there; any other may be missing."""
 
-# -- characters --------------------------------------------------------------------------------
-
-_MARK = re.compile("[\u0300-\u036f]")
-# Normalising sorts the marks of a letter, in time that grows with their square. No letter of any
-# language has more marks than Unicode's stream-safe form allows (UAX #15).
-_MOST_MARKS = 30
-_MANY_MARKS = re.compile(rf"[^\w\s\x00-\x7f]{{{_MOST_MARKS + 1},}}")
-_CLUSTER = re.compile("(?s).[\u0300-\u036f]*")
-# What is typed plainly and Unicode does not take apart. Not the em dash: it parts clauses.
-_PLAIN = {
-    written: plain
-    for plain, all_written in {
-        "o": "ø", "O": "Ø", "l": "ł", "L": "Ł", "d": "đð", "D": "ĐÐ", "h": "ħ", "H": "Ħ",
-        "t": "ŧ", "T": "Ŧ", "s": "ß", "S": "ẞ", "i": "ı",
-        "'": "\u2018\u2019\u201b\u00b4\u2032\u02b9\u02bb\u02bc\u02bd",
-        "-": "\u2010\u2011\u2012\u2013\u2212",
-    }.items()
-    for written in all_written
-}  # fmt: skip
-
-
-@cache
-def _plain_character(character: str) -> str:
-    if character in _PLAIN:
-        return _PLAIN[character]
-    parts = unicodedata.normalize("NFKD", character)
-    # Only accents are dropped: "ﬁ" is more than "f", a Hangul syllable more than its first letter.
-    return character if _MARK.sub("", parts[1:]) else _PLAIN.get(parts[0], parts[0])
-
-
-def composed(text: str) -> str:
-    """The text in Unicode's form NFC, with at most 30 marks to a letter."""
-    return unicodedata.normalize("NFC", _MANY_MARKS.sub(_with_fewer_marks, text))
-
-
-def _with_fewer_marks(run: re.Match[str]) -> str:
-    kept, marks = [], 0
-    for character in run[0]:
-        marks = marks + 1 if unicodedata.combining(character) else 0
-        if marks <= _MOST_MARKS:
-            kept.append(character)
-    return "".join(kept)
-
-
-def unmarked(text: str) -> str:
-    """Without accents and typographic marks, in its case; as long as `text`."""
-    return text if text.isascii() else "".join(map(_plain_character, text))
-
-
-def fold(text: str) -> str:
-    """Without case, accents and typographic marks, character by character: as long as `text`."""
-    return unmarked(text).lower().replace("ς", "σ")
-
-
 # -- what is searched, and for what ------------------------------------------------------------
 
 SHORTEST = 4  # letters of a name that is told from a mere word, or stands for a longer one
 _NEAR = 100  # characters: as far as is looked around a name
 _LONGEST = 256  # characters of a name that is also found in other spacing and with other stops
-# A hyphen or an apostrophe inside a word joins ("Guinea-Bissau", "O'Brien"); "'s" does not.
-_BEGIN = r"(?<!\w)(?<!\w[-'])"
-_END = r"(?!\w)(?!-[^\W_])(?!'(?!s\b)\w)"
-_BEGINS, _ENDS = re.compile(_BEGIN), re.compile(_END)
+_BEGINS, _ENDS = re.compile(scripts.BEGIN), re.compile(scripts.END)
 _OTHER_SPACE = re.compile(r"[^\S ]|  ")
 INITIALS = re.compile(r"(?:[^\W\d_]\.){1,16}[^\W\d_]?|[^\W\d_]|[A-Z]{2,3}")
 _ACRONYM = re.compile(r"[A-Z]{4,6}")  # more than initials: has all of its full stops, or none
-_WORD = re.compile(r"\w+")
 _FREE = re.compile(r"[\s.,]+")  # what may differ between a name and what is written for it
 # A full stop is part of "U.S.", if the name or its other letters have one, and never half of it.
 _STOP = r"(?:\.|(?!\.))"
@@ -138,6 +90,11 @@ class _Name:
     def distinctive(self) -> list[str]:
         return distinctive_words(self.text)
 
+    @cached_property
+    def is_common(self) -> bool:
+        """Whether it is one common word, that is meant only where its case says so."""
+        return len(self.distinctive) < 2 and all(map(is_common, self.distinctive))
+
 
 def distinctive_words(name: str) -> list[str]:
     """The words that are not such as any sentence has."""
@@ -147,7 +104,7 @@ def distinctive_words(name: str) -> list[str]:
 
 @lru_cache(maxsize=1 << 14)
 def _name(name: str) -> _Name:
-    text = " ".join(unmarked(_MARK.sub("", composed(name))).split())
+    text = " ".join(unmarked(without_marks(name)).split())
     if BETWEEN in text:
         rest = fold(text).replace(BETWEEN, "").split()
         return _Name(text, tuple(sorted(rest, key=len, reverse=True)), None, "")
@@ -191,14 +148,14 @@ def _by_word(names: tuple[str, ...]) -> tuple[dict[str, list[_Name]], list[_Name
     by_word: dict[str, list[_Name]] = {}
     without: list[_Name] = []
     for known in map(_name, dict.fromkeys(names)):
-        words = _WORD.findall(known.words[0]) if known.words else ()
-        (by_word.setdefault(max(words, key=len), []) if words else without).append(known)
+        keys = scripts.name_keys(known.words[0]) if known.words else ()
+        (by_word.setdefault(max(keys, key=len), []) if keys else without).append(known)
     return by_word, without
 
 
 @lru_cache(maxsize=4096)
 def _pattern(name: _Name) -> re.Pattern[str]:
-    return re.compile(_BEGIN + name.pattern + _END)
+    return re.compile(name.pattern)
 
 
 @dataclass(frozen=True)
@@ -210,19 +167,23 @@ class _Text:
     places: tuple[int, ...] | None
 
     @cached_property
-    def words(self) -> frozenset[str]:
-        return frozenset(_WORD.findall(self.folded))
+    def parts(self) -> list[languages.Part]:
+        return languages.parts(self.folded)
+
+    @cached_property
+    def bare(self) -> dict[str, None]:
+        """Words of names that it may have, in whatever form."""
+        return dict.fromkeys(word for part in self.parts for word in part.places)
+
+    @cached_property
+    def keys(self) -> dict[str, None]:
+        return dict.fromkeys((*scripts.keys(self.folded), *self.bare))
 
 
 @lru_cache(maxsize=256)
-def _text(text: str) -> _Text:
-    places = None
-    if _MARK.search(text):
-        clusters = [(match.start(), match[0]) for match in _CLUSTER.finditer(text)]
-        places = (*(start for start, _ in clusters), len(text))
-        text = "".join(
-            unicodedata.normalize("NFC", cluster[: 1 + _MOST_MARKS])[0] for _, cluster in clusters
-        )
+def searched(text: str) -> _Text:
+    """A text as it is searched for any names."""
+    text, places = letters_of(text)
     return _Text(unmarked(text), fold(text), places)
 
 
@@ -234,17 +195,26 @@ def _spans(text: str, name: _Name) -> Iterator[tuple[int, int]]:
     """
     if not name.text:
         return
-    body = name.body
-    if body is None or (name.pattern and _OTHER_SPACE.search(text)):
-        yield from (match.span() for match in _pattern(name).finditer(text))
-        return
-    start = text.find(body)
-    while start >= 0:
-        end = start + len(body)
+    pattern = (
+        _pattern(name)
+        if name.body is None or (name.pattern and _OTHER_SPACE.search(text))
+        else None
+    )
+    body = name.body or ""
+    place = 0
+    while True:
+        if pattern:
+            match = pattern.search(text, place)
+            start, end = match.span() if match else (-1, -1)
+        else:
+            start = text.find(body, place)
+            end = start + len(body)
+        if start < 0:
+            return
         whole = _BEGINS.match(text, start) and _ENDS.match(text, end)
         if whole:
             yield start, end
-        start = text.find(body, end if whole else start + 1)
+        place = end if whole else start + 1
 
 
 def _spread(text: str, name: str) -> Iterator[tuple[int, int]]:
@@ -284,101 +254,232 @@ def _is_further(word: str) -> bool:
 
 def find(text: str, names: Iterable[str]) -> list[tuple[int, int]]:
     """Where one of the names stands as a whole name; longer names win; in order."""
-    searched = _text(text)
-    folded = searched.folded
+    looked_at = searched(text)
+    folded = looked_at.folded
     by_word, without = _by_word(tuple(names))
-    candidates = [n for word in by_word.keys() & searched.words for n in by_word[word]] + without
-    named = [n for n in candidates if all(word in folded for word in n.words)]
+    leading = by_word.keys() & looked_at.keys.keys()
+    candidates = [n for key in leading for n in by_word[key]] + without
     spans: list[tuple[int, int]] = []
     taken = bytearray(len(folded))  # by longer names
-    for known in sorted(named, key=lambda n: (-len(n.text), n.text)):
-        spread = BETWEEN in known.text
-        matches = _spread(searched.plain, known.text) if spread else _spans(folded, known)
-        of_name = [
-            (start, end)
-            for start, end in matches
-            if taken.find(1, start, end) < 0 and _is_named(searched.plain, start, end, known)
-        ]
-        for start, end in of_name:
-            taken[start:end] = bytes([1]) * (end - start)
-        spans += of_name
-    places = searched.places
+    for known in sorted(candidates, key=lambda n: (-len(n.text), n.text)):
+        for start, end in _matches(looked_at, known):
+            free = taken.find(1, start, end) < 0
+            if free and _is_named(looked_at.plain, start, end, known):
+                end = with_legal_form(looked_at.plain, end)
+                taken[start:end] = bytes([1]) * (end - start)
+                spans.append((start, end))
+    places = looked_at.places
     return sorted(spans if places is None else ((places[a], places[b]) for a, b in spans))
 
 
-_WORD_BEFORE = re.compile(r"(^|[.!?:;\n\"'“(]\s*)?([^\W\d_][\w.'-]*)[ \t]+$")
+def _matches(text: _Text, name: _Name) -> Iterable[tuple[int, int]]:
+    """Where a name stands in a text, in any of its forms; whether it is meant is not asked."""
+    exact = all(word in text.folded for word in name.words)
+    if BETWEEN in name.text:
+        return _spread(text.plain, name.text) if exact else ()
+    folded = text.folded
+    spans = _spans(folded, name) if exact else ()
+    matches = [span for span in spans if scripts.is_whole(folded, *span)]
+    if name.body is None or not text.parts:
+        return matches
+    changed = {
+        (start, end)
+        for part in text.parts
+        for start, end, begins, ends in part.matches(name.body)
+        if _BEGINS.match(folded, begins)
+        and _ENDS.match(folded, ends)
+        and scripts.is_whole(folded, begins, ends)
+    }
+    return sorted(changed.union(matches))
+
+
+_WORD_BEFORE = re.compile(r"(^|[.!?:;\n\"'“(¿¡«„]\s*)?([^\W\d_][\w.'-]*)[ \t]+$")
 _WORD_AFTER = re.compile(r"[ \t]+([A-Z0-9][\w-]*|[^\W\d_][\w-]*)")
-_OPENS = re.compile(r"(?:^|[.!?:;\n\"'“(])\s*$")
+_OPENS = re.compile(r"(?:^|[.!?:;\n\"'“(¿¡«„])\s*$")
+_OF_ADDRESS = re.compile(r"[.@/]\w")
 # First letters of sentences, and the pronoun: capitals that text without case may have.
-_OPENING = re.compile(r"(?:^|[.!?:;]\s|(?<!\w)[\"'“(])\s*\w|\bI\b")
+_OPENING = re.compile(r"(?:^|[.!?:;]\s|(?<!\w)[\"'“(¿¡«„])\s*\w|\bI\b")
+_ELIDED = re.compile(r"(?:^|(?<=[^\w']))([^\W\d_]+)'$")
+_LINKED = re.compile(
+    rf"([^\W\d_]+)[ \t]+(?:(?:{'|'.join(sorted(LINKING))})[ \t]+(?:(?:the|l[aeo]s?|el)[ \t]+)?|d')$"
+)
+_TITLED = re.compile(r"(?:^|\W)([A-Z][^\W\d_]*)(,?)[ \t]+$")
+# "die Firma Bosch", "das Lied Imagine": a noun, and not a first name.
+_GERMAN_NOUN = re.compile(
+    r"(?:^|\W)(?i:der|die|das|dem|den|des|eine?|einer|eines|im|am|vom|zum|zur|beim)[ \t]+\w+[ \t]+$"
+)
 
 
 def _is_named(text: str, start: int, end: int, name: _Name) -> bool:
     """Whether the match is written as the name is, and no part of a longer one."""
     written, letters = _FREE.sub("", text[start:end]), name.letters
     same = written == letters or BETWEEN in letters  # `_spread` minds the case
+    changed = not same and fold(written) != fold(letters)
+    if changed:
+        same = written[0].isupper() == letters[0].isupper()
     if not same and letters[:1].islower() and written == letters[0].upper() + letters[1:]:
         same = bool(_OPENS.search(text, max(0, start - _NEAR), start))
-    if same and not _is_part(text, start, end, name):
+    owns = changed and written[-1] == "s"  # "Lenas Schwester"
+    if same and not _is_part(text, start, end, name, owns=owns):
         return True
     distinctive = name.distinctive
-    if _has_no_case(text, start, end):
-        return not _is_part_without_case(text, start, end, distinctive)
     several = len(distinctive) > 1
-    return several and not same and not (
-        _is_part(text, start, end, name) or _is_part_without_case(text, start, end, distinctive)
-    )  # fmt: skip
+    if changed and not several and written.isascii():
+        return False  # "guineas": it is its capital that tells a name's case from another word
+    if _has_no_case(text, start, end):
+        return not _is_part_without_case(text, start, end, name)
+    if same or _is_part(text, start, end, name, owns=owns):
+        return False
+    if several:
+        return not _is_part_without_case(text, start, end, name)
+    return _has_any_case(text, start, end, name)
 
 
-def _is_part(text: str, start: int, end: int, name: _Name) -> bool:
-    """Whether a capitalised neighbour makes the match a part of a longer name."""
+def _line_around(text: str, start: int, end: int) -> str:
+    before = text[max(0, start - _NEAR) : start].rpartition("\n")[2]
+    return before + text[start:end] + text[end : end + _NEAR].partition("\n")[0]
+
+
+def _has_any_case(text: str, start: int, end: int, name: _Name) -> bool:
+    """Whether a name of one word is no common word in any case: "iphone", "STARBUCKS".
+
+    What is all capitals may be the first letters of a word ("IT"), and of other languages the
+    common words are not known. In an address it is not written for its own sake.
+    """
+    written, word = text[start:end], fold(name.letters)
+    is_word = " " not in name.text and len(word) >= SHORTEST and word.isascii()
+    if not is_word or name.letters.isupper() or name.is_common:
+        return False
+    if text.endswith(("@", ".", "/"), 0, start) or _OF_ADDRESS.match(text, end):
+        return False
+    inner = any(letter.isupper() or letter.isdigit() for letter in name.letters[1:])
+    return inner or written.isupper() or _may_be_english(text, start, end)
+
+
+def _may_be_english(text: str, start: int, end: int) -> bool:
+    codes = _languages(text, start, end)
+    return not codes or "en" in codes
+
+
+def _is_part(text: str, start: int, end: int, name: _Name, *, owns: bool) -> bool:
+    """Whether a capitalised neighbour makes the match a part of a longer name.
+
+    Args:
+        owns: whether it is a genitive before what it owns, which German writes large.
+    """
     if not (text[start].isupper() or text[start].isdigit()):
         return False
-    before = _WORD_BEFORE.search(text, max(0, start - _NEAR), start)
-    if before and before[2][0].isupper():
-        word = before[2].rstrip(".").lower()
-        stopped = before[2].endswith(".") and len(word) > 1
-        if " " in name.text and fold(name.text.split()[0]) not in PARTICLES:
-            initial = len(word) == 1 and word not in BEFORE
-            longer = word in LONGER or word in IN_NAMES
-            if initial or (longer and (not stopped or word in ABBREVIATED)):
-                return True
-        else:
-            # "France's Darrieux", "… in Rome. Darrieux …"
-            apart = word.endswith("'s") or stopped
-            opens = before.start(2) == 0 or before[1] is not None
-            # "Actress De Niro was": a sentence's first word before a full name is none of it.
-            if not (apart or word in BEFORE or (opens and " " in name.text)):
-                return True
+    goes_on = not owns and _goes_on(text, start, end, name)
+    return goes_on or _is_linked(text, start) or _follows_name(text, start, end, name)
+
+
+def _goes_on(text: str, start: int, end: int, name: _Name) -> bool:
+    """Whether a name goes on behind a match."""
+    after = _word_after(text, end, name)
+    if not after or after == "I" or fold(after) in ASKED:
+        return False
+    if after[0].isupper() and len(name.distinctive) > 1:
+        # In German any noun is large; the common words are of an English name.
+        return is_common(fold(after)) or _languages(text, start, end) != ["de"]
+    return after[0].isupper() or after[0].isdigit()
+
+
+def _follows_name(text: str, start: int, end: int, name: _Name) -> bool:
+    """Whether a name stands before a match that is of it."""
+    near = max(0, start - _NEAR)
+    elided = _ELIDED.search(text, near, start)
+    if elided:  # "Beverly D'Angelo"
+        return elided[1][0].isupper() and not _OPENS.search(text, near, elided.start())
+    before = _WORD_BEFORE.search(text, near, start)
+    if not before or not before[2][0].isupper():
+        return False
+    word = before[2].rstrip(".").lower()
+    stopped = before[2].endswith(".") and len(word) > 1
+    if " " in name.text and fold(name.text.split()[0]) not in PARTICLES:
+        initial = len(word) == 1 and word not in BEFORE
+        longer = word in LONGER or word in IN_NAMES
+        return initial or (longer and (not stopped or word in ABBREVIATED))
+    opens = before.start(2) == 0 or before[1] is not None
+    # "France's Darrieux", "… in Rome. Darrieux …"
+    if word.endswith("'s") or stopped or word in BEFORE or fold(word) in ASKED:
+        return False
+    # "Actress De Niro was": a sentence's first word before a full name is none of it.
+    if opens and " " in name.text:
+        return False
+    if fold(word) in FIRST_NAMES:
+        return True
+    of_line = _languages(text, start, end)
+    noun = of_line == ["de"] and _GERMAN_NOUN.search(text, near, start)
+    foreign = opens and "en" not in of_line
+    return not (noun or (foreign and languages.is_common(fold(word), of_line)))
+
+
+def _languages(text: str, start: int, end: int) -> list[str]:
+    """Of the line around a match; none where it is not known."""
+    return languages.of_line(fold(_line_around(text, start, end)))
+
+
+def _is_linked(text: str, start: int) -> bool:
+    """Whether a match ends a longer name: "Kingdom of Egypt", "Albert II, Prince of Monaco"."""
+    near = max(0, start - _NEAR)
+    linked = _LINKED.search(text, near, start)
+    if not linked:
+        return False
+    word, large = fold(linked[1]), linked[1][0].isupper()
+    if word in TITLES_BEHIND:
+        titled = _TITLED.search(text, near, linked.start())
+        return bool(titled and (large or titled[2]) and fold(titled[1]) not in BEFORE)
+    return large and word in WHOLES | FIRST_NAMES | NUMBERS
+
+
+def _word_after(text: str, end: int, name: _Name) -> str:
+    """The word behind a match, its legal form and, for a name of several words, its plan."""
+    end = with_legal_form(text, end)
     after = _WORD_AFTER.match(text, end)
-    return bool(after and (after[1][0].isupper() or after[1][0].isdigit()) and after[1] != "I")
+    if after and len(name.distinctive) > 1 and fold(after[1]) in PLANS:
+        after = _WORD_AFTER.match(text, after.end())
+    return after[1] if after else ""
 
 
 def _has_no_case(text: str, start: int, end: int) -> bool:
     """Whether the line around a match is written without case: all capitals, or none inside."""
-    near = text[max(0, start - _NEAR) : start].rpartition("\n")[2] + text[start:end]
-    near += text[end : end + _NEAR].partition("\n")[0]
+    near = _line_around(text, start, end)
     rest = _OPENING.sub("", near)
     return near.isupper() or rest == rest.lower()
 
 
-def _is_part_without_case(text: str, start: int, end: int, distinctive: Sequence[str]) -> bool:
+def _is_part_without_case(text: str, start: int, end: int, name: _Name) -> bool:
     """Whether the neighbours may make the match a part of a longer name, or it is a mere word.
 
     Nothing is seen by capitals here, so that beside a single word all others are suspect.
     """
-    before = _WORD_BEFORE.search(text, max(0, start - _NEAR), start)
-    after = _WORD_AFTER.match(text, end)
+    distinctive = name.distinctive
+    near = max(0, start - _NEAR)
+    linked = _LINKED.search(text[near:start].lower())
+    if linked and fold(linked[1]) in WHOLES:
+        return True
+    before = _WORD_BEFORE.search(text, near, start)
     first = fold(before[2]).rstrip(".") if before else ""
     if before and before[2].endswith(".") and first not in ABBREVIATED:
         first = ""
-    last = fold(after[1]) if after else ""
+    last = fold(_word_after(text, end, name))
     if len(distinctive) > 1:
-        return first in LONGER or first in IN_NAMES or is_kind(last)
+        return first in LONGER or first in IN_NAMES or (is_kind(last) and last not in ASKED)
     if not distinctive or len(_FREE.sub("", distinctive[0])) < SHORTEST or is_kind(distinctive[0]):
         return True
-    apart = not first or first.endswith("'s") or first in BESIDE - DETERMINERS
-    return not (apart and (not last or last in BESIDE))
+    beside = _beside(english=_may_be_english(text, start, end))
+    apart = not first or first.endswith("'s") or first in beside
+    if name.is_common and first in DETERMINERS:
+        apart = False  # "some guinea"
+    mere = not name.is_common and is_common(last) and not is_kind(last)  # "nodejs training"
+    return not (apart and (not last or last in beside or mere))
+
+
+@cache
+def _beside(*, english: bool) -> frozenset[str]:
+    """Words that may stand beside a name without capitals and are none of it."""
+    words = BESIDE | ASKED | languages.common_words().keys()
+    return words - (LONGER | IN_NAMES | PARTICLES) | BESIDE if english else words
 
 
 def mask(text: str, spans: Iterable[tuple[int, int]], by: str) -> str:

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from sake_registry.names.companies import without_legal_form
 from sake_registry.names.finding import (
     BETWEEN,
     COMMA,
     INITIALS,
     SHORTEST,
-    composed,
     distinctive_words,
-    fold,
-    unmarked,
 )
+from sake_registry.names.letters import composed, fold, unmarked
 from sake_registry.names.words import (
     ARTICLES,
     BEFORE,
     EVENTS,
     FIRST_NAME_FOLLOWS,
+    FIRST_NAMES,
     FUNCTION,
     LONGER,
     NUMBERS,
@@ -27,12 +28,15 @@ from sake_registry.names.words import (
     PARTICLES,
     SUFFIXES,
     TITLES,
+    is_common,
     is_kind,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_JOINTS = re.compile(r"(?<=[^\W\d_])\.(?=[^\W\d_]{2})|[ ・·-]")
+_PREFIXED = re.compile(r"[a-z]-[a-z]{3,}")  # "e-mail"
 _JOINED = 5  # letters of a name that is written as one word or two
 _QUOTED = re.compile(r"(?<=\s)[\"“‘']([^\W\d_][^\"“”‘’']+)[\"”’']\s+")
 _GIVEN = re.compile("[A-Z][a-z]+-[a-z]+")  # "Hye-kyo"
@@ -69,8 +73,28 @@ def forms(name: str) -> tuple[str, ...]:
     """
     name = " ".join(composed(name).split())
     others = dict.fromkeys((*_by_nickname(name), *_forms(_without_nickname(name))))
+    bare = without_legal_form(name)
+    if bare != name:
+        others |= dict.fromkeys((bare, *forms(bare)))
     others.pop(name, None)
     return tuple(others)
+
+
+def spellings(name: str) -> Iterator[str]:
+    """A name as it is also spelled: "Node JS", "Acme-Cloud", "email", "GPT4", "Yahoo", "A and B".
+
+    A person's words are not joined, nor are single letters.
+    """
+    if BETWEEN in name or COMMA in name or _person(name):
+        return
+    bare = name.rstrip("!?")
+    others = [bare, bare.replace("'s", "s").replace("’s", "s"), bare.replace(" & ", " and ")]
+    words = _JOINTS.split(bare)
+    plain = all(word.isalnum() and (len(word) > 1 or word.isdigit()) for word in words)
+    few = 2 <= len(words) <= 3 and len("".join(words)) >= SHORTEST
+    if few and (plain or _PREFIXED.fullmatch(bare)):
+        others += [by.join(words) for by in (" ", "", "-")]
+    yield from dict.fromkeys(other for other in others if other not in ("", name))
 
 
 def _forms(name: str) -> Iterator[str]:
@@ -115,7 +139,7 @@ def _without_article(article: str, rest: str) -> Iterator[str]:
 
 
 def _forms_of_person(name: str) -> Iterator[str]:
-    words = _person(name) or []
+    words = _person(name) or ()
     called = (
         number
         for number, word in enumerate(words)
@@ -133,7 +157,8 @@ def _forms_of_person(name: str) -> Iterator[str]:
     if middle:
         yield f"{first} {family}"
         yield f"{first} {' '.join(f'{word[0].upper()}.' for word in middle)} {family}"
-    elif fold(first) not in BEFORE:  # "Will Jaden Smith be …?" does not ask of Will Smith
+    # "Will Jaden Smith be …?" does not ask of Will Smith
+    elif fold(first).rstrip(".") not in BEFORE | SUFFIXES:
         yield f"{first} {BETWEEN} {family}"
     for other in OTHER_FIRST_NAMES.get(fold(first), ()):
         if other not in BEFORE:
@@ -146,9 +171,9 @@ def _forms_of_person(name: str) -> Iterator[str]:
 
 def _unhyphenated(name: str) -> Iterator[str]:
     """A person's name with its given name ("Jean-Paul", "Hye-kyo") as one word and as two."""
-    words = _person(name) or []
+    words = _person(name) or ()
     if _GIVEN.fullmatch(unmarked(name.partition(" ")[2])):  # also in "Song Hye-kyo"
-        words = name.split()
+        words = tuple(name.split())
     for place, word in enumerate(map(unmarked, words)):
         if "-" in word and (place == 0 or _GIVEN.fullmatch(word)):
             for by in ("", " "):
@@ -230,7 +255,8 @@ def _is_bare(name: str) -> bool:
     )
 
 
-def _person(name: str) -> list[str] | None:
+@lru_cache(maxsize=1024)
+def _person(name: str) -> tuple[str, ...] | None:
     """The words of what looks like a person's name, without "Jr."; None if it does not."""
     words = re.split(r"[,(]", composed(name))[0].split()
     while words and fold(words[-1]).rstrip(".") in SUFFIXES:
@@ -244,7 +270,15 @@ def _person(name: str) -> list[str] | None:
     short = sum(map(str.isalpha, last)) < SHORTEST
     if short or not last[0].isupper() or last.endswith(".") or any(map(is_kind, folded)):
         return None
-    return words
+    # "Acme Cloud" is nobody; "Kate Bush", "George W. Bush" and "Sir Cloud" are.
+    evident = (
+        folded[0] in FIRST_NAMES
+        or folded[0] in TITLES
+        or any(len(word) == 1 or word in PARTICLES for word in folded)
+    )
+    if not evident and is_common(folded[-1]):
+        return None
+    return tuple(words)
 
 
 def _is_of_person(word: str) -> bool:

@@ -11,8 +11,11 @@ import re
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from sake_registry.names.finding import composed, find, fold
-from sake_registry.names.forms import forms, last_name
+from sake_registry.names import scripts
+from sake_registry.names.companies import without_legal_form
+from sake_registry.names.finding import find, searched
+from sake_registry.names.forms import forms, last_name, spellings
+from sake_registry.names.letters import fold, without_marks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -57,16 +60,19 @@ class NameIndex:
 
         None for a naming that the text does not have, no spans for one that needs no names.
         """
-        folded = _folded(text)
-        words = dict.fromkeys(_WORD.findall(folded) + _words(folded))
-        owners = [owner for word in words for owner in self._by_word.get(word, ())]
+        looked_at = searched(text)
+        keys = looked_at.keys | dict.fromkeys(_words(looked_at.folded))
+        owners = [owner for key in keys for owner in self._by_word.get(key, ())]
         located: dict[Naming, Spans | None] = {}
-        for owner in dict.fromkeys(owners + self._always):
+        owners = list(dict.fromkeys(owners + self._always))
+        for owner in owners:
             namings = self._namings[owner]
             for naming in namings:
                 if naming not in located:
                     located[naming] = _spans(text, naming)
-            yield owner, [located[naming] for naming in namings]
+        _drop_parts(looked_at.folded, located)
+        for owner in owners:
+            yield owner, [located[naming] for naming in self._namings[owner]]
 
     def owners(self, text: str) -> set[str]:
         """The owners that a text names."""
@@ -85,8 +91,26 @@ def _spans(text: str, naming: Naming) -> Spans | None:
     return tuple(spans) if spans and each else None
 
 
-def _folded(text: str) -> str:
-    return fold(composed(text))
+def _drop_parts(text: str, located: dict[Naming, Spans | None]) -> None:
+    """Of scripts without spaces, drops what is a part of another's longer name.
+
+    No capital and no space tells there that "北京" in "北京大学" is none of the city's.
+    """
+    known = {span for spans in located.values() for span in spans or ()}
+    parts, reached = set(), 0
+    for start, end in sorted(known, key=lambda span: (span[0], -span[1])):
+        if end <= reached and scripts.cuts_a_run(text, start, end):
+            parts.add((start, end))
+        reached = max(reached, end)
+    if parts:
+        for naming, spans in located.items():
+            if spans:
+                left = tuple(span for span in spans if span not in parts)
+                located[naming] = left or None
+
+
+def _folded(name: str) -> str:
+    return fold(without_marks(name))
 
 
 def _words(folded: str) -> list[str]:
@@ -103,7 +127,7 @@ def _leading_words(
     to thousands.
     """
     words = {
-        name: _WORD.findall(_folded(name))
+        name: scripts.name_keys(_folded(name))
         for some in namings.values()
         for naming in some
         for name in naming.names
@@ -115,7 +139,7 @@ def _leading_words(
         leading: set[str] = set()
         for name in dict.fromkeys(name for naming in some for name in naming.names):
             of_name = words[name]
-            long = [word for word in of_name if len(word) > _INITIAL]
+            long = [w for w in of_name if len(w) > _INITIAL or scripts.is_unspaced(w)]
             if long:
                 leading.add(min(long, key=lambda word: (common[word], -len(word), word)))
             else:
@@ -169,3 +193,5 @@ def _derived(name: str) -> Iterator[str]:
     if last:
         yield last
     yield from forms(name)
+    for known in dict.fromkeys((name, without_legal_form(name))):
+        yield from spellings(known)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from sake_registry.data import sections
+import re
+from functools import cache
+
+from sake_registry.data import questions, sections
 
 _SECTIONS = sections("name_words.txt")
 
@@ -26,6 +29,12 @@ ABBREVIATED = _words("abbreviated")
 FIRST_NAME_FOLLOWS = _words("first name follows")
 EVENTS = _words("events")
 _KINDS = _words("kinds")
+ASKED = _words("asked")
+PLANS = _words("plans")
+WHOLES = _words("wholes")
+TITLES_BEHIND = _words("titles behind a name")
+LINKING = _words("linking")
+LEGAL_FORMS = _words("legal forms")
 
 OTHER_FIRST_NAMES: dict[str, tuple[str, ...]] = {}
 """From a first name to its short forms, and from a short form to the names it is of."""
@@ -33,6 +42,45 @@ for _long, *_short in map(str.split, _SECTIONS["short forms"]):
     for _one in _short:
         OTHER_FIRST_NAMES[_long] = (*OTHER_FIRST_NAMES.get(_long, ()), _one)
         OTHER_FIRST_NAMES[_one] = (*OTHER_FIRST_NAMES.get(_one, ()), _long)
+
+FIRST_NAMES = _words("first names") | OTHER_FIRST_NAMES.keys()
+_ENDINGS = (
+    "",
+    "s",
+    "es",
+    "d",
+    "ed",
+    "er",
+    "ers",
+    "ing",
+    "y",
+    "ly",
+    "n",
+    "en",
+    "ness",
+    "less",
+    "ful",
+)
+_SUFFIX = re.compile(r"\w{3,}(?:tion|ment|ness|able|ible|less|ship|hood|ism|ist|ists|tions|ments)")
+
+
+@cache
+def _common() -> frozenset[str]:
+    """Common English words: listed, or written small in common questions."""
+    listed = {w for lines in sections("common_words.txt").values() for w in " ".join(lines).split()}
+    asked = {
+        w for lines in questions().values() for w in re.findall(r"\b[a-z]+\b", " ".join(lines))
+    }
+    return frozenset(listed | asked | FUNCTION | BESIDE | _KINDS)
+
+
+def is_common(word: str) -> bool:
+    """Whether a folded word is a common word of English, or one with an ending."""
+    common = _common()
+    stems = [word.removesuffix(ending) for ending in _ENDINGS if word.endswith(ending)]
+    stems += [f"{stem}e" for stem in stems]
+    stems += [stem[:-1] for stem in stems if stem[-1:] == stem[-2:-1]]
+    return any(stem in common for stem in stems) or bool(_SUFFIX.fullmatch(word))
 
 
 def is_kind(word: str) -> bool:

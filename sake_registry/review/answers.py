@@ -19,9 +19,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sake_registry.asking.answers import begins_with, continue_greedily
+from sake_registry.asking.answers import begins_with, continue_greedily, needed
 from sake_registry.asking.rows import Question, questions, row
-from sake_registry.asking.testing import TOKENS
 from sake_registry.asking.unrelated import nearby, unrelated
 from sake_registry.compiler.plan import keys_of, make_plan
 from sake_registry.compiler.run import Compiled, compile_registry
@@ -226,8 +225,9 @@ def _ask(
         return
     progress.begin("asking", 2 * len(chosen))
     progress.advance(0, "both sides")
+    tokens = [needed(loaded().tokenizer, asked[i]) for i in chosen]
     texts = [
-        _answer(loaded(), bundle, [(prompts[i], pairs[i][side]) for i in chosen], progress)
+        _answer(loaded(), bundle, [(prompts[i], pairs[i][side]) for i in chosen], tokens, progress)
         for side, bundle in enumerate(bundles)
     ]
     for i, before, after in zip(chosen, *texts, strict=True):
@@ -296,10 +296,11 @@ def _answer(
     loaded: LoadedModel,
     bundle: Bundle | None,
     prompts: Sequence[tuple[str, Decision]],
+    tokens: Sequence[int],
     progress: Progress,
 ) -> list[Continuation]:
     """Greedy texts in the order of the prompts, on batches that depend on the prompts alone."""
     if bundle is None:
-        return continue_greedily(loaded.model, loaded.tokenizer, prompts, TOKENS, BATCH, progress)
+        return continue_greedily(loaded.model, loaded.tokenizer, prompts, tokens, BATCH, progress)
     with bundle.attach(loaded.model, loaded.tokenizer, source=loaded.located.folder) as edited:
-        return continue_greedily(edited, loaded.tokenizer, prompts, TOKENS, BATCH, progress)
+        return continue_greedily(edited, loaded.tokenizer, prompts, tokens, BATCH, progress)

@@ -168,6 +168,11 @@ class Bundle:
         return bool(self.manifest.setting("answer", "guard", False))
 
     @property
+    def exact(self) -> bool:
+        """Whether it was compiled with objects made exact (`answer.exact`)."""
+        return bool(self.manifest.setting("answer", "exact", False))
+
+    @property
     def last_names(self) -> bool:
         """Whether its router knows subjects by other forms of their names (`router.last_names`)."""
         return bool(self.manifest.setting("router", "last_names", True))

@@ -39,14 +39,14 @@ from sake_registry.models.reading import last_positions, pad, pad_token, prove, 
 from sake_registry.models.site import Site
 from sake_registry.models.sources import ModelSource, fetch, on_disk, resolve
 from sake_registry.models.states import States
-from sake_registry.models.tokens import runs_on
+from sake_registry.models.tokens import continued
 from sake_registry.routing.reasons import Reason
 from sake_registry.routing.router import NOBODY, Decision
 from sake_registry.runtime.bundle import EditedModel, utc_now
 from sake_registry.runtime.following import Following
 from sake_registry.runtime.generation import Generation
 from sake_registry.runtime.probe import adapters_active, check_probe
-from sake_registry.runtime.steering import SteeringSession, beginnings
+from sake_registry.runtime.steering import Head, SteeringSession, beginnings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -93,6 +93,7 @@ class Edited(EditedModel):
         source: the folder or name that the model was loaded from; needed only where the model
             itself does not know it.
         guard: keep an edited answer from returning to the old object; as compiled if None.
+        exact: make each token of an object, and its end, certain; as compiled if None.
         clock: what time it is, for edits that are valid for a time; UTC now unless given.
 
     Raises:
@@ -108,6 +109,7 @@ class Edited(EditedModel):
         *,
         source: str | Path | None = None,
         guard: bool | None = None,
+        exact: bool | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         if not isinstance(model, torch.nn.Module):
@@ -120,6 +122,7 @@ class Edited(EditedModel):
             )
         super().__init__(bundle, model, tokenizer, clock)
         self._guard = bundle.guards if guard is None else guard
+        self._exact = bundle.exact if exact is None else exact
         self._beginnings: dict[tuple[str, int], frozenset[int]] = {}
         check_identity(bundle, model, source)
         self._site = Site(model)
@@ -345,7 +348,7 @@ class Edited(EditedModel):
         edit = self.bundle.ids[0]
         ids, mask, _ = self._tokenized(list(self.bundle.manifest.probe_texts[:2]), None)
         forced = Decision(edit=edit, group=0, nearest=edit, reason=Reason.GIVEN)
-        session = self._session([forced, NOBODY], 2)
+        session = self._session([forced, NOBODY], 2, exact=False)
         config = GenerationConfig(  # type: ignore[no-untyped-call]
             max_new_tokens=1, do_sample=False, num_beams=1, output_logits=True,
             return_dict_in_generate=True, disable_compile=True,
@@ -456,7 +459,9 @@ class Edited(EditedModel):
             texts.append("\n".join(decoded))
         return texts
 
-    def _session(self, decisions: Sequence[Decision], rows: int) -> SteeringSession:
+    def _session(
+        self, decisions: Sequence[Decision], rows: int, *, exact: bool | None = None
+    ) -> SteeringSession:
         """What the edits do in the rows of one call.
 
         Raises:
@@ -471,8 +476,9 @@ class Edited(EditedModel):
             decisions,
             lambda edit, group: self.bundle.maps(edit, device)[group],
             self._guarded,
-            lambda said, token: runs_on(self.tokenizer, said, token),
-            site.logits,
+            lambda said, after: continued(self.tokenizer, said, after),
+            Head(site.logits, site.directions),
+            exact=self._exact if exact is None else exact,
         )
 
     def _guarded(self, edit: str, group: int) -> frozenset[int]:

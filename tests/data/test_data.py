@@ -12,12 +12,14 @@ from sake_registry import data
 FOLDER = Path(data.__file__).parent
 # Of a file that the method stands on: whoever changes it raises METHOD_VERSION with it.
 METHOD = {
+    "common_words.txt": "61296afd490c3236babbb058d0c4a84f687f570c3e5d9726a29502f13dac91b3",
+    "languages.txt": "5c8ff8bd5d2d995073bd44e8966d5ea343936a8024657dfe5dd5c29dbe1df969",
     "lead_ins.txt": "53f33359f7f79287cb174e61253a0e72d4c6cd69a542ab825c3d0209db1b714c",
-    "name_words.txt": "d8a4939aecc0d18f6eb470a191f2bb5168e88f81df4187b9f038333b91f17eed",
+    "name_words.txt": "216a3dc94ea74ce54659c3d1803b2c25486b927909d0627c25ba00fe5aeb7efb",
     "questions.txt": "84d70c22e1a79dcaed99213531e5cced3d108bb70148403c76517d0e98106ce4",
 }
 OTHER = {
-    "explanations.yaml": "f5ac8aab455a1e889b6987a38ba7bdff0e03a0ec0bbb5d31cdf945b2fb3ea9a3",
+    "explanations.yaml": "9b0992f95265cc02a69bc0ccbc1ea90cfab306b22bb431f87af650033336bc26",
     "unrelated.txt": "44c56429f257b584a2895e9bccc1af607c3d738eb70f416b6c8e089d6627df4b",
 }
 

@@ -6,11 +6,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from hypothesis import assume
 from hypothesis import strategies as st
 
 from sake_registry.edits.checks import plainly
 from sake_registry.edits.schema import Edit
-from sake_registry.names import SUBJECT
+from sake_registry.names import SUBJECT, find
 from sake_registry.wording import CONTROL
 
 # Any text that a UTF-8 file can hold.
@@ -59,11 +60,11 @@ lifecycles = optional(
 
 @st.composite
 def edits(draw: st.DrawFn) -> Edit:
-    """A sound edit. Names are marked so that old, new and subject differ."""
+    """A sound edit: a prompt has its name. Names are marked so that old, new and subject differ."""
     asked = draw(st.lists(prompts(), min_size=1, max_size=5, unique_by=plainly))
     cut = draw(st.integers(1, len(asked)))
     generated = st.fixed_dictionaries({"by": fields})
-    return Edit.model_validate(
+    edit = Edit.model_validate(
         {
             "schema": 1,
             "id": "x",
@@ -105,6 +106,8 @@ def edits(draw: st.DrawFn) -> Edit:
             ),
         }
     )
+    assume(any(find(edit.fill(prompt.text), edit.fact.subject.all) for prompt in edit.prompts))
+    return edit
 
 
 def _relation(text: str, id_: str) -> dict[str, str]:

@@ -20,7 +20,7 @@ from sake_registry.extraction.texts import PromptGroup, groups
 from sake_registry.models.loading import LoadedModel
 from sake_registry.models.reading import last_positions, read_last
 from sake_registry.models.site import Site
-from sake_registry.models.tokens import object_tokens, runs_on
+from sake_registry.models.tokens import continued, object_tokens
 from sake_registry.settings import Settings
 from tests import tiny_models
 
@@ -136,9 +136,9 @@ def test_where_the_model_would_run_on_the_object_is_closed_by_what_its_contexts_
             assert text is not None
             plain.append(next_(prompt, rows, group.new))
             ends.append(next_(text, rows, group.new))
-        clean = [t for t in ends if not runs_on(tokenizer, rows.tokens, t)]
+        clean = [t for t in ends if not continued(tokenizer, rows.tokens, [t])]
         clean = [t for t in clean if t not in tokenizer.all_special_ids]
-        needed = any(runs_on(tokenizer, rows.tokens, token) for token in plain)
+        needed = any(continued(tokenizer, rows.tokens, [token]) for token in plain)
         if needed and clean:
             closed += 1
             assert rows.closing in clean

@@ -13,8 +13,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sake_registry import names
-from sake_registry.names import finding
-from sake_registry.names.words import OTHER_FIRST_NAMES
+from sake_registry.names import finding, scripts
+from sake_registry.names.words import OTHER_FIRST_NAMES, is_kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -217,6 +217,7 @@ def test_case_and_accents_of_a_name_of_several_words_do_not_matter(
     known: str, before: str, after: str
 ) -> None:
     assume(apart(known, (before, after)))
+    assume(not any(map(is_kind, names.fold(after).split())))  # "ßéa": with a kind it is longer
     text = f"Once{before}{known}{after}in Rome"
     place = (len(f"Once{before}"), len(f"Once{before}{known}"))
     for written in (text, text.lower(), names.fold(text), text.replace("é", "e")):
@@ -276,7 +277,8 @@ def test_a_name_is_found_without_its_pattern_where_the_pattern_finds_it(
     text: str, name: str
 ) -> None:
     text, known = names.fold(text), finding._name(name)
-    by_pattern = [match.span() for match in finding._pattern(known).finditer(text)]
+    pattern = re.compile(scripts.BEGIN + known.pattern + scripts.END)
+    by_pattern = [match.span() for match in pattern.finditer(text)]
     assert list(finding._spans(text, known)) == (by_pattern if name.strip() else [])
     assert not by_pattern or all(word in text for word in known.words)
 

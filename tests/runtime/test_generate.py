@@ -341,7 +341,7 @@ def test_a_prompt_as_text_is_decided_on_as_it_stands_by_whoever_decides(llama: C
             expected = llama.bundle.route([prompt])
             assert edited.generate(prompt, max_new_tokens=1).decisions == expected
             # What shows and measures answers goes through the same door.
-            assert [after.decision for _, after in answer(edited, [prompt], tokens=1)] == expected
+            assert [after.decision for _, after in answer(edited, [prompt], tokens=[1])] == expected
 
 
 def test_one_string_is_one_prompt(llama: Compiled) -> None:

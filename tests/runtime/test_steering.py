@@ -15,7 +15,14 @@ from sake_registry import compile_registry, open_registry, transport
 from sake_registry.routing.reasons import Reason
 from sake_registry.routing.router import NOBODY, Decision
 from sake_registry.runtime.bundle import load_bundle
-from sake_registry.runtime.steering import GUARDED, ObjectMaps, SteeringSession, beginnings
+from sake_registry.runtime.exact import SHARE
+from sake_registry.runtime.steering import (
+    GUARDED,
+    Head,
+    ObjectMaps,
+    SteeringSession,
+    beginnings,
+)
 from sake_registry.transport import TransportMap
 from tests import tiny_models
 from tests.workshop import IN_SCOPE, OUT_OF_SCOPE, Compiled, make_registry
@@ -25,6 +32,7 @@ WIDTH = 12
 FIRES = Decision(
     edit="e", group=0, nearest="e", distance=0.1, threshold=1.0, reason=Reason.IN_SCOPE
 )
+IDENTITY = Head(lambda rows: rows, lambda tokens: torch.eye(WIDTH)[tokens])
 Bare = Callable[[tuple[int, ...]], int]
 
 
@@ -51,18 +59,27 @@ def answering(
     decisions: Sequence[Decision] = (FIRES,),
     closing: int | None = None,
     running: Sequence[int] = (),
+    joints: Sequence[int] = (),
+    exact: bool = False,
 ) -> SteeringSession:
     """Rows answered with an object of some tokens, of which the places in `steered` have a map;
-    tokens in `running` continue its last word, and `closing` ends it."""
+    tokens in `running` continue its last word, also behind `joints`, and `closing` ends it."""
     said = tokens if closing is None else (*tokens, closing)
     places = [*(range(len(tokens)) if steered is None else steered), *range(len(tokens), len(said))]
     maps = ObjectMaps(tokens, {place: towards(said[place]) for place in places})
+
+    def continued(said: Sequence[int], after: Sequence[int]) -> bool | None:
+        assert tuple(said) == tokens
+        rest = [token for token in after if token not in joints]
+        return rest[0] in running if rest else None
+
     return SteeringSession(
         decisions,
         lambda edit, group: maps,
         lambda edit, group: frozenset(old),
-        lambda said, token: tuple(said) == tokens and token in running,
-        lambda rows: rows,
+        continued,
+        IDENTITY,
+        exact=exact,
     )
 
 
@@ -144,8 +161,8 @@ def test_edits_and_their_groups_each_have_their_own_object() -> None:
             objects[e, g], {i: towards(t) for i, t in enumerate(objects[e, g])}
         ),
         lambda e, g: frozenset(),
-        lambda said, token: False,
-        lambda rows: rows,
+        lambda said, after: False if after else None,
+        IDENTITY,
     )
     assert said(answers, at(), at(), at(), steps=3) == [[3, 4, 1], [5, 1, 1], [6, 7, 1]]
 
@@ -175,6 +192,48 @@ def test_the_end_of_an_object_that_the_guard_brought_back_is_its_end_too() -> No
 def test_right_behind_an_object_the_guard_is_awake() -> None:
     answers = answering((3,), old=(8,), closing=5, running=(7,))
     assert said(answers, at((1, 8)), steps=4) == [[3, 3, 1, 1]]
+
+
+# -- exact objects -------------------------------------------------------------------------------
+
+
+def test_each_token_of_an_exact_object_is_said_with_or_without_its_map() -> None:
+    answers = answering((3, 4, 5), steered=(0,), exact=True)
+    assert said(answers, at((1, 7), (2, 8)), steps=6) == [[3, 4, 5, 1, 1, 1]]
+    rows = answers.steer(torch.stack([one_hot(7)]), [[3]])
+    assert rows is not None
+    assert float(rows.softmax(-1)[0, 4]) == pytest.approx(SHARE, abs=1e-3)
+
+
+def test_a_token_that_is_certain_already_leaves_its_row_as_it_is() -> None:
+    answers = answering((3, 4), steered=(), exact=True)
+    row = 20.0 * one_hot(4)[None]
+    steered = answers.steer(row, [[3]])
+    assert steered is not None and torch.equal(steered, row)
+
+
+def test_an_exact_object_ends_where_it_ends() -> None:
+    answers = answering((3, 4), running=(8, 9), joints=(6,), exact=True)
+    # It would run on: the likeliest token that does not is said.
+    bare = at((2, 8))
+    ended = said(answers, bare, steps=4)[0]
+    assert ended[:2] == [3, 4] and ended[2] not in (8, 9)
+    # A joint may follow, and then nothing that it joins.
+    joined = said(answers, at((2, 6), (3, 9)), steps=5)[0]
+    assert joined[:3] == [3, 4, 6] and joined[3] not in (8, 9)
+    # Behind its end the row is the model's own.
+    assert said(answers, at((2, 7), (3, 9)), steps=4) == [[3, 4, 7, 9]]
+    assert answers.steer(one_hot(8)[None], [[3, 4, 7]]) is None
+
+
+def test_an_answer_that_left_the_object_is_not_held() -> None:
+    answers = answering((3, 4), running=(8,), exact=True)
+    assert answers.steer(one_hot(8)[None], [[3, 7]]) is None
+
+
+def test_the_guard_says_the_object_for_certain() -> None:
+    answers = answering((3, 4), steered=(), old=(8,), exact=True)
+    assert said(answers, at((3, 8)), steps=7) == [[3, 4, 1, 3, 4, 1, 1]]
 
 
 # -- the guard ---------------------------------------------------------------------------------
@@ -336,7 +395,9 @@ def test_every_beam_and_sample_follows_its_own_object(
     by_hand = ByHand(planted, planted.bundle.route(prompts), width)
     torch.manual_seed(1)
     expected = planted.model.generate(**batch, **options, logits_processor=[by_hand])
-    with planted.bundle.attach(planted.model, planted.tokenizer, guard=False) as edited:
+    with planted.bundle.attach(
+        planted.model, planted.tokenizer, guard=False, exact=False
+    ) as edited:
         torch.manual_seed(1)
         out = edited.generate(**batch, **options)
     assert torch.equal(out.sequences, expected)
@@ -354,7 +415,7 @@ def test_an_object_of_several_tokens_is_said_whole_and_disabled_the_bits_are_bar
         "return_dict_in_generate": True,
     }  # fmt: skip
     bare = planted.model.generate(**batch, **options)
-    with planted.bundle.attach(planted.model, planted.tokenizer, guard=True) as edited:
+    with planted.bundle.attach(planted.model, planted.tokenizer, guard=True, exact=False) as edited:
         # What the model says later is the old object, so that the guard is at work as well.
         free = edited.generate(**batch, **options)
         later = int(free.sequences[0, batch["input_ids"].shape[1] + 5])
@@ -377,11 +438,13 @@ def test_behind_the_object_the_guard_says_it_again(planted: Compiled) -> None:
     options: dict[str, Any] = {"do_sample": False, "max_new_tokens": 10}
     ids = planted.tokenizer(IN_SCOPE[0], return_tensors="pt").input_ids
     tokens = list(planted.bundle.manifest.edits[0].groups[0].tokens)
-    with planted.bundle.attach(planted.model, planted.tokenizer, guard=False) as edited:
+    with planted.bundle.attach(
+        planted.model, planted.tokenizer, guard=False, exact=False
+    ) as edited:
         free = edited.generate(ids, **options).sequences[0, ids.shape[1] :].tolist()
     assert free[:2] == tokens
     place = next(i for i in range(3, 8) if free.index(free[i]) == i)
-    with planted.bundle.attach(planted.model, planted.tokenizer) as edited:
+    with planted.bundle.attach(planted.model, planted.tokenizer, exact=False) as edited:
         edited._beginnings["australia-capital", 0] = frozenset({free[place]})
         kept = edited.generate(ids, **options).sequences[0, ids.shape[1] :].tolist()
     assert kept[:place] == free[:place]
