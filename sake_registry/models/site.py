@@ -51,7 +51,7 @@ class Site:
         self.model = model
         self.head = _find_head(model)
         self._calls = threading.local()
-        self._width = 0  # until a pass was seen
+        self._shape = 0, torch.float32  # of the rows; until a pass was seen
         self._handles = [self.head.register_forward_pre_hook(Hook(self._hook))]
 
     def hold(self, handle: RemovableHandle) -> None:
@@ -77,7 +77,7 @@ class Site:
         if call is None or not args:
             return None
         call.firings += 1
-        self._width = args[0].shape[-1]
+        self._shape = args[0].shape[-1], args[0].dtype
         replaced = call.action(args[0])
         return None if replaced is None else (replaced, *args[1:])
 
@@ -109,15 +109,14 @@ class Site:
         """The output embedding's rows for token ids (k,): (k, width), float32.
 
         Of a plain linear layer its weight's; of any other (quantised, with an adapter) what its
-        gradient says.
+        gradient says. A pass must have been seen.
         """
         if type(self.head) is torch.nn.Linear:
             return self.head.weight[tokens].float()
         with torch.inference_mode(False), torch.enable_grad():
-            weight = next(self.head.parameters())
-            dtype = weight.dtype if weight.is_floating_point() else self.model.dtype
+            width, dtype = self._shape
             at = torch.zeros(
-                len(tokens), self._width, dtype=dtype, device=tokens.device, requires_grad=True
+                len(tokens), width, dtype=dtype, device=tokens.device, requires_grad=True
             )
             given = self.logits(at).gather(1, tokens.clone()[:, None]).sum()
             return torch.autograd.grad(given, at)[0].float()

@@ -41,6 +41,7 @@ class Aim:
     refused: Callable[[int], bool] = lambda token: False
 
 
+@torch.no_grad()
 def certain(
     rows: Tensor,
     aims: Sequence[Aim],
@@ -60,7 +61,7 @@ def certain(
     Returns:
         (n, width), in the dtype of `rows`; a row whose aim is certain already is as it was.
     """
-    moved, odds = rows.float(), math.log(SHARE / (1 - SHARE))
+    moved, odds = rows.to(torch.float32, copy=True), math.log(SHARE / (1 - SHARE))
     whole = torch.tensor([aim.token is not None for aim in aims], device=rows.device)
     left = torch.arange(len(rows), device=rows.device)
     for _ in range(_MOST_STEPS):
@@ -77,7 +78,8 @@ def certain(
         if not len(left):
             break
         shares = against[short].softmax(1)
-        rows_near = directions(near.flatten()).view(*near.shape, -1)
+        distinct, places = torch.unique(near, return_inverse=True)
+        rows_near = directions(distinct)[places]
         way = directions(tokens) - (shares[..., None] * rows_near).sum(1)
         moved[left] += (missing[short] / (way * way).sum(1))[:, None] * way
     result = rows.clone()

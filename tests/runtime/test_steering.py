@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from sake_registry.runtime.steering import (
 )
 from sake_registry.transport import TransportMap
 from tests import tiny_models
+from tests.runtime.conftest import to_state
 from tests.workshop import IN_SCOPE, OUT_OF_SCOPE, Compiled, make_registry
 
 WIDTH = 12
@@ -34,13 +35,6 @@ FIRES = Decision(
 )
 IDENTITY = Head(lambda rows: rows, lambda tokens: torch.eye(WIDTH)[tokens])
 Bare = Callable[[tuple[int, ...]], int]
-
-
-def to_state(state: Tensor) -> TransportMap:
-    """A map that leads everything to one state."""
-    return TransportMap(
-        torch.zeros_like(state), state, torch.empty(0, len(state)), torch.empty(0), 1.0, 0.0
-    )
 
 
 def towards(token: int) -> TransportMap:
@@ -324,24 +318,6 @@ def test_words_of_the_new_object_and_of_the_subject_are_innocent() -> None:
 
 
 # -- on a model --------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def planted(llama: Compiled, monkeypatch: pytest.MonkeyPatch) -> Iterator[Compiled]:
-    """A random model never says an object: the maps are put so that it says it more often than
-    anything else, but not always."""
-    weight = llama.model.get_output_embeddings().weight.detach()
-    for info in llama.bundle.manifest.edits:
-        found = []
-        for group in info.groups:
-            states = [4.0 * weight[t] / weight[t].norm() for t in group.tokens]
-            maps = {i: to_state(state) for i, state in enumerate(states)}
-            found.append(ObjectMaps(group.tokens, maps))
-        first = found[0]
-        for place, token in enumerate(first.tokens):
-            assert int((weight @ first.maps[place].target_mean).argmax()) == token
-        monkeypatch.setitem(llama.bundle._maps, (info.id, "cpu"), found)
-    yield llama
 
 
 class ByHand(LogitsProcessor):
