@@ -214,6 +214,10 @@ class OtherMaps(Bundle):
         super().__init__(load_bundle(path).file)
         self._others = {edit: [m.to(torch.float32) for m in given] for edit, given in maps.items()}
 
+    @property
+    def exact(self) -> bool:
+        return False
+
     def maps(self, edit: str, device: torch.device) -> list[ObjectMaps]:
         groups = self.file.info(edit).groups
         return [

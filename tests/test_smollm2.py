@@ -224,9 +224,9 @@ def test_the_word_ends_with_the_object(tmp_path: Path) -> None:
     assert group.steps[-1].position == len(group.tokens)
     prompts = [edit.fill(p.text) for edit in registry.edits for p in edit.prompts]
 
-    def words() -> set[str]:
+    def words(*, exact: bool = False) -> set[str]:
         """The first words that are said after the prompts."""
-        with bundle.attach(loaded.model, loaded.tokenizer) as edited:
+        with bundle.attach(loaded.model, loaded.tokenizer, exact=exact) as edited:
             texts = edited.generate(prompts, max_new_tokens=4, do_sample=False).texts
         return {re.findall(r"\w+", text)[0] for text in texts}
 
@@ -236,3 +236,4 @@ def test_the_word_ends_with_the_object(tmp_path: Path) -> None:
         ObjectMaps(maps.tokens, {p: m for p, m in maps.maps.items() if p < len(maps.tokens)})
     ]
     assert words() == {"sitcom", "sitcoms"}
+    assert words(exact=True) == {"sitcom"}

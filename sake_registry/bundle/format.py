@@ -216,11 +216,10 @@ class Group(Value):
         positions = [step.position for step in self.steps]
         if positions[0] != 0 or positions != sorted(set(positions)):
             raise ValueError("its maps are not in the order of its tokens")
-        whole = len(self.goes_on) == len(self.tokens) - 1
-        if positions[-1] >= self.states or not (whole or self.closing is None):
+        # Of a long object the first tokens were looked at, and not its end.
+        unread = len(self.tokens) - 1 - len(self.goes_on)
+        if positions[-1] >= self.states or unread < 0 or (unread and self.closing is not None):
             raise ValueError("its maps are not those of its tokens")
-        if len(self.goes_on) >= len(self.tokens):
-            raise ValueError("more of its tokens were looked at than there are")
         return self
 
     @property

@@ -34,8 +34,8 @@ def test_replies_under_the_guard_are_not_taken_for_those_without(
     unguarded = done.runs.settings.model_copy(update={"answer": AnswerSettings(guard=False)})
     request = replace(done.runs.request, methods=("sake",), curves=())
     guarded, same, fresh = (Runs(request, s) for s in (done.runs.settings, unguarded, unguarded))
-    assert guarded(tmp_path / "one")["methods"][0]["settings"]["answer"] == {"guard": True}
-    assert same(tmp_path / "one")["methods"][0]["settings"]["answer"] == {"guard": False}
+    assert guarded(tmp_path / "one")["methods"][0]["settings"]["answer"]["guard"] is True
+    assert same(tmp_path / "one")["methods"][0]["settings"]["answer"]["guard"] is False
     fresh(tmp_path / "two")
     assert same.rows == fresh.rows
     assert same.rows != guarded.rows

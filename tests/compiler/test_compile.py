@@ -547,7 +547,8 @@ def test_each_token_that_the_model_does_not_say_by_itself_gets_a_map(
     assert first.manifest is not None
     for edit in first.manifest.edits:
         for group in edit.groups:
-            assert (len(group.tokens), [s.position for s in group.steps]) == (1, [0])
+            assert (group.states, [s.position for s in group.steps]) == (1, [0])
+            assert len(group.tokens) >= 2  # all of them can be made certain
             assert group.closing is None
     assert any(
         "'Sydney' and 'Canberra' begin with the same token" in warning
@@ -606,9 +607,9 @@ def test_forced_sources_are_collected_in_every_forced_context(
     assert plain.bundle is not None
     with BundleFile(forced.bundle) as file, BundleFile(plain.bundle) as before:
         rows = file.activations("tolstoy-tongue")[0]
-        # A row before each of the object's two tokens, and behind it; forced, before the first.
-        assert file.info("tolstoy-tongue").groups[0].states == 3
-        assert rows["plain"].shape == rows["target"].shape == (36, 32)
+        # A row before each of the object's two tokens; forced, before the first.
+        assert file.info("tolstoy-tongue").groups[0].states == 2
+        assert rows["plain"].shape == rows["target"].shape == (24, 32)
         assert rows["forced"].shape == (24, 32)
         assert before.activations("tolstoy-tongue")[0]["forced"].shape == (0, 32)
         assert (

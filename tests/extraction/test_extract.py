@@ -212,7 +212,7 @@ def test_only_the_first_token_is_looked_at_unless_the_whole_object_is_wanted() -
     whole = collect(parts, loaded, Site(model), chosen, 4)
     first = collect(parts, loaded, Site(model), chosen, 4, whole=False)
     for one, all_ in zip(first, whole, strict=True):
-        assert (one.tokens, one.closing) == (all_.tokens[:1], None)
+        assert (one.tokens, one.said, one.closing) == (all_.tokens, all_.tokens[:1], None)
         assert one.plain.shape[1] == one.margin.shape[1] == 1
         assert torch.allclose(one.plain, all_.plain[:, :1], atol=1e-4, rtol=1e-4)
 

@@ -194,8 +194,9 @@ gap = st.lists(word, min_size=1, max_size=3).map(lambda found: f" {' '.join(foun
 
 
 def apart(known: str, gaps: Sequence[str]) -> bool:
-    """Whether no word of a name stands in the gaps, in whatever case."""
-    return not set(names.fold(known).split()) & set(names.fold(" ".join(gaps)).split())
+    """Whether no word of a name stands in the gaps, nor all in one, in whatever case."""
+    words = names.fold(known).split()
+    return not {*words, "".join(words)} & set(names.fold(" ".join(gaps)).split())
 
 
 @settings(max_examples=300, deadline=None)

@@ -77,9 +77,9 @@ def test_every_prompt_of_what_changed_is_asked_on_both_sides(branch: GitRegistry
     assert builds == {
         "australia-capital": "built", TOLSTOY: "not in a bundle", "verne": "built",
     }  # fmt: skip
-    # A random model says no new object: the gates tell so.
+    # Behind these wordings the edits do not fire, and a random model says no new object.
     failed = {gate["name"] for gate in value["gates"] if not gate["ok"]}
-    assert {"min_prompts", "min_holdout"} <= failed
+    assert "min_holdout" in failed
     assert not value["passed"]
 
 

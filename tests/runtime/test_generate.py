@@ -59,7 +59,7 @@ def test_greedy_batches_of_unequal_length_equal_the_map_by_hand(
     llama: Compiled, use_cache: bool
 ) -> None:
     batch = llama.batch(*PROMPTS, left=True)
-    with llama.bundle.attach(llama.model, llama.tokenizer, guard=False) as edited:
+    with llama.bundle.attach(llama.model, llama.tokenizer, guard=False, exact=False) as edited:
         out = edited.generate(**batch, **GREEDY, use_cache=use_cache)
     assert [d.edit for d in out.decisions] == ["australia-capital", None, "tolstoy-tongue"]
     for prompt, row in zip(PROMPTS, out, strict=True):
@@ -102,7 +102,7 @@ def test_beams_and_samples_of_a_prompt_all_start_from_the_mapped_state(llama: Co
     batch = llama.batch(*PROMPTS, left=True)
     length = batch["input_ids"].shape[1]
     greedy_first = [by_hand(llama, prompt, 1) for prompt in PROMPTS]
-    with llama.bundle.attach(llama.model, llama.tokenizer) as edited:
+    with llama.bundle.attach(llama.model, llama.tokenizer, exact=False) as edited:
         torch.manual_seed(0)
         sampled = edited.generate(
             **batch, do_sample=True, temperature=1e-4, num_return_sequences=3, max_new_tokens=1
