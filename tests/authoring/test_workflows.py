@@ -165,7 +165,7 @@ def test_the_steps_run_in_a_clone_as_on_a_runner(
     made = make_registry()
     workshop.make_registry(made.root, tiny_models.save("gpt2", tmp_path / "tiny-gpt2"))
     with (made.root / "sake.toml").open("a") as file:
-        file.write("[review]\nmin_prompts = 1.0\n")
+        file.write("[review]\nmin_prompts = 1.0\n[answer]\nexact = false\n")
     (made.root / ".gitignore").write_text("bundles/\n.sake/store/\nsake-review/\n")
     (first, _) = write_workflows(made.root)
     made.commit("A registry with its workflows")
