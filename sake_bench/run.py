@@ -43,6 +43,7 @@ from sake_bench.results import (
 from sake_bench.scores import LONG, QUESTIONS, Case, as_rows, mark, relations, scores
 from sake_bench.scoring import judge, met
 from sake_registry import names
+from sake_registry.asking.answers import needed
 from sake_registry.compiler.assemble import versions
 from sake_registry.compiler.context import metric_of
 from sake_registry.digests import digest
@@ -303,14 +304,13 @@ class _Bench:
         return several, listed
 
     def _tokens(self, test: Test) -> int:
-        """As many tokens as the answer needs, in the name that the data give first."""
+        """As many tokens as show the name that the data give first, and its end."""
         if test.axis in (*LONG, *QUESTIONS):
             return CONTINUATION
         if test.axis == "other-relation":  # what counts is the first position's activation
             return 1
-        text, name = test.query.prompt, next(iter(test.query.names), "")
-        encode = self.context.cache.encode
-        return max(ANSWER, len(encode(f"{text} {name}")) - len(encode(text)))
+        tokenizer, names = self.context.loaded.tokenizer, tuple(test.query.names)
+        return max(ANSWER, needed(tokenizer, test.query.prompt, names[:1]))
 
     def _unrelated(self) -> list[list[str]]:
         """For each edit, prompts of other records' neighbourhoods that name no loaded subject.

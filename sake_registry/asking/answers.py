@@ -13,11 +13,11 @@ from sake_registry.models.reading import pad, pad_token
 from sake_registry.models.tokens import continues, object_tokens
 from sake_registry.progress import SILENT
 from sake_registry.routing.router import NOBODY
+from sake_registry.runtime.steering import BEHIND
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sake_registry.asking.rows import Question
     from sake_registry.progress import Progress
     from sake_registry.routing.router import Decision
     from sake_registry.runtime.bundle import EditedModel
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 BATCH = 16
 TOKENS = 10
 """Tokens of an answer, at the least."""
-_BEHIND = 4
-"""Tokens behind an object in which its end is seen."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +36,11 @@ class Continuation:
     decision: Decision
 
 
-def needed(tokenizer: Any, question: Question) -> int:
+def needed(tokenizer: Any, prompt: str, accepted: Iterable[str]) -> int:
     """As many tokens of an answer as show the longest accepted object and its end."""
-    names = (name for name in question.accepted if name.strip())
-    lengths = (len(object_tokens(tokenizer, question.prompt, name)[1]) for name in names)
-    return max([TOKENS, *(length + _BEHIND for length in lengths)])
+    names = (name for name in accepted if name.strip())
+    lengths = (len(object_tokens(tokenizer, prompt, name)[1]) for name in names)
+    return max([TOKENS, *(length + BEHIND for length in lengths)])
 
 
 def answer(

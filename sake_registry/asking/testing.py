@@ -122,7 +122,7 @@ def test_registry(
         rows = []
         with opened.attach(loaded.model, loaded.tokenizer, source=located.folder) as edited:
             for of_edit in by_edit:
-                tokens = [needed(loaded.tokenizer, question) for question in of_edit]
+                tokens = [needed(loaded.tokenizer, q.prompt, q.accepted) for q in of_edit]
                 answers = answer(edited, [q.prompt for q in of_edit], tokens, progress)
                 for question, (before, after) in zip(of_edit, answers, strict=True):
                     rows.append(_row(question, before, after))

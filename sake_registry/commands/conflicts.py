@@ -123,7 +123,6 @@ def _show(conflicts: Sequence[Conflict]) -> None:
 
 
 def _lines(conflict: Conflict) -> Iterable[str]:
-
     yield f"  {conflict.prompt}"
     for side in conflict.sides:
         yield f"    {side.where}: {side.says}"

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
-from sake_registry.diagnostics import Diagnostic
+from sake_registry.diagnostics import UNSEEN, Diagnostic
 from sake_registry.errors import SetupError
 from sake_registry.settings import FILE_NAME
 from sake_registry.wording import count
@@ -35,7 +35,7 @@ class Unseen(NamedTuple):
 
     def finding(self, path: Path | None = None) -> Diagnostic:
         """This as a finding; about `path`, if it is to be shown in another way."""
-        return Diagnostic("SAKE001", self.why, path or Path(self.path), hint=self.hint)
+        return Diagnostic(UNSEEN, self.why, path or Path(self.path), hint=self.hint)
 
 
 @dataclass(frozen=True)

@@ -225,7 +225,7 @@ def _ask(
         return
     progress.begin("asking", 2 * len(chosen))
     progress.advance(0, "both sides")
-    tokens = [needed(loaded().tokenizer, asked[i]) for i in chosen]
+    tokens = [needed(loaded().tokenizer, prompts[i], asked[i].accepted) for i in chosen]
     texts = [
         _answer(loaded(), bundle, [(prompts[i], pairs[i][side]) for i in chosen], tokens, progress)
         for side, bundle in enumerate(bundles)

@@ -72,8 +72,6 @@ _REFUSED = (
 )
 _FAILURES = (RuntimeError, TypeError, ValueError, LookupError, AttributeError, NotImplementedError)
 """What comes out of a model that cannot do what is asked of it."""
-
-
 _STEP_TOLERANCE = 1e-2
 """Largest relative distance of a steered step's logits from what the map makes of the row."""
 _EMBEDS = "inputs_embeds cannot be edited: scope is decided on text"

@@ -16,6 +16,7 @@ Knows nothing of an engine: an engine hands in each pass's rows, and what was em
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sake_registry import transport
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 GUARDED = 64
 """Tokens of an answer that the guard looks at."""
-_OPEN = 4
+BEHIND = 4
 """Tokens behind an object ("...") after which nothing continues it any more."""
 _SHORT = 3
 """Letters of a word that begins too many names to stand for one."""
@@ -126,11 +127,11 @@ class SteeringSession:
                 continue
             after = _behind(said, of_object.tokens, begun)
             ending = None
-            if after is not None and self._continued(of_object.tokens, after) is None:
-                if self._exact:
+            if self._exact:
+                if after is not None and self._continued(of_object.tokens, after) is None:
                     aims[i] = Aim(refused=self._refusal(of_object.tokens, after))
-                elif not after:
-                    ending = of_object.maps.get(length)
+            elif after == ():
+                ending = of_object.maps.get(length)
             guarded = old if len(said) <= GUARDED else frozenset()
             if ending or guarded:
                 watched.append((i, ending, guarded))
@@ -158,7 +159,8 @@ class SteeringSession:
         return result
 
     def _refusal(self, tokens: Sequence[int], after: Sequence[int]) -> Callable[[int], bool]:
-        return lambda token: self._continued(tokens, [*after, token]) is True
+        # A row is moved in steps, and most of the tokens are asked about in each.
+        return cache(lambda token: self._continued(tokens, [*after, token]) is True)
 
 
 def _place(
@@ -176,7 +178,7 @@ def _behind(
     said: tuple[int, ...], tokens: tuple[int, ...], begun: set[tuple[int, ...]]
 ) -> tuple[int, ...] | None:
     """What was said behind the whole object, if it was said a moment ago."""
-    for after in range(min(_OPEN, len(said) - len(tokens)) + 1):
+    for after in range(min(BEHIND, len(said) - len(tokens)) + 1):
         end = len(said) - after
         start = said[: end - len(tokens)]
         if start in begun and said[len(start) : end] == tokens:

@@ -67,6 +67,7 @@ def test_what_is_refused_gets_the_rest(seed: int) -> None:
     likeliest = shares.argmax(-1).tolist()
     assert not refused & set(likeliest)
     against = shares[:, sorted(refused)].sum(-1)
+    # Which tokens are refused is asked of the likeliest: others have a little more.
     assert (against / (against + shares.amax(-1)) <= 1.2 * (1 - SHARE)).all()
 
 
