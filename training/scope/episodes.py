@@ -1,0 +1,246 @@
+"""Episodes of training: a fact as an edit states it, a text, and what the text does."""
+
+from __future__ import annotations
+
+import random
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch.nn.functional import normalize
+
+from training.scope.corpus import LIBRARY
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from sake_registry.models.multilingual import MultilingualEncoder
+    from training.scope.corpus import Frames, Relation
+
+MOST_ALIKE = 0.82
+"""Relations of two files, whose wordings are more alike than this, may be one relation twice.
+Within a file each is written once."""
+HARD = 20
+"""So many of the other relations, those most like one, are its hard ones."""
+ASKS = 0.45
+"""The share of episodes in which the text asks for the fact."""
+NUMBERS = ((1, 2, 3, 6), (45, 30, 15, 10))
+"""How many own prompts an edit has, and how often."""
+SOURCES = (("written", 38), ("other", 26), ("framed", 36))
+"""Where a text that does not ask comes from: what is written for its relation, another relation,
+a frame about a wording that asks; and how often."""
+FRAMED = (
+    ("task", 14), ("time", 12), ("through", 18), ("beside", 16), ("if", 12), ("mention", 8),
+    ("why", 6), ("name", 6), ("chat_after", 10),
+)  # fmt: skip
+
+_X = re.compile(r"(?<![A-Za-z0-9])X(?![A-Za-z0-9])")
+_COMPLETIONS, _SHORT_FORMS = "c", "qki"
+_QUESTION_MARKS = "?？؟"
+
+
+class Episode(NamedTuple):
+    """A fact's own prompts and its relation's name ("" if not given), a text, and its kind."""
+
+    prompts: tuple[str, ...]
+    relation: str
+    text: str
+    kind: str
+    language: str
+
+
+class Episodes:
+    """Draws episodes from relations and frames.
+
+    Args:
+        encoder: tells which relations are alike.
+        seed: of what is drawn.
+    """
+
+    def __init__(
+        self,
+        relations: Sequence[Relation],
+        encoder: MultilingualEncoder,
+        frames: Frames,
+        seed: int,
+    ) -> None:
+        self.relations, self.frames, self.drawn = relations, frames, random.Random(seed)
+        self.others, self.hard = _neighbours(relations, encoder)
+        self.names = sorted({n for f in frames.values() for n in f.get("names", ())})
+
+    def draw(self) -> Episode:
+        """One episode."""
+        drawn = self.drawn
+        number = drawn.randrange(len(self.relations))
+        relation = self.relations[number]
+        language = drawn.choice(sorted(relation.asks))
+        prompts = self._prompts(relation, language)
+        name = relation.name if drawn.random() < 0.7 else ""
+        if drawn.random() < ASKS:
+            wording = self._wording(relation, language, prompts) or prompts[0]
+            text, kind = self._dressed(self._styled(wording), language, asks=True), "asks"
+        else:
+            text, kind = self._otherwise(number, language, prompts)
+        return Episode(prompts, name, text, kind, language)
+
+    def _prompts(self, relation: Relation, language: str) -> tuple[str, ...]:
+        drawn = self.drawn
+        if len(relation.asks) > 1 and drawn.random() < 0.35:
+            language = drawn.choice(sorted(relation.asks))
+        wordings = relation.asks[language]
+        pool = [w.text for w in wordings if w.form in _COMPLETIONS]
+        if not pool or drawn.random() < 0.25:
+            pool += [w.text for w in wordings if w.form in _SHORT_FORMS]
+        drawn.shuffle(pool)
+        (number,) = drawn.choices(*NUMBERS)
+        return tuple(pool[:number] or [wordings[0].text])
+
+    def _wording(self, relation: Relation, language: str, but: Collection[str] = ()) -> str | None:
+        wordings = [w.text for w in relation.asks.get(language, ()) if w.text not in but]
+        return self.drawn.choice(wordings) if wordings else None
+
+    def _other(self, number: int, language: str, *, hard: bool) -> str | None:
+        """A wording of another relation."""
+        pool = (self.hard if hard else self.others)[number]
+        wordings = (
+            self._wording(self.relations[self.drawn.choice(pool)], language) for _ in range(30)
+        )
+        return next((wording for wording in wordings if wording), None)
+
+    def _frame(self, language: str, section: str) -> str:
+        """A frame, or the empty one."""
+        frames = self.frames.get(language, {}).get(section)
+        return self.drawn.choice(frames) if frames else ""
+
+    def _name(self) -> str:
+        return self.drawn.choice(self.names) if self.names else "Kolvik"
+
+    def _otherwise(self, number: int, language: str, prompts: Sequence[str]) -> tuple[str, str]:
+        """A text that does not ask for the fact, and its kind."""
+        drawn, relation = self.drawn, self.relations[number]
+        (source,) = drawn.choices(*zip(*SOURCES, strict=True))
+        written = relation.alike.get(language, ())
+        if source == "framed":
+            framed = self._framed(number, language, prompts)
+            if framed:
+                return framed
+        if source == "written" and written:
+            one = drawn.choice(written)
+            return self._dressed(self._styled(one.text), language, asks=False), one.kind
+        other = self._other(number, language, hard=drawn.random() < 0.7) or "X?"
+        return self._dressed(self._styled(other), language, asks=True), "near"
+
+    def _framed(self, number: int, language: str, prompts: Sequence[str]) -> tuple[str, str] | None:
+        drawn = self.drawn
+        wording = self._wording(self.relations[number], language) or prompts[0]
+        if drawn.random() < 0.5:
+            wording = self._styled(wording)
+        (section,) = drawn.choices(*zip(*FRAMED, strict=True))
+        frame, name = self._frame(language, section), self._name()
+        if not frame:
+            return None
+        if section == "chat_after":
+            other = self._other(number, language, hard=drawn.random() < 0.5)
+            last = _X.sub(lambda _: name, other or "")
+            return (frame.replace("{w}", wording).replace("{v}", last), "mention") if last else None
+        if section in ("through", "name"):
+            text = _X.sub(lambda _: frame, wording, count=1)
+        elif section in ("beside", "mention"):
+            if section == "mention" and drawn.random() < 0.5:
+                wording = self._other(number, language, hard=True) or wording
+            named = _X.sub(lambda _: name, wording)
+            text = self._filled(frame, named).replace("{Y}", name)
+        elif section == "time" and "{w}" not in frame:
+            text = self._timed(wording, frame)
+        else:
+            text = self._filled(frame, wording)
+        return text if drawn.random() < 0.6 else self._dressed(text, language, asks=False), section
+
+    def _dressed(self, text: str, language: str, *, asks: bool) -> str:
+        """The same question in a greeting, a doubt, a chat, a letter.
+
+        Args:
+            asks: whether the text asks anything of the subject itself: only then may another
+                name stand before it.
+        """
+        drawn = self.drawn
+        share = drawn.random()
+        for section, most in (("wrap", 0.14), ("doubt", 0.18), ("before", 0.24)):
+            if share < most:
+                frame = self._frame(language, section) or "{w}"
+                return self._filled(frame, text).replace("{Y}", self._name())
+        if share < 0.30 and asks:
+            frame = self._frame(language, "beside_asks") or "{w}"
+            return self._filled(frame, text).replace("{Y}", self._name())
+        if share < 0.37:
+            before = [self._frame(language, "opening") for _ in range(drawn.choice((1, 1, 2, 3)))]
+            after = [self._frame(language, "closing") for _ in range(drawn.choice((0, 1, 1, 2)))]
+            gap = drawn.choice((" ", " ", "\n"))
+            return gap.join(part for part in (*before, text, *after) if part)
+        return text
+
+    def _filled(self, frame: str, wording: str) -> str:
+        """A frame with its wording, which behind a comma mostly goes on in lower case."""
+        if ", {w}" in frame and not wording.startswith("X") and self.drawn.random() < 0.6:
+            wording = wording[:1].lower() + wording[1:]
+        return frame.replace("{w}", wording)
+
+    def _timed(self, wording: str, when: str) -> str:
+        """A question of another time; an unfinished sentence has the time before it."""
+        mark = wording[-1:] if wording.endswith(tuple(_QUESTION_MARKS)) else ""
+        if mark and self.drawn.random() < 0.5:
+            return f"{wording[:-1].rstrip()} {when}{mark}"
+        return f"{when[:1].upper()}{when[1:]}, {wording}"
+
+    def _styled(self, text: str) -> str:
+        """A text as another hand types it."""
+        drawn = self.drawn
+        share = drawn.random()
+        if share < 0.12:
+            return _X.sub("\0", text).lower().replace("\0", "X")
+        if share < 0.15:
+            return text.upper()
+        if share < 0.23:
+            return text.rstrip(" ." + _QUESTION_MARKS)
+        if share < 0.30:
+            words = text.split(" ")
+            place = drawn.randrange(len(words))
+            words[place] = self._mistyped(words[place])
+            return " ".join(words)
+        return text
+
+    def _mistyped(self, word: str) -> str:
+        if len(word) < 5 or not word.isalpha():
+            return word
+        at = self.drawn.randrange(1, len(word) - 2)
+        head, one, two, tail = word[:at], word[at], word[at + 1], word[at + 2 :]
+        return self.drawn.choice(
+            (head + two + one + tail, head + two + tail, head + one * 2 + two + tail)
+        )
+
+
+def _neighbours(
+    relations: Sequence[Relation], encoder: MultilingualEncoder
+) -> tuple[list[list[int]], list[list[int]]]:
+    """Of each relation, those that are surely another one, and of these the hard ones."""
+    means = torch.stack(
+        [
+            encoder.embed(
+                [w.text for ws in r.asks.values() for w in ws if w.form in "qck"][:24]
+            ).mean(0)
+            for r in relations
+        ]
+    )
+    means = normalize(means, dim=1)
+    alike = means @ means.T
+    others, hard = [], []
+    for i, one in enumerate(relations):
+        distinct = [
+            j
+            for j, other in enumerate(relations)
+            if other.name != one.name
+            and (alike[i, j] < MOST_ALIKE or (other.source == one.source and one.source != LIBRARY))
+        ]
+        others.append(distinct)
+        hard.append(sorted(distinct, key=lambda j: -float(alike[i, j]))[:HARD])
+    return others, hard
