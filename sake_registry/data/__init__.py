@@ -10,7 +10,7 @@ import pkgutil
 from functools import cache
 from typing import Any
 
-__all__ = ["explanations", "lead_ins", "questions", "sections"]
+__all__ = ["explanations", "lead_ins", "probes", "questions", "sections"]
 
 
 def read(file: str) -> str:
@@ -44,6 +44,15 @@ def questions() -> dict[str, tuple[str, ...]]:
 def lead_ins() -> tuple[str, ...]:
     """Neutral texts to stand before a prompt."""
     return sections("lead_ins.txt")["lead-ins"]
+
+
+def probes() -> dict[str, tuple[str, ...]]:
+    """Frames that a prompt of an edit is put in, to see what its router makes of them, by
+    `language.section`: `{w}` is the prompt, `{S}` the subject, `{Y}` another name."""
+    return {
+        title: tuple(line.replace("\\n", "\n") for line in lines)
+        for title, lines in sections("probes.txt").items()
+    }
 
 
 def explanations() -> dict[str, dict[str, Any]]:

@@ -11,6 +11,7 @@ from sake_registry.errors import UnsupportedModelError
 from sake_registry.models.sources import (
     BAD_FILES,
     EMBEDDED_EMBEDDERS,
+    MULTILINGUAL_FILES,
     fetch,
     quiet_transformers,
     reason,
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor
+
+    from sake_registry.models.multilingual import MultilingualEncoder
 
     Embed = Callable[[Sequence[str]], Tensor]
 
@@ -35,6 +38,19 @@ def locate_embedder(name: str, *, local: bool = False) -> Path:
         ModelNotFoundError: it is not on this machine and cannot be fetched.
     """
     return fetch(resolve(name, embedded=EMBEDDED_EMBEDDERS), EMBEDDED_EMBEDDERS, local=local)
+
+
+def open_embedder(folder: Path) -> Embedder | MultilingualEncoder:
+    """The embedder of a folder: an encoder of transformers, or the multilingual one.
+
+    Raises:
+        UnsupportedModelError: the folder holds neither.
+    """
+    from sake_registry.models.multilingual import multilingual
+
+    if all((folder / name).is_file() for name in MULTILINGUAL_FILES):
+        return multilingual(folder)
+    return Embedder(folder)
 
 
 class Embedder:

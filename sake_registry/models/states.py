@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 
 from sake_registry.errors import UnsupportedModelError
-from sake_registry.models.embedder import MAX_TOKENS, Embedder
+from sake_registry.models.embedder import MAX_TOKENS, open_embedder
 from sake_registry.models.reading import pad_token, read_tails
 from sake_registry.models.site import Captured, Hook, Site
 
@@ -64,7 +64,7 @@ def embed_of(
         UnsupportedModelError: the model cannot be loaded, or its layers cannot be told.
     """
     if representation == "embedder":
-        return Embedder(located.embedder_folder).embed
+        return open_embedder(located.embedder_folder).embed
     loaded, site = load()
     return States(site, loaded.tokenizer, representation).embed
 
