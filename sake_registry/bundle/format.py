@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
 
 FORMAT: Literal["sake-bundle"] = "sake-bundle"
-VERSION = 3
+VERSION = 4
 
 MAX_EDITS = 1_000_000
 MAX_WIDTH = 1 << 17
@@ -123,7 +123,9 @@ Count = Annotated[int, Field(ge=0, le=MAX_ROWS)]
 Size = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Text = Annotated[str, Field(pattern=r"\S")]
-RouterKind = Literal["anchored", "centre"]
+DETECTOR_WIDTH = 512
+"""Of the router points that the scope detector reads."""
+RouterKind = Literal["detector", "anchored", "centre"]
 Need = Literal["any", "all"]
 
 
@@ -165,6 +167,7 @@ class Route(Value):
     `ends` has the last word of each row's text where it tells what is asked ("in"); it is empty
     if they are not known. `links` are the telling words that an implication shares with the fact
     ("the gender of the mother of X"): a question with none of them asks of the subject itself.
+    `texts` are the texts of its points, for the detector to read.
     """
 
     group: Annotated[int, Field(ge=-1, le=MAX_ROWS)]
@@ -173,6 +176,7 @@ class Route(Value):
     rows: Annotated[int, Field(ge=1, le=MAX_ROWS)]
     ends: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
 
 
 class Step(Value):
@@ -253,12 +257,14 @@ class Routing(Value):
         threshold: how far a question may be from the edit's own, in the metric's space.
         implied: the threshold of implications, the groups after the first; None for the same.
         topics: the metric's topics that ask what the edit asks: no background to it.
+        asks: what the detector takes for the relation's name.
     """
 
     kind: RouterKind
     threshold: Annotated[float, Field(gt=0)]
     implied: Annotated[float, Field(gt=0)] | None = None
     topics: tuple[str, ...] = ()
+    asks: str = ""
     routes: tuple[Route, ...]
 
 
@@ -270,11 +276,34 @@ class EditInfo(Routing, _Claim):  # the fields of the last base stand first
     valid_from: Day | None = None
     valid_until: Day | None = None
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The compiler's warnings, and what is said of few prompts."""
+        return (*self.warnings, *filter(None, [self.few_prompts]))
 
+    @property
+    def few_prompts(self) -> str:
+        """Of an edit with few prompts, that its reach is not known; else nothing."""
+        written = self.groups[0].written if self.groups else FEW
+        if written >= FEW:
+            return ""
+        few = "1 prompt" if written == 1 else f"{written} prompts"
+        return (
+            f"{few}: how many other wordings reach it is not known, {TYPICAL_REACH} % as a rule; "
+            "write more in other words, and holdout prompts, or ask `sake test --probe`"
+        )
+
+
+FEW = 3
+"""An edit with fewer prompts of its own is said to have few."""
+TYPICAL_REACH = 66
+"""Of wordings of facts with one or two prompts, the share that reaches the edit, in percent
+(docs/scope-detector.md)."""
 DECIDING: tuple[tuple[str, str, type], ...] = (
     ("answer", "guard", bool),
     ("router", "last_names", bool),
     ("router", "representation", str),
+    ("router", "tasks", str),
 )
 """The settings that a reader goes by; the others are there to be read by people."""
 
@@ -344,6 +373,8 @@ def router_arrays(info: EditInfo, points: Array) -> dict[str, Array]:
             [route.names for route in info.routes],
             [route.ends for route in info.routes],
             [route.links for route in info.routes],
+            [route.texts for route in info.routes],
+            info.asks,
             info.topics,
         ],
         ensure_ascii=False,

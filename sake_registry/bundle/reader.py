@@ -27,6 +27,7 @@ from pydantic import ValidationError
 from sake_registry.bundle.format import (
     BY_PATH,
     DATASETS,
+    DETECTOR_WIDTH,
     LIMITS,
     MAX_ROWS,
     PARTS,
@@ -395,6 +396,11 @@ class BundleFile:
             self._check(i, "router", router_arrays(edit, self._points[start:end]))
             if any(route.ends and len(route.ends) != route.rows for route in edit.routes):
                 raise _Refused(f"'{edit.id}' has a route whose words do not fit its points")
+            if edit.kind == "detector" and self._points.shape[1] != DETECTOR_WIDTH:
+                raise _Refused(f"'{edit.id}' has points that the detector does not read")
+            texts = [len(route.texts) for route in edit.routes]
+            if texts != [route.rows if edit.kind == "detector" else 0 for route in edit.routes]:
+                raise _Refused(f"'{edit.id}' has a route whose texts do not fit its points")
             if any(route.group >= len(edit.groups) for route in edit.routes):
                 raise _Refused(f"'{edit.id}' has a route to a group that it does not have")
             if edit.kind == "centre" and any(r.rows != 1 or r.group < 0 for r in edit.routes):

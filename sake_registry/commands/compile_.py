@@ -114,7 +114,7 @@ def _show(result: Compiled) -> None:
             )
     if result.manifest:
         for edit in result.manifest.edits:
-            for text in edit.warnings:
+            for text in edit.notes:
                 warn(f"{edit.id}: {text}")
     if result.missing:
         say(f"no bundle yet, still to build: {', '.join(result.missing)}")

@@ -133,5 +133,5 @@ def _show(opened: BundleFile, verified: bool) -> None:
         )
     say("every digest verified" if verified else "index verified; --verify reads everything")
     for edit in manifest.edits:
-        for text in edit.warnings:
+        for text in edit.notes:
             warn(f"{edit.id}: {text}")

@@ -22,12 +22,18 @@ from sake_registry.commands.console import (
 if TYPE_CHECKING:
     from sake_registry.asking.rows import Row
     from sake_registry.asking.testing import TestReport
+    from sake_registry.edits.registry import Registry
 
 
 @click.command("test")
 @click.argument("ids", nargs=-1, shell_complete=complete_ids)
 @click.option("--bundle", type=click.Path(path_type=Path), help="Another bundle than the newest.")
 @click.option("--rows", "all_rows", is_flag=True, help="Show every prompt, not one for each edit.")
+@click.option(
+    "--probe",
+    is_flag=True,
+    help="Ask the router alone: the prompts in other wordings, and look-alikes of them.",
+)
 @model_options
 @json_option
 @click.pass_obj
@@ -37,6 +43,7 @@ def command(
     ids: tuple[str, ...],
     bundle: Path | None,
     all_rows: bool,
+    probe: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -44,11 +51,19 @@ def command(
 
     Both the bare and the edited model are asked. Floors are under [test] in sake.toml.
 
+    With --probe no model is asked, and nothing need be compiled: each edit's prompts are put in
+    other words and among look-alikes, and the router says which of them an edit would answer. An
+    estimate before production; there is no floor.
+
     \b
     sake test
     sake test tolstoy-mother-tongue --rows
+    sake test --probe
     """
     registry = state.registry(options).sound()  # before torch is imported
+    if probe:
+        _probe(registry, ids, all_rows=all_rows, as_json=as_json)
+        return
 
     from sake_registry.asking.testing import test_registry
 
@@ -60,6 +75,32 @@ def command(
         _show(report, all_rows)
     if report.missed:
         raise click.exceptions.Exit(1)
+
+
+def _probe(registry: Registry, ids: tuple[str, ...], *, all_rows: bool, as_json: bool) -> None:
+    from sake_registry.asking.probing import ALIKE, ASKING
+    from sake_registry.asking.probing import probe as ask
+
+    with watching(quiet=as_json) as progress:
+        report = ask(registry, ids, progress)
+    if as_json:
+        emit_json("probe/1", report.model_dump(mode="json"))
+        return
+    shown = [p for p in report.probes if all_rows or not p.ok]
+    table(
+        ("", "edit", "prompt", "decision"),
+        [("ok" if p.ok else "WRONG", p.edit, p.prompt, p.decision_text) for p in shown],
+    )
+    rows = []
+    for expected, words, sections in (
+        (True, "asked for: answered", ASKING), (False, "not asked for: answered", ALIKE),
+    ):  # fmt: skip
+        rows += [
+            ("  " + label, _share(*report.share(expected=expected, section=section)))
+            for section, label in sections.items()
+        ]
+        rows.append((words, _share(*report.share(expected=expected))))
+    table(("the fact is", "answered/asked"), rows)
 
 
 def _show(report: TestReport, all_rows: bool) -> None:

@@ -14,7 +14,7 @@ from sake_registry.extraction.extract import MOST_STEPS, GroupActivations, colle
 from sake_registry.extraction.texts import groups
 from sake_registry.models.tokens import object_tokens
 from sake_registry.progress import SILENT
-from sake_registry.routing.entries import anchored_texts, centre_texts, own_topics
+from sake_registry.routing.entries import anchored_texts, centre_texts, own_topics, representative
 from sake_registry.values import Value
 from sake_registry.wording import shorten
 
@@ -362,6 +362,11 @@ def route(
     """
     kind = edit.scope.router or settings.router.kind
     threshold = edit.scope.threshold or settings.router.bound_of(kind)
+    if kind == "detector" and (threshold or 0) > 1:
+        raise BuildError(
+            f"{edit.id}: its threshold {threshold:g} is none of the router 'detector'",
+            hint="`threshold` under `scope` is a probability there, at most 1",
+        )
     if threshold is None:
         raise BuildError(
             f"{edit.id}: its router '{kind}' has no threshold where the model's own states are "
@@ -377,14 +382,19 @@ def route(
         unchanged = [edit.fill(u.prompt) for u in edit.unchanged]
         stems = [group.stems for group in groups_kept]
         relation = edit.fact.relation.text
-        routes, flat = anchored_texts(edit.fact.subject.all, stems, unchanged, relation)
+        read = kind == "detector"
+        routes, flat = anchored_texts(edit.fact.subject.all, stems, unchanged, relation, read=read)
         points = embed(flat)
-        topics = own_topics(routes, points, relation, embed, metric)
+        if read:
+            routes, points = representative(routes, points)
+        else:
+            topics = own_topics(routes, points, relation, embed, metric)
     usual = kind == settings.router.kind and not edit.scope.threshold
     return points, Routing(
         kind=kind,
         threshold=threshold,
         implied=settings.router.implied_threshold if usual else None,
         topics=topics,
+        asks=edit.fact.relation.text if kind == "detector" else "",
         routes=routes,
     )

@@ -146,7 +146,8 @@ class Scope(_Part):
     """Only where the registry's router setting does not serve this edit."""
 
     router: Annotated[
-        Literal["anchored", "centre"] | None, _described("How prompts in its scope are recognised.")
+        Literal["detector", "anchored", "centre"] | None,
+        _described("How prompts in its scope are recognised."),
     ] = None
     threshold: Annotated[
         float | None,

@@ -168,7 +168,7 @@ def _builds(compiled: Compiled | None, changed: Collection[str]) -> dict[str, Bu
         fact = members[id_].groups[0]
         return Build(
             outcome="built" if id_ in compiled.built else "reused",
-            warnings=tuple(members[id_].warnings),
+            warnings=members[id_].notes,
             worked=fact.worked,
             pairs=fact.written + fact.added,
         )

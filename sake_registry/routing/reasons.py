@@ -24,11 +24,31 @@ class Reason(StrEnum):
     NOT_YET_VALID = "not valid before"
     EXPIRED = "expired on"
 
+    ASKS_OTHERWISE = "it asks something else"
+    """As the detector sees it; the detail is what it does instead (`OTHERWISE`)."""
+
     def said(self, detail: str = "") -> str:
         """The reason in words, with what belongs to it."""
         if self is Reason.ANOTHER_QUESTION and detail:
             detail = f"(nearer to: {detail})"
+        if self is Reason.ASKS_OTHERWISE and detail:
+            return OTHERWISE[detail]
         return f"{self} {detail}".rstrip()
+
+
+OTHERWISE = {
+    "near": "it asks another question",
+    "time": "it asks for another time or version",
+    "part": "it asks for a part or variant",
+    "through": "it asks about somebody or something reached through the subject",
+    "beside": "it asks about another one than the subject",
+    "mention": "it only mentions the subject",
+    "if": "it supposes something",
+    "task": "it is a task about a text",
+    "why": "it asks about the fact, not for it",
+    "name": "it names something else whose name holds the subject's",
+}
+"""What a text does instead of asking for a fact, by the detector's kinds."""
 
 
 def decision_words(

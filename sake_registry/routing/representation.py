@@ -40,6 +40,7 @@ _TO_CUT = 1024
 # What ends a clause: sentence marks before a space, line ends, quotation marks, and the marks
 # of turns in the usual chat templates ("Where was X born?<|im_end|>").
 _TURN = r"<\|[^|<>\n]{1,40}\|>|</?s>|\[/?INST\]|<(?:start|end)_of_turn>"
+_TURNS = re.compile(_TURN)
 _END = re.compile(
     rf"(?<![.!?])[.!?]++(?=\s|$|{_TURN})|[;\n“”\"]|(?<!\w)['‘]|['’](?!\w)|(?<=\?)'|{_TURN}"
 )
@@ -76,6 +77,36 @@ _ABOUT_ANSWERS = frozenset(
 _NO_NAMES = _LEADING | _PRONOUNS
 _WORD = re.compile(r"\S+")
 _SPACE = re.compile(r"\s+")
+
+
+_SENTENCE = re.compile(r"(?<=[.!?。！？؟।])\s+|(?<=[。！？])(?=\S)|\n+")
+VIEWED = 1000
+"""Characters of a prompt that the detector reads, of which `_NAMED` about the last name."""
+_NAMED = 300
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences and lines of a text, at least one."""
+    parts = [part.strip() for part in _SENTENCE.split(text)]
+    return [part for part in parts if len(part) > MIN_WORDS] or [text]
+
+
+def view(prompt: str, spans: Sequence[tuple[int, int]]) -> str:
+    """A prompt as the detector reads it: the names masked, a line for each turn of a chat template,
+    and of a long prompt only what stands about the last name, and its end."""
+    return _TURNS.sub("\n", _viewed(prompt, spans)).strip("\n")
+
+
+def _viewed(prompt: str, spans: Sequence[tuple[int, int]]) -> str:
+    masked = names.mask(prompt, spans, MASK)
+    if len(masked) <= VIEWED:
+        return masked
+    last = len(prompt) - max((end for _, end in spans), default=len(prompt))
+    named = len(masked) - last
+    if named > len(masked) - VIEWED + _NAMED // 2:
+        return masked[_from(masked, len(masked) - VIEWED) :]
+    about = masked[_from(masked, named - _NAMED // 2) : named + _NAMED // 2]
+    return f"{about}\n{masked[_from(masked, len(masked) - VIEWED + _NAMED) :]}"
 
 
 def looked_at(prompt: str) -> str:

@@ -1,12 +1,16 @@
 """The router: from a prompt to a decision, for all edits at once.
 
-`anchored` (default): an edit is a candidate if its subject or an alias stands in the prompt as
+`anchored`: an edit is a candidate if its subject or an alias stands in the prompt as
 a whole name; the distance is that of the masked question to the nearest of the edit's own. An
 implication that does not name the subject is a candidate if the names it does use are there; one
 that shares no word with the fact it follows from is further away.
 What the edit lists as unchanged and names the subject holds its ground: a question nearer to
 that than to every prompt of the edit is out of scope. Under the metric `contrast` the bound is
 the wider, the further the question is from all that the edit does not ask.
+`detector` (default): an edit is a candidate as for `anchored`; what a prompt does, held against
+the edit's own prompts, says the scope detector (`routing.detector`). The distance is the
+probability that it does not ask for the fact. What the edit lists as unchanged holds its ground
+here too: a prompt that more probably asks that is out of scope.
 `centre`: the paper's rule (3.2.3): the distance of the whole prompt to the nearest centre.
 
 Only the end of a long prompt is looked at (`representation.LOOKED_AT`), and where it names many
@@ -23,6 +27,8 @@ import torch
 from pydantic import ConfigDict, Field, field_serializer
 
 from sake_registry.names import NameIndex, Naming
+from sake_registry.routing.detector import Fact
+from sake_registry.routing.detector import load as load_detector
 from sake_registry.routing.metric import (
     BACKGROUND_WEIGHT,
     MISMATCH,
@@ -34,11 +40,11 @@ from sake_registry.routing.metric import (
     question_words,
 )
 from sake_registry.routing.reasons import Reason, decision_words
-from sake_registry.routing.representation import clauses, looked_at
+from sake_registry.routing.representation import clauses, looked_at, view
 from sake_registry.values import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import date
 
     from torch import Tensor
@@ -46,9 +52,12 @@ if TYPE_CHECKING:
     from sake_registry.bundle.format import Route, RouterKind, Routing
     from sake_registry.models.embedder import Embed
     from sake_registry.names import Spans
+    from sake_registry.routing.detector import Detector
 
 COUNTER = -1
 """The group of rows that hold their ground against an edit."""
+NARROW = 0.15
+"""Of a probability: so near to its bound, a decision of the detector is said to be narrow."""
 MOST_TEXTS = 32
 """Texts of a prompt that are embedded, if it names many subjects."""
 _EUCLIDEAN = Metric("euclidean", torch.empty(0, 0), torch.empty(0, 0))
@@ -68,12 +77,15 @@ class RouterEntry:
     valid_until: date | None = None
     topics: tuple[str, ...] = ()
     implied: float | None = None
+    asks: str = ""
 
     def __post_init__(self) -> None:
         if self.points.dim() != 2 or len(self.points) != sum(r.rows for r in self.routes):
             raise ValueError(
                 f"{self.edit}: {tuple(self.points.shape)} points do not fit its routes"
             )
+        if self.kind == "detector" and any(len(r.texts) != r.rows for r in self.routes):
+            raise ValueError(f"{self.edit}: the texts of a route do not fit its rows")
         if any(len(route.ends) not in (0, route.rows) for route in self.routes):
             raise ValueError(f"{self.edit}: the last words of a route do not fit its rows")
 
@@ -89,7 +101,7 @@ class RouterEntry:
         """The entry of an edit that is routed so."""
         return cls(
             edit, routing.kind, routing.threshold, routing.routes, points,
-            valid_from, valid_until, routing.topics, routing.implied,
+            valid_from, valid_until, routing.topics, routing.implied, routing.asks,
         )  # fmt: skip
 
     def threshold_of(self, group: int) -> float:
@@ -102,7 +114,8 @@ class Decision(Value):
 
     `edit` and `group` are None out of scope; `nearest` is the candidate that came nearest all
     the same, at `distance` in the metric's space, where `threshold` is the bound that applied.
-    `detail` belongs to the reason: the question that is nearer, a date.
+    `detail` belongs to the reason: the question that is nearer, a date. `narrow` is said of the
+    detector where a little more or less would have decided otherwise.
     """
 
     # A broken embedder gives distances that are not numbers; they fire nothing.
@@ -115,11 +128,12 @@ class Decision(Value):
     threshold: float | None = None
     reason: Reason
     detail: str = Field("", exclude=True)
+    narrow: bool = Field(False, exclude=True)
 
     @property
     def why(self) -> str:
         """The reason in words, with its detail."""
-        return self.reason.said(self.detail)
+        return self.reason.said(self.detail) + (", narrowly" if self.narrow else "")
 
     @field_serializer("reason")
     def _reason_in_words(self, reason: Reason) -> str:
@@ -141,7 +155,8 @@ NOBODY = Decision(reason=Reason.NOT_NAMED)
 
 class _Way(NamedTuple):
     """A route as it is compared: its points in the metric's space (rows, p), the numbers of its
-    endings (rows,), 0 for none, how its topics ask, and its links."""
+    endings (rows,), 0 for none, how its topics ask, and its links. The points that the detector
+    reads are the embedder's own, with their texts."""
 
     entry: RouterEntry
     group: int
@@ -149,6 +164,7 @@ class _Way(NamedTuple):
     ends: Tensor
     asks: frozenset[str]
     links: frozenset[str]
+    texts: tuple[str, ...] = ()
 
 
 class _Question(NamedTuple):
@@ -169,6 +185,7 @@ class _Candidate(NamedTuple):
     bound: float
     rival: str = ""
     blocked: bool = False
+    otherwise: str = ""
 
     @property
     def rank(self) -> tuple[float, float]:
@@ -190,6 +207,8 @@ class Router:
         metric: the space in which questions are compared; Euclidean distances if None.
         last_names: whether a subject may be named by its last name alone, or by another form
             of its name (`names.forms`), where no other subject among the edits may.
+        tasks: whether a task that holds an edit's wording is answered as a question.
+        detector: of the entries that it decides for; the package's own if None.
     """
 
     def __init__(
@@ -199,11 +218,16 @@ class Router:
         metric: Metric | None = None,
         *,
         last_names: bool = True,
+        tasks: bool = False,
+        detector: Detector | None = None,
     ) -> None:
         self.entries = {entry.edit: entry for entry in sorted(entries, key=lambda e: e.edit)}
         self._embed = embed
         self._metric = metric or _EUCLIDEAN
-        anchored = [entry for entry in self.entries.values() if entry.kind == "anchored"]
+        anchored = [entry for entry in self.entries.values() if entry.kind != "centre"]
+        if detector is None and any(entry.kind == "detector" for entry in anchored):
+            detector = load_detector()
+        self._detector, self._tasks = detector, tasks
         # An edit's own topics are passed over, however near: the next one is its rival.
         self._rivals = 1 + max((len(entry.topics) for entry in anchored), default=0)
         self._ways = {entry.edit: list(self._ways_of(entry)) for entry in anchored}
@@ -235,17 +259,19 @@ class Router:
         prompts = [looked_at(p) for p in ([prompts] if isinstance(prompts, str) else prompts)]
         now = now or datetime.now(UTC)
         named = {prompt: list(self._named(prompt)) for prompt in dict.fromkeys(prompts)}
+        read = {prompt: [w for w in ways if w[0].texts] for prompt, ways in named.items()}
+        named = {prompt: [w for w in ways if not w[0].texts] for prompt, ways in named.items()}
+        judged = self._judge(read)
         compared = dict.fromkeys(t for ways in named.values() for _, found in ways for t in found)
         whole = [p for p in named if p not in compared] if self._centres is not None else []
         texts = list(compared)
-        if not texts and not whole:
-            return [NOBODY] * len(prompts)
-        points = self._embed(texts + whole)
-        questions = dict(zip(texts, self._questions(texts, points[: len(texts)]), strict=True))
+        points = self._embed(texts + whole) if texts or whole else torch.empty(0, 0)
+        measured = self._questions(texts, points[: len(texts)]) if texts else ()
+        questions = dict(zip(texts, measured, strict=True))
         place = dict(zip(texts + whole, points, strict=True))
         decided = {}
         for prompt, ways in named.items():
-            candidates = self._measure(ways, questions)
+            candidates = _best_of_each([*self._measure(ways, questions), *judged[prompt]])
             if self._centres is not None:
                 candidates += self._measure_centres(place[prompt], self._centres, disabled, now)
             decided[prompt] = self._choose(candidates, disabled, now)
@@ -253,14 +279,15 @@ class Router:
 
     def _ways_of(self, entry: RouterEntry) -> Iterator[_Way]:
         # Entry by entry: what a router measures of an edit does not depend on the others in it.
-        points, start = self._metric.points(entry.points), 0
+        read = entry.kind == "detector"
+        points, start = entry.points if read else self._metric.points(entry.points), 0
         how = question_words(entry.topics)
         for route in entry.routes:
             rows = points[start : start + route.rows]
             start += route.rows
-            ends = [_number(end) for end in route.ends or [""] * route.rows]
+            ends = torch.tensor([_number(end) for end in route.ends or [""] * route.rows])
             links = frozenset(route.links)
-            yield _Way(entry, route.group, rows, torch.tensor(ends), how, links)
+            yield _Way(entry, route.group, rows, ends, how, links, route.texts)
 
     def _named(self, prompt: str) -> Iterator[tuple[_Way, list[str]]]:
         """Every route whose names stand in the prompt, with the texts to compare."""
@@ -272,12 +299,19 @@ class Router:
         ]
         texts: dict[Spans, list[str]] = {(): [prompt]}  # a route may need no names
         room = MOST_TEXTS
+        compared = {spans for way, spans in ways if not way.texts}
+        views: dict[Spans, str] = {(): prompt}
         for spans in sorted({s for _, s in ways if s}, key=lambda s: (s[-1], s), reverse=True):
             if room <= 0:
                 break
-            texts[spans] = clauses(prompt, spans)
+            views[spans] = view(prompt, spans)
+            texts[spans] = clauses(prompt, spans) if spans in compared else []
             room -= max(1, len(texts[spans]))
-        yield from ((way, texts[spans]) for way, spans in ways if texts.get(spans))
+        for way, spans in ways:
+            if way.texts and spans in views:
+                yield way, [views[spans]]
+            elif not way.texts and texts.get(spans):
+                yield way, texts[spans]
 
     def _questions(self, texts: Sequence[str], rows: Tensor) -> Iterator[_Question]:
         """What is measured of each text, given their embeddings."""
@@ -297,32 +331,42 @@ class Router:
 
     def _measure(
         self, ways: Iterable[tuple[_Way, list[str]]], questions: dict[str, _Question]
-    ) -> list[_Candidate]:
-        """The best that each edit makes of a prompt's clauses."""
-        best: dict[str, _Candidate] = {}
-        counter: dict[str, float] = {}
+    ) -> Iterator[_Candidate]:
+        """What each edit makes of each of a prompt's clauses."""
         for way, texts in ways:
             entry = way.entry
             for text in texts:
                 question = questions[text]
                 distance = self._distance(way, question)
-                if way.group == COUNTER:
-                    counter[entry.edit] = min(distance, counter.get(entry.edit, distance))
-                    continue
                 rival = next((r for r in question.rivals if r[0] not in entry.topics), None)
                 bound = entry.threshold_of(way.group)
                 if rival:
                     bound += BACKGROUND_WEIGHT * rival[1]
-                candidate = _Candidate(
+                yield _Candidate(
                     entry, way.group, distance, bound,
                     rival[0] if rival and rival[1] < distance else "",
                 )  # fmt: skip
-                if entry.edit not in best or candidate.rank < best[entry.edit].rank:
-                    best[entry.edit] = candidate
-        return [
-            candidate._replace(blocked=counter.get(edit, candidate.distance) < candidate.distance)
-            for edit, candidate in best.items()
-        ]
+
+    def _judge(
+        self, read: Mapping[str, Sequence[tuple[_Way, list[str]]]]
+    ) -> dict[str, list[_Candidate]]:
+        """What the detector makes of each prompt, held against the edits that it names."""
+        judged: dict[str, list[_Candidate]] = {prompt: [] for prompt in read}
+        ways = [(prompt, way, text) for prompt, some in read.items() for way, (text,) in some]
+        if not ways or self._detector is None:
+            return judged
+        judgements = self._detector.judge(
+            [(Fact(way.texts, way.entry.asks, way.points), text) for _, way, text in ways]
+        )
+        for (prompt, way, _), judgement in zip(ways, judgements, strict=True):
+            answered = judgement.asks + (judgement.task if self._tasks else 0)
+            judged[prompt].append(
+                _Candidate(
+                    way.entry, way.group, 1 - answered, way.entry.threshold_of(way.group),
+                    otherwise=judgement.kind,
+                )
+            )  # fmt: skip
+        return judged
 
     def _distance(self, way: _Way, question: _Question) -> float:
         """From a question to the nearest of a route's own."""
@@ -371,6 +415,7 @@ class Router:
             threshold=chosen.bound,
             reason=reason,
             detail=detail,
+            narrow=bool(chosen.otherwise) and abs(chosen.distance - chosen.bound) < NARROW,
         )
 
     @staticmethod
@@ -379,6 +424,8 @@ class Router:
     ) -> tuple[Reason, str]:
         """Whether a candidate fires, or why it does not, with the reason's detail."""
         entry, today = candidate.entry, now.astimezone(UTC).date()
+        if not candidate.distance <= candidate.bound and candidate.otherwise:
+            return Reason.ASKS_OTHERWISE, candidate.otherwise
         if not candidate.distance <= candidate.bound:  # nor if it is not a number
             return Reason.ANOTHER_QUESTION, candidate.rival
         if candidate.blocked:
@@ -390,6 +437,23 @@ class Router:
         if entry.valid_until and today > entry.valid_until:
             return Reason.EXPIRED, str(entry.valid_until)
         return Reason.IN_SCOPE, ""
+
+
+def _best_of_each(candidates: Iterable[_Candidate]) -> list[_Candidate]:
+    """Of each edit the candidate that comes nearest, blocked where what holds its ground against
+    the edit comes nearer."""
+    best: dict[str, _Candidate] = {}
+    counter: dict[str, float] = {}
+    for candidate in candidates:
+        edit = candidate.entry.edit
+        if candidate.group == COUNTER:
+            counter[edit] = min(candidate.distance, counter.get(edit, candidate.distance))
+        elif edit not in best or candidate.rank < best[edit].rank:
+            best[edit] = candidate
+    return [
+        candidate._replace(blocked=counter.get(edit, candidate.distance) < candidate.distance)
+        for edit, candidate in best.items()
+    ]
 
 
 def _number(end: str) -> int:

@@ -95,7 +95,9 @@ class Bundle:
 
     def router_by(self, embed: Embed) -> Router:
         """A router over this bundle's edits that has prompts embedded so."""
-        return Router(self.entries(), embed, self.metric(), last_names=self.last_names)
+        return Router(
+            self.entries(), embed, self.metric(), last_names=self.last_names, tasks=self.tasks
+        )
 
     def metric(self) -> Metric:
         """How its router compares questions."""
@@ -114,7 +116,7 @@ class Bundle:
             yield RouterEntry.of(edit.id, edit, points, edit.valid_from, edit.valid_until)
 
     def _embedder(self) -> Embed:
-        from sake_registry.models.embedder import Embedder, locate_embedder
+        from sake_registry.models.embedder import locate_embedder, open_embedder
         from sake_registry.models.fingerprint import embedder_hash
 
         if self.representation != "embedder":
@@ -133,7 +135,7 @@ class Bundle:
                 f"'{self.manifest.embedder.name}' {expected[:12]}, here {here[:12]} in {folder}",
                 hint="install the one that it was compiled with, or compile again",
             )
-        return Embedder(folder).embed
+        return open_embedder(folder).embed
 
     def maps(self, edit: str, device: torch.device) -> list[ObjectMaps]:
         """The maps of an edit, by group, on a device; verified when first read.
@@ -176,6 +178,11 @@ class Bundle:
     def last_names(self) -> bool:
         """Whether its router knows subjects by other forms of their names (`router.last_names`)."""
         return bool(self.manifest.setting("router", "last_names", True))
+
+    @property
+    def tasks(self) -> bool:
+        """Whether its router has tasks that hold an edit's wording answered (`router.tasks`)."""
+        return bool(self.manifest.setting("router", "tasks", "leave") == "answer")
 
     @property
     def representation(self) -> Representation:

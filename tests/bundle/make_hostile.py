@@ -524,6 +524,8 @@ WRONG: list[tuple[str, Any]] = [
     ("edits.0.groups.0.new", " "),
     ("edits.0.routes.0.ends", ["in", 1]),
     ("edits.0.routes.0.links", "mother"),
+    ("edits.0.routes.0.texts", [1]),
+    ("edits.0.asks", 1),
     ("metric.kind", "manhattan"),
     ("metric.topics", [["birth", 0]]),
     ("metric.topics", [["birth", -1], ["death", 5]]),
@@ -797,6 +799,8 @@ for _where, _value, _says in (
     ("edits.1.topics", ["birth"], "the router of 'bob' are not what its digest says"),
     ("edits.1.routes.0.ends", ["on"], "the router of 'bob' are not what its digest says"),
     ("edits.1.routes.0.links", ["on"], "the router of 'bob' are not what its digest says"),
+    ("edits.1.routes.0.texts", ["X is"], "the router of 'bob' are not what its digest says"),
+    ("edits.1.asks", "birth", "the router of 'bob' are not what its digest says"),
     ("edits.1.routes.0.ends", [], "the router of 'bob' are not what its digest says"),
     ("edits.1.routes.0.names", ["Eve"], "the router of 'bob' are not what its"),
     ("edits.1.routes.0.need", "all", "the router of 'bob' are not what its digest says"),
@@ -807,6 +811,8 @@ for _where, _value, _says in (
     ("edits.0.routes.0.rows", 2, "'index/points'"),
     ("edits.1.routes.0.ends", ["in", "on"], "'bob' has a route whose words do not fit"),
     ("edits.0.routes.1.ends", ["in"], "'ada-3' has a route whose words do not fit"),
+    ("edits.1.routes.0.texts", ["X is"], "'bob' has a route whose texts do not fit"),
+    ("edits.1.kind", "detector", "'bob' has points that the detector does not read"),
     ("edits.1.kind", "centre", "'bob' has a route that is not a centre of a group"),
 ):
     forged(f"digests fit {_where}={_value!r}", _says, change=at(_where, _value))

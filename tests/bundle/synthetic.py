@@ -288,7 +288,8 @@ def _digest_again(arrays: Arrays, manifest: ManifestJson) -> None:
         routes = info["routes"]
         words = [
             info["kind"],
-            *([r[n] for r in routes] for n in ("names", "ends", "links")),
+            *([r[n] for r in routes] for n in ("names", "ends", "links", "texts")),
+            info["asks"],
             info["topics"],
         ]
         numbers = [[r["group"], r["rows"], int(r["need"] == "all")] for r in routes]

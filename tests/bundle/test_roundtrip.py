@@ -214,6 +214,7 @@ INFOS: dict[str, Callable[[EditInfo], EditInfo]] = {
     "kind": lambda info: edit_changed(info, kind="centre"),
     "ends": lambda info: route_changed(info, ends=("on",)),
     "links": lambda info: route_changed(info, links=("mother",)),
+    "asks": lambda info: edit_changed(info, asks="mother"),
     "tokens": lambda info: group_changed(info, tokens=(7, *info.groups[0].tokens[1:])),
     "closing": lambda info: group_changed(info, closing=7),
     "old object": lambda info: group_changed(info, old="older"),

@@ -13,19 +13,22 @@ FOLDER = Path(data.__file__).parent
 # Of a file that the method stands on: whoever changes it raises METHOD_VERSION with it.
 METHOD = {
     "common_words.txt": "61296afd490c3236babbb058d0c4a84f687f570c3e5d9726a29502f13dac91b3",
+    "detector.safetensors": "c526fed6a0f4ee22ea0e89a5764c092b65420006c92303be4810d084e3d22e0f",
     "languages.txt": "5c8ff8bd5d2d995073bd44e8966d5ea343936a8024657dfe5dd5c29dbe1df969",
     "lead_ins.txt": "53f33359f7f79287cb174e61253a0e72d4c6cd69a542ab825c3d0209db1b714c",
     "name_words.txt": "216a3dc94ea74ce54659c3d1803b2c25486b927909d0627c25ba00fe5aeb7efb",
     "questions.txt": "84d70c22e1a79dcaed99213531e5cced3d108bb70148403c76517d0e98106ce4",
 }
+SUFFIXES = (".txt", ".yaml", ".safetensors")
 OTHER = {
+    "probes.txt": "927aac1fe1c5318a6da0dfa882f7e03cce4da2471f45318650c8f0d78ab616e3",
     "explanations.yaml": "9b0992f95265cc02a69bc0ccbc1ea90cfab306b22bb431f87af650033336bc26",
     "unrelated.txt": "44c56429f257b584a2895e9bccc1af607c3d738eb70f416b6c8e089d6627df4b",
 }
 
 
 def test_every_file_is_pinned() -> None:
-    assert {path.name for path in FOLDER.iterdir() if path.suffix in (".txt", ".yaml")} == {
+    assert {path.name for path in FOLDER.iterdir() if path.suffix in SUFFIXES} == {
         *METHOD, *OTHER,
     }  # fmt: skip
 

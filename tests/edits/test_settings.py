@@ -9,7 +9,14 @@ import pytest
 
 from sake_registry.errors import SettingsError
 from sake_registry.models.sources import EMBEDDED_MODELS
-from sake_registry.settings import EMBEDDED, THRESHOLDS, Settings, find_root, load_settings
+from sake_registry.settings import (
+    EMBEDDED,
+    MULTILINGUAL,
+    THRESHOLDS,
+    Settings,
+    find_root,
+    load_settings,
+)
 
 ANCHORED = THRESHOLDS["embedder"]
 METRICS = ("contrast", "euclidean", "cosine", "mahalanobis")
@@ -82,7 +89,23 @@ def test_what_is_chosen_by_itself_may_be_given(toml: Path) -> None:
     kinds: list[dict[str, object]] = [{"router.metric": kind} for kind in METRICS]
     bounds = [load_settings(None, kind, {}).router.bound for kind in kinds]
     assert len(set(bounds)) == len(METRICS)
-    assert load_settings(None, {"router.threshold": 0.5}, {}).router.bound == 0.5
+    assert load_settings(None, {"router.threshold": 0.4}, {}).router.bound == 0.4
+
+
+def test_the_detector_brings_the_one_embedder_that_it_reads() -> None:
+    def chosen(**router: object) -> tuple[str, str]:
+        settings = Settings.model_validate({"router": router}).router
+        return settings.kind, settings.embedder
+
+    assert chosen() == ("anchored", "minilm")
+    assert chosen(kind="detector") == ("detector", MULTILINGUAL)
+    assert chosen(kind="detector", threshold=0.9) == ("detector", MULTILINGUAL)
+    assert chosen(kind="anchored", embedder=MULTILINGUAL) == ("anchored", MULTILINGUAL)
+    assert Settings.model_validate({"router": {"kind": "detector"}}).router.bound == 0.5
+    for flags in ({"router.embedder": "minilm"}, {"router.representation": "hidden"}):
+        assert "router 'anchored'" in refused(None, {"router.kind": "detector", **flags})
+    above_one = {"router.kind": "detector", "router.threshold": 1.5}
+    assert "a probability" in refused(None, above_one)
 
 
 def test_free_tables_take_any_name(toml: Path) -> None:

@@ -68,7 +68,7 @@ def test_what_is_refused_gets_the_rest(seed: int) -> None:
     assert not refused & set(likeliest)
     against = shares[:, sorted(refused)].sum(-1)
     # Which tokens are refused is asked of the likeliest: others have a little more.
-    assert (against / (against + shares.amax(-1)) <= 1.2 * (1 - SHARE)).all()
+    assert (against / (against + shares.amax(-1)) <= 1.5 * (1 - SHARE)).all()
 
 
 def test_where_everything_is_refused_the_row_stays() -> None:

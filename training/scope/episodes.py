@@ -26,13 +26,15 @@ ASKS = 0.45
 """The share of episodes in which the text asks for the fact."""
 NUMBERS = ((1, 2, 3, 6), (45, 30, 15, 10))
 """How many own prompts an edit has, and how often."""
-SOURCES = (("written", 38), ("other", 26), ("framed", 36))
+SOURCES = {"written": 38, "other": 26, "framed": 36}
 """Where a text that does not ask comes from: what is written for its relation, another relation,
 a frame about a wording that asks; and how often."""
-FRAMED = (
-    ("task", 14), ("time", 12), ("through", 18), ("beside", 16), ("if", 12), ("mention", 8),
-    ("why", 6), ("name", 6), ("chat_after", 10),
-)  # fmt: skip
+NOISE = 0.12
+"""The share of texts that stand behind unrelated text."""
+FRAMED = {
+    "task": 14, "time": 12, "through": 18, "beside": 16, "if": 12, "mention": 8, "why": 6, "name": 6,
+    "chat_after": 10,
+}  # fmt: skip
 
 _X = re.compile(r"(?<![A-Za-z0-9])X(?![A-Za-z0-9])")
 _COMPLETIONS, _SHORT_FORMS = "c", "qki"
@@ -118,7 +120,7 @@ class Episodes:
     def _otherwise(self, number: int, language: str, prompts: Sequence[str]) -> tuple[str, str]:
         """A text that does not ask for the fact, and its kind."""
         drawn, relation = self.drawn, self.relations[number]
-        (source,) = drawn.choices(*zip(*SOURCES, strict=True))
+        (source,) = drawn.choices(list(SOURCES), list(SOURCES.values()))
         written = relation.alike.get(language, ())
         if source == "framed":
             framed = self._framed(number, language, prompts)
@@ -135,7 +137,7 @@ class Episodes:
         wording = self._wording(self.relations[number], language) or prompts[0]
         if drawn.random() < 0.5:
             wording = self._styled(wording)
-        (section,) = drawn.choices(*zip(*FRAMED, strict=True))
+        (section,) = drawn.choices(list(FRAMED), list(FRAMED.values()))
         frame, name = self._frame(language, section), self._name()
         if not frame:
             return None
@@ -164,6 +166,9 @@ class Episodes:
                 name stand before it.
         """
         drawn = self.drawn
+        if drawn.random() < NOISE:
+            before = [self._unrelated(language) for _ in range(drawn.choice((1, 1, 2)))]
+            return " ".join([*before, text])
         share = drawn.random()
         for section, most in (("wrap", 0.14), ("doubt", 0.18), ("before", 0.24)):
             if share < most:
@@ -178,6 +183,19 @@ class Episodes:
             gap = drawn.choice((" ", " ", "\n"))
             return gap.join(part for part in (*before, text, *after) if part)
         return text
+
+    def _unrelated(self, language: str) -> str:
+        """A text about something else, as is found before a question in pasted text: a boilerplate,
+        or a statement about another one."""
+        drawn = self.drawn
+        if language == "en" and drawn.random() < 0.5:
+            return self._frame(language, "noise")
+        relation = self.relations[drawn.randrange(len(self.relations))]
+        stems = [w.text for w in relation.asks.get(language, ()) if w.form == _COMPLETIONS]
+        if not stems:
+            return self._frame(language, "opening")
+        stem = _X.sub(lambda _: self._name(), drawn.choice(stems))
+        return f"{stem} {drawn.choice((self._name(), str(drawn.randrange(1780, 2030))))}."
 
     def _filled(self, frame: str, wording: str) -> str:
         """A frame with its wording, which behind a comma mostly goes on in lower case."""

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, dropout
 
 from sake_registry.models.embedder import locate_embedder
-from sake_registry.models.multilingual import multilingual
+from sake_registry.models.multilingual import STATE_WIDTH, multilingual
 from sake_registry.routing.detector import (
     ASKS,
     KINDS,
@@ -67,17 +67,21 @@ class Bank:
     """Texts as the network takes them in, each encoded once.
 
     Args:
-        sample: texts from which the principal components are taken.
+        sample: texts from which the principal components are taken; none, and states stay as
+            they are.
     """
 
     def __init__(self, encoder: MultilingualEncoder, sample: Sequence[str]) -> None:
         self._encoder, self._masks = encoder, encoder.ids_of(MASK)
+        self.pieces: dict[str, Piece] = {}
+        self.mean, self.basis = torch.zeros(STATE_WIDTH), torch.eye(STATE_WIDTH)
+        if not sample:
+            return
         rows = torch.cat(encoder.encode(sample).states)
         self.mean = rows.mean(0)
         centred = rows - self.mean
         values, axes = torch.linalg.eigh(centred.T @ centred / len(rows))
         self.basis = axes.flip(1)[:, :RANK] / values.flip(0)[:RANK].mean().sqrt()
-        self.pieces: dict[str, Piece] = {}
 
     def add(self, texts: Iterable[str]) -> None:
         """Encode texts that are not known yet."""
@@ -134,8 +138,10 @@ def loss_of(scores: Tensor, kinds: Tensor) -> Tensor:
     return binary + OF_KINDS * cross_entropy(scores, kinds)
 
 
-def batches(episodes: Sequence[Episode], bank: Bank, drawn: random.Random) -> Iterator[Batch]:
-    """Batches of episodes without end, each of episodes that are about as long."""
+def batches(
+    episodes: Sequence[Episode], bank: Bank, drawn: random.Random
+) -> Iterator[tuple[Batch, Tensor]]:
+    """Batches of episodes without end, each of episodes that are about as long, with their kinds."""
     lengths = [bank.length(episode) for episode in episodes]
     while True:
         order = list(range(len(episodes)))
@@ -154,18 +160,23 @@ def kinds_of(episodes: Iterable[Episode]) -> Tensor:
     return torch.tensor([KINDS.index(episode.kind) for episode in episodes])
 
 
-def train(network: ScopeNetwork, drawn: Iterator[tuple[Batch, Tensor]], steps: int) -> None:
+def train(
+    network: ScopeNetwork,
+    drawn: Iterator[tuple[Batch, Tensor]],
+    steps: int,
+    rate: float = RATE,
+) -> None:
     """Train a network for so many batches."""
     decayed = [p for p in network.parameters() if p.dim() > 1]
     others = [p for p in network.parameters() if p.dim() <= 1]
     optimizer = torch.optim.AdamW(
         [{"params": decayed, "weight_decay": DECAY}, {"params": others, "weight_decay": 0.0}],
-        lr=RATE,
+        lr=rate,
     )
     begun, running = time.monotonic(), 0.0
     for step in range(1, steps + 1):
         for group in optimizer.param_groups:
-            group["lr"] = RATE * min(1, step / WARM_UP) * max(LEAST, 1 - step / steps)
+            group["lr"] = rate * min(1, step / WARM_UP) * max(LEAST, 1 - step / steps)
         batch, kinds = next(drawn)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             entered = batch._replace(tokens=network.entry(dropout(batch.tokens, DROPOUT)))
@@ -213,6 +224,8 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=Shape().layers)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rate", type=float, default=RATE)
+    parser.add_argument("--begin", type=Path, help="go on from these weights")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(given.threads)
@@ -225,7 +238,8 @@ def main() -> None:
     unseen = [r for r in relations if held_out(r)]
     log.info("%d relations, %d held out", len(seen), len(unseen))
     texts = sorted({w.text for r in seen for ws in r.asks.values() for w in ws})
-    bank = Bank(encoder, random.Random(given.seed).sample(texts, 1500))
+    sample = [] if given.begin else random.Random(given.seed).sample(texts, 1500)
+    bank = Bank(encoder, sample)
     training, testing = (
         [maker.draw() for _ in range(number)]
         for number, maker in (
@@ -235,8 +249,13 @@ def main() -> None:
     )
     bank.add(t for e in (*training, *testing) for t in (*e.prompts, e.relation, e.text) if t)
     log.info("%d texts", len(bank.pieces))
-    network = ScopeNetwork(Shape(given.width, given.layers, entry=RANK), DROPOUT)
-    train(network, batches(training, bank, random.Random(given.seed + 3)), given.steps)
+    entry = bank.basis.shape[1]
+    network = ScopeNetwork(Shape(given.width, given.layers, entry=entry), DROPOUT)
+    if given.begin:
+        stored = load_file(given.begin)
+        network.load_state_dict({name: tensor.float() for name, tensor in stored.items()})
+    stream = batches(training, bank, random.Random(given.seed + 3))
+    train(network, stream, given.steps, given.rate)
     weights = {name: tensor.half().contiguous() for name, tensor in bank.folded(network).items()}
     save_file(weights, given.out)
     report(network.eval(), bank, testing)
