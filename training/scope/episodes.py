@@ -32,8 +32,8 @@ a frame about a wording that asks; and how often."""
 NOISE = 0.12
 """The share of texts that stand behind unrelated text."""
 FRAMED = {
-    "task": 14, "time": 12, "through": 18, "beside": 16, "if": 12, "mention": 8, "why": 6, "name": 6,
-    "chat_after": 10,
+    "task": 14, "time": 12, "through": 18, "beside": 16, "if": 12, "mention": 8, "why": 6,
+    "name": 6, "chat_after": 10,
 }  # fmt: skip
 
 _X = re.compile(r"(?<![A-Za-z0-9])X(?![A-Za-z0-9])")

@@ -141,7 +141,7 @@ def loss_of(scores: Tensor, kinds: Tensor) -> Tensor:
 def batches(
     episodes: Sequence[Episode], bank: Bank, drawn: random.Random
 ) -> Iterator[tuple[Batch, Tensor]]:
-    """Batches of episodes without end, each of episodes that are about as long, with their kinds."""
+    """Batches of episodes without end, each of about the same length, with their kinds."""
     lengths = [bank.length(episode) for episode in episodes]
     while True:
         order = list(range(len(episodes)))
