@@ -113,7 +113,7 @@ def replacing(path: Path, root: Path | None = None) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.parent not in _swept:
             _swept.add(path.parent)
-            _sweep(path.parent)
+            sweep(path.parent)
         prefix = f"{TEMPORARY}{os.getpid()}-"
         temporary = Path(tempfile.mktemp(prefix=prefix, suffix=path.suffix, dir=path.parent))
         try:
@@ -214,7 +214,7 @@ def remove_leftovers(folder: Path) -> None:
         _discard(path)
 
 
-def _sweep(folder: Path) -> None:
+def sweep(folder: Path) -> None:
     """Remove what killed writers left in a folder: what has a name made here, of a process that
     is no more."""
     for path in folder.iterdir():

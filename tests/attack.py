@@ -139,7 +139,9 @@ Make = Callable[[Path, Path], object]
 OTHER_KINDS: tuple[Any, ...] = (None, True, 7, 1.5, "x", [], {}, [[1]], {"x": 1})
 ANY = ("settings", "versions", "provenance")
 MAY_BE_NONE = {"implied", "old", "share", "score", "margin", "closing", "valid_from", "valid_until"}
-MAY_BE_MISSING = {"topics", "ends", "links", "implied", "warnings", "valid_from", "valid_until"}
+MAY_BE_MISSING = {
+    "asks", "topics", "ends", "links", "texts", "implied", "warnings", "valid_from", "valid_until",
+}  # fmt: skip
 OF_NONE = {"implied": float, "score": float, "margin": float, "closing": int}
 """What a field may be that is null in the sound bundle; of the others it is text."""
 
@@ -402,7 +404,7 @@ def compile_kills(folder: Path, seed: int, tries: int) -> Result:
             if what == "whole" and finish() != undisturbed:
                 what = "the next run gives something else"
             if what == "whole" and [*root.rglob(f"{TEMPORARY}*")]:
-                what = "left-overs stay"
+                what = "left-overs stay: " + str([*root.rglob(f"{TEMPORARY}*")])
         result.add(f"a compile killed after {after:.3f} s", what, "whole")
     return result
 

@@ -15,6 +15,7 @@ from sake_registry.compiler.build import Outcome, build
 from sake_registry.compiler.context import RunContext
 from sake_registry.compiler.plan import Plan, PlanReport, make_plan
 from sake_registry.errors import BuildError, BundleFormatError, LockedError
+from sake_registry.files import sweep
 from sake_registry.models.loading import locate
 from sake_registry.progress import SILENT
 from sake_registry.store import Store
@@ -150,6 +151,7 @@ def compile_registry(
         else:
             with suppress(OSError):  # the newest bundle is the one last asked for
                 os.utime(plan.path, follow_symlinks=False)
+                sweep(plan.path.parent)  # a writer may have been killed right behind its rename
             result.seconds = time.monotonic() - started
             return result
     store = Store(registry.store)
