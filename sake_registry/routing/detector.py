@@ -32,7 +32,7 @@ from sake_registry.routing.representation import MASK, sentences
 from sake_registry.settings import MULTILINGUAL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from torch import Tensor
 
@@ -237,6 +237,24 @@ def batch_of(pairs: Iterable[tuple[Sequence[Piece], Piece | None, Piece]]) -> Ba
     return Batch(tokens, part, place, subject.long(), torch.stack(columns[4]))
 
 
+def pieces_of(
+    texts: Sequence[str], encoder: MultilingualEncoder, enter: Callable[[Tensor], Tensor]
+) -> dict[str, Piece]:
+    """Texts as a network takes them in; `enter` makes its tokens of states (tokens, 1280)."""
+    parts = {text: sentences(text) for text in texts}
+    flat = list(dict.fromkeys([*texts, *(part for some in parts.values() for part in some)]))
+    row = {text: number for number, text in enumerate(flat)}
+    encoded, masks = encoder.encode(flat), encoder.ids_of(MASK)
+    return {
+        text: Piece(
+            enter(encoded.states[row[text]]),
+            torch.tensor([token in masks for token in encoded.tokens[row[text]]]),
+            encoded.sentences[[row[text], *(row[part] for part in parts[text])]],
+        )
+        for text in texts
+    }
+
+
 class Detector:
     """The detector with its encoder; it remembers the texts that it has read.
 
@@ -280,19 +298,8 @@ class Detector:
         with self._lock:
             known = {text: self._read[text] for text in texts if text in self._read}
         new = [text for text in texts if text not in known]
-        parts = {text: sentences(text) for text in new}
-        flat = list(dict.fromkeys([*new, *(part for some in parts.values() for part in some)]))
         if new:
-            encoded = self._encoder.encode(flat)
-            row = {text: number for number, text in enumerate(flat)}
-            masks = self._encoder.ids_of(MASK)
-            for text in new:
-                at = row[text]
-                known[text] = Piece(
-                    self.network.entry(encoded.states[at]),
-                    torch.tensor([token in masks for token in encoded.tokens[at]]),
-                    encoded.sentences[[at, *(row[part] for part in parts[text])]],
-                )
+            known |= pieces_of(new, self._encoder, self.network.entry)
             with self._lock:
                 self._read.update((text, known[text]) for text in new)
                 while len(self._read) > _REMEMBERED:

@@ -1,13 +1,13 @@
 """The router: from a prompt to a decision, for all edits at once.
 
-`anchored`: an edit is a candidate if its subject or an alias stands in the prompt as
+`anchored` (default): an edit is a candidate if its subject or an alias stands in the prompt as
 a whole name; the distance is that of the masked question to the nearest of the edit's own. An
 implication that does not name the subject is a candidate if the names it does use are there; one
 that shares no word with the fact it follows from is further away.
 What the edit lists as unchanged and names the subject holds its ground: a question nearer to
 that than to every prompt of the edit is out of scope. Under the metric `contrast` the bound is
 the wider, the further the question is from all that the edit does not ask.
-`detector` (default): an edit is a candidate as for `anchored`; what a prompt does, held against
+`detector`: an edit is a candidate as for `anchored`; what a prompt does, held against
 the edit's own prompts, says the scope detector (`routing.detector`). The distance is the
 probability that it does not ask for the fact. What the edit lists as unchanged holds its ground
 here too: a prompt that more probably asks that is out of scope.
@@ -299,12 +299,14 @@ class Router:
         ]
         texts: dict[Spans, list[str]] = {(): [prompt]}  # a route may need no names
         room = MOST_TEXTS
+        read = {spans for way, spans in ways if way.texts}
         compared = {spans for way, spans in ways if not way.texts}
         views: dict[Spans, str] = {(): prompt}
         for spans in sorted({s for _, s in ways if s}, key=lambda s: (s[-1], s), reverse=True):
             if room <= 0:
                 break
-            views[spans] = view(prompt, spans)
+            if spans in read:
+                views[spans] = view(prompt, spans)
             texts[spans] = clauses(prompt, spans) if spans in compared else []
             room -= max(1, len(texts[spans]))
         for way, spans in ways:

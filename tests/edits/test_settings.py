@@ -102,6 +102,9 @@ def test_the_detector_brings_the_one_embedder_that_it_reads() -> None:
     assert chosen(kind="detector", threshold=0.9) == ("detector", MULTILINGUAL)
     assert chosen(kind="anchored", embedder=MULTILINGUAL) == ("anchored", MULTILINGUAL)
     assert Settings.model_validate({"router": {"kind": "detector"}}).router.bound == 0.5
+    # The model's own states have a unit of their own, whatever embedder is named beside them.
+    own = {"router": {"representation": "hidden", "embedder": MULTILINGUAL}}
+    assert Settings.model_validate(own).router.bound == THRESHOLDS["hidden"]["contrast"]
     for flags in ({"router.embedder": "minilm"}, {"router.representation": "hidden"}):
         assert "router 'anchored'" in refused(None, {"router.kind": "detector", **flags})
     above_one = {"router.kind": "detector", "router.threshold": 1.5}

@@ -56,7 +56,7 @@ def test_of_two_tokens_the_way_is_the_shortest() -> None:
     assert torch.allclose(moved[0], nearest, atol=1e-3)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30, deadline=None, derandomize=True)
 @given(st.integers(0, 10_000))
 def test_what_is_refused_gets_the_rest(seed: int) -> None:
     head = a_head(seed)
@@ -68,7 +68,7 @@ def test_what_is_refused_gets_the_rest(seed: int) -> None:
     assert not refused & set(likeliest)
     against = shares[:, sorted(refused)].sum(-1)
     # Which tokens are refused is asked of the likeliest: others have a little more.
-    assert (against / (against + shares.amax(-1)) <= 1.5 * (1 - SHARE)).all()
+    assert (against / (against + shares.amax(-1)) <= 1.2 * (1 - SHARE)).all()
 
 
 def test_where_everything_is_refused_the_row_stays() -> None:

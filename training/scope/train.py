@@ -30,8 +30,8 @@ from sake_registry.routing.detector import (
     ScopeNetwork,
     Shape,
     batch_of,
+    pieces_of,
 )
-from sake_registry.routing.representation import MASK, sentences
 from sake_registry.settings import MULTILINGUAL
 from training.scope.corpus import frames_of, held_out, library, read
 from training.scope.episodes import Episode, Episodes
@@ -72,7 +72,7 @@ class Bank:
     """
 
     def __init__(self, encoder: MultilingualEncoder, sample: Sequence[str]) -> None:
-        self._encoder, self._masks = encoder, encoder.ids_of(MASK)
+        self._encoder = encoder
         self.pieces: dict[str, Piece] = {}
         self.mean, self.basis = torch.zeros(STATE_WIDTH), torch.eye(STATE_WIDTH)
         if not sample:
@@ -88,17 +88,10 @@ class Bank:
         new = [text for text in dict.fromkeys(texts) if text not in self.pieces]
         for start in range(0, len(new), 1000):
             part = new[start : start + 1000]
-            cut = {text: sentences(text) for text in part}
-            flat = list(dict.fromkeys([*part, *(s for some in cut.values() for s in some)]))
-            encoded = self._encoder.encode(flat)
-            row = {text: number for number, text in enumerate(flat)}
-            for text in part:
-                at = row[text]
-                self.pieces[text] = Piece(
-                    ((encoded.states[at] - self.mean) @ self.basis).half(),
-                    torch.tensor([token in self._masks for token in encoded.tokens[at]]),
-                    encoded.sentences[[at, *(row[s] for s in cut[text])]],
-                )
+            self.pieces |= pieces_of(part, self._encoder, self._reduced)
+
+    def _reduced(self, states: Tensor) -> Tensor:
+        return ((states - self.mean) @ self.basis).half()
 
     def length(self, episode: Episode) -> int:
         """Tokens of an episode, about."""
