@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 SHARE = 0.95
 """Of the probability, what a token gets that is made certain."""
-_RIVALS = 64
-"""The likeliest other tokens: the direction of a step is away from these."""
+RIVALS = 64
+"""The likeliest other tokens: a step is away from these, and only they are asked whether they are
+refused."""
 _MOST_STEPS = 20
 _ENOUGH = 1e-3
 """How much of a logit may be missing: rows in bfloat16 cannot be set finer."""
@@ -66,7 +67,7 @@ def certain(
     left = torch.arange(len(rows), device=rows.device)
     for _ in range(_MOST_STEPS):
         given = logits(moved[left].to(rows.dtype)).float()
-        near = given.topk(min(_RIVALS + 1, given.shape[1])).indices
+        near = given.topk(min(RIVALS + 1, given.shape[1])).indices
         tokens, rivals = _sides([aims[i] for i in left.tolist()], near)
         of_token = given.gather(1, tokens[:, None])[:, 0]
         against = given.gather(1, near).masked_fill(~rivals, float("-inf"))
