@@ -28,10 +28,10 @@ from sake_registry.compiler.build import route
 from sake_registry.compiler.plan import keys_of
 from sake_registry.digests import digest
 from sake_registry.extraction.texts import groups
-from sake_registry.routing.router import Router, RouterEntry
+from sake_registry.routing.router import RouterEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from sake_bench.datasets.records import Axis, Record
     from sake_bench.methods import Question, Steering
@@ -58,14 +58,8 @@ SIZES = (2, 5, 10, 20, 30, 40, 50, 60)
 """Numbers of prompts that Figure 5 fits on."""
 
 
-def router_of(method: Steering, entries: Iterable[RouterEntry], embed: Embed) -> Router:
-    """A router that decides as the method's own does, over other entries."""
-    bundle = method.bundle
-    return Router(entries, embed, bundle.metric(), last_names=bundle.last_names)
-
-
 def thresholds(
-    cache: ReplyCache, embed: Embed, method: Steering, tests: Tests, calibrated: str | None
+    cache: ReplyCache, method: Steering, tests: Tests, calibrated: str | None
 ) -> ThresholdCurve:
     """Accuracy, generality and specificity over one global threshold, all edits loaded.
 
@@ -76,7 +70,7 @@ def thresholds(
     steps = _steps(method)
     # One threshold for all, and not an infinite one: the router compares what share of it is used.
     entries = [replace(e, threshold=steps[-1], implied=None) for e in method.entries.values()]
-    router = router_of(method, entries, embed)
+    router = method.router(entries)
     decisions = router.decide([question.prompt for question, _, _ in chosen])
     jobs = [
         Job(q.prompt, 1, d.edit, d.group) for (q, _, _), d in zip(chosen, decisions, strict=True)
@@ -111,6 +105,8 @@ def thresholds(
 def _steps(method: Steering) -> tuple[float, ...]:
     """Thresholds of the trade-off: in the embedder's space, or about the method's own."""
     router = method.settings["router"]
+    if router["kind"] == "detector":  # probabilities
+        return tuple(sorted({*(round(0.02 * i, 2) for i in range(1, 50)), router["threshold"]}))
     if router["kind"] == "centre" or router["metric"] == "euclidean":
         return STEPS
     return tuple(round(0.05 * i * router["threshold"], 4) for i in range(2, 61))
@@ -175,7 +171,6 @@ def entry_of(
 
 def loads(
     cache: ReplyCache,
-    embed: Embed,
     method: Steering,
     tests: Tests,
     scored: Sequence[str],
@@ -202,7 +197,7 @@ def loads(
             loaded = {*group, *fill[: size - len(group)]}
             entries = [e for id_, e in (method.entries | dict(others)).items() if id_ in loaded]
             of_group = [t for t in chosen if t[0].edit in set(group)]
-            router = router_of(method, entries, embed)
+            router = method.router(entries)
             decisions = router.decide([question.prompt for question, _, _ in of_group])
             decided[size] += [(*test, d) for test, d in zip(of_group, decisions, strict=True)]
     fired = {

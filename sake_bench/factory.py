@@ -33,7 +33,7 @@ from sake_registry.extraction.texts import groups
 from sake_registry.models.reading import prove, read_last
 from sake_registry.models.site import Site
 from sake_registry.routing import calibration
-from sake_registry.settings import CompileSettings
+from sake_registry.settings import MINILM, CompileSettings
 from sake_registry.wording import count
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from sake_registry.edits.registry import Registry
     from sake_registry.edits.schema import Edit
     from sake_registry.models.embedder import Embed
-    from sake_registry.models.loading import LoadedModel
+    from sake_registry.models.loading import LoadedModel, LocatedModel
     from sake_registry.progress import Progress
     from sake_registry.settings import Representation, Settings
     from sake_registry.store import Store
@@ -97,7 +97,8 @@ class RunContext:
     Attributes:
         records: what is measured on; `others` are sound and not measured on.
         edits: the records' edits by id; `registry` holds them as files.
-        embed: how texts are embedded for a router.
+        located: the model with a prompt embedder of that name.
+        embed: how texts are embedded for a router, by the model's states or by that embedder.
         in_weights: the ids that methods which change weights are measured on.
         seconds: a tally of how long each thing took.
     """
@@ -110,7 +111,8 @@ class RunContext:
     registry: Registry
     store: Store
     loaded: LoadedModel
-    embed: Callable[[Representation], Embed]
+    located: Callable[[str], LocatedModel]
+    embed: Callable[[Representation, str], Embed]
     cache: ReplyCache
     progress: Progress
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
@@ -126,6 +128,13 @@ class RunContext:
 
 
 PUBLISHED_PROMPTS = 60
+
+
+def published_embedder(settings: Settings) -> str:
+    """The embedder that the published router compares prompts by: the one that was set, if it was,
+    and not the one that the scope detector brings."""
+    router = settings.router
+    return MINILM if router.kind == "detector" else router.embedder
 
 
 def paper_settings(settings: Settings, threshold: float) -> Settings:
@@ -154,9 +163,12 @@ def paper_settings(settings: Settings, threshold: float) -> Settings:
             "router": settings.router.model_copy(
                 update={
                     "kind": "centre",
+                    "embedder": published_embedder(settings),
                     "representation": "embedder",
                     "metric": "euclidean",
                     "threshold": threshold,
+                    "tasks": "leave",
+                    "learned": "",
                 }
             ),
             "answer": settings.answer.model_copy(update={"guard": False, "exact": False}),
@@ -297,14 +309,15 @@ class MethodFactory:
         maps: Mapping[str, Sequence[TransportMap]],
     ) -> Steering:
         """A method that shares another's router and has maps of its own."""
-        embed = self.context.embed(like.bundle.representation)
-        method = Steering(name, path, self.context.cache, embed, keys=keys, maps=maps)
+        method = Steering(name, path, self.context.cache, like.embed, keys=keys, maps=maps)
         method.settings, method.failed = like.settings, like.failed
         return method
 
     def _compiled(self, name: str, registry: Registry) -> Steering:
         """A method that runs a bundle compiled with a registry's settings."""
-        plan = make_plan(registry, self.context.loaded.located)
+        router = registry.settings.router
+        located = self.context.located(router.embedder)
+        plan = make_plan(registry, located)
         with self.context.clock(f"compiling {name}"):
             done = compile_registry(
                 registry, plan=plan, keep_going=True, progress=self.context.progress
@@ -312,17 +325,17 @@ class MethodFactory:
         if done.bundle is None:
             reason = next(iter(done.failures.values())).message
             raise InputError(f"{name}: no edit could be compiled: {reason}")
-        of_edits = keys_of(registry.active, self.context.loaded.located, registry.settings)
+        of_edits = keys_of(registry.active, located, registry.settings)
         # Replies hang on the maps and what is done beside them, not on the router.
         answer = registry.settings.answer.model_dump()
         keys = {id_: digest([answer, key.maps]) for id_, key in of_edits.items()}
-        embed = self.context.embed(registry.settings.router.representation)
+        embed = self.context.embed(router.representation, router.embedder)
         method = Steering(name, done.bundle, self.context.cache, embed, keys=keys)
         method.failed = {id_: error.message for id_, error in done.failures.items()}
         method.settings = registry.settings.model_dump(
             include={"compile", "router", "answer", "contexts"}, mode="json"
         )
-        method.settings["router"]["threshold"] = registry.settings.router.bound
+        method.settings["router"]["threshold"] = router.bound
         return method
 
     def _implied(
@@ -408,10 +421,11 @@ class MethodFactory:
 
     def _calibrated_on(self, records: Sequence[Record], data: DataSet) -> calibration.Point:
         size = self.context.registry.settings.compile.prompts
-        embed = self.context.embed("embedder")
+        embedder = published_embedder(self.context.registry.settings)
+        embed = self.context.embed("embedder", embedder)
         edits = [to_edit(record, data) for record in records]
         prompts = [groups(edit, size)[0].prompts for edit in edits]
-        key = digest(["calibration", self.context.loaded.located.identity.embedder, prompts])
+        key = digest(["calibration", self.context.located(embedder).identity.embedder, prompts])
         stored = self.context.store.get("calibration", key)
         if stored is None:
             self.context.progress.begin("calibrating", len(edits))

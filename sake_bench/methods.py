@@ -17,12 +17,11 @@ from sake_bench.replies import Job, Reply
 from sake_registry import transport
 from sake_registry.digests import digest
 from sake_registry.edits.keys import compiled_text
-from sake_registry.routing.router import Router
 from sake_registry.runtime.bundle import Bundle, load_bundle
 from sake_registry.runtime.steering import ObjectMaps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -32,8 +31,7 @@ if TYPE_CHECKING:
     from sake_bench.weights import WeightEditor
     from sake_registry.edits.schema import Edit
     from sake_registry.models.embedder import Embed
-    from sake_registry.routing.metric import Metric
-    from sake_registry.routing.router import Decision, RouterEntry
+    from sake_registry.routing.router import Decision, Router, RouterEntry
     from sake_registry.transport import Solver, TransportMap
 
 
@@ -95,19 +93,16 @@ class Scoping:
 
     `given`: the edit of the question always fires; which of its maps, its own router says.
     `own-centre`: the router knows only the edit of the question. `all-edits`: it knows all.
+
+    Args:
+        router: makes a router over entries, that decides as the bundle's does.
     """
 
     def __init__(
         self,
         entries: Mapping[str, RouterEntry],
-        embed: Embed,
-        metric: Metric | None = None,
-        *,
-        last_names: bool = True,
+        router: Callable[[Iterable[RouterEntry]], Router],
     ) -> None:
-        def router(known: Iterable[RouterEntry]) -> Router:
-            return Router(known, embed, metric, last_names=last_names)
-
         endless = float("inf")
         self._all = router(entries.values())
         self._own = {edit: router([entry]) for edit, entry in entries.items()}
@@ -148,6 +143,7 @@ class Steering:
 
     Args:
         path: the compiled bundle.
+        embed: how its router's texts are embedded.
         keys: of each edit, what its maps depend on; the bundle's own keys if None.
         maps: of each edit, other maps than the bundle's; one a group.
     """
@@ -164,19 +160,18 @@ class Steering:
         keys: Mapping[str, str] | None = None,
         maps: Mapping[str, Sequence[TransportMap]] | None = None,
     ) -> None:
-        self.name, self._cache = name, cache
+        self.name, self._cache, self.embed = name, cache, embed
         self.bundle = load_bundle(path) if maps is None else OtherMaps(path, maps)
         bundle_keys = {edit.id: edit.key for edit in self.bundle.manifest.edits}
         self.keys = {edit: (keys or bundle_keys)[edit] for edit in bundle_keys}
         self.entries = {entry.edit: entry for entry in self.bundle.entries()}
-        self.scoping = Scoping(
-            self.entries,
-            embed,
-            self.bundle.metric(),
-            last_names=self.bundle.last_names,
-        )
+        self.scoping = Scoping(self.entries, self.router)
         self.settings: dict[str, Any] = {}
         self.failed: dict[str, str] = {}
+
+    def router(self, entries: Iterable[RouterEntry]) -> Router:
+        """A router over entries that decides as the bundle's own does."""
+        return self.bundle.router_over(entries, self.embed)
 
     def ask(self, questions: Sequence[Question]) -> dict[Scope, list[Response]]:
         decided = {scope: self.scoping.decide(questions, scope) for scope in self.scopes}

@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from sake_bench.methods import Response
     from sake_bench.protocol import Scope, Success
     from sake_registry.models.embedder import Embed
-    from sake_registry.models.loading import LoadedModel
+    from sake_registry.models.loading import LoadedModel, LocatedModel
     from sake_registry.models.site import Site
     from sake_registry.progress import Progress
     from sake_registry.settings import Representation, Settings
@@ -169,15 +169,19 @@ class _Bench:
         return replace(open_registry(root).sound(), settings=self.settings)
 
     def _prepare(self) -> RunContext:
-        located = locate(self.settings)
-        loaded = load(located, trust_remote_code=self.settings.trust_remote_code)
+        loaded = load(locate(self.settings), trust_remote_code=self.settings.trust_remote_code)
 
         @cache
-        def embed(representation: Representation) -> Embed:
+        def located(embedder: str) -> LocatedModel:
+            router = self.settings.router.model_copy(update={"embedder": embedder})
+            return locate(self.settings.model_copy(update={"router": router}))
+
+        @cache
+        def embed(representation: Representation, embedder: str) -> Embed:
             def model() -> tuple[LoadedModel, Site]:
                 return loaded, proved_site(loaded.model, loaded.tokenizer)
 
-            return remembering(embed_of(representation, located, model))
+            return remembering(embed_of(representation, located(embedder), model))
 
         size = self.request.weights_limit
         store = Store(Path(self.settings.store))
@@ -190,6 +194,7 @@ class _Bench:
             registry=self.registry,
             store=store,
             loaded=loaded,
+            located=located,
             embed=embed,
             cache=ReplyCache(loaded, store, self.progress),
             progress=self.progress,
@@ -375,16 +380,15 @@ class _Bench:
         for name in (n for n in self.request.methods if n in ("sake", "sake-paper")):
             method = self.factory.method(name)
             assert isinstance(method, Steering)
-            embed = self.context.embed(method.bundle.representation)
             if "threshold" in chosen:
                 cache.purpose = "thresholds of", name
                 how = self.factory.how_calibrated(name)
-                by_threshold.append(curves.thresholds(cache, embed, method, tests, how))
+                by_threshold.append(curves.thresholds(cache, method, tests, how))
             if "prompts" in chosen and name == "sake-paper":
                 cache.purpose = "prompts of", name
                 by_prompts.append(curves.prompts(cache, method, tests))
             if "loads" in chosen:
-                by_loads.append(self._loads(embed, method, tests))
+                by_loads.append(self._loads(method, tests))
             for id_ in self.request.project or tuple(method.entries)[:1]:
                 if id_ in method.entries:
                     projections.append(curves.projection(method, id_, self.edits[id_].claim))
@@ -395,14 +399,15 @@ class _Bench:
             "projections": projections,
         }
 
-    def _loads(self, embed: Embed, method: Steering, tests: curves.Tests) -> LoadCurve:
+    def _loads(self, method: Steering, tests: curves.Tests) -> LoadCurve:
         """The curve over the number of edits loaded; the others' routes are made and kept."""
         scored = {(plainly(r.subject), r.relation) for r in self.records}
         # What says the same as a scored record is that edit once more, and no other one.
         others = [r for r in self.others if (plainly(r.subject), r.relation) not in scored]
         random.Random(self.request.seed).shuffle(others)
         settings = self.settings.model_validate(self.settings.model_dump() | method.settings)
-        located, store = self.context.loaded.located, self.context.store
+        located, store = self.context.located(settings.router.embedder), self.context.store
+        embed = method.embed
         space = space_of(settings.router.representation, located)
         metric = metric_of(settings.router.metric, space, embed, store)
         self.progress.begin("routes for", len(others))
@@ -417,7 +422,7 @@ class _Bench:
                 self.progress.advance(1)
         cache = self.context.cache
         cache.purpose = "edits loaded:", method.name
-        return curves.loads(cache, embed, method, tests, [r.id for r in self.records], entries)
+        return curves.loads(cache, method, tests, [r.id for r in self.records], entries)
 
     # -- what it was of ------------------------------------------------------------------------
 

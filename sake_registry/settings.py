@@ -8,9 +8,11 @@ cannot trust the code of a model: a flag or a variable can.
 
 from __future__ import annotations
 
+import base64
 import logging
 import math
 import os
+import struct
 import tomllib
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -34,7 +36,7 @@ from sake_registry.files import below, read_bounded
 from sake_registry.wording import did_you_mean, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Mapping
+    from collections.abc import Container, Iterator, Mapping, Sequence
 
 FILE_NAME = "sake.toml"
 MAX_BYTES = 1 << 20
@@ -42,7 +44,7 @@ MAX_BYTES = 1 << 20
 PREFIX = "SAKE_"
 log = logging.getLogger(__name__)
 
-METHOD_VERSION = 5
+METHOD_VERSION = 6
 """Not to be set: raised whenever the same input gives other activations, maps, or decisions."""
 
 ALIASES = {
@@ -200,18 +202,60 @@ distances between a model's states have the model's own unit: there is no defaul
 MULTILINGUAL_THRESHOLDS = {"contrast": 0.56, "centre": 0.93}
 """The same in the space of the multilingual embedder, for single edits whose files set another
 router than the detector; set on 150 development records of CounterFact."""
-DETECTOR_BOUND = 0.5
+DETECTOR_BOUND = 0.6
 """The largest probability of something else being asked at which the detector has an edit fire
 (docs/decisions/0016-scope-detector.md)."""
 MINILM = "minilm"
 MULTILINGUAL = "use-multilingual"
 """The embedder that the detector reads texts with."""
 
+_SHIFT = struct.Struct("<129e")
+
+
+def learned_shift(text: str) -> tuple[float, ...]:
+    """The numbers of `router.learned`: what is added to the 128 weights, and last to the constant,
+    of the detector's last product for what asks. None of an empty text.
+
+    Raises:
+        ValueError: it is not what `learned_text` writes.
+    """
+    if not text:
+        return ()
+    method, _, numbers = text.partition(":")
+    content = base64.b64decode(numbers, validate=True)
+    if len(content) != _SHIFT.size:
+        raise ValueError(f"{_SHIFT.size} bytes are expected, {len(content)} are there")
+    if method != str(METHOD_VERSION):
+        raise ValueError(
+            f"it was learned with method version {method}, this is {METHOD_VERSION}, whose weights "
+            "are others"
+        )
+    shift = _SHIFT.unpack(content)
+    if not all(map(math.isfinite, shift)):
+        raise ValueError("some of its numbers are not finite")
+    return shift
+
+
+def learned_text(shift: Sequence[float]) -> str:
+    """The opposite of `learned_shift`; numbers are rounded to half precision."""
+    return f"{METHOD_VERSION}:{base64.b64encode(_SHIFT.pack(*shift)).decode()}"
+
+
+def _learned(text: str) -> str:
+    try:
+        learned_shift(text)
+    except ValueError as error:
+        raise ValueError(
+            f"not what `sake calibrate --learn --write` writes ({error}): take it out, learn anew"
+        ) from error
+    return text
+
+
 RouterKind = Literal["detector", "anchored", "centre"]
 
 
 class RouterSettings(_Section):
-    kind: RouterKind = "anchored"
+    kind: RouterKind = "detector"
     """How prompts in an edit's scope are recognised."""
     representation: Representation = "embedder"
     """What texts are compared by: the prompt embedder, or the edited model's own state at their
@@ -229,24 +273,32 @@ class RouterSettings(_Section):
     a comma), names a subject if no other edit's subject may have it."""
     tasks: Literal["leave", "answer"] = "leave"
     """What the detector does about a task that holds an edit's wording ("Translate: …")."""
-    embedder: str = MINILM
-    """If not set, `use-multilingual` where the router is the detector, which reads no other."""
+    learned: Annotated[str, AfterValidator(_learned)] = ""
+    """What the detector has learned of this registry's own prompts; `sake calibrate --learn` sets
+    it."""
+    embedder: str = MULTILINGUAL
+    """The detector reads no other; if not set, `minilm` where the router is another one."""
 
     @model_validator(mode="before")
     @classmethod
-    def _detector_brings_its_embedder(cls, given: Any) -> Any:
-        if isinstance(given, dict) and given.get("kind") == "detector":
-            return {"embedder": MULTILINGUAL, **given}
+    def _distances_bring_minilm(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("kind") in ("anchored", "centre"):
+            return {"embedder": MINILM, **given}
         return given
 
     @model_validator(mode="after")
     def _detector_reads_its_encoder(self) -> RouterSettings:
         if self.kind != "detector":
             return self
-        if self.embedder != MULTILINGUAL or self.representation != "embedder":
+        if not self.is_read:
             raise ValueError(
-                f"the router 'detector' reads texts with the embedder '{MULTILINGUAL}': choose it, "
-                "or the router 'anchored'"
+                f"the router 'detector' reads texts with the embedder '{MULTILINGUAL}': leave "
+                '`embedder` and `representation` out, or set `kind = "anchored"` beside them'
+            )
+        if self.metric != "contrast":
+            raise ValueError(
+                f"the metric '{self.metric}' is of the router 'anchored': set `kind = "
+                '"anchored"` beside it, or leave it out'
             )
         for name in ("threshold", "implied_threshold"):
             if (getattr(self, name) or 0) > 1:
@@ -276,7 +328,14 @@ class RouterSettings(_Section):
         values: dict[str, Any] = dump(self)
         if self.representation == "embedder":
             values.pop("representation", None)
+        if not self.learned:
+            values.pop("learned", None)
         return values
+
+    @property
+    def is_read(self) -> bool:
+        """Whether texts are embedded as the detector reads them."""
+        return self.embedder == MULTILINGUAL and self.representation == "embedder"
 
     @property
     def bound(self) -> float:

@@ -1,4 +1,4 @@
-"""Setting numbers in a TOML file, whose comments and layout stay as they are."""
+"""Setting values in a TOML file, whose comments and layout stay as they are."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def set_in_table(path: Path, table: str, values: Mapping[str, float]) -> None:
+def set_in_table(path: Path, table: str, values: Mapping[str, float | str]) -> None:
     """Set keys of a table in a TOML file, whole or not at all.
 
     Raises:
         SettingsError: it cannot be read, is not TOML, or has something else in the table's place.
         StorageError: it cannot be written.
     """
-    numbers = "; ".join(f"{key} = {value!r}" for key, value in values.items())
-    by_hand = f"write it yourself, under [{table}]: {numbers}"
+    stated = "; ".join(f"{key} = {value!r}" for key, value in values.items())
+    by_hand = f"write it yourself, under [{table}]: {stated}"
     try:
         text = path.read_bytes().decode()
         before = tomllib.loads(text)
@@ -43,7 +43,7 @@ def set_in_table(path: Path, table: str, values: Mapping[str, float]) -> None:
     write_bytes(path, changed.encode())
 
 
-def _changed(text: str, table: str, values: Mapping[str, float]) -> str:
+def _changed(text: str, table: str, values: Mapping[str, float | str]) -> str:
     # tomlkit ends the lines that it adds with "\n".
     windows = "\n" in text and text.count("\n") == text.count("\r\n")
     text = text.replace("\r\n", "\n") if windows else text

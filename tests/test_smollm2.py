@@ -104,7 +104,9 @@ def test_greedy_beams_and_samples_begin_with_the_new_object(world: World) -> Non
 @pytest.mark.parametrize("own", ["hidden", "middle"])
 def test_the_models_own_states_tell_questions_apart(world: World, own: str) -> None:
     # The metric `cosine` needs no library of questions, which takes a minute to read.
-    settings = {"router.representation": own, "router.metric": "cosine"}
+    settings = {
+        "router.kind": "anchored", "router.representation": own, "router.metric": "cosine"
+    }  # fmt: skip
     done = compile_registry(open_registry(world.root, settings))
     assert done.texts_run == 0
     assert done.bundle is not None

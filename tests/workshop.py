@@ -28,6 +28,7 @@ keep_failed = true
 targets = ["twice"]
 
 [router]
+kind = "anchored"
 metric = "euclidean"
 """
 CAPITAL = """\

@@ -70,11 +70,11 @@ class Routers:
 
     def router(self, entries: Iterable[RouterEntry], metric: Metric | None = None) -> Router:
         """A router over entries; `metric` in place of the settings' one."""
-        last_names = self.settings.router.last_names
-        tasks = self.settings.router.tasks == "answer"
+        router = self.settings.router
         return Router(
-            entries, self.embed, metric or self.metric, last_names=last_names, tasks=tasks
-        )
+            entries, self.embed, metric or self.metric,
+            last_names=router.last_names, tasks=router.tasks == "answer", learned=router.learned,
+        )  # fmt: skip
 
 
 def routers_of(registry: Registry) -> Routers:

@@ -300,8 +300,10 @@ TYPICAL_REACH = 66
 """Of wordings of facts with one or two prompts, the share that reaches the edit, in percent
 (docs/scope-detector.md)."""
 DECIDING: tuple[tuple[str, str, type], ...] = (
+    ("answer", "exact", bool),
     ("answer", "guard", bool),
     ("router", "last_names", bool),
+    ("router", "learned", str),
     ("router", "representation", str),
     ("router", "tasks", str),
 )

@@ -15,6 +15,7 @@ from sake_registry.extraction.texts import groups
 from sake_registry.models.tokens import object_tokens
 from sake_registry.progress import SILENT
 from sake_registry.routing.entries import anchored_texts, centre_texts, own_topics, representative
+from sake_registry.settings import MULTILINGUAL
 from sake_registry.values import Value
 from sake_registry.wording import shorten
 
@@ -358,10 +359,17 @@ def route(
         kept: the numbers of the groups in `parts` that have maps.
 
     Raises:
-        BuildError: the edit has a router of its own, for which there is no threshold.
+        BuildError: the edit has a router of its own, for which there is no threshold, or not the
+            embedder.
     """
     kind = edit.scope.router or settings.router.kind
     threshold = edit.scope.threshold or settings.router.bound_of(kind)
+    if kind == "detector" and not settings.router.is_read:
+        raise BuildError(
+            f"{edit.id}: its router 'detector' reads texts with another embedder than the registry",
+            hint=f'`embedder = "{MULTILINGUAL}"` under [router] in sake.toml, without '
+            "`representation`, serves both",
+        )
     if kind == "detector" and (threshold or 0) > 1:
         raise BuildError(
             f"{edit.id}: its threshold {threshold:g} is none of the router 'detector'",

@@ -132,7 +132,13 @@ def _characters(value: Any, file: str, loc: Loc = ()) -> Iterator[Finding]:
 def _prompts(edit: Edit) -> Iterator[Finding]:
     known = edit.fact.subject.all
     seen: dict[str, str] = {}
-    never = not any(names.find(edit.fill(prompt.text), known) for prompt in edit.prompts)
+    # Another router than the detector finds no name that may go on.
+    judged = edit.scope.router in (None, "detector")
+
+    def is_named(text: str) -> bool:
+        return bool(names.find(edit.fill(text), known, judged=judged))
+
+    never = not any(is_named(prompt.text) for prompt in edit.prompts)
     if never and all(SUBJECT in prompt.text for prompt in edit.prompts):
         hint = "add the form in which the name stands there to its aliases, or reword the prompts"
         message = f"'{edit.subject}' is found in no prompt as a whole name: the edit never fires"
@@ -149,9 +155,7 @@ def _prompts(edit: Edit) -> Iterator[Finding]:
             elif SUBJECT not in prompt.text:
                 hint = f"write {SUBJECT} where '{edit.subject}' belongs"
                 yield "SAKE105", "the prompt does not name its subject", loc, hint
-            elif not (never and kind == "prompts") and not names.find(
-                edit.fill(prompt.text), known
-            ):
+            elif not (never and kind == "prompts") and not is_named(prompt.text):
                 hint = "the router takes it for a part of a longer name: reword the prompt"
                 message = f"'{edit.subject}' is not found as a whole name in this prompt"
                 yield "SAKE114", message, loc, hint

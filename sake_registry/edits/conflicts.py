@@ -362,7 +362,7 @@ def _changed_answers(
     for edit in edits:
         for name in {alike(name) for name in (edit.fact.old.all if edit.fact.old else ())}:
             by_old[name].append(edit)
-    subjects = {edit.id: [Naming(edit.fact.subject.all, "any")] for edit in edits}
+    subjects = {edit.id: [Naming(edit.fact.subject.all, "any", judged=True)] for edit in edits}
     index = NameIndex(subjects, derived=False)
     for edit in edits:
         for kept in statements(edit):

@@ -32,7 +32,10 @@ MAX_TOKENS = 256
 
 
 def locate_embedder(name: str, *, local: bool = False) -> Path:
-    """The folder of an embedder: `minilm`, a hub id or a folder; `local` fetches nothing.
+    """The folder of an embedder: `use-multilingual`, `minilm`, a hub id or a folder.
+
+    Args:
+        local: fetch nothing.
 
     Raises:
         ModelNotFoundError: it is not on this machine and cannot be fetched.

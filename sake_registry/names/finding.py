@@ -252,8 +252,13 @@ def _is_further(word: str) -> bool:
 # -- finding -----------------------------------------------------------------------------------
 
 
-def find(text: str, names: Iterable[str]) -> list[tuple[int, int]]:
-    """Where one of the names stands as a whole name; longer names win; in order."""
+def find(text: str, names: Iterable[str], *, judged: bool = False) -> list[tuple[int, int]]:
+    """Where one of the names stands as a whole name; longer names win; in order.
+
+    Args:
+        judged: whether what stands behind a name, or about one that is written without case, is
+            judged by whoever asks: then it is found there too ("Acme Cloud Pro", "whats acme").
+    """
     looked_at = searched(text)
     folded = looked_at.folded
     by_word, without = _by_word(tuple(names))
@@ -264,7 +269,7 @@ def find(text: str, names: Iterable[str]) -> list[tuple[int, int]]:
     for known in sorted(candidates, key=lambda n: (-len(n.text), n.text)):
         for start, end in _matches(looked_at, known):
             free = taken.find(1, start, end) < 0
-            if free and _is_named(looked_at.plain, start, end, known):
+            if free and _is_named(looked_at.plain, start, end, known, judged=judged):
                 end = with_legal_form(looked_at.plain, end)
                 taken[start:end] = bytes([1]) * (end - start)
                 spans.append((start, end))
@@ -310,7 +315,7 @@ _GERMAN_NOUN = re.compile(
 )
 
 
-def _is_named(text: str, start: int, end: int, name: _Name) -> bool:
+def _is_named(text: str, start: int, end: int, name: _Name, *, judged: bool) -> bool:
     """Whether the match is written as the name is, and no part of a longer one."""
     written, letters = _FREE.sub("", text[start:end]), name.letters
     same = written == letters or BETWEEN in letters  # `_spread` minds the case
@@ -319,7 +324,7 @@ def _is_named(text: str, start: int, end: int, name: _Name) -> bool:
         same = written[0].isupper() == letters[0].isupper()
     if not same and letters[:1].islower() and written == letters[0].upper() + letters[1:]:
         same = bool(_OPENS.search(text, max(0, start - _NEAR), start))
-    owns = changed and written[-1] == "s"  # "Lenas Schwester"
+    owns = judged or (changed and written[-1] == "s")  # "Lenas Schwester"
     if same and not _is_part(text, start, end, name, owns=owns):
         return True
     distinctive = name.distinctive
@@ -327,11 +332,11 @@ def _is_named(text: str, start: int, end: int, name: _Name) -> bool:
     if changed and not several and written.isascii():
         return False  # "guineas": it is its capital that tells a name's case from another word
     if _has_no_case(text, start, end):
-        return not _is_part_without_case(text, start, end, name)
+        return not _is_part_without_case(text, start, end, name, judged=judged)
     if same or _is_part(text, start, end, name, owns=owns):
         return False
     if several:
-        return not _is_part_without_case(text, start, end, name)
+        return not _is_part_without_case(text, start, end, name, judged=judged)
     return _has_any_case(text, start, end, name)
 
 
@@ -365,7 +370,8 @@ def _is_part(text: str, start: int, end: int, name: _Name, *, owns: bool) -> boo
     """Whether a capitalised neighbour makes the match a part of a longer name.
 
     Args:
-        owns: whether it is a genitive before what it owns, which German writes large.
+        owns: whether it may stand before what it owns: a genitive, whose noun German writes
+            large.
     """
     if not (text[start].isupper() or text[start].isdigit()):
         return False
@@ -448,7 +454,7 @@ def _has_no_case(text: str, start: int, end: int) -> bool:
     return near.isupper() or rest == rest.lower()
 
 
-def _is_part_without_case(text: str, start: int, end: int, name: _Name) -> bool:
+def _is_part_without_case(text: str, start: int, end: int, name: _Name, *, judged: bool) -> bool:
     """Whether the neighbours may make the match a part of a longer name, or it is a mere word.
 
     Nothing is seen by capitals here, so that beside a single word all others are suspect.
@@ -464,9 +470,12 @@ def _is_part_without_case(text: str, start: int, end: int, name: _Name) -> bool:
         first = ""
     last = fold(_word_after(text, end, name))
     if len(distinctive) > 1:
-        return first in LONGER or first in IN_NAMES or (is_kind(last) and last not in ASKED)
+        longer = not judged and is_kind(last) and last not in ASKED
+        return longer or first in LONGER or first in IN_NAMES
     if not distinctive or len(_FREE.sub("", distinctive[0])) < SHORTEST or is_kind(distinctive[0]):
         return True
+    if judged and not name.is_common:
+        return first in FIRST_NAMES | LONGER | IN_NAMES | PARTICLES
     beside = _beside(english=_may_be_english(text, start, end))
     apart = not first or first.endswith("'s") or first in beside
     if name.is_common and first in DETERMINERS:

@@ -31,11 +31,12 @@ _INITIAL = 2  # letters: words so short may be written as one ("J. R. R.", "JRR"
 class Naming(NamedTuple):
     """How a text names an owner: by one of `names` (`any`), or by each of them (`all`).
 
-    Every text has a naming without names.
+    Every text has a naming without names. `judged`: as for `find`.
     """
 
     names: tuple[str, ...]
     need: Need
+    judged: bool = False
 
 
 class NameIndex:
@@ -86,27 +87,43 @@ class NameIndex:
 def _spans(text: str, naming: Naming) -> Spans | None:
     if not naming.names:
         return ()
-    spans = find(text, naming.names)
-    each = naming.need == "any" or all(find(text, [name]) for name in naming.names)
+    spans = find(text, naming.names, judged=naming.judged)
+    each = naming.need == "any" or all(
+        find(text, [name], judged=naming.judged) for name in naming.names
+    )
     return tuple(spans) if spans and each else None
 
 
 def _drop_parts(text: str, located: dict[Naming, Spans | None]) -> None:
-    """Of scripts without spaces, drops what is a part of another's longer name.
+    """Drops what is a part of another's longer name, where nothing else tells that it is.
 
-    No capital and no space tells there that "北京" in "北京大学" is none of the city's.
+    In scripts without spaces no capital and no space does ("北京" in "北京大学"), nor are they
+    asked of a name that is judged ("Acme" in "Acme Cloud", if both are known).
     """
-    known = {span for spans in located.values() for span in spans or ()}
-    parts, reached = set(), 0
-    for start, end in sorted(known, key=lambda span: (span[0], -span[1])):
-        if end <= reached and scripts.cuts_a_run(text, start, end):
-            parts.add((start, end))
-        reached = max(reached, end)
-    if parts:
-        for naming, spans in located.items():
-            if spans:
-                left = tuple(span for span in spans if span not in parts)
-                located[naming] = left or None
+    known: defaultdict[tuple[int, int], list[Naming]] = defaultdict(list)
+    for naming, spans in located.items():
+        for span in spans or ():
+            known[span].append(naming)
+    around = (0, 0)
+    within: dict[tuple[int, int], tuple[int, int]] = {}
+    for span in sorted(known, key=lambda span: (span[0], -span[1])):
+        if span[1] <= around[1]:
+            within[span] = around
+        else:
+            around = span
+
+    def is_part(naming: Naming, span: tuple[int, int]) -> bool:
+        if span not in within:
+            return False
+        if scripts.cuts_a_run(text, *span):
+            return True
+        others = known[within[span]] if naming.judged else ()
+        return any(set(naming.names).isdisjoint(other.names) for other in others)
+
+    for naming, spans in located.items():
+        if spans and within:
+            left = tuple(span for span in spans if not is_part(naming, span))
+            located[naming] = left or None
 
 
 def _folded(name: str) -> str:
@@ -181,8 +198,8 @@ def _with_clear_forms(namings: Iterable[Naming]) -> dict[Naming, Naming]:
         return all(spelled & folded[naming] for naming in meant)
 
     return {
-        naming: Naming(
-            (*naming.names, *(form for form in others if is_clear(form, folded[naming]))), "any"
+        naming: naming._replace(
+            names=(*naming.names, *(form for form in others if is_clear(form, folded[naming])))
         )
         for naming, others in derived.items()
     }

@@ -13,7 +13,7 @@ from __future__ import annotations
 import pkgutil
 import threading
 from collections import OrderedDict
-from functools import cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -29,10 +29,10 @@ from sake_registry.models.multilingual import (
     multilingual,
 )
 from sake_registry.routing.representation import MASK, sentences
-from sake_registry.settings import MULTILINGUAL
+from sake_registry.settings import MULTILINGUAL, learned_shift
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from torch import Tensor
 
@@ -47,8 +47,8 @@ ASKS, TASK = KINDS.index("asks"), KINDS.index("task")
 
 PROMPTS = 3
 """Own prompts that are read beside a text: those most like it."""
-PROMPT_TOKENS, RELATION_TOKENS = 20, 12
-RELATION, TEXT, PADDING = PROMPTS, PROMPTS + 1, PROMPTS + 2
+PROMPT_TOKENS, RELATION_TOKENS, FOCUS_TOKENS = 20, 12, 40
+RELATION, TEXT, FOCUS, PADDING = range(PROMPTS, PROMPTS + 4)
 """Parts that tokens are of; the first ones are the prompts."""
 PLACES = 64
 _NEAR_PLACES, _PER_DOUBLING = 40, 8
@@ -71,7 +71,7 @@ class Batch(NamedTuple):
 
     Attributes:
         tokens: (pairs, tokens, width) float32, of `ScopeNetwork.entry`.
-        part: (pairs, tokens): a prompt (0, 1, 2), the relation, the text, or padding.
+        part: (pairs, tokens): a prompt (0, 1, 2), the relation, the text, its focus, or padding.
         place: (pairs, tokens), of `places`.
         subject: (pairs, tokens): 1 where a token is the mask.
         vectors: (pairs, 4, 512): embeddings of the text, of its sentence most like a prompt, of
@@ -106,24 +106,47 @@ class ScopeNetwork(nn.Module):
         )
         self.out = nn.Sequential(
             nn.Dropout(dropout),
-            nn.Linear(3 * d + _FEATURES, 128),
+            nn.Linear(4 * d + _FEATURES, 128),
             nn.GELU(),
             nn.Linear(128, len(KINDS)),
         )
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits of `KINDS`, (pairs, kinds)."""
+        logits: Tensor = self.out[-1](self.features(batch))
+        return logits
+
+    def features(self, batch: Batch) -> Tensor:
+        """What the logits are products of, (pairs, 128)."""
         tokens = batch.tokens + self.part(batch.part) + self.place(batch.place)
         tokens = tokens + self.subject(batch.subject)
         tokens = torch.cat([self.start.expand(len(tokens), 1, -1), tokens], 1)
         absent = pad(batch.part == PADDING, (1, 0), value=False)
-        outside = pad(batch.part != TEXT, (1, 0), value=True)[..., None]
+        text, focus = batch.part == TEXT, batch.part == FOCUS
+        # A text of one sentence is its own focus.
+        focus = torch.where(focus.any(1, keepdim=True), focus, text)
         read = self.norm(self.layers(tokens, src_key_padding_mask=absent))
-        weights = self.weigh(read).masked_fill(outside, -1e9).softmax(1)
-        pooled, largest = (weights * read).sum(1), read.masked_fill(outside, -1e4).amax(1)
+        weights = self.weigh(read).masked_fill(_but(text), -1e9).softmax(1)
+        pooled = (weights * read).sum(1)
+        largest, near = (read.masked_fill(_but(part), -1e4).amax(1) for part in (text, focus))
         compared = self.compare(_comparison(*batch.vectors.unbind(1)))
-        logits: Tensor = self.out(torch.cat([read[:, 0], pooled, largest, compared], 1))
-        return logits
+        features: Tensor = self.out[:-1](
+            torch.cat([read[:, 0], pooled, largest, near, compared], 1)
+        )
+        return features
+
+    @torch.no_grad()
+    def shift(self, learned: Sequence[float]) -> None:
+        """Add to the weights, and last to the constant, of the logit of what asks."""
+        last, added = self.out[-1], torch.tensor(learned)
+        assert isinstance(last, nn.Linear)
+        last.weight[ASKS] += added[:-1]
+        last.bias[ASKS] += added[-1]
+
+
+def _but(part: Tensor) -> Tensor:
+    """All tokens but those of a part, the start among them, (pairs, 1 + tokens, 1)."""
+    return pad(~part, (1, 0), value=True)[..., None]
 
 
 def _comparison(text: Tensor, sentence: Tensor, prompt: Tensor, relation: Tensor) -> Tensor:
@@ -152,11 +175,14 @@ class Piece(NamedTuple):
         tokens: (tokens, width) float32, of `ScopeNetwork.entry`.
         subject: (tokens,): whether a token is the mask.
         vectors: (1 + sentences, 512): its embedding, then those of its sentences.
+        focus: of a text of several sentences the last one with the mask, read by itself: what
+            stands before it, be it unrelated, colours the states of the whole.
     """
 
     tokens: Tensor
     subject: Tensor
     vectors: Tensor
+    focus: Piece | None = None
 
     def last(self, number: int) -> Piece:
         """The same with so many of its tokens, the last ones."""
@@ -217,6 +243,8 @@ def batch_of(pairs: Iterable[tuple[Sequence[Piece], Piece | None, Piece]]) -> Ba
         if relation is not None:
             parts.append((RELATION, relation.last(RELATION_TOKENS)))
         parts.append((TEXT, text))
+        if text.focus is not None:
+            parts.append((FOCUS, text.focus))
         name = torch.zeros(WIDTH) if relation is None else relation.vectors[0]
         for column, value in zip(
             columns,
@@ -245,14 +273,21 @@ def pieces_of(
     flat = list(dict.fromkeys([*texts, *(part for some in parts.values() for part in some)]))
     row = {text: number for number, text in enumerate(flat)}
     encoded, masks = encoder.encode(flat), encoder.ids_of(MASK)
-    return {
-        text: Piece(
-            enter(encoded.states[row[text]]),
-            torch.tensor([token in masks for token in encoded.tokens[row[text]]]),
-            encoded.sentences[[row[text], *(row[part] for part in parts[text])]],
+
+    def piece(text: str, sentences: Sequence[str]) -> Piece:
+        number = row[text]
+        return Piece(
+            enter(encoded.states[number]),
+            torch.tensor([token in masks for token in encoded.tokens[number]]),
+            encoded.sentences[[number, *(row[sentence] for sentence in sentences)]],
         )
-        for text in texts
-    }
+
+    pieces = {text: piece(text, parts[text]) for text in texts}
+    for text, whole in pieces.items():
+        named = [part for part in parts[text] if masks.intersection(encoded.tokens[row[part]])]
+        if named and len(parts[text]) > 1:
+            pieces[text] = whole._replace(focus=piece(named[-1], ()).last(FOCUS_TOKENS))
+    return pieces
 
 
 class Detector:
@@ -271,17 +306,9 @@ class Detector:
     @torch.inference_mode()
     def judge(self, pairs: Sequence[tuple[Fact, str]]) -> list[Judgement]:
         """What each text does, held against its fact; the subject is masked in both."""
-        texts = self.pieces(dict.fromkeys(text for _, text in pairs))
-        prompts = [fact.nearest(texts[text]) for fact, text in pairs]
-        relations = dict.fromkeys(fact.relation for fact, _ in pairs if fact.relation)
-        known = self.pieces({**dict.fromkeys(p for some in prompts for p in some), **relations})
-        read = [
-            ([known[prompt] for prompt in some], known.get(fact.relation), texts[text])
-            for (fact, text), some in zip(pairs, prompts, strict=True)
-        ]
         judged: list[Judgement] = []
-        for start in range(0, len(read), _BATCH):
-            share = self.network(batch_of(read[start : start + _BATCH])).softmax(1)
+        for batch in self._batches(pairs):
+            share = self.network(batch).softmax(1)
             other = 1 + share[:, 1:].argmax(1)
             judged.extend(
                 Judgement(float(row[ASKS]), float(row[TASK]), KINDS[kind])
@@ -291,6 +318,26 @@ class Detector:
             judgement._replace(asks=1.0, task=0.0) if fact.states(text) else judgement
             for (fact, text), judgement in zip(pairs, judged, strict=True)
         ]
+
+    @torch.inference_mode()
+    def features(self, pairs: Sequence[tuple[Fact, str]]) -> tuple[Tensor, Tensor]:
+        """Of each pair what its judgement is a product of, (pairs, 128), and the logarithm of the
+        odds that it asks, (pairs,): what may be learned from."""
+        features = torch.cat([self.network.features(batch) for batch in self._batches(pairs)])
+        logits = self.network.out[-1](features)
+        return features, logits[:, ASKS] - logits[:, ASKS + 1 :].logsumexp(1)
+
+    def _batches(self, pairs: Sequence[tuple[Fact, str]]) -> Iterator[Batch]:
+        texts = self.pieces(dict.fromkeys(text for _, text in pairs))
+        prompts = [fact.nearest(texts[text]) for fact, text in pairs]
+        relations = dict.fromkeys(fact.relation for fact, _ in pairs if fact.relation)
+        known = self.pieces({**dict.fromkeys(p for some in prompts for p in some), **relations})
+        read = [
+            ([known[prompt] for prompt in some], known.get(fact.relation), texts[text])
+            for (fact, text), some in zip(pairs, prompts, strict=True)
+        ]
+        for start in range(0, len(read), _BATCH):
+            yield batch_of(read[start : start + _BATCH])
 
     @torch.inference_mode()
     def pieces(self, texts: Iterable[str]) -> dict[str, Piece]:
@@ -307,13 +354,21 @@ class Detector:
         return known
 
 
-@cache
-def load() -> Detector:
+def load(learned: str = "") -> Detector:
     """The detector of this package; its weights are part of the method.
 
+    Args:
+        learned: what a registry has it learned (`router.learned`).
+
     Raises:
+        ValueError: it is no such text.
         ModelNotFoundError: the multilingual encoder is not installed.
     """
+    return _load(learned)
+
+
+@lru_cache(maxsize=4)
+def _load(learned: str) -> Detector:
     from safetensors.torch import load as parse
 
     content = pkgutil.get_data("sake_registry.data", "detector.safetensors")
@@ -325,4 +380,6 @@ def load() -> Detector:
     )
     network = ScopeNetwork(Shape(width=width, layers=layers, entry=entry))
     network.load_state_dict(weights)
+    if learned:
+        network.shift(learned_shift(learned))
     return Detector(network, multilingual(locate_embedder(MULTILINGUAL, local=True)))

@@ -80,7 +80,7 @@ def anchored_texts(
         named, nameless = [], []
         for stem in stems:
             text = stem.replace(SUBJECT, subject[0])
-            spans = names.find(text, subject)
+            spans = names.find(text, subject, judged=read)
             clause = masked_clause(text, spans)
             if read and spans:
                 clause = view(text, spans)
@@ -96,7 +96,7 @@ def anchored_texts(
             others = names.proper_names(text)
             clause = masked_clause(text, names.find(text, others)) if others else text
             add(number, others if clause is not None else (), "all", [clause or text])
-    places = [(text, names.find(text, subject)) for text in unchanged]
+    places = [(text, names.find(text, subject, judged=read)) for text in unchanged]
     held = [view(*place) if read and place[1] else masked_clause(*place) for place in places]
     add(COUNTER, subject, "any", list(dict.fromkeys(text for text in held if text)))
     return tuple(routes), texts

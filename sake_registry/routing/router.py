@@ -1,16 +1,15 @@
 """The router: from a prompt to a decision, for all edits at once.
 
-`anchored` (default): an edit is a candidate if its subject or an alias stands in the prompt as
-a whole name; the distance is that of the masked question to the nearest of the edit's own. An
-implication that does not name the subject is a candidate if the names it does use are there; one
-that shares no word with the fact it follows from is further away.
-What the edit lists as unchanged and names the subject holds its ground: a question nearer to
-that than to every prompt of the edit is out of scope. Under the metric `contrast` the bound is
-the wider, the further the question is from all that the edit does not ask.
-`detector`: an edit is a candidate as for `anchored`; what a prompt does, held against
-the edit's own prompts, says the scope detector (`routing.detector`). The distance is the
-probability that it does not ask for the fact. What the edit lists as unchanged holds its ground
-here too: a prompt that more probably asks that is out of scope.
+`detector` (default): an edit is a candidate if its subject or an alias stands in the prompt as a
+whole name; what a prompt does, held against the edit's own prompts, says the scope detector
+(`routing.detector`). The distance is the probability that it does not ask for the fact.
+`anchored`: candidates are named as well, by no name that may be part of a longer one; the distance
+is that of the masked question to the nearest of the edit's own. An implication that does not name
+the subject is a candidate if the names it does use are there; one that shares no word with the
+fact it follows from is further away. Under the metric `contrast` the bound is the wider, the
+further the question is from all that the edit does not ask.
+Under both, what an edit lists as unchanged and names the subject holds its ground: a question that
+is nearer to that than to every prompt of the edit is out of scope.
 `centre`: the paper's rule (3.2.3): the distance of the whole prompt to the nearest centre.
 
 Only the end of a long prompt is looked at (`representation.LOOKED_AT`), and where it names many
@@ -208,7 +207,8 @@ class Router:
         last_names: whether a subject may be named by its last name alone, or by another form
             of its name (`names.forms`), where no other subject among the edits may.
         tasks: whether a task that holds an edit's wording is answered as a question.
-        detector: of the entries that it decides for; the package's own if None.
+        learned: what the package's detector has learned of these edits' registry.
+        detector: another one than the package's.
     """
 
     def __init__(
@@ -219,6 +219,7 @@ class Router:
         *,
         last_names: bool = True,
         tasks: bool = False,
+        learned: str = "",
         detector: Detector | None = None,
     ) -> None:
         self.entries = {entry.edit: entry for entry in sorted(entries, key=lambda e: e.edit)}
@@ -226,13 +227,14 @@ class Router:
         self._metric = metric or _EUCLIDEAN
         anchored = [entry for entry in self.entries.values() if entry.kind != "centre"]
         if detector is None and any(entry.kind == "detector" for entry in anchored):
-            detector = load_detector()
+            detector = load_detector(learned)
         self._detector, self._tasks = detector, tasks
         # An edit's own topics are passed over, however near: the next one is its rival.
         self._rivals = 1 + max((len(entry.topics) for entry in anchored), default=0)
         self._ways = {entry.edit: list(self._ways_of(entry)) for entry in anchored}
         namings = {
-            e.edit: [Naming(route.names, route.need) for route in e.routes] for e in anchored
+            e.edit: [Naming(r.names, r.need, judged=e.kind == "detector") for r in e.routes]
+            for e in anchored
         }
         self._index = NameIndex(namings, derived=last_names)
         centres = [entry for entry in self.entries.values() if entry.kind == "centre"]
@@ -276,6 +278,13 @@ class Router:
                 candidates += self._measure_centres(place[prompt], self._centres, disabled, now)
             decided[prompt] = self._choose(candidates, disabled, now)
         return [decided[prompt] for prompt in prompts]
+
+    def held_against(self, prompt: str) -> Iterator[tuple[str, Fact, str]]:
+        """The edits whose facts the detector holds a prompt against: the edit's id, its fact, and
+        the prompt as it is read."""
+        for way, texts in self._named(looked_at(prompt)):
+            if way.group == 0:
+                yield from ((way.entry.edit, _fact(way), text) for text in texts if way.texts)
 
     def _ways_of(self, entry: RouterEntry) -> Iterator[_Way]:
         # Entry by entry: what a router measures of an edit does not depend on the others in it.
@@ -357,9 +366,7 @@ class Router:
         ways = [(prompt, way, text) for prompt, some in read.items() for way, (text,) in some]
         if not ways or self._detector is None:
             return judged
-        judgements = self._detector.judge(
-            [(Fact(way.texts, way.entry.asks, way.points), text) for _, way, text in ways]
-        )
+        judgements = self._detector.judge([(_fact(way), text) for _, way, text in ways])
         for (prompt, way, _), judgement in zip(ways, judgements, strict=True):
             answered = judgement.asks + (judgement.task if self._tasks else 0)
             judged[prompt].append(
@@ -439,6 +446,10 @@ class Router:
         if entry.valid_until and today > entry.valid_until:
             return Reason.EXPIRED, str(entry.valid_until)
         return Reason.IN_SCOPE, ""
+
+
+def _fact(way: _Way) -> Fact:
+    return Fact(way.texts, way.entry.asks, way.points)
 
 
 def _best_of_each(candidates: Iterable[_Candidate]) -> list[_Candidate]:

@@ -16,7 +16,7 @@ from sake_registry.routing.metric import Metric
 from sake_registry.routing.router import Router, RouterEntry
 from sake_registry.runtime.engines import find_engine
 from sake_registry.runtime.steering import ObjectMaps
-from sake_registry.settings import THRESHOLDS
+from sake_registry.settings import THRESHOLDS, learned_shift
 from sake_registry.transport import TransportMap
 from sake_registry.wording import shorten
 
@@ -95,9 +95,18 @@ class Bundle:
 
     def router_by(self, embed: Embed) -> Router:
         """A router over this bundle's edits that has prompts embedded so."""
+        return self.router_over(self.entries(), embed)
+
+    def router_over(self, entries: Iterable[RouterEntry], embed: Embed) -> Router:
+        """A router over entries that decides as this bundle's own does.
+
+        Raises:
+            BundleFormatError: what its detector has learned is no such thing.
+        """
         return Router(
-            self.entries(), embed, self.metric(), last_names=self.last_names, tasks=self.tasks
-        )
+            entries, embed, self.metric(),
+            last_names=self.last_names, tasks=self.tasks, learned=self.learned,
+        )  # fmt: skip
 
     def metric(self) -> Metric:
         """How its router compares questions."""
@@ -183,6 +192,23 @@ class Bundle:
     def tasks(self) -> bool:
         """Whether its router has tasks that hold an edit's wording answered (`router.tasks`)."""
         return bool(self.manifest.setting("router", "tasks", "leave") == "answer")
+
+    @property
+    def learned(self) -> str:
+        """What its detector has learned of its registry (`router.learned`).
+
+        Raises:
+            BundleFormatError: it is no such thing.
+        """
+        text: str = self.manifest.setting("router", "learned", "")
+        try:
+            learned_shift(text)
+        except ValueError as error:
+            raise BundleFormatError(
+                f"{self.path}: what its detector has learned cannot be read: {error}",
+                hint="compile again",
+            ) from error
+        return text
 
     @property
     def representation(self) -> Representation:

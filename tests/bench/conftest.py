@@ -69,7 +69,7 @@ def settings(model: Path, embedder: Path) -> Settings:
         model=str(model),
         dtype="float32",
         compile=CompileSettings(prompts=12, keep_failed=True, targets=["twice"]),
-        router=RouterSettings(embedder=str(embedder)),
+        router=RouterSettings(kind="anchored", embedder=str(embedder)),
     )
 
 

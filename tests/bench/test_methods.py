@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,8 +32,9 @@ from sake_registry import compile_registry, transport
 from sake_registry.asking.answers import greedy
 from sake_registry.edits.registry import open_registry
 from sake_registry.edits.schema import Edit
+from sake_registry.models.embedder import Embed
 from sake_registry.routing.entries import anchored_texts, centre_texts
-from sake_registry.routing.router import RouterEntry
+from sake_registry.routing.router import Router, RouterEntry
 from sake_registry.store import Store
 from tests import tiny_models, workshop
 from tests.bench.made_up import Telling
@@ -47,6 +48,10 @@ def embed(texts: Sequence[str]) -> Tensor:
     return torch.tensor(
         [[float(re.findall(r"\w+", text).count(word)) for word in WORDS] for text in texts]
     )
+
+
+def over(embed: Embed) -> Callable[[Iterable[RouterEntry]], Router]:
+    return lambda entries: Router(entries, embed)
 
 
 def centre(edit: str, *prompts: str, threshold: float = 1.2) -> RouterEntry:
@@ -84,7 +89,7 @@ def fired(
     prompts: Sequence[str] = (OWN, NEIGHBOUR, OTHERS, FAR), *, related: bool = True,
 ) -> list[tuple[str, int] | None]:  # fmt: skip
     questions = [Question(prompt, edit, 5, related) for prompt in prompts]
-    return Scoping(entries, embed).decide(questions, scope)
+    return Scoping(entries, over(embed)).decide(questions, scope)
 
 
 def test_given_the_edit_of_the_question_always_fires() -> None:
@@ -144,7 +149,7 @@ def test_an_edit_that_was_not_built_stays_silent() -> None:
 
 def test_questions_of_several_edits_keep_their_places() -> None:
     questions = [Question(TONGUE, "tongue", 5), Question(TONGUE, "capital", 5)] * 2
-    scoping = Scoping(CENTRES, embed)
+    scoping = Scoping(CENTRES, over(embed))
     assert scoping.decide(questions, "given") == [("tongue", 0), ("capital", 0)] * 2
     assert scoping.decide(questions, "own-centre") == [("tongue", 0), None] * 2
 
@@ -426,7 +431,7 @@ def test_in_context_states_the_fact_before_the_prompt(
 def test_in_context_states_an_edit_that_could_not_be_built(
     llama: Compiled, cache: ReplyCache, edits: tuple[Edit, ...]
 ) -> None:
-    heard = InContext(edits, Scoping({}, llama.loaded.embedder.embed), cache).ask(QUESTIONS)
+    heard = InContext(edits, Scoping({}, over(llama.loaded.embedder.embed)), cache).ask(QUESTIONS)
     assert [h.edit for h in heard["given"]] == [q.edit for q in QUESTIONS]
     assert not any(h.untouched for h in heard["given"])
     for scope in ("own-centre", "all-edits"):

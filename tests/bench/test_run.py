@@ -45,7 +45,12 @@ def test_the_models_own_states_route_this_projects_method_and_the_embedder_the_p
     done: Done, tmp_path: Path
 ) -> None:
     router = done.runs.settings.router.model_copy(
-        update={"representation": "middle", "metric": "cosine", "threshold": 1e-4}
+        update={
+            "kind": "anchored",
+            "representation": "middle",
+            "metric": "cosine",
+            "threshold": 1e-4,
+        }
     )
     own = Runs(
         replace(done.runs.request, methods=("sake", "sake-paper"), curves=("threshold", "loads")),

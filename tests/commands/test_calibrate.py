@@ -51,6 +51,7 @@ TOML = """\
 store = ".sake/store"
 
 [router]  # how
+kind = "anchored"
 threshold = 9
 """
 
@@ -211,7 +212,7 @@ def test_a_variable_that_beats_what_was_written_is_told(
     assert "SAKE_ROUTER_THRESHOLD is set and beats what was written" in done.stderr
 
 
-@pytest.mark.parametrize("setting", ['metric = "euclidean"', 'kind = "centre"'])
+@pytest.mark.parametrize("setting", ['kind = "anchored"\nmetric = "euclidean"', 'kind = "centre"'])
 def test_every_router_can_be_calibrated(here: Path, setting: str) -> None:
     (here / "sake.toml").write_text(f"[router]\n{setting}\n[compile]\nprompts = 6\n")
     bound = as_json("--rate", "0.1", folder=here)["threshold"]

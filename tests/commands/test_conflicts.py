@@ -41,7 +41,9 @@ def run(*arguments: str, folder: Path) -> Result:
 @pytest.fixture
 def here(registry: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The metric `euclidean` needs no library of questions: its tests are quick."""
-    (registry / "sake.toml").write_text('[router]\nmetric = "euclidean"\nthreshold = 4.5\n')
+    (registry / "sake.toml").write_text(
+        '[router]\nkind = "anchored"\nmetric = "euclidean"\nthreshold = 4.5\n'
+    )
     monkeypatch.chdir(registry)
     return registry
 
@@ -184,7 +186,7 @@ def test_without_the_extra_the_texts_are_compared(here: Path, write: Write) -> N
 
 def test_without_its_embedder_the_texts_are_compared(here: Path, write: Write) -> None:
     write("german.yaml", GERMAN)
-    (here / "sake.toml").write_text('[router]\nembedder = "no/such-embedder"\n')
+    (here / "sake.toml").write_text('[router]\nkind = "anchored"\nembedder = "no/such-embedder"\n')
     done = run(folder=here)
     assert done.exit_code == 1
     assert "only the texts were compared" in done.stderr

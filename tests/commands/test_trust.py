@@ -67,9 +67,7 @@ def test_only_a_person_lets_the_code_of_a_checkout_run(cloned: Path, sake: Run) 
     assert "--trust-remote-code runs it, if you trust it" in refused.stderr
     # Nor does an embedder bring its code along.
     embedder = shutil.copytree(cloned / "m", cloned / "embedder")
-    (cloned / "sake.toml").write_text(
-        f'[router]\nrepresentation = "embedder"\nembedder = "{embedder}"\n'
-    )
+    (cloned / "sake.toml").write_text(f'[router]\nkind = "anchored"\nembedder = "{embedder}"\n')
     refused = sake("compile", *arguments, cwd=cloned)
     assert refused.returncode == 4, refused.stderr
     assert "without code of its own" in refused.stderr

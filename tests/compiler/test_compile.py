@@ -23,9 +23,16 @@ from sake_registry.commands import compile_ as compile_command
 from sake_registry.compiler import run
 from sake_registry.compiler.choosing import COMPLEMENTS, SHARES
 from sake_registry.compiler.run import Compiled
-from sake_registry.errors import BuildError, EditFileError, InputError, LockedError
+from sake_registry.errors import (
+    BuildError,
+    BundleFormatError,
+    EditFileError,
+    InputError,
+    LockedError,
+)
 from sake_registry.models.loading import locate
 from sake_registry.runtime.bundle import load_bundle
+from sake_registry.settings import learned_text
 from sake_registry.store import Store
 from tests.compiler.conftest import Compile
 from tests.workshop import CAPITAL, EDITS, IN_SCOPE, OUT_OF_SCOPE, TONGUE
@@ -578,7 +585,7 @@ def test_an_edit_that_does_badly_on_what_was_held_out_is_built_with_a_warning(
 def test_the_default_metric_is_learnt_once_and_goes_with_the_bundle(
     root: Path, compile_: Compile
 ) -> None:
-    contrast: dict[str, object] = {"router.metric": "contrast"}
+    contrast: dict[str, object] = {"router.kind": "anchored", "router.metric": "contrast"}
     first = compile_(contrast)
     (kept,) = (root / ".sake" / "store" / "metric").rglob("*.safetensors")
     state = kept.stat().st_mtime_ns, kept.stat().st_ino
@@ -590,6 +597,27 @@ def test_the_default_metric_is_learnt_once_and_goes_with_the_bundle(
     changed = compile_({**contrast, "router.threshold": 0.5})
     assert changed.plan.key != first.plan.key
     assert (kept.stat().st_mtime_ns, kept.stat().st_ino) == state
+
+
+def test_a_bundle_goes_by_what_its_registry_has_the_detector_learned(compile_: Compile) -> None:
+    read: dict[str, object] = {"router.kind": "detector", "router.metric": "contrast"}
+    asked = "Who was the first president of Australia?"
+    first = compile_(read)
+    assert first.bundle is not None
+    with load_bundle(first.bundle) as bundle:
+        decided = bundle.route([*IN_SCOPE, asked])
+        assert [d.edit for d in decided] == ["australia-capital", "tolstoy-tongue", None]
+    everything = learned_text([0.0] * 128 + [30.0])
+    learned = compile_({**read, "router.learned": everything})
+    assert learned.texts_run == 0
+    assert learned.plan.key != first.plan.key
+    assert learned.bundle is not None
+    with load_bundle(learned.bundle) as bundle:
+        assert bundle.route(asked)[0].edit == "australia-capital"
+        settings = {**bundle.manifest.settings, "router": {"learned": "6:AAAA"}}
+        bundle.file.manifest = bundle.manifest.model_copy(update={"settings": settings})
+        with pytest.raises(BundleFormatError, match="has learned cannot be read: 258 bytes"):
+            bundle.learned  # noqa: B018
 
 
 def test_forced_sources_are_collected_in_every_forced_context(

@@ -44,12 +44,12 @@ def test_without_anything_the_defaults_hold() -> None:
 
 def test_the_nearer_source_wins(toml: Path) -> None:
     toml.write_text('model = "t"\ndtype = "float16"\n[compile]\nreg = 0.1\nprompts = 10\n')
-    environ = {"SAKE_MODEL": "v", "SAKE_COMPILE_REG": "0.2", "SAKE_ROUTER_THRESHOLD": "4"}
+    environ = {"SAKE_MODEL": "v", "SAKE_COMPILE_REG": "0.2", "SAKE_ROUTER_THRESHOLD": "0.4"}
     flags = {"model": "f", "device": None, "compile.batch_size": 8}
     at_hand = load_settings(toml.parent, flags, environ)
     assert (at_hand.model, at_hand.dtype, at_hand.device) == ("f", "float16", "auto")
     assert (at_hand.compile.reg, at_hand.compile.prompts) == (0.2, 10)
-    assert (at_hand.compile.batch_size, at_hand.router.threshold) == (8, 4.0)
+    assert (at_hand.compile.batch_size, at_hand.router.threshold) == (8, 0.4)
     assert load_settings(toml.parent, {}, environ).model == "v"
     assert load_settings(toml.parent, {}, {}).model == "t"
     assert load_settings(None, {}, {}).model == "smollm2-135m"
@@ -86,7 +86,9 @@ def test_what_is_chosen_by_itself_may_be_given(toml: Path) -> None:
     for text, reg in (("auto", "auto"), ("25%", "25%"), ("0.5", 0.5)):
         assert load_settings(None, {}, {"SAKE_COMPILE_REG": text}).compile.reg == reg
     # Each kind of router and metric has a threshold of its own.
-    kinds: list[dict[str, object]] = [{"router.metric": kind} for kind in METRICS]
+    kinds: list[dict[str, object]] = [
+        {"router.kind": "anchored", "router.metric": kind} for kind in METRICS
+    ]
     bounds = [load_settings(None, kind, {}).router.bound for kind in kinds]
     assert len(set(bounds)) == len(METRICS)
     assert load_settings(None, {"router.threshold": 0.4}, {}).router.bound == 0.4
@@ -97,16 +99,18 @@ def test_the_detector_brings_the_one_embedder_that_it_reads() -> None:
         settings = Settings.model_validate({"router": router}).router
         return settings.kind, settings.embedder
 
-    assert chosen() == ("anchored", "minilm")
-    assert chosen(kind="detector") == ("detector", MULTILINGUAL)
-    assert chosen(kind="detector", threshold=0.9) == ("detector", MULTILINGUAL)
+    assert chosen() == ("detector", MULTILINGUAL)
+    assert chosen(threshold=0.9) == ("detector", MULTILINGUAL)
+    assert chosen(kind="anchored") == ("anchored", "minilm")
+    assert chosen(kind="centre", threshold=4.0) == ("centre", "minilm")
     assert chosen(kind="anchored", embedder=MULTILINGUAL) == ("anchored", MULTILINGUAL)
-    assert Settings.model_validate({"router": {"kind": "detector"}}).router.bound == 0.5
+    assert Settings().router.bound == 0.5
     # The model's own states have a unit of their own, whatever embedder is named beside them.
-    own = {"router": {"representation": "hidden", "embedder": MULTILINGUAL}}
+    own = {"router": {"kind": "anchored", "representation": "hidden", "embedder": MULTILINGUAL}}
     assert Settings.model_validate(own).router.bound == THRESHOLDS["hidden"]["contrast"]
     for flags in ({"router.embedder": "minilm"}, {"router.representation": "hidden"}):
-        assert "router 'anchored'" in refused(None, {"router.kind": "detector", **flags})
+        assert 'kind = "anchored"' in refused(None, flags)
+    assert "of the router 'anchored'" in refused(None, {"router.metric": "cosine"})
     above_one = {"router.kind": "detector", "router.threshold": 1.5}
     assert "a probability" in refused(None, above_one)
 
@@ -213,11 +217,12 @@ def test_the_models_own_states_have_thresholds_but_for_plain_distances() -> None
     """Those are in the model's own unit: whoever asks for them says how far."""
     for own in ("hidden", "middle"):
         for metric in ("contrast", "cosine", "mahalanobis"):
-            router = Settings.model_validate({"router": {"representation": own, "metric": metric}})
-            assert router.router.bound == THRESHOLDS[own][metric]
-            assert router.router.bound_of("centre") is None
+            chosen = {"kind": "anchored", "representation": own, "metric": metric}
+            router = Settings.model_validate({"router": chosen}).router
+            assert router.bound == THRESHOLDS[own][metric]
+            assert router.bound_of("centre") is None
         for plain in ({"metric": "euclidean"}, {"kind": "centre"}):
-            table: dict[str, Any] = {"representation": own, **plain}
+            table: dict[str, Any] = {"kind": "anchored", "representation": own, **plain}
             flags = {f"router.{name}": value for name, value in table.items()}
             message = refused(None, flags)
             assert message.startswith("router: ")
@@ -230,15 +235,16 @@ def test_the_default_representation_is_not_written_down() -> None:
     usual = Settings().model_dump()["router"]
     assert "representation" not in usual
     assert Settings.model_validate({"router": usual}) == Settings()
-    own = Settings.model_validate({"router": {"representation": "hidden"}})
-    assert own.model_dump()["router"] == usual | {"representation": "hidden"}
+    own = Settings.model_validate({"router": {"kind": "anchored", "representation": "hidden"}})
+    assert own.model_dump()["router"]["representation"] == "hidden"
 
 
 def test_an_edit_of_another_kind_of_router_has_that_kinds_threshold() -> None:
     """What is set for the registry's kind has another unit."""
     router = Settings.model_validate({"router": {"kind": "centre", "threshold": 4.9}}).router
     assert (router.bound, router.bound_of("anchored")) == (4.9, ANCHORED["contrast"])
-    router = Settings.model_validate({"router": {"metric": "cosine"}}).router
+    cosine = {"kind": "anchored", "metric": "cosine"}
+    router = Settings.model_validate({"router": cosine}).router
     assert (router.bound, router.bound_of("centre")) == (ANCHORED["cosine"], ANCHORED["centre"])
 
 

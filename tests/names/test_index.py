@@ -78,3 +78,12 @@ def test_no_owner_is_missed(subjects: dict[str, str], text: str) -> None:
     named = {owner for owner, name in subjects.items() if names.find(text, [name])}
     assert index(subjects, derived=False).owners(text) == named
     assert named <= index(subjects).owners(text)
+
+
+@pytest.mark.parametrize("judged", [False, True])
+def test_a_name_inside_anothers_longer_one_is_none(judged: bool) -> None:
+    names_of = {"ferries": "Morrow Ferries", "morrow": "Morrow", "paris": "Paris"}
+    index = NameIndex({o: [Naming((n,), "any", judged)] for o, n in names_of.items()})
+    assert index.owners("Who runs Morrow Ferries?") == {"ferries"}
+    assert index.owners("Who runs Morrow?") == {"morrow"}
+    assert index.owners("Who runs Paris and Morrow Ferries?") == {"ferries", "paris"}

@@ -588,3 +588,32 @@ def test_one_to_three_further_names_are_seen_and_nothing_else(
 def test_nothing_stands_between_where_a_side_is_missing(name: str) -> None:
     assert names.find("Paul John Paul", [name]) == []
     assert names.find(f"See {name} there", [name]) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("What does Snowdrop Mobile Flex cost?", "Snowdrop Mobile"),
+        ("Telas simultâneas, Farol Família:", "Farol"),
+        ("whats korvex default port again", "Korvex"),
+        ("wexley central station airport express", "Wexley Central Station"),
+    ],
+)
+def test_what_surrounds_a_name_may_be_left_to_whoever_judges_it(text: str, name: str) -> None:
+    assert not finding.find(text, [name])
+    ((start, end),) = finding.find(text, [name], judged=True)
+    assert text[start:end].lower() == name.lower()
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("The capital of Papua New Guinea is", "Guinea"),
+        ("The capital of Guinea-Bissau is", "Guinea"),
+        ("the kingdom of egypt fell", "Egypt"),
+        ("i like an apple pie", "Apple"),
+        ("ein onkel von john lennon", "Lennon"),
+    ],
+)
+def test_a_name_that_is_another_ones_is_none_to_a_judge_either(text: str, name: str) -> None:
+    assert not finding.find(text, [name], judged=True)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from sake_registry.routing.detector import (
+    FOCUS_TOKENS,
     KINDS,
     PADDING,
     PLACES,
@@ -30,6 +31,7 @@ from sake_registry.routing.entries import MOST_READ, anchored_texts, representat
 from sake_registry.routing.reasons import OTHERWISE, Reason
 from sake_registry.routing.representation import VIEWED, view
 from sake_registry.routing.router import Router, RouterEntry
+from sake_registry.settings import learned_text
 
 SMALL = Shape(width=8, layers=1, heads=2)
 
@@ -45,6 +47,7 @@ def piece(tokens: int, seed: int, sentences: int = 1) -> Piece:
     return Piece(torch.randn(tokens, SMALL.width), torch.arange(tokens) == 0, vectors)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 3000))
 def test_places_are_each_near_the_end_and_never_too_many(length: int) -> None:
     numbers = places(length)
@@ -70,6 +73,47 @@ def test_a_pair_is_judged_alike_whatever_else_is_in_the_batch(
         together = network(batch_of(pairs))
         for i, pair in enumerate(pairs):
             assert torch.allclose(network(batch_of([pair]))[0], together[i], atol=1e-5)
+
+
+def test_a_focus_counts_for_its_own_pair_alone() -> None:
+    torch.manual_seed(0)
+    network = ScopeNetwork(SMALL).eval()
+    bare = ([piece(4, 1)], None, piece(9, 2))
+    focused = ([piece(4, 1)], None, piece(9, 2)._replace(focus=piece(5, 3)))
+    with torch.inference_mode():
+        together = network(batch_of([bare, focused]))
+        for pair, row in zip((bare, focused), together, strict=True):
+            assert torch.allclose(network(batch_of([pair]))[0], row, atol=1e-5)
+    assert not torch.allclose(together[0], together[1], atol=1e-3)
+
+
+def test_the_focus_is_the_last_sentence_with_the_mask(detector: Detector) -> None:
+    one, two = "What does X cost?", "X is a bank. What does X cost? Thank you very much."
+    pieces = detector.pieces([one, two, "Nobody is named. Not here either."])
+    assert pieces[one].focus is None
+    focus = pieces[two].focus
+    assert focus is not None
+    assert torch.allclose(focus.tokens, pieces[one].tokens, atol=1e-5)
+    assert focus.subject.sum() == 1
+    assert pieces["Nobody is named. Not here either."].focus is None
+    long = f"Hello there. {'and ' * 80} what does X cost?"
+    cut = detector.pieces([long])[long].focus
+    assert cut is not None
+    assert len(cut.tokens) == FOCUS_TOKENS
+
+
+def test_what_is_learned_is_added_to_the_odds(detector: Detector) -> None:
+    points = detector.pieces(TONGUE)
+    fact = Fact(TONGUE, "mother tongue", torch.stack([points[p].vectors[0] for p in TONGUE]))
+    pairs = [(fact, "Where was X born?"), (fact, "X's first language?")]
+    features, odds = detector.features(pairs)
+    judged = torch.tensor([judgement.asks for judgement in detector.judge(pairs)])
+    assert torch.allclose(odds.sigmoid(), judged, atol=1e-5)
+    shift = torch.linspace(-0.02, 0.03, 129).half()
+    learned = load_detector(learned_text(shift.tolist()))
+    moved = learned.features(pairs)[1] - odds
+    assert torch.allclose(moved, features @ shift[:-1].float() + shift[-1].float(), atol=1e-3)
+    assert load_detector() is detector
 
 
 def test_of_a_long_prompt_the_end_is_read_and_of_many_those_most_like_the_text() -> None:

@@ -207,7 +207,9 @@ def test_each_metric_is_learnt_in_the_models_own_space(
     root: Path, metric: str, tmp_path: Path
 ) -> None:
     def compiled(own: str) -> Sequence[Any]:
-        settings = {"router.metric": metric, "router.representation": own}
+        settings = {
+            "router.kind": "anchored", "router.metric": metric, "router.representation": own
+        }  # fmt: skip
         registry = open_registry(root, settings | {"store": str(tmp_path)})
         done = compile_registry(registry)
         assert done.bundle is not None

@@ -15,7 +15,7 @@ from sake_registry.models.multilingual import MultilingualEncoder, multilingual
 from sake_registry.routing.detector import ASKS, KINDS, ScopeNetwork, Shape
 from sake_registry.settings import MULTILINGUAL
 from training.scope.corpus import Frames, Relation, frames_of, held_out, library, read
-from training.scope.episodes import Episodes
+from training.scope.episodes import DRESSED, FRAMED, Episodes
 from training.scope.train import DATA, RANK, Bank, batches, logit, train
 
 
@@ -53,6 +53,14 @@ def test_languages_and_kinds_are_all_there(relations: list[Relation], frames: Fr
     for language, sections in frames.items():
         for section in ("wrap", "beside", "task", "if", "before"):
             assert all("{w}" in f or "X" in f for f in sections[section]), (language, section)
+
+
+def test_frames_have_known_sections_and_each_language_those_that_matter(frames: Frames) -> None:
+    known = {*FRAMED, *DRESSED, "names", "noise", "opening", "closing"} - {"", "letter"}
+    for language, sections in frames.items():
+        assert sections.keys() <= known, language
+        assert sections.keys() >= {"doubt_said", "said_other", "noise", "wrap"}, language
+    assert len(frames["en"]["wrap"]) >= 50
 
 
 def test_a_share_of_the_relations_is_never_trained_on(relations: list[Relation]) -> None:
@@ -119,3 +127,8 @@ def test_a_network_learns_a_few_episodes_by_heart_and_folds_its_entry(
     with torch.inference_mode():
         reduced = bank.pieces[episodes[0].text].tokens.float()
         assert torch.allclose(folded.entry(state), network.entry(reduced), atol=0.05)
+    # And what is folded can be gone on with.
+    begun = ScopeNetwork(Shape(32, 1, 2, RANK))
+    begun.load_state_dict(bank.unfolded(bank.folded(network)))
+    with torch.inference_mode():
+        assert torch.allclose(begun.entry(reduced), network.entry(reduced), atol=1e-3)

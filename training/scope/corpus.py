@@ -105,6 +105,8 @@ def library() -> list[Relation]:
     ]  # fmt: skip
 
 
+_SECTION = re.compile(r"\[(\w+)\]")  # "[INST] {w} [/INST]" is a frame
+
 Frames = dict[str, dict[str, list[str]]]
 
 
@@ -114,8 +116,8 @@ def frames_of(folder: Path) -> Frames:
     for path in sorted(folder.glob("*.txt")):
         entries = frames.setdefault(path.stem, {})
         for line in path.read_text(encoding="utf-8").splitlines():
-            if line.startswith("[") and line.endswith("]"):
-                section = entries.setdefault(line[1:-1], [])
+            if match := _SECTION.fullmatch(line):
+                section = entries.setdefault(match[1], [])
             elif line.strip():
                 section.append(_breaks(line.strip()))
     return frames

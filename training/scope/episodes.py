@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 
 MOST_ALIKE = 0.82
 """Relations of two files, whose wordings are more alike than this, may be one relation twice.
-Within a file each is written once."""
+Within a file of relations each is written once."""
 HARD = 20
 """So many of the other relations, those most like one, are its hard ones."""
+FACTS, OF_FACTS = "facts", 0.35
+"""Relations of files that begin so are written as registries have their facts, whole messages with
+names in them: how often they are drawn, if there are any."""
 ASKS = 0.45
 """The share of episodes in which the text asks for the fact."""
 NUMBERS = ((1, 2, 3, 6), (45, 30, 15, 10))
@@ -29,12 +32,18 @@ NUMBERS = ((1, 2, 3, 6), (45, 30, 15, 10))
 SOURCES = {"written": 38, "other": 26, "framed": 36}
 """Where a text that does not ask comes from: what is written for its relation, another relation,
 a frame about a wording that asks; and how often."""
-NOISE = 0.12
+NOISE = 0.18
 """The share of texts that stand behind unrelated text."""
 FRAMED = {
     "task": 14, "time": 12, "through": 18, "beside": 16, "if": 12, "mention": 8, "why": 6,
-    "name": 6, "chat_after": 10,
+    "name": 6, "chat_after": 10, "said_other": 8,
 }  # fmt: skip
+DRESSED = {
+    "": 55, "wrap": 14, "doubt": 4, "doubt_said": 6, "before": 7, "beside_asks": 6, "letter": 8,
+}  # fmt: skip
+"""What the other texts are put in, and how often: nothing, a frame, or the middle of a letter."""
+_ENDS = {"chat_after": "mention", "said_other": "mention"}
+"""The kinds of what is put in frames that are not called by it."""
 
 _X = re.compile(r"(?<![A-Za-z0-9])X(?![A-Za-z0-9])")
 _COMPLETIONS, _SHORT_FORMS = "c", "qki"
@@ -68,12 +77,15 @@ class Episodes:
     ) -> None:
         self.relations, self.frames, self.drawn = relations, frames, random.Random(seed)
         self.others, self.hard = _neighbours(relations, encoder)
+        self.facts = [i for i, r in enumerate(relations) if r.source.startswith(FACTS)]
         self.names = sorted({n for f in frames.values() for n in f.get("names", ())})
 
     def draw(self) -> Episode:
         """One episode."""
         drawn = self.drawn
         number = drawn.randrange(len(self.relations))
+        if self.facts and drawn.random() < OF_FACTS:
+            number = drawn.choice(self.facts)
         relation = self.relations[number]
         language = drawn.choice(sorted(relation.asks))
         prompts = self._prompts(relation, language)
@@ -141,10 +153,12 @@ class Episodes:
         frame, name = self._frame(language, section), self._name()
         if not frame:
             return None
-        if section == "chat_after":
+        if section in _ENDS:
             other = self._other(number, language, hard=drawn.random() < 0.5)
+            if "{v}" in frame and other is None:
+                return None
             last = _X.sub(lambda _: name, other or "")
-            return (frame.replace("{w}", wording).replace("{v}", last), "mention") if last else None
+            return self._answered(frame, wording).replace("{v}", last), _ENDS[section]
         if section in ("through", "name"):
             text = _X.sub(lambda _: frame, wording, count=1)
         elif section in ("beside", "mention"):
@@ -168,27 +182,44 @@ class Episodes:
         drawn = self.drawn
         if drawn.random() < NOISE:
             before = [self._unrelated(language) for _ in range(drawn.choice((1, 1, 2)))]
-            return " ".join([*before, text])
-        share = drawn.random()
-        for section, most in (("wrap", 0.14), ("doubt", 0.18), ("before", 0.24)):
-            if share < most:
-                frame = self._frame(language, section) or "{w}"
-                return self._filled(frame, text).replace("{Y}", self._name())
-        if share < 0.30 and asks:
-            frame = self._frame(language, "beside_asks") or "{w}"
-            return self._filled(frame, text).replace("{Y}", self._name())
-        if share < 0.37:
+            return drawn.choice((" ", " ", " ", "\n")).join(
+                part for part in (*before, text) if part
+            )
+        (section,) = drawn.choices(list(DRESSED), list(DRESSED.values()))
+        if section == "letter":
             before = [self._frame(language, "opening") for _ in range(drawn.choice((1, 1, 2, 3)))]
             after = [self._frame(language, "closing") for _ in range(drawn.choice((0, 1, 1, 2)))]
             gap = drawn.choice((" ", " ", "\n"))
             return gap.join(part for part in (*before, text, *after) if part)
-        return text
+        if not section or (section == "beside_asks" and not asks):
+            return text
+        frame = self._frame(language, section) or "{w}"
+        return self._answered(self._filled(frame, text), text).replace("{Y}", self._name())
+
+    def _answered(self, frame: str, wording: str) -> str:
+        """A frame that quotes answers to a wording."""
+        frame = frame.replace("{o}", self._answer()).replace("{p}", self._answer())
+        return frame.replace("{s}", wording).replace("{w}", wording)
+
+    def _answer(self) -> str:
+        """What may be an answer: which one is quoted says nothing."""
+        drawn = self.drawn
+        name, number = self._name(), drawn.randrange(2, 3000)
+        word = name.split()[0].lower()
+        return drawn.choice(
+            (
+                name, name, name.split()[-1], str(number), f"{number} EUR", f"${number / 100:.2f}",
+                f"{number % 100} %", f"{word}@{word}.example", f"https://{word}.example/{number}",
+                f"{number % 30}.{number % 7}.{number % 11}", f"{number % 28 + 1} March {number}",
+                f"{number % 12 + 8}:30",
+            )
+        )  # fmt: skip
 
     def _unrelated(self, language: str) -> str:
         """A text about something else, as is found before a question in pasted text: a boilerplate,
         or a statement about another one."""
         drawn = self.drawn
-        if language == "en" and drawn.random() < 0.5:
+        if drawn.random() < 0.6:
             return self._frame(language, "noise")
         relation = self.relations[drawn.randrange(len(self.relations))]
         stems = [w.text for w in relation.asks.get(language, ()) if w.form == _COMPLETIONS]
@@ -257,7 +288,10 @@ def _neighbours(
             j
             for j, other in enumerate(relations)
             if other.name != one.name
-            and (alike[i, j] < MOST_ALIKE or (other.source == one.source and one.source != LIBRARY))
+            and (
+                alike[i, j] < MOST_ALIKE
+                or (other.source == one.source and not one.source.startswith((LIBRARY, FACTS)))
+            )
         ]
         others.append(distinct)
         hard.append(sorted(distinct, key=lambda j: -float(alike[i, j]))[:HARD])

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, dropout
 
 from sake_registry.models.embedder import locate_embedder
-from sake_registry.models.multilingual import STATE_WIDTH, multilingual
+from sake_registry.models.multilingual import multilingual
 from sake_registry.routing.detector import (
     ASKS,
     KINDS,
@@ -37,7 +37,7 @@ from training.scope.corpus import frames_of, held_out, library, read
 from training.scope.episodes import Episode, Episodes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from torch import Tensor
 
@@ -67,21 +67,17 @@ class Bank:
     """Texts as the network takes them in, each encoded once.
 
     Args:
-        sample: texts from which the principal components are taken; none, and states stay as
-            they are.
+        sample: texts from which the principal components are taken.
     """
 
     def __init__(self, encoder: MultilingualEncoder, sample: Sequence[str]) -> None:
         self._encoder = encoder
         self.pieces: dict[str, Piece] = {}
-        self.mean, self.basis = torch.zeros(STATE_WIDTH), torch.eye(STATE_WIDTH)
-        if not sample:
-            return
         rows = torch.cat(encoder.encode(sample).states)
-        self.mean = rows.mean(0)
+        self.mean: Tensor = rows.mean(0)
         centred = rows - self.mean
         values, axes = torch.linalg.eigh(centred.T @ centred / len(rows))
-        self.basis = axes.flip(1)[:, :RANK] / values.flip(0)[:RANK].mean().sqrt()
+        self.basis: Tensor = axes.flip(1)[:, :RANK] / values.flip(0)[:RANK].mean().sqrt()
 
     def add(self, texts: Iterable[str]) -> None:
         """Encode texts that are not known yet."""
@@ -95,7 +91,9 @@ class Bank:
 
     def length(self, episode: Episode) -> int:
         """Tokens of an episode, about."""
-        return sum(len(self.pieces[t].tokens) for t in (*episode.prompts[:3], episode.text))
+        text = self.pieces[episode.text]
+        parts = [*(self.pieces[prompt] for prompt in episode.prompts[:3]), text, text.focus]
+        return sum(len(part.tokens) for part in parts if part)
 
     def batch(self, episodes: Sequence[Episode]) -> Batch:
         """Episodes as the network reads them, but for its entry."""
@@ -109,6 +107,14 @@ class Bank:
             for episode in episodes
         )
         return batch._replace(tokens=batch.tokens.float())
+
+    def unfolded(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The opposite of `folded`, as far as the principal components hold what is read."""
+        network = {name: tensor.float() for name, tensor in weights.items()}
+        weight = network["entry.weight"]
+        network["entry.weight"] = weight @ torch.linalg.pinv(self.basis).T
+        network["entry.bias"] = network["entry.bias"] + weight @ self.mean
+        return network
 
     def folded(self, network: ScopeNetwork) -> dict[str, Tensor]:
         """The network's weights, its entry reading states as they are."""
@@ -231,8 +237,7 @@ def main() -> None:
     unseen = [r for r in relations if held_out(r)]
     log.info("%d relations, %d held out", len(seen), len(unseen))
     texts = sorted({w.text for r in seen for ws in r.asks.values() for w in ws})
-    sample = [] if given.begin else random.Random(given.seed).sample(texts, 1500)
-    bank = Bank(encoder, sample)
+    bank = Bank(encoder, random.Random(given.seed).sample(texts, 1500))
     training, testing = (
         [maker.draw() for _ in range(number)]
         for number, maker in (
@@ -245,8 +250,7 @@ def main() -> None:
     entry = bank.basis.shape[1]
     network = ScopeNetwork(Shape(given.width, given.layers, entry=entry), DROPOUT)
     if given.begin:
-        stored = load_file(given.begin)
-        network.load_state_dict({name: tensor.float() for name, tensor in stored.items()})
+        network.load_state_dict(bank.unfolded(load_file(given.begin)))
     stream = batches(training, bank, random.Random(given.seed + 3))
     train(network, stream, given.steps, given.rate)
     weights = {name: tensor.half().contiguous() for name, tensor in bank.folded(network).items()}
