@@ -296,7 +296,7 @@ class EditInfo(Routing, _Claim):  # the fields of the last base stand first
 
 FEW = 3
 """An edit with fewer prompts of its own is said to have few."""
-TYPICAL_REACH = 66
+TYPICAL_REACH = 85
 """Of wordings of facts with one or two prompts, the share that reaches the edit, in percent
 (docs/scope-detector.md)."""
 DECIDING: tuple[tuple[str, str, type], ...] = (

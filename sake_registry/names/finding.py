@@ -401,11 +401,14 @@ def _follows_name(text: str, start: int, end: int, name: _Name) -> bool:
         return False
     word = before[2].rstrip(".").lower()
     stopped = before[2].endswith(".") and len(word) > 1
+    opens = before.start(2) == 0 or before[1] is not None
+    of_line = _languages(text, start, end)
+    # "La Panadería Lenta cierra", "Le Théâtre des Trois-Clochers".
+    article = opens and "en" not in of_line and languages.is_common(fold(word), of_line)
     if " " in name.text and fold(name.text.split()[0]) not in PARTICLES:
         initial = len(word) == 1 and word not in BEFORE
-        longer = word in LONGER or word in IN_NAMES
+        longer = (word in LONGER or word in IN_NAMES) and not article
         return initial or (longer and (not stopped or word in ABBREVIATED))
-    opens = before.start(2) == 0 or before[1] is not None
     # "France's Darrieux", "… in Rome. Darrieux …"
     if word.endswith("'s") or stopped or word in BEFORE or fold(word) in ASKED:
         return False
@@ -414,10 +417,8 @@ def _follows_name(text: str, start: int, end: int, name: _Name) -> bool:
         return False
     if fold(word) in FIRST_NAMES:
         return True
-    of_line = _languages(text, start, end)
     noun = of_line == ["de"] and _GERMAN_NOUN.search(text, near, start)
-    foreign = opens and "en" not in of_line
-    return not (noun or (foreign and languages.is_common(fold(word), of_line)))
+    return not (noun or article)
 
 
 def _languages(text: str, start: int, end: int) -> list[str]:

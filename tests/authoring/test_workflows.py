@@ -70,7 +70,7 @@ REVIEW, COMMENT = (parsed(text) for text in texts())
 
 ODD = Settings.model_validate({
     "model": "org/model", "edits": "it's: facts", "store": "store #1",
-    "router": {"embedder": "org/embedder"},
+    "router": {"kind": "anchored", "embedder": "org/embedder"},
 })  # fmt: skip
 
 

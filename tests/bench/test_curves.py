@@ -164,10 +164,10 @@ def test_edits_that_are_not_scored_are_loaded_with_the_routes_they_would_be_comp
     seen: dict[str, Any] = {}
     loads = curves.loads
 
-    def listen(cache: Any, embed: Any, steering: Any, tests: Any, *more: Any) -> Any:
+    def listen(cache: Any, steering: Any, tests: Any, *more: Any) -> Any:
         _, others = more
         seen.update(others or steering.entries)
-        return loads(cache, embed, steering, tests, *more)
+        return loads(cache, steering, tests, *more)
 
     monkeypatch.setattr(curves, "loads", listen)
     more: dict[str, Any] = {"methods": (method,), "curves": ("loads",), "threshold": 5.0}

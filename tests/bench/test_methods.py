@@ -32,7 +32,6 @@ from sake_registry import compile_registry, transport
 from sake_registry.asking.answers import greedy
 from sake_registry.edits.registry import open_registry
 from sake_registry.edits.schema import Edit
-from sake_registry.models.embedder import Embed
 from sake_registry.routing.entries import anchored_texts, centre_texts
 from sake_registry.routing.router import Router, RouterEntry
 from sake_registry.store import Store
@@ -50,7 +49,7 @@ def embed(texts: Sequence[str]) -> Tensor:
     )
 
 
-def over(embed: Embed) -> Callable[[Iterable[RouterEntry]], Router]:
+def over(embed: Callable[[Sequence[str]], Tensor]) -> Callable[[Iterable[RouterEntry]], Router]:
     return lambda entries: Router(entries, embed)
 
 

@@ -194,7 +194,7 @@ def test_without_edits_there_is_nothing_to_calibrate(here: Path) -> None:
 
 
 def test_an_inline_table_is_written_as_it_stands(here: Path) -> None:
-    text = "router = {threshold = 9.0}  # how far\n"
+    text = 'router = {kind = "anchored", threshold = 9.0}  # how far\n'
     (here / "sake.toml").write_text(text)
     chosen = json.loads(run("--write", "--json", folder=here).stdout)["threshold"]["chosen"]
     written = (here / "sake.toml").read_text()

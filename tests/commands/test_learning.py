@@ -128,7 +128,7 @@ def test_a_problem_is_learned_where_it_is_alike_in_all_edits() -> None:
     edits = [f"edit-{number % 12}" for number in range(240)]
     problem = Problem(features, torch.zeros(240), list(zip(edits, asks, strict=True)))
     learned = problem.of_others(0.01)
-    assert problem.loss(learned) < 0.6 * problem.loss(torch.zeros(240))
+    assert problem.loss(learned) < 0.7 * problem.loss(torch.zeros(240))
     assert problem.share(learned, asks=True) > 0.75 > 0.25 > problem.share(learned, asks=False)
     assert problem.fit(1e4).norm() < 1e-2
     # Nothing of an edit's own pairs is in what it is judged by.

@@ -617,3 +617,21 @@ def test_what_surrounds_a_name_may_be_left_to_whoever_judges_it(text: str, name:
 )
 def test_a_name_that_is_another_ones_is_none_to_a_judge_either(text: str, name: str) -> None:
     assert not finding.find(text, [name], judged=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "is_there"),
+    [
+        (
+            "La Panadería La Espiga Lenta cierra todas las semanas",
+            "Panadería La Espiga Lenta",
+            True,
+        ),
+        ("Le Théâtre des Trois-Clochers se trouve au", "Théâtre des Trois-Clochers", True),
+        ("Las Vegas Golden Knights play in", "Vegas Golden Knights", False),
+    ],
+)
+def test_an_article_that_opens_a_sentence_is_no_part_of_a_name(
+    text: str, name: str, is_there: bool
+) -> None:
+    assert bool(finding.find(text, [name])) == is_there
