@@ -202,8 +202,9 @@ distances between a model's states have the model's own unit: there is no defaul
 MULTILINGUAL_THRESHOLDS = {"contrast": 0.56, "centre": 0.93}
 """The same in the space of the multilingual embedder, for single edits whose files set another
 router than the detector; set on 150 development records of CounterFact."""
-DETECTOR_BOUND = 0.5
-"""The largest probability of something else being asked at which the detector has an edit fire
+DETECTOR_BOUND, DETECTOR_BOUND_OF_MANY, MANY_PROMPTS = 0.5, 0.7, 5
+"""The largest probability of something else being asked at which the detector has an edit fire; and
+that of an edit with so many prompts, which have said more of what asks for it
 (docs/decisions/0016-scope-detector.md)."""
 MINILM = "minilm"
 MULTILINGUAL = "use-multilingual"
@@ -344,13 +345,15 @@ class RouterSettings(_Section):
         assert bound is not None  # or validation would have refused them
         return bound
 
-    def bound_of(self, kind: RouterKind) -> float | None:
-        """The threshold of an edit whose file sets the kind of its router; what is set for the
-        registry's kind has another unit. None if there is no default."""
+    def bound_of(self, kind: RouterKind, prompts: int = 1) -> float | None:
+        """The threshold of an edit with so many prompts and this kind of router, which its file may
+        set: what is set for the registry's kind has another unit. None if there is no default."""
         name = "centre" if kind == "centre" else self.metric
         defaults = THRESHOLDS[self.representation]
         if self.representation == "embedder" and self.embedder == MULTILINGUAL:
-            defaults = {**MULTILINGUAL_THRESHOLDS, "detector": DETECTOR_BOUND}
+            many = prompts >= MANY_PROMPTS
+            bound = DETECTOR_BOUND_OF_MANY if many else DETECTOR_BOUND
+            defaults = {**MULTILINGUAL_THRESHOLDS, "detector": bound}
         default = defaults.get("detector" if kind == "detector" else name)
         return self.threshold or default if kind == self.kind else default
 

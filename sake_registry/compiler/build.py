@@ -363,7 +363,7 @@ def route(
             embedder.
     """
     kind = edit.scope.router or settings.router.kind
-    threshold = edit.scope.threshold or settings.router.bound_of(kind)
+    threshold = edit.scope.threshold or settings.router.bound_of(kind, len(edit.prompts))
     if kind == "detector" and not settings.router.is_read:
         raise BuildError(
             f"{edit.id}: its router 'detector' reads texts with another embedder than the registry",

@@ -56,7 +56,8 @@ if TYPE_CHECKING:
 COUNTER = -1
 """The group of rows that hold their ground against an edit."""
 NARROW = 0.15
-"""Of a probability: so near to its bound, a decision of the detector is said to be narrow."""
+"""Of a probability: so near to its bound, a decision of the detector is said to be narrow; and so
+much more surely must a prompt ask what is unchanged than the fact, to be left alone for it."""
 MOST_TEXTS = 32
 """Texts of a prompt that are embedded, if it names many subjects."""
 _EUCLIDEAN = Metric("euclidean", torch.empty(0, 0), torch.empty(0, 0))
@@ -464,7 +465,10 @@ def _best_of_each(candidates: Iterable[_Candidate]) -> list[_Candidate]:
         elif edit not in best or candidate.rank < best[edit].rank:
             best[edit] = candidate
     return [
-        candidate._replace(blocked=counter.get(edit, candidate.distance) < candidate.distance)
+        candidate._replace(
+            blocked=counter.get(edit, candidate.distance)
+            < candidate.distance - (NARROW if candidate.otherwise else 0)
+        )
         for edit, candidate in best.items()
     ]
 
