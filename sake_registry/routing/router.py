@@ -56,8 +56,10 @@ if TYPE_CHECKING:
 COUNTER = -1
 """The group of rows that hold their ground against an edit."""
 NARROW = 0.15
-"""Of a probability: so near to its bound, a decision of the detector is said to be narrow; and so
-much more surely must a prompt ask what is unchanged than the fact, to be left alone for it."""
+"""Of a probability: so near to its bound, a decision of the detector is said to be narrow."""
+LEAD = 0.1
+"""Of a probability: so much more surely than for the fact itself must the detector see a prompt ask
+for one of its implications, or for what is unchanged, to take it for that."""
 MOST_TEXTS = 32
 """Texts of a prompt that are embedded, if it names many subjects."""
 _EUCLIDEAN = Metric("euclidean", torch.empty(0, 0), torch.empty(0, 0))
@@ -462,15 +464,21 @@ def _best_of_each(candidates: Iterable[_Candidate]) -> list[_Candidate]:
         edit = candidate.entry.edit
         if candidate.group == COUNTER:
             counter[edit] = min(candidate.distance, counter.get(edit, candidate.distance))
-        elif edit not in best or candidate.rank < best[edit].rank:
+        elif edit not in best or _order(candidate) < _order(best[edit]):
             best[edit] = candidate
     return [
         candidate._replace(
             blocked=counter.get(edit, candidate.distance)
-            < candidate.distance - (NARROW if candidate.otherwise else 0)
+            < candidate.distance - (LEAD if candidate.otherwise else 0)
         )
         for edit, candidate in best.items()
     ]
+
+
+def _order(candidate: _Candidate) -> tuple[float, float]:
+    """What is smallest for the best of an edit's candidates."""
+    lead = LEAD if candidate.otherwise and candidate.group > 0 else 0
+    return (candidate.distance + lead) / candidate.bound, candidate.distance
 
 
 def _number(end: str) -> int:
