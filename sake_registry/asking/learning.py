@@ -64,7 +64,7 @@ class Learned(Value):
         text: the setting `router.learned`; None where nothing is better than what is there.
         edits, asking, others: how many edits there were to learn from, pairs of an edit and a
             prompt that asks for its fact, and of one that does not.
-        loss, served, fires: as it is and learned: the mean logarithmic loss (nats) of both kinds
+        loss, served, fires: of the package's detector and learned: the mean logarithmic loss (nats) of both kinds
             of pairs, and the share of either that the detector takes to ask.
     """
 

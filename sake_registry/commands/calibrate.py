@@ -51,8 +51,8 @@ def command(
 
     With --learn the scope detector learns from holdout and unchanged prompts, and from a log in
     which somebody has said what is right: {"prompt": "…", "edit": "an-id"}, or null for no edit.
-    What it makes of edits that it did not learn from is shown, as it is and learned; what does no
-    better is not written.
+    What it makes of edits that it did not learn from is shown, beside what the package's detector
+    does; what does no better is not written. Holdout prompts are no test of what learned from them.
 
     \b
     sake calibrate
