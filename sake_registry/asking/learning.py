@@ -64,8 +64,8 @@ class Learned(Value):
         text: the setting `router.learned`; None where nothing is better than what is there.
         edits, asking, others: how many edits there were to learn from, pairs of an edit and a
             prompt that asks for its fact, and of one that does not.
-        loss, served, fires: of the package's detector and learned: the mean logarithmic loss (nats) of both kinds
-            of pairs, and the share of either that the detector takes to ask.
+        loss, served, fires: of the package's detector, and learned: the mean logarithmic loss
+            (nats) of both kinds of pairs, and the share of either that is taken to ask.
     """
 
     text: str | None
