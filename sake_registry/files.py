@@ -45,6 +45,8 @@ TEMPORARY = ".partial-"
 _LEFTOVER = re.compile(re.escape(TEMPORARY) + r"(\d+)-[a-z0-9_]{8}(\.\w+)?")
 _swept: set[Path] = set()
 """The folders in which this process has removed what killed ones left: one look is enough."""
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_swept.clear)  # a child has swept nothing yet
 
 
 def below(root: Path, path: Path) -> Path:
