@@ -59,7 +59,8 @@ NARROW = 0.15
 """Of a probability: so near to its bound, a decision of the detector is said to be narrow."""
 LEAD = 0.1
 """Of a probability: so much more surely than for the fact itself must the detector see a prompt ask
-for one of its implications, or for what is unchanged, to take it for that."""
+for one of its implications, or for what is unchanged, to take it for that; none where the prompt
+is one of theirs."""
 MOST_TEXTS = 32
 """Texts of a prompt that are embedded, if it names many subjects."""
 _EUCLIDEAN = Metric("euclidean", torch.empty(0, 0), torch.empty(0, 0))
@@ -463,22 +464,25 @@ def _best_of_each(candidates: Iterable[_Candidate]) -> list[_Candidate]:
     for candidate in candidates:
         edit = candidate.entry.edit
         if candidate.group == COUNTER:
-            counter[edit] = min(candidate.distance, counter.get(edit, candidate.distance))
+            held = candidate.distance + _lead(candidate)
+            counter[edit] = min(held, counter.get(edit, held))
         elif edit not in best or _order(candidate) < _order(best[edit]):
             best[edit] = candidate
     return [
-        candidate._replace(
-            blocked=counter.get(edit, candidate.distance)
-            < candidate.distance - (LEAD if candidate.otherwise else 0)
-        )
+        candidate._replace(blocked=counter.get(edit, candidate.distance) < candidate.distance)
         for edit, candidate in best.items()
     ]
 
 
 def _order(candidate: _Candidate) -> tuple[float, float]:
     """What is smallest for the best of an edit's candidates."""
-    lead = LEAD if candidate.otherwise and candidate.group > 0 else 0
-    return (candidate.distance + lead) / candidate.bound, candidate.distance
+    return (candidate.distance + _lead(candidate)) / candidate.bound, candidate.distance
+
+
+def _lead(candidate: _Candidate) -> float:
+    """By how much a candidate of the detector stands behind one for the fact itself."""
+    behind = candidate.otherwise and candidate.group != 0 and candidate.distance > 0
+    return LEAD if behind else 0.0
 
 
 def _number(end: str) -> int:

@@ -30,7 +30,7 @@ from sake_registry.routing.detector import load as load_detector
 from sake_registry.routing.entries import MOST_READ, anchored_texts, representative
 from sake_registry.routing.reasons import OTHERWISE, Reason
 from sake_registry.routing.representation import VIEWED, view
-from sake_registry.routing.router import Router, RouterEntry
+from sake_registry.routing.router import LEAD, Router, RouterEntry
 from sake_registry.settings import learned_text
 
 SMALL = Shape(width=8, layers=1, heads=2)
@@ -278,3 +278,23 @@ def test_a_prompt_of_the_edits_own_always_asks(detector: Detector) -> None:
     for prompt in prompts:
         (decision,) = router.decide(prompt.replace("<subject>", "Kolvik"))
         assert (decision.edit, decision.distance) == ("one", 0.0), prompt
+
+
+def test_what_is_written_under_unchanged_or_as_an_implication_needs_no_lead(
+    detector: Detector,
+) -> None:
+    """However surely the network sees it ask for the fact."""
+    embed = detector._encoder.embed
+    fact, implied = ["The mother tongue of <subject> is"], ["The native language of <subject> is"]
+    kept = "What is the mother tongue of Kolvik?"
+    routes, texts = anchored_texts(["Kolvik"], [fact, implied], [kept], read=True)
+    router = Router(
+        [RouterEntry("one", "detector", 0.5, routes, embed(texts), asks="mother tongue")],
+        embed, detector=detector,
+    )  # fmt: skip
+    (decision,) = router.decide(kept)
+    assert (decision.edit, decision.reason) == (None, Reason.UNCHANGED)
+    assert decision.distance is not None
+    assert decision.distance < LEAD
+    assert router.decide("The native language of Kolvik is")[0].group == 1
+    assert router.decide("The mother tongue of Kolvik is")[0].group == 0
