@@ -402,13 +402,11 @@ def _follows_name(text: str, start: int, end: int, name: _Name) -> bool:
     word = before[2].rstrip(".").lower()
     stopped = before[2].endswith(".") and len(word) > 1
     opens = before.start(2) == 0 or before[1] is not None
-    of_line = _languages(text, start, end)
-    # "La Panadería Lenta cierra", "Le Théâtre des Trois-Clochers".
-    article = opens and "en" not in of_line and languages.is_common(fold(word), of_line)
     if " " in name.text and fold(name.text.split()[0]) not in PARTICLES:
         initial = len(word) == 1 and word not in BEFORE
-        longer = (word in LONGER or word in IN_NAMES) and not article
-        return initial or (longer and (not stopped or word in ABBREVIATED))
+        longer = (word in LONGER or word in IN_NAMES) and (not stopped or word in ABBREVIATED)
+        # "La Panadería Lenta cierra", "Le Théâtre des Trois-Clochers".
+        return initial or (longer and not (opens and _is_foreign_word(word, text, start, end)))
     # "France's Darrieux", "… in Rome. Darrieux …"
     if word.endswith("'s") or stopped or word in BEFORE or fold(word) in ASKED:
         return False
@@ -417,8 +415,14 @@ def _follows_name(text: str, start: int, end: int, name: _Name) -> bool:
         return False
     if fold(word) in FIRST_NAMES:
         return True
-    noun = of_line == ["de"] and _GERMAN_NOUN.search(text, near, start)
-    return not (noun or article)
+    noun = _languages(text, start, end) == ["de"] and _GERMAN_NOUN.search(text, near, start)
+    return not (noun or (opens and _is_foreign_word(word, text, start, end)))
+
+
+def _is_foreign_word(word: str, text: str, start: int, end: int) -> bool:
+    """Whether a word is a common one of the line around a match, which is not English."""
+    of_line = _languages(text, start, end)
+    return "en" not in of_line and languages.is_common(fold(word), of_line)
 
 
 def _languages(text: str, start: int, end: int) -> list[str]:
@@ -436,7 +440,7 @@ def _is_linked(text: str, start: int) -> bool:
     if word in TITLES_BEHIND:
         titled = _TITLED.search(text, near, linked.start())
         return bool(titled and (large or titled[2]) and fold(titled[1]) not in BEFORE)
-    return large and word in WHOLES | FIRST_NAMES | NUMBERS
+    return large and any(word in words for words in (WHOLES, FIRST_NAMES, NUMBERS))
 
 
 def _word_after(text: str, end: int, name: _Name) -> str:
@@ -476,7 +480,7 @@ def _is_part_without_case(text: str, start: int, end: int, name: _Name, *, judge
     if not distinctive or len(_FREE.sub("", distinctive[0])) < SHORTEST or is_kind(distinctive[0]):
         return True
     if judged and not name.is_common:
-        return first in FIRST_NAMES | LONGER | IN_NAMES | PARTICLES
+        return any(first in words for words in (FIRST_NAMES, LONGER, IN_NAMES, PARTICLES))
     beside = _beside(english=_may_be_english(text, start, end))
     apart = not first or first.endswith("'s") or first in beside
     if name.is_common and first in DETERMINERS:
