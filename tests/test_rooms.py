@@ -34,6 +34,8 @@ ORDER = [
     "routing",
     "compiler",
     "runtime",
+    "remote",  # what production loads: pointers, what is switched off
+    "serving",
     "authoring",
     "asking",
     "upkeep",

@@ -1,0 +1,1 @@
+"""What lies elsewhere than the registry: pointers to bundles, and what production switched off."""

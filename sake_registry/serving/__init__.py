@@ -1,0 +1,1 @@
+"""Bundles in production: the HTTP server, and the plugin of vLLM."""
