@@ -151,6 +151,19 @@ def run(ready: Service, bound: socket.socket, started: Callable[[str], None]) ->
     Args:
         started: told the address when requests are answered.
     """
+    # uvicorn raises a signal again when it has stopped: to be told to stop is no failure.
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    host, port = bound.getsockname()[:2]
+    try:
+        started(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+        http_server(ready).run(sockets=[bound])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        bound.close()
+
+
+def http_server(ready: Service) -> uvicorn.Server:
+    """The routes, as uvicorn runs them."""
     config = uvicorn.Config(
         application(ready),
         log_config=None,
@@ -160,15 +173,7 @@ def run(ready: Service, bound: socket.socket, started: Callable[[str], None]) ->
         backlog=_BACKLOG,
         timeout_graceful_shutdown=_GRACE,
     )
-    # uvicorn raises a signal again when it has stopped: to be told to stop is no failure.
-    before = signal.signal(signal.SIGTERM, lambda *_: None)
-    host, port = bound.getsockname()[:2]
-    try:
-        started(f"http://{f'[{host}]' if ':' in host else host}:{port}")
-        uvicorn.Server(config).run(sockets=[bound])
-    finally:
-        signal.signal(signal.SIGTERM, before)
-        bound.close()
+    return uvicorn.Server(config)
 
 
 def _is_loopback(host: str) -> bool:
