@@ -129,7 +129,7 @@ def _opened(place: str, timeouts: Mapping[str, float]) -> BinaryIO:
 
     # What the user's configuration of fsspec says of this protocol (headers, say) is kept.
     configured = fsspec.config.conf.get(protocol, {}).get("client_kwargs", {})
-    client = {"timeout": ClientTimeout(**{"total": None, **timeouts}), **configured}
+    client = {"timeout": ClientTimeout(**timeouts), **configured}
     files = fsspec.filesystem(protocol, client_kwargs=client)
     # As a stream of a given size, or fsspec asks for the size first, and takes every failure of
     # that, an unreachable server as well, for a file that is not there.
