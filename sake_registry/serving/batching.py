@@ -94,8 +94,9 @@ class Batcher:
 
     @property
     def waiting(self) -> int:
-        """How many requests wait."""
-        return len(self._waiting)
+        """How many requests wait for whom somebody waits."""
+        with self._changed:
+            return sum(not asked.cancelled for asked in self._waiting)
 
     @property
     def works(self) -> bool:
@@ -112,6 +113,8 @@ class Batcher:
             if self._closed:
                 asked.tell(Failed(STOPPING, busy=True))
                 return
+            if len(self._waiting) >= self._limits.waiting:
+                self._drop()
             if len(self._waiting) >= self._limits.waiting:
                 raise FullError
             self._waiting.append(asked)

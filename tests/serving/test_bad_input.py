@@ -228,6 +228,7 @@ def test_a_full_queue_says_when_to_come_again(start: Start) -> None:
                     it.complete(IN_SCOPE[0])
         assert caught.value.status_code == 503
         assert caught.value.response.headers["retry-after"] == "1"
+        until(lambda: it.service.batcher.waiting == 0)
         assert it.complete(IN_SCOPE[0]).sake["edit"] == "australia-capital"
 
 
