@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sake_registry.routing.router import Decision
-    from sake_registry.serving.decisions import Mode
     from sake_registry.serving.live import Attached
     from sake_registry.serving.sampling import Sampling
 
 Finish = Literal["stop", "length"]
+Mode = Literal["edit", "shadow", "bare"]
+"""`shadow` decides and changes nothing; `bare` does not decide."""
 
 
 @dataclass(frozen=True)

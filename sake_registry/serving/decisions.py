@@ -12,16 +12,14 @@ import sys
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from sake_registry.errors import StorageError
+from sake_registry.serving.asked import Mode
 from sake_registry.values import Value
 
 if TYPE_CHECKING:
     from sake_registry.serving.asked import Decided
-
-Mode = Literal["edit", "shadow", "bare"]
-
 
 class Logged(Value):
     """A line of the log.
