@@ -241,7 +241,7 @@ class _Rows(StoppingCriteria):
     def __init__(self, rows: Sequence[Row]) -> None:
         self._rows = rows
 
-    def __call__(self, input_ids: Tensor, scores: Any, **options: Any) -> Tensor:  # type: ignore[override]
+    def __call__(self, input_ids: Tensor, scores: Any, **options: Any) -> Tensor:
         """`input_ids` (rows, positions); returns which rows are done, (rows,)."""
         newest = input_ids[:, -1].tolist()
         done = [row.take(token) for row, token in zip(self._rows, newest, strict=True)]

@@ -21,6 +21,7 @@ from sake_registry.values import Value
 if TYPE_CHECKING:
     from sake_registry.serving.asked import Decided
 
+
 class Logged(Value):
     """A line of the log.
 
