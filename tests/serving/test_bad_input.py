@@ -11,7 +11,8 @@ import pytest
 from openai import APIStatusError
 
 from sake_registry.serving.batching import BatchLimits
-from tests.serving.conftest import MODEL, TOKEN, Running, Start, World, until
+from tests.serving.conftest import MODEL, TOKEN, Running, Start, World
+from tests.serving.hosting import until
 from tests.workshop import IN_SCOPE, OUT_OF_SCOPE
 
 COMPLETIONS, CHAT = "/v1/completions", "/v1/chat/completions"
