@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import sys
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -20,6 +22,9 @@ from sake_registry.values import Value
 
 if TYPE_CHECKING:
     from sake_registry.serving.asked import Decided
+
+
+log = logging.getLogger(__name__)
 
 
 class Logged(Value):
@@ -52,7 +57,8 @@ class Logged(Value):
 
 
 class DecisionLog:
-    """Writes decisions to a file, or to stderr.
+    """Writes decisions to a file, or to stderr. Where that fails, answers are given all the same,
+    and `problem` says so.
 
     Args:
         path: what is appended to; stderr if None.
@@ -64,6 +70,7 @@ class DecisionLog:
 
     def __init__(self, path: Path | None = None, *, prompts: bool = False) -> None:
         self._prompts, self._lock = prompts, threading.Lock()
+        self.problem: str | None = None
         self._file: TextIO | None = None
         if path is not None:
             try:
@@ -96,12 +103,21 @@ class DecisionLog:
         line = json.dumps(logged.model_dump(mode="json", exclude=left_out), ensure_ascii=False)
         with self._lock:
             file = self._file or sys.stderr
-            file.write(line + "\n")
-            file.flush()
+            try:
+                file.write(line + "\n")
+                file.flush()
+            except (OSError, StorageError) as error:
+                said = f"decisions cannot be logged: {error}"
+                if said != self.problem:
+                    log.error("%s", said)
+                self.problem = said
+            else:
+                self.problem = None
 
     def close(self) -> None:
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # what could not be written stays unwritten
+                self._file.close()
 
 
 def finite(number: float | None) -> float | None:
