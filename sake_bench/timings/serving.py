@@ -191,7 +191,9 @@ async def turn(
         drawn = random.Random(f"{number} {before}")
         while time.monotonic() < end:
             try:
-                pool = named if drawn.random() < given.named else OTHERS
+                pool = OTHERS
+                if drawn.random() < given.named:  # half of them of the edit that is toggled
+                    pool = named[:2] if drawn.random() < 0.5 else named
                 answer = await ask(served.client, drawn.choice(pool), given.tokens)
             except APIError as error:
                 seen.failures.append(repr(error))
@@ -240,10 +242,15 @@ def latencies(changes: Sequence[float], bare: Sequence[float]) -> dict[str, obje
     found = [next((at - change for at in bare if at > change), math.inf) for change in changes]
     within = sum(delay <= 1 for delay in found)
     return {
-        "median": round(statistics.median(found), 3) if found else None,
-        "worst": round(max(found), 3) if found else None,
+        "median": _seconds(statistics.median(found)) if found else None,
+        "worst": _seconds(max(found)) if found else None,
         "within_1_s": f"{within} of {len(found)}",
     }
+
+
+def _seconds(delay: float) -> float | None:
+    """None for a moment that never came."""
+    return round(delay, 3) if math.isfinite(delay) else None
 
 
 async def measure(given: argparse.Namespace, work: Path) -> dict[str, object]:
