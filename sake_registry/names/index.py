@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from sake_registry.names import scripts
 from sake_registry.names.companies import without_legal_form
-from sake_registry.names.finding import find, searched
-from sake_registry.names.forms import forms, last_name, spellings
+from sake_registry.names.finding import find, joined, searched
+from sake_registry.names.forms import forms, judged_forms, last_name, spellings
+from sake_registry.names.joints import Table
 from sake_registry.names.letters import fold, without_marks
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class NameIndex:
             for owner, some in namings.items()
         }
         self._by_word, self._always = _leading_words(self._namings)
+        self._table = _table(self._namings)
 
     def locate(self, text: str) -> Iterator[tuple[str, list[Spans | None]]]:
         """Of each owner that a text may name, where each of its namings stands in it.
@@ -64,6 +66,7 @@ class NameIndex:
         looked_at = searched(text)
         keys = looked_at.keys | dict.fromkeys(_words(looked_at.folded))
         owners = [owner for key in keys for owner in self._by_word.get(key, ())]
+        owners += [owner for _, owner in looked_at.runs.owners(self._table)]
         located: dict[Naming, Spans | None] = {}
         owners = list(dict.fromkeys(owners + self._always))
         for owner in owners:
@@ -168,6 +171,15 @@ def _leading_words(
     return by_word, always
 
 
+def _table(namings: Mapping[str, Sequence[Naming]]) -> Table[str]:
+    """Owners by the letters of their names that are judged."""
+    return Table(
+        (joined(name), owner)
+        for owner, some in namings.items()
+        for name in dict.fromkeys(n for naming in some if naming.judged for n in naming.names)
+    )
+
+
 def _with_clear_forms(namings: Iterable[Naming]) -> dict[Naming, Naming]:
     """Each naming by any of its names, with the derived forms that may stand for these.
 
@@ -181,7 +193,10 @@ def _with_clear_forms(namings: Iterable[Naming]) -> dict[Naming, Naming]:
             having[word].add(naming)
     derived = {
         naming: dict.fromkeys(
-            form for name in naming.names for form in _derived(name) if form not in naming.names
+            form
+            for name in naming.names
+            for form in _derived(name, judged=naming.judged)
+            if form not in naming.names
         )
         for naming in folded
         if naming.need == "any"
@@ -205,10 +220,12 @@ def _with_clear_forms(namings: Iterable[Naming]) -> dict[Naming, Naming]:
     }
 
 
-def _derived(name: str) -> Iterator[str]:
+def _derived(name: str, *, judged: bool) -> Iterator[str]:
     last = last_name(name)
     if last:
         yield last
     yield from forms(name)
     for known in dict.fromkeys((name, without_legal_form(name))):
         yield from spellings(known)
+    if judged:
+        yield from judged_forms(name)
