@@ -109,8 +109,9 @@ def distinctive_words(name: str) -> list[str]:
 
 def joined(name: str) -> str:
     """A folded name as it may be found in other joints; empty where it is not."""
-    text = _name(name).text
-    return fold(text) if BETWEEN not in text and len(text) <= _LONGEST else ""
+    if BETWEEN in name or len(name) > _LONGEST:
+        return ""
+    return fold(without_marks(name.replace(COMMA, ",")))
 
 
 @lru_cache(maxsize=1 << 14)
@@ -175,7 +176,7 @@ def _pattern(name: _Name) -> re.Pattern[str]:
 
 
 @dataclass(frozen=True)
-class _Text:
+class Text:
     """A text as it is searched; `places` lead back to it where it had letters taken apart."""
 
     plain: str
@@ -210,10 +211,10 @@ class _Text:
 
 
 @lru_cache(maxsize=256)
-def searched(text: str) -> _Text:
+def searched(text: str) -> Text:
     """A text as it is searched for any names."""
     text, places = letters_of(text)
-    return _Text(unmarked(text), fold(text), places)
+    return Text(unmarked(text), fold(text), places)
 
 
 def _spans(text: str, name: _Name) -> Iterator[tuple[int, int]]:
@@ -286,9 +287,16 @@ def find(text: str, names: Iterable[str], *, judged: bool = False) -> list[tuple
 
     Args:
         judged: whether what stands behind a name, or about one that is written without case, is
-            judged by whoever asks: then it is found there too ("Acme Cloud Pro", "whats acme").
+            judged by whoever asks: then it is found there too ("Acme Cloud Pro", "whats acme"), and
+            so it is in other joints ("acmecloud") and with further endings.
     """
-    looked_at, names = searched(text), tuple(names)
+    return located(searched(text), tuple(names), judged=judged, joined=judged)
+
+
+def located(
+    looked_at: Text, names: tuple[str, ...], *, judged: bool, joined: bool
+) -> list[tuple[int, int]]:
+    """As `find`; `joined`: whether names may stand in other joints, as a `joints.Table` tells."""
     by_word, without = _by_word(names)
     leading = by_word.keys() & looked_at.keys.keys()
     candidates = [n for key in leading for n in by_word[key]] + without
@@ -297,14 +305,14 @@ def find(text: str, names: Iterable[str], *, judged: bool = False) -> list[tuple
         for known in candidates
         for start, end in _matches(looked_at, known, judged=judged)
     ]
-    if judged:
+    if joined:
         matches += [(*match, True) for match in _in_other_joints(looked_at, names)]
     spans: list[tuple[int, int]] = []
     taken = bytearray(len(looked_at.folded))  # by longer names
-    for known, start, end, joined in sorted(matches, key=_longest_first):
+    for known, start, end, differs in sorted(matches, key=_longest_first):
         if taken.find(1, start, end) >= 0:
             continue
-        if joined:
+        if differs:
             named = _is_named_otherwise(looked_at.plain, start, end, known)
         else:
             named = _is_named(looked_at.plain, start, end, known, judged=judged)
@@ -317,11 +325,11 @@ def find(text: str, names: Iterable[str], *, judged: bool = False) -> list[tuple
 
 
 def _longest_first(match: tuple[_Name, int, int, bool]) -> tuple[bool, int, str, int]:
-    name, start, _, joined = match
-    return joined, -len(name.text), name.text, start
+    name, start, _, differs = match
+    return differs, -len(name.text), name.text, start
 
 
-def _in_other_joints(text: _Text, names: tuple[str, ...]) -> Iterator[tuple[_Name, int, int]]:
+def _in_other_joints(text: Text, names: tuple[str, ...]) -> Iterator[tuple[_Name, int, int]]:
     """Where names stand in other joints than their own: "pine gate" for "Pinegate"."""
     folded = text.folded
     for run, name in text.runs.owners(_table(names)):
@@ -334,7 +342,7 @@ def _in_other_joints(text: _Text, names: tuple[str, ...]) -> Iterator[tuple[_Nam
             yield name, run.start, end
 
 
-def _matches(text: _Text, name: _Name, *, judged: bool) -> Iterable[tuple[int, int]]:
+def _matches(text: Text, name: _Name, *, judged: bool) -> Iterable[tuple[int, int]]:
     """Where a name stands in a text, in any of its forms; whether it is meant is not asked."""
     exact = all(word in text.folded for word in name.words)
     if BETWEEN in name.text:

@@ -40,6 +40,8 @@ class Run(NamedTuple):
     letters: str
     start: int
     end: int
+    leads: bool
+    """Whether longer runs from there begin with the same letters."""
 
 
 class _Word(NamedTuple):
@@ -99,14 +101,21 @@ def _says_enough(letters: str) -> bool:
 
 
 def _letters_of(words: list[_Word]) -> Iterator[str]:
-    """By which letters a name is looked up; none of a name that says too little."""
-    with_joints = without = words[0].short
-    for number, word in enumerate(words[1:], 2):
-        if number < len(words) and word.text in _joints():
-            with_joints += _JOINT
-        elif number == len(words) or word.text not in _links():
-            with_joints, without = (_append(all_, word.short) for all_ in (with_joints, without))
-    for letters in dict.fromkeys((with_joints, without)):
+    """By which letters a name is looked up; none of a name that says too little.
+
+    With short words and with its own, with joints and without.
+    """
+    known: dict[str, None] = {}
+    for written in ([word.text for word in words], [word.short for word in words]):
+        with_joints = without = written[0]
+        for word, text in zip(words[1:], written[1:], strict=True):
+            between = word is not words[-1]
+            if between and word.text in _joints():
+                with_joints += _JOINT
+            elif not (between and word.text in _links()):
+                with_joints, without = (_append(all_, text) for all_ in (with_joints, without))
+        known |= {with_joints: None, without: None}
+    for letters in known:
         if len(letters) <= _LONGEST and _says_enough(letters):
             yield letters
 
@@ -140,14 +149,32 @@ class Runs:
         return _words(self.folded)
 
     @cached_property
+    def _written(self) -> list[str]:
+        return [word.text for word in self._words]
+
+    @cached_property
+    def _short(self) -> list[str]:
+        return [word.short for word in self._words]
+
+    @cached_property
+    def _shortened(self) -> frozenset[int]:
+        return frozenset(n for n, word in enumerate(self._words) if word.short != word.text)
+
+    @cached_property
+    def _ways(self) -> tuple[bool, ...]:
+        """In which ways the words are written: as they are, and with the short ones."""
+        return (False, True) if self._shortened else (False,)
+
+    @cached_property
     def _by_prefix(self) -> dict[str, list[int]]:
         """Where runs begin, by their first letters; by all of them where they are fewer."""
         places: dict[str, list[int]] = {}
         for number in range(len(self._words)):
-            for run in self._from(number):
-                places.setdefault(run.letters[:_PREFIX], []).append(number)
-                if len(run.letters) >= _PREFIX:
-                    break
+            for short in self._ways:
+                for run in self._from(number, short=short):
+                    places.setdefault(run.letters[:_PREFIX], []).append(number)
+                    if run.leads and len(run.letters) >= _PREFIX:
+                        break
         return places
 
     @cached_property
@@ -159,28 +186,36 @@ class Runs:
         # An intersection goes through the smaller side.
         leading = self._prefixes & table.prefixes
         for number in {number for prefix in leading for number in self._by_prefix[prefix]}:
-            for run in self._from(number):
+            runs = (run for short in self._ways for run in self._from(number, short=short))
+            for run in runs:
                 if run.letters in table.letters:
                     yield from ((run, owner) for owner in table.letters[run.letters])
 
-    def _from(self, number: int) -> Iterator[Run]:
+    def _from(self, number: int, *, short: bool) -> Iterator[Run]:
+        """The runs that begin with a word; `short`: with the short words for what they stand for,
+        if there are any."""
         words, joints, links = self._words, _joints(), _links()
-        first = words[number]
-        letters, last = first.short, first
-        yield Run(letters, first.start, first.end)
+        written = self._short if short else self._written
+        first = last = words[number]
+        letters, differs = written[number], not short or number in self._shortened
+        if differs:
+            yield Run(letters, first.start, first.end, leads=True)
         for further in range(number + 1, min(number + _MOST, len(words))):
             word = words[further]
             if not self._may_join(last, word):
                 return
-            run = _append(letters, word.short)
+            run = _append(letters, written[further])
             if len(run) > _LONGEST:
                 return
-            yield Run(run, first.start, word.end)
+            differs = differs or further in self._shortened
+            leads = word.text not in joints and word.text not in links
+            if differs:
+                yield Run(run, first.start, word.end, leads)
             last = word
-            if word.text in joints:
-                letters += _JOINT
-            elif word.text not in links:
+            if leads:
                 letters = run
+            elif word.text in joints:
+                letters += _JOINT
 
     def _may_join(self, last: _Word, word: _Word) -> bool:
         gap = self.folded[last.end : word.start]
