@@ -563,6 +563,8 @@ def _is_part_without_case(text: str, start: int, end: int, name: _Name, *, judge
     if not distinctive or len(_FREE.sub("", distinctive[0])) < SHORTEST or is_kind(distinctive[0]):
         return True
     if judged and not name.is_common:
+        if first not in FIRST_NAMES and _is_foreign_word(first, text, start, end):
+            return False  # "è da orsenigo"
         return any(first in words for words in (FIRST_NAMES, LONGER, IN_NAMES, PARTICLES))
     beside = _beside(english=_may_be_english(text, start, end))
     apart = not first or first.endswith("'s") or first in beside

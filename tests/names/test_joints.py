@@ -75,6 +75,7 @@ def owners(text: str, *known: str, judged: bool = True, derived: bool = True) ->
         ("물결노트 2", "물결노트 2에서 집중 모드 단축키가 뭐예요?", "물결노트 2"),
         ("あおば図書館", "あおば図書館ってさ、何冊まで？", "あおば図書館"),
         ("Cordillera Sur", "cual era el slogan de la cordillera sur", "cordillera sur"),
+        ("Orsenigo", "ke vernice mettono da orsenigo sullo scafo?? devo ritoccare", "orsenigo"),
     ],
 )
 def test_a_name_is_found_as_people_vary_it(known: str, text: str, found: str | None) -> None:
@@ -108,6 +109,7 @@ def test_a_name_is_found_as_people_vary_it(known: str, text: str, found: str | N
         ("Радио «Берег»", "На какой частоте Радио «Берег Детства»?"),
         ("물결노트 2", "물결노트 22에서 집중 모드"),
         ("おも", "そうおもっている"),
+        ("Orsenigo", "ke vernice mette paolo orsenigo sullo scafo"),
     ],
 )
 def test_what_only_looks_like_a_name_is_none(known: str, text: str) -> None:
