@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from sake_registry.errors import (
     InputError,
     ModelMismatchError,
-    SakeError,
     StateError,
     UnsupportedModelError,
 )
@@ -27,7 +26,7 @@ from sake_registry.models.tokens import text_of
 from sake_registry.runtime.bundle import load_bundle
 from sake_registry.runtime.huggingface import check_identity
 from sake_registry.runtime.probe import check_probe
-from sake_registry.runtime.steering import Steering
+from sake_registry.runtime.steering import BEHIND, GUARDED
 from sake_registry.runtime.vllm.layer import Site
 from sake_registry.runtime.vllm.probe import Probe
 from sake_registry.runtime.vllm.rows import rows_of
@@ -39,14 +38,14 @@ if TYPE_CHECKING:
 
     from sake_registry.routing.router import Decision, Router
     from sake_registry.runtime.bundle import Bundle
-    from sake_registry.runtime.steering import Answering
+    from sake_registry.runtime.steering import Answering, Steering, Step
     from sake_registry.runtime.vllm.layer import Call
     from sake_registry.runtime.vllm.rows import Row
 
 log = logging.getLogger(__name__)
 
 CHOICE = "sake_edits"
-"""The key of a request's `vllm_xargs`: "none" asks for the bare model, ids for these edits alone."""
+"""What a request says in `vllm_xargs`: "none" asks for the bare model, ids for those edits."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +88,12 @@ class _Answer:
     bare: str = ""  # why, where it is
     answering: Answering | None = None
     emitted: list[int] = field(default_factory=list)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is steered in it any more, whatever comes."""
+        assert self.answering is not None
+        return len(self.emitted) > GUARDED + BEHIND + len(self.answering.object.tokens)
 
     def emit(self, count: int, newest: int) -> None:
         """`count` tokens were emitted by now, of which this is the newest.
@@ -179,11 +184,14 @@ class Engine:
                     "does not hand out",
                     hint='compile with `router.representation = "embedder"`',
                 )
-            steering = Steering(bundle, self._tokenizer, self._probe.head, self._probe.device)
-            return Served(bundle, bundle.router(), steering)
-        except SakeError:
+            steering = bundle.steering(self._tokenizer, self._probe.head, self._probe.device)
+            served = Served(bundle, bundle.router(), steering)
+        except BaseException:
             bundle.close()
             raise
+        # What a router loads when it first decides is not for the first request to wait for.
+        served.router.decide([f"{edit.subject[0]} is" for edit in bundle.manifest.edits[:1]])
+        return served
 
     def serve(
         self,
@@ -304,14 +312,17 @@ class Engine:
             assert answer.answering is not None
             steering = answer.served.steering
             _, chosen = by_bundle.setdefault(id(steering), (steering, []))
-            chosen.append((row.index, answer.answering, answer.emitted))
-        rows, passes = call.rows, []
+            chosen.append((row.at, answer.answering, answer.emitted))
+        rows, steps = call.rows, list[Step]()
         for steering, chosen in by_bundle.values():
-            passes.append(steering.begin(rows, chosen))
-            rows = passes[-1].rows
+            steps.append(steering.begin(rows, chosen))
+            rows = steps[-1].rows
         logits = call.logits(rows)
-        for one in passes:
-            logits = one.finish(logits)
+        for step in steps:
+            logits = step.finish(logits)
+        for row, answer in zip(sampled, answers, strict=True):
+            if answer.over:
+                del self._steered[row.request]
         return logits
 
     def _decide(self, requests: Sequence[str]) -> None:
@@ -329,7 +340,7 @@ class Engine:
                 group, answers, texts, decisions, strict=True
             ):
                 if not self._shadow:
-                    answer.answering = answer.served.steering.answer(decision)
+                    answer.answering = answer.served.steering.answering(decision)
                 if answer.answering is not None:
                     self._steered[request] = answer
                 self._tell(request, answer, text, decision, seconds)

@@ -75,7 +75,7 @@ class SteeredLogitsProcessor(LogitsProcessor):  # type: ignore[misc]
         skip_gather: bool = False,
     ) -> Tensor | None:
         # Behind an adapter's wrapper, `self` is the wrapper, which is no LogitsProcessor.
-        layer = getattr(self, "base_layer", self)
+        layer: Any = getattr(self, "base_layer", self)
         make = partial(
             LogitsProcessor.forward,
             self,
@@ -86,7 +86,8 @@ class SteeredLogitsProcessor(LogitsProcessor):  # type: ignore[misc]
         if layer.action is None:
             bare: Tensor | None = make(hidden_states)
             return bare
-        return layer.action(Call(hidden_states, make, layer, lm_head, embedding_bias))
+        steered: Tensor = layer.action(Call(hidden_states, make, layer, lm_head, embedding_bias))
+        return steered
 
     # What follows passes `forward` by. No runner asks the served model for it today.
 

@@ -41,7 +41,7 @@ class Probe:
                 the layer returned.
         """
         calls: list[Call] = []
-        rows = []
+        rows: list[Tensor] = []
         for text in (*texts, texts[0]):
             disturbed = len(rows) == len(texts)
             answered: list[int] = []

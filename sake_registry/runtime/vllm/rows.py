@@ -21,13 +21,13 @@ class Row(NamedTuple):
     """A row that a token is sampled from.
 
     Attributes:
-        index: which row of the step.
+        at: which row of the step.
         request: its request's id.
         emitted: the tokens of the answer before the one that is sampled.
         place: where the newest token is in the step's input.
     """
 
-    index: int
+    at: int
     request: str
     emitted: int
     place: int
