@@ -1,9 +1,10 @@
 """The site: where activations are read and replaced, the input of the output embedding.
 
 Guarantees (DESIGN, invariants 1, 3, 8):
-- One forward pre-hook on `model.get_output_embeddings()` is all that is added. No weight is
-  written, no module replaced; whatever stands before and after the site stays the model's.
-- The hook does nothing but for calls made through `Site.acting`, in the same thread. Any other
+- One forward pre-hook on `model.get_output_embeddings()` reads and replaces the site, and one
+  forward hook there sees what the output embedding makes of it; that is all that is added. No
+  weight is written, no module replaced; whatever stands before and after stays the model's.
+- The hooks do nothing but for calls made through `Site.acting`, in the same thread. Any other
   call, in this thread or another, is bare.
 - A site proves itself before it is used; what cannot be proved is an `UnsupportedModelError`.
 - Passes are made under `no_grad`, not in inference mode: a quantised weight may keep what it made
@@ -52,7 +53,10 @@ class Site:
         self.head = _find_head(model)
         self._calls = threading.local()
         self._shape = 0, torch.float32  # of the rows; until a pass was seen
-        self._handles = [self.head.register_forward_pre_hook(Hook(self._hook))]
+        self._handles = [
+            self.head.register_forward_pre_hook(Hook(self._hook)),
+            self.head.register_forward_hook(Hook(self._behind)),
+        ]
 
     def hold(self, handle: RemovableHandle) -> None:
         """Take this hook off with the site's own."""
@@ -81,14 +85,19 @@ class Site:
         replaced = call.action(args[0])
         return None if replaced is None else (replaced, *args[1:])
 
+    def _behind(self, module: nn.Module, args: tuple[Any, ...], logits: Tensor) -> Tensor | None:
+        call = getattr(self._calls, "current", None)
+        return None if call is None or call.finish is None else call.finish(logits)
+
     @contextmanager
-    def acting(self, action: Action) -> Iterator[SiteCall]:
+    def acting(self, action: Action, finish: Action | None = None) -> Iterator[SiteCall]:
         """Model calls in the block, in this thread, hand the site's input to `action`.
 
         `action` gets the hidden states, shape (rows, positions, width) as the head gets them,
-        and returns a replacement of the same shape, or None to leave them as they are.
+        and returns a replacement of the same shape, or None to leave them as they are. `finish`
+        gets what the head makes of them, (rows, positions, vocabulary), in the same way.
         """
-        call, outer = SiteCall(action), getattr(self._calls, "current", None)
+        call, outer = SiteCall(action, finish), getattr(self._calls, "current", None)
         self._calls.current = call
         try:
             yield call
@@ -217,10 +226,11 @@ def _leave_alone(*_args: Any) -> None:
 
 
 class SiteCall:
-    """One call of the model: its action, and how often the hook fired."""
+    """One call of the model: its actions before and behind the head, and how often the hook
+    fired."""
 
-    def __init__(self, action: Action) -> None:
-        self.action = action
+    def __init__(self, action: Action, finish: Action | None = None) -> None:
+        self.action, self.finish = action, finish
         self.firings = 0
 
     def require_firing(self) -> None:

@@ -7,7 +7,7 @@ import unicodedata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 _UNSPACED = frozenset("CJK HIRAGANA KATAKANA HANGUL THAI LAO KHMER MYANMAR TIBETAN".split())
 """Scripts in which a letter behind a name does not make it another one."""
@@ -25,6 +25,21 @@ def object_tokens(tokenizer: Any, prompt: str, answer: str) -> tuple[list[int], 
     ends = len(joint) - len(closing) if closing and joint[-len(closing) :] == closing else None
     tokens = joint[shared:ends]
     return joint[:shared], tokens or joint[-1:]
+
+
+def text_of(tokenizer: Any, tokens: Iterable[int]) -> str:
+    """Token ids as the text on which scope is decided: special tokens, as between the turns of a
+    chat, end a line."""
+    special = set(tokenizer.all_special_ids)
+    runs: list[list[int]] = [[]]
+    for token in tokens:
+        if token in special:
+            runs.append([])
+        else:
+            runs[-1].append(token)
+    return "\n".join(
+        tokenizer.decode(run, clean_up_tokenization_spaces=False) for run in runs if run
+    )
 
 
 def object_token(tokenizer: Any, prompt: str, answer: str) -> int:

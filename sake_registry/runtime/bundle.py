@@ -6,16 +6,18 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
 
 from sake_registry.bundle.reader import BundleFile
 from sake_registry.errors import BundleFormatError, InputError, ModelMismatchError
+from sake_registry.models.tokens import continued
 from sake_registry.routing.metric import Metric
 from sake_registry.routing.router import Router, RouterEntry
 from sake_registry.runtime.engines import find_engine
-from sake_registry.runtime.steering import ObjectMaps
+from sake_registry.runtime.steering import ObjectMaps, Steering, beginnings
 from sake_registry.settings import THRESHOLDS, learned_shift
 from sake_registry.transport import TransportMap
 from sake_registry.wording import shorten
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from sake_registry.models.embedder import Embed
     from sake_registry.routing.router import Decision
     from sake_registry.runtime.generation import Generation
+    from sake_registry.runtime.steering import Head
     from sake_registry.settings import Representation
 
 
@@ -172,6 +175,39 @@ class Bundle:
                     )
                 ]
         return self._maps[key]
+
+    def steering(
+        self,
+        tokenizer: Any,
+        head: Head,
+        device: torch.device,
+        *,
+        guard: bool | None = None,
+        exact: bool | None = None,
+    ) -> Steering:
+        """How its edits steer answers on an output embedding.
+
+        Args:
+            guard, exact: as compiled if None; see `runtime.huggingface.Edited`.
+        """
+        guards = self.guards if guard is None else guard
+
+        @cache
+        def guarded(edit: str, group: int) -> frozenset[int]:
+            if not guards:
+                return frozenset()
+            info = self.file.info(edit)
+            of_group = info.groups[group]
+            names = (*info.subject, *info.new, of_group.new)
+            return beginnings(tokenizer, of_group.old, names) - frozenset(of_group.tokens)
+
+        return Steering(
+            lambda edit, group: self.maps(edit, device)[group],
+            guarded,
+            lambda said, after: continued(tokenizer, said, after),
+            head,
+            exact=self.exact if exact is None else exact,
+        )
 
     @property
     def guards(self) -> bool:

@@ -28,7 +28,7 @@ SHARE = 0.95
 RIVALS = 64
 """The likeliest other tokens: a step is away from these, and only they are asked whether they are
 refused."""
-_MOST_STEPS = 20
+_MOST_STEPS = 60
 _ENOUGH = 1e-3
 """How much of a logit may be missing: rows in bfloat16 cannot be set finer."""
 
@@ -48,7 +48,8 @@ def certain(
     aims: Sequence[Aim],
     logits: Callable[[Tensor], Tensor],
     directions: Callable[[Tensor], Tensor],
-) -> Tensor:
+    given: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
     """Site rows, each moved by little so that its aim has `SHARE` of the probability.
 
     Where the aim is not one token, what is `refused` gets the rest, and other tokens keep theirs.
@@ -58,21 +59,24 @@ def certain(
         aims: one for each row.
         logits: what the output embedding makes of rows (n, width), (n, vocabulary).
         directions: of token ids (k,), the output embedding's rows (k, width), float32.
+        given: the logits of `rows`, where they are known.
 
     Returns:
-        (n, width), in the dtype of `rows`; a row whose aim is certain already is as it was.
+        The rows (n, width) in the dtype of `rows`, and their logits (n, vocabulary); a row whose
+        aim is certain already is as it was.
     """
     moved, odds = rows.to(torch.float32, copy=True), math.log(SHARE / (1 - SHARE))
+    known = logits(rows) if given is None else given.clone()
     whole = torch.tensor([aim.token is not None for aim in aims], device=rows.device)
     left = torch.arange(len(rows), device=rows.device)
     for _ in range(_MOST_STEPS):
-        given = logits(moved[left].to(rows.dtype)).float()
-        near = given.topk(min(RIVALS + 1, given.shape[1])).indices
+        of_row = known[left].float()
+        near = of_row.topk(min(RIVALS + 1, of_row.shape[1])).indices
         tokens, rivals = _sides([aims[i] for i in left.tolist()], near)
-        of_token = given.gather(1, tokens[:, None])[:, 0]
-        against = given.gather(1, near).masked_fill(~rivals, float("-inf"))
+        of_token = of_row.gather(1, tokens[:, None])[:, 0]
+        against = of_row.gather(1, near).masked_fill(~rivals, float("-inf"))
         # Of a token, all others are rivals; which tokens an end refuses, is asked of the likeliest.
-        every = given.scatter(1, tokens[:, None], float("-inf")).logsumexp(1)
+        every = of_row.scatter(1, tokens[:, None], float("-inf")).logsumexp(1)
         missing = torch.where(whole[left], every, against.logsumexp(1)) - of_token + odds
         short = missing > _ENOUGH
         left, near, tokens = left[short], near[short], tokens[short]
@@ -83,10 +87,11 @@ def certain(
         rows_near = directions(distinct)[places]
         way = directions(tokens) - (shares[..., None] * rows_near).sum(1)
         moved[left] += (missing[short] / (way * way).sum(1))[:, None] * way
+        known[left] = logits(moved[left].to(rows.dtype)).to(known.dtype)
     result = rows.clone()
     changed = (moved != rows.float()).any(1)
     result[changed] = moved[changed].to(rows.dtype)
-    return result
+    return result, known
 
 
 def _sides(aims: Sequence[Aim], near: Tensor) -> tuple[Tensor, Tensor]:

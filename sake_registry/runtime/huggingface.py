@@ -39,14 +39,14 @@ from sake_registry.models.reading import last_positions, pad, pad_token, prove, 
 from sake_registry.models.site import Site
 from sake_registry.models.sources import ModelSource, fetch, on_disk, resolve
 from sake_registry.models.states import States
-from sake_registry.models.tokens import continued
+from sake_registry.models.tokens import text_of
 from sake_registry.routing.reasons import Reason
 from sake_registry.routing.router import NOBODY, Decision
 from sake_registry.runtime.bundle import EditedModel, utc_now
 from sake_registry.runtime.following import Following
 from sake_registry.runtime.generation import Generation
 from sake_registry.runtime.probe import adapters_active, check_probe
-from sake_registry.runtime.steering import Head, SteeringSession, beginnings
+from sake_registry.runtime.steering import Answering, Head, Steering, Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -74,6 +74,7 @@ _FAILURES = (RuntimeError, TypeError, ValueError, LookupError, AttributeError, N
 """What comes out of a model that cannot do what is asked of it."""
 _STEP_TOLERANCE = 1e-2
 """Largest relative distance of a steered step's logits from what the map makes of the row."""
+_LAST = (slice(None), -1)
 _EMBEDS = "inputs_embeds cannot be edited: scope is decided on text"
 
 
@@ -119,9 +120,7 @@ class Edited(EditedModel):
                 else "AutoModelForCausalLM.from_pretrained(…) gives one",
             )
         super().__init__(bundle, model, tokenizer, clock)
-        self._guard = bundle.guards if guard is None else guard
-        self._exact = bundle.exact if exact is None else exact
-        self._beginnings: dict[tuple[str, int], frozenset[int]] = {}
+        self._guard = guard
         check_identity(bundle, model, source)
         self._site = Site(model)
         # A handle that nobody holds any more takes its hook with it.
@@ -132,6 +131,7 @@ class Edited(EditedModel):
             self._prove_model()
             self._following = Following(model)
             undo.append(self._following.remove)
+            self._steering = self._make_steering(exact)
             self._prove_steering()
             self._router = self._make_router()
         except BaseException:
@@ -189,37 +189,59 @@ class Edited(EditedModel):
             )
         if decisions is None:
             decisions = self.decide(self._texts(ids, real) if prompts is None else prompts)
-        session = self._session(decisions, len(ids))
+        answers = self._answers(decisions, len(ids))
         # Only a mask that was given is handed on: without one the model has its own rule.
         extra = {} if mask is None else {"attention_mask": mask}
         # A pass that is compiled would run without the hook.
         options.setdefault("disable_compile", True)
-        output = self._steered(session, ids, {**extra, **options})
+        output = self._steered(self._steering, answers, ids, {**extra, **options})
         sequences = output if isinstance(output, torch.Tensor) else output.sequences
         whole = None if isinstance(output, torch.Tensor) else output
         return Generation(sequences, list(decisions), whole, self.tokenizer, ids.shape[1])
 
-    def _steered(self, session: SteeringSession, ids: Tensor, options: dict[str, Any]) -> Any:
-        """What `model.generate` returns for a call whose passes go through a session.
+    def _steered(
+        self,
+        steering: Steering,
+        answers: Sequence[Answering | None],
+        ids: Tensor,
+        options: dict[str, Any],
+    ) -> Any:
+        """What `model.generate` returns for a call whose rows are answered so.
 
         Raises:
             UnsupportedModelError: a pass of it did not come to the site.
         """
         width = ids.shape[1]
+        edited = [(row, answer) for row, answer in enumerate(answers) if answer is not None]
         with self._following.call() as passes:
+            step: Step | None = None
 
             def action(hidden: Tensor) -> Tensor | None:
-                rows = passes.take()
-                if rows is None or session.idle:
+                nonlocal step
+                rows, step = passes.take(), None
+                if rows is None or not edited:
                     return None
-                steered = session.steer(hidden[:, -1], rows[:, width:].tolist())
-                if steered is None:
-                    return None
-                result = hidden.clone()
-                result[:, -1] = steered
-                return result
+                emitted = rows[:, width:].tolist()
+                # Beams and samples of one prompt stand together.
+                repeats = len(emitted) // len(answers)
+                last = hidden[:, -1]
+                step = steering.begin(
+                    last,
+                    (
+                        (i, answer, emitted[i])
+                        for row, answer in edited
+                        for i in range(row * repeats, (row + 1) * repeats)
+                    ),
+                )
+                return _replaced(hidden, _LAST, last, step.rows)
 
-            with self._site.acting(action) as call:
+            def finish(logits: Tensor) -> Tensor | None:
+                if step is None or not step.waits:
+                    return None
+                last = logits[:, -1]
+                return _replaced(logits, _LAST, last, step.finish(last))
+
+            with self._site.acting(action, finish) as call:
                 output = self.model.generate(input_ids=ids, **options)
         call.require_firing()
         if passes.missed or passes.awaited or not passes.taken:
@@ -268,24 +290,44 @@ class Edited(EditedModel):
         if decisions is None:
             decisions = self.decide(self._texts(input_ids, self._real(input_ids, mask)))
         extra = {} if attention_mask is None else {"attention_mask": attention_mask}
-        session = self._session(decisions, len(input_ids))
+        answers = self._answers(decisions, len(input_ids))
+        step: Step | None = None
 
         def action(hidden: Tensor) -> Tensor | None:
-            rows = torch.arange(len(hidden), device=hidden.device)
-            last = last_positions(mask).to(hidden.device)
-            steered = session.steer(hidden[rows, last], [()] * len(hidden))
-            if steered is None:
+            nonlocal step
+            if not any(answers):
                 return None
-            result = hidden.clone()
-            result[rows, last] = steered
-            return result
+            places = _last(hidden, mask)
+            last = hidden[places]
+            step = self._steering.begin(
+                last, ((i, one, ()) for i, one in enumerate(answers) if one)
+            )
+            return _replaced(hidden, places, last, step.rows)
 
-        with site.acting(action) as call:
+        def finish(logits: Tensor) -> Tensor | None:
+            if step is None or not step.waits:
+                return None
+            places = _last(logits, mask)
+            last = logits[places]
+            return _replaced(logits, places, last, step.finish(last))
+
+        with site.acting(action, finish) as call:
             output = self.model(input_ids=input_ids, **extra, **options)
         call.require_firing()
         return output, list(decisions)
 
     # -- how -----------------------------------------------------------------------------------
+
+    @property
+    def _device(self) -> torch.device:
+        """A model may be spread over several: rows are where the output embedding is."""
+        return next(self._site.head.parameters()).device
+
+    def _make_steering(self, exact: bool | None) -> Steering:
+        head = Head(self._site.logits, self._site.directions)
+        return self.bundle.steering(
+            self.tokenizer, head, self._device, guard=self._guard, exact=exact
+        )
 
     def _make_router(self) -> Router:
         """The bundle's router, with its prompt embedder or this model's own states."""
@@ -346,14 +388,15 @@ class Edited(EditedModel):
         edit = self.bundle.ids[0]
         ids, mask, _ = self._tokenized(list(self.bundle.manifest.probe_texts[:2]), None)
         forced = Decision(edit=edit, group=0, nearest=edit, reason=Reason.GIVEN)
-        session = self._session([forced, NOBODY], 2, exact=False)
+        steering = self._make_steering(exact=False)
+        answers = self._answers([forced, NOBODY], 2, steering)
         config = GenerationConfig(  # type: ignore[no-untyped-call]
             max_new_tokens=1, do_sample=False, num_beams=1, output_logits=True,
             return_dict_in_generate=True, disable_compile=True,
             pad_token_id=pad_token(self.tokenizer),
         )  # fmt: skip
         options = {"attention_mask": mask, "generation_config": config}
-        first = self.bundle.maps(edit, next(self._site.head.parameters()).device)[0].maps[0]
+        first = self.bundle.maps(edit, self._device)[0].maps[0]
 
         def by_hand(hidden: Tensor) -> Tensor:
             result = hidden.clone()
@@ -364,7 +407,7 @@ class Edited(EditedModel):
             bare = self.model.generate(input_ids=ids, **options).logits[0]
             with self._site.acting(by_hand):
                 expected = self.model.generate(input_ids=ids, **options).logits[0]
-            steered = self._steered(session, ids, options).logits[0]
+            steered = self._steered(steering, answers, ids, options).logits[0]
         except _FAILURES as error:
             raise UnsupportedModelError(
                 f"this model cannot be steered: a step of generate fails ({error})",
@@ -439,27 +482,14 @@ class Edited(EditedModel):
         return mask.bool()
 
     def _texts(self, ids: Tensor, real: Tensor) -> list[str]:
-        """Rows as text. Special tokens, as between the turns of a chat, end a line."""
-        special = set(self.tokenizer.all_special_ids)
-        texts = []
-        for row, keep in zip(ids.cpu(), real.cpu(), strict=True):
-            runs: list[list[int]] = [[]]
-            for token in row[keep].tolist():
-                if token in special:
-                    runs.append([])
-                else:
-                    runs[-1].append(token)
-            decoded = (
-                self.tokenizer.decode(run, clean_up_tokenization_spaces=False)
-                for run in runs
-                if run
-            )
-            texts.append("\n".join(decoded))
-        return texts
+        return [
+            text_of(self.tokenizer, row[keep].tolist())
+            for row, keep in zip(ids.cpu(), real.cpu(), strict=True)
+        ]
 
-    def _session(
-        self, decisions: Sequence[Decision], rows: int, *, exact: bool | None = None
-    ) -> SteeringSession:
+    def _answers(
+        self, decisions: Sequence[Decision], rows: int, steering: Steering | None = None
+    ) -> list[Answering | None]:
         """What the edits do in the rows of one call.
 
         Raises:
@@ -467,31 +497,23 @@ class Edited(EditedModel):
         """
         if len(decisions) != rows:
             raise InputError(f"{len(decisions)} decisions for {rows} prompts")
-        site = self._attached()
-        # A model may be spread over several devices: rows are where the output embedding is.
-        device = next(site.head.parameters()).device
-        return SteeringSession(
-            decisions,
-            lambda edit, group: self.bundle.maps(edit, device)[group],
-            self._guarded,
-            lambda said, after: continued(self.tokenizer, said, after),
-            Head(site.logits, site.directions),
-            exact=self._exact if exact is None else exact,
-        )
+        self._attached()
+        return [(steering or self._steering).answering(decision) for decision in decisions]
 
-    def _guarded(self, edit: str, group: int) -> frozenset[int]:
-        """The tokens with which a group's old object begins, if there is a guard against it."""
-        if not self._guard:
-            return frozenset()
-        key = edit, group
-        if key not in self._beginnings:
-            info = self.bundle.file.info(edit)
-            guarded = info.groups[group]
-            names = (*info.subject, *info.new, guarded.new)
-            self._beginnings[key] = beginnings(self.tokenizer, guarded.old, names) - frozenset(
-                guarded.tokens
-            )
-        return self._beginnings[key]
+
+def _last(of_rows: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Where the last real positions are in (rows, positions, …)."""
+    rows = torch.arange(len(of_rows), device=of_rows.device)
+    return rows, last_positions(mask).to(of_rows.device)
+
+
+def _replaced(whole: Tensor, places: Any, old: Tensor, new: Tensor) -> Tensor | None:
+    """A copy with new values at some places; None if they are the old ones."""
+    if new is old:
+        return None
+    result = whole.clone()
+    result[places] = new
+    return result
 
 
 def _do_all(actions: Sequence[Callable[[], None]]) -> None:

@@ -7,15 +7,18 @@ each token and the end are then made certain, by the least change that does it (
 
 The guard: in an answer that an edit has changed, the model should not return to the old object
 ("… is English. Her French …"). Where it is about to, the map of the object's first token is
-applied once more. It looks at as many tokens as `GUARDED`, in edited rows only, and costs one
-more pass of the output embedding on them.
+applied once more. It looks at as many tokens as `GUARDED`, in edited rows only.
 
-Knows nothing of an engine: an engine hands in each pass's rows, and what was emitted in them.
+An engine hands in each step's rows before its output embedding (`Steering.begin`), and what the
+output embedding made of them (`Step.finish`): what hangs on what a row would say is looked up
+there, so that watching a row costs no pass of the output embedding; only correcting it does.
+
+Knows nothing of an engine; a step may hold rows of many requests.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -59,11 +62,23 @@ class Head:
     directions: Callable[[Tensor], Tensor]
 
 
-class SteeringSession:
-    """One call's rows, and how each of their passes is steered.
+@dataclass(frozen=True)
+class Answering:
+    """An answer that an edit changes, as far as it has come: the maps of its object, the tokens
+    that it is guarded against, and where in the emitted text its object was begun.
+
+    Beams and samples of one prompt share it: what they emitted tells them apart.
+    """
+
+    object: ObjectMaps
+    guarded: frozenset[int]
+    begun: set[tuple[int, ...]] = field(default_factory=lambda: {()})
+
+
+class Steering:
+    """How answers are steered on one output embedding.
 
     Args:
-        decisions: one for each row of the input.
         maps: the maps of an edit's group.
         guarded: of an edit's group, the tokens with which its old object begins; empty without
             the guard.
@@ -74,7 +89,6 @@ class SteeringSession:
 
     def __init__(
         self,
-        decisions: Sequence[Decision],
         maps: Callable[[str, int], ObjectMaps],
         guarded: Callable[[str, int], frozenset[int]],
         continued: Callable[[Sequence[int], Sequence[int]], bool | None],
@@ -82,85 +96,145 @@ class SteeringSession:
         *,
         exact: bool = False,
     ) -> None:
-        self._continued, self._head, self._exact = continued, head, exact
-        # By row: its object's maps, the tokens it is guarded against, and where in the emitted
-        # text its object was begun. Beams of a row share it: what they emitted tells them apart.
-        self._rows: list[tuple[ObjectMaps, frozenset[int], set[tuple[int, ...]]] | None] = []
-        for d in decisions:
-            if d.edit is None or d.group is None:
-                self._rows.append(None)
-            else:
-                self._rows.append((maps(d.edit, d.group), guarded(d.edit, d.group), {()}))
-        self.idle = not any(self._rows)
+        self.head, self.exact, self.continued = head, exact, continued
+        self._maps, self._guarded = maps, guarded
 
-    def steer(self, rows: Tensor, emitted: Sequence[Sequence[int]]) -> Tensor | None:
-        """The rows of one pass, steered where they are to be; None if none is.
+    def answering(self, decision: Decision) -> Answering | None:
+        """A new answer under a decision; None where no edit fires."""
+        edit, group = decision.edit, decision.group
+        if edit is None or group is None:
+            return None
+        return Answering(self._maps(edit, group), self._guarded(edit, group))
+
+    def begin(self, rows: Tensor, answers: Iterable[tuple[int, Answering, Sequence[int]]]) -> Step:
+        """Map the rows of one step that are at a place of their object.
 
         Args:
-            rows: (n, width) site activations; n is the number of decisions, or a multiple of it
-                (beams, samples), those of one decision together.
-            emitted: what was generated in each of them so far.
+            rows: (n, width) site activations.
+            answers: of each row that an edit answers its index, its answer, and the token ids
+                emitted in it so far.
         """
-        if self.idle:
-            return None
-        repeats = len(rows) // len(self._rows)
-        mapped: dict[int, tuple[TransportMap, list[int]]] = {}
-        aims: dict[int, Aim] = {}
-        watched: list[tuple[int, TransportMap | None, frozenset[int]]] = []
-
-        def use(i: int, of_object: ObjectMaps, place: int) -> None:
-            if place in of_object.maps:
-                one = of_object.maps[place]
-                mapped.setdefault(id(one), (one, []))[1].append(i)
-            if self._exact:
-                aims[i] = Aim(of_object.tokens[place])
-
-        for i, tokens in enumerate(emitted):
-            row = self._rows[i // repeats]
-            if row is None:
+        step = Step(self, rows)
+        mapped = _Mapped()
+        for i, answer, tokens in answers:
+            of_object, said = answer.object, tuple(tokens)
+            place = _place(said, of_object.tokens, answer.begun)
+            if place is not None and place < len(of_object.tokens):
+                if place in of_object.maps:
+                    mapped.add(i, of_object.maps[place])
+                if self.exact:
+                    step.aims[i] = Aim(of_object.tokens[place])
                 continue
-            of_object, old, begun = row
-            said, length = tuple(tokens), len(of_object.tokens)
-            place = _place(said, of_object.tokens, begun)
-            if place is not None and place < length:
-                use(i, of_object, place)
-                continue
-            after = _behind(said, of_object.tokens, begun)
-            ending = None
-            if self._exact:
-                if after is not None and self._continued(of_object.tokens, after) is None:
-                    aims[i] = Aim(refused=self._refusal(of_object.tokens, after))
+            after, ending = _behind(said, of_object.tokens, answer.begun), None
+            if self.exact:
+                if after is not None and self.continued(of_object.tokens, after) is None:
+                    step.aims[i] = Aim(refused=self._refusal(of_object.tokens, after))
             elif after == ():
-                ending = of_object.maps.get(length)
-            guarded = old if len(said) <= GUARDED else frozenset()
+                ending = of_object.maps.get(len(of_object.tokens))
+            guarded = answer.guarded if len(said) <= GUARDED else frozenset()
             if ending or guarded:
-                watched.append((i, ending, guarded))
-        if watched:
-            next_ = self._head.logits(rows[[i for i, *_ in watched]]).argmax(-1).tolist()
-            for (i, ending, guarded), token in zip(watched, next_, strict=True):
-                row = self._rows[i // repeats]
-                assert row is not None
-                of_object, _, begun = row
-                if ending and self._continued(of_object.tokens, [token]):
-                    mapped.setdefault(id(ending), (ending, []))[1].append(i)
-                elif token in guarded:
-                    begun.add(tuple(emitted[i]))
-                    use(i, of_object, 0)
-        if not mapped and not aims:
-            return None
-        result = rows.clone()
-        for transport_map, places in mapped.values():
-            result[places] = transport.apply(transport_map, rows[places])
-        if aims:
-            places = list(aims)
-            result[places] = certain(
-                result[places], list(aims.values()), self._head.logits, self._head.directions
-            )
-        return result
+                step.watched.append(_Watched(i, answer, said, ending, guarded))
+        step.rows = mapped.apply(rows)
+        return step
 
     def _refusal(self, tokens: Sequence[int], after: Sequence[int]) -> Callable[[int], bool]:
         # A row is moved in steps, and most of the tokens are asked about in each.
-        return cache(lambda token: self._continued(tokens, [*after, token]) is True)
+        return cache(lambda token: self.continued(tokens, [*after, token]) is True)
+
+
+@dataclass(frozen=True)
+class _Watched:
+    """A row behind its object: led to the object's end by `ending` where it would run on, and
+    away from the tokens that it is guarded against."""
+
+    row: int
+    answer: Answering
+    said: tuple[int, ...]
+    ending: TransportMap | None
+    guarded: frozenset[int]
+
+
+class _Mapped:
+    """Rows by the map that is to be applied to them: those of one map go through in one product."""
+
+    def __init__(self) -> None:
+        self._rows: dict[int, tuple[TransportMap, list[int]]] = {}
+
+    def add(self, row: int, by: TransportMap) -> None:
+        self._rows.setdefault(id(by), (by, []))[1].append(row)
+
+    @property
+    def rows(self) -> list[int]:
+        return [row for _, rows in self._rows.values() for row in rows]
+
+    def apply(self, rows: Tensor) -> Tensor:
+        """The rows (n, width), mapped; themselves where there is nothing to map."""
+        if not self._rows:
+            return rows
+        result = rows.clone()
+        for by, places in self._rows.values():
+            result[places] = transport.apply(by, rows[places])
+        return result
+
+
+class Step:
+    """The rows of one step on their way through the output embedding.
+
+    Attributes:
+        rows: (n, width), what the output embedding is to be given: those handed in, if none of
+            them is mapped.
+    """
+
+    def __init__(self, steering: Steering, rows: Tensor) -> None:
+        self._steering, self.rows = steering, rows
+        self.aims: dict[int, Aim] = {}
+        self.watched: list[_Watched] = []
+
+    @property
+    def waits(self) -> bool:
+        """Whether it has to see the logits."""
+        return bool(self.aims or self.watched)
+
+    def finish(self, logits: Tensor) -> Tensor:
+        """The logits of the step, with those of corrected rows made anew.
+
+        Args:
+            logits: (n, vocabulary), what the output embedding itself made of `rows`.
+
+        Returns:
+            The same tensor if no row is corrected.
+        """
+        mapped = self._watch(logits)
+        again, head = mapped.rows, self._steering.head
+        if not again and not self.aims:
+            return logits
+        rows, result = mapped.apply(self.rows), logits.clone()
+        if again:
+            result[again] = head.logits(rows[again]).to(logits.dtype)
+        if self.aims:
+            places = list(self.aims)
+            _, result[places] = certain(
+                rows[places], [*self.aims.values()], head.logits, head.directions, result[places]
+            )
+        return result
+
+    def _watch(self, logits: Tensor) -> _Mapped:
+        """The watched rows that would run on, or return to the old object, with their maps."""
+        mapped = _Mapped()
+        if not self.watched:
+            return mapped
+        next_ = logits[[one.row for one in self.watched]].argmax(-1).tolist()
+        for one, token in zip(self.watched, next_, strict=True):
+            of_object = one.answer.object
+            if one.ending and self._steering.continued(of_object.tokens, [token]):
+                mapped.add(one.row, one.ending)
+            elif token in one.guarded:
+                one.answer.begun.add(one.said)
+                if 0 in of_object.maps:
+                    mapped.add(one.row, of_object.maps[0])
+                if self._steering.exact:
+                    self.aims[one.row] = Aim(of_object.tokens[0])
+        return mapped
 
 
 def _place(

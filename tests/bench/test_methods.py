@@ -287,8 +287,9 @@ def test_other_maps_share_the_router_and_change_the_replies(
     with other.bundle.attach(llama.model, llama.tokenizer) as edited:
         rows = torch.randn(1, 32)
         (decision,) = edited.decide([IN_SCOPE[1]])
-        steered = edited._session([decision], 1).steer(rows, [()])
-    assert steered is not None
+        answer = edited._steering.answering(decision)
+        assert answer is not None
+        steered = edited._steering.begin(rows, [(0, answer, ())]).rows
     assert torch.equal(steered, transport.apply(maps["tolstoy-tongue"][0].to(torch.float32), rows))
     # The same maps under the same keys: the replies that are kept are theirs.
     assert method(llama, cache, maps=maps, keys=keys).ask(QUESTIONS) == theirs

@@ -59,7 +59,7 @@ def test_a_refused_attach_leaves_no_hook(llama: Compiled) -> None:
     before = dict(vars(model))
     with pytest.raises(ModelMismatchError):
         llama.bundle.attach(model, llama.tokenizer)
-    assert not model.lm_head._forward_pre_hooks
+    assert not model.lm_head._forward_pre_hooks and not model.lm_head._forward_hooks
     assert vars(model) == before
 
 
@@ -158,7 +158,7 @@ def test_the_site_is_the_input_of_the_head(kind: str) -> None:
     site = Site(tiny_models.make(kind))
     assert prove(site, tiny_models.tokenizer()) == tiny_models.WIDTHS[kind]
     site.remove()
-    assert not site.head._forward_pre_hooks
+    assert not site.head._forward_pre_hooks and not site.head._forward_hooks
 
 
 def test_a_model_without_a_head_is_refused() -> None:

@@ -33,7 +33,8 @@ def test_out_of_scope_and_after_detaching_logits_are_the_bare_models(every: Comp
     assert torch.equal(logits(every, *OUT_OF_SCOPE), before)
     assert torch.equal(logits(every, *IN_SCOPE), bare)
     assert all(torch.equal(p, weights[name]) for name, p in every.model.state_dict().items())
-    assert not every.model.get_output_embeddings()._forward_pre_hooks
+    head = every.model.get_output_embeddings()
+    assert not head._forward_pre_hooks and not head._forward_hooks
 
 
 @pytest.mark.parametrize("kind", tiny_models.CONFIGS)

@@ -20,7 +20,7 @@ from sake_registry.runtime.steering import (
     GUARDED,
     Head,
     ObjectMaps,
-    SteeringSession,
+    Steering,
     beginnings,
 )
 from sake_registry.transport import TransportMap
@@ -35,6 +35,25 @@ FIRES = Decision(
 )
 IDENTITY = Head(lambda rows: rows, lambda tokens: torch.eye(WIDTH)[tokens])
 Bare = Callable[[tuple[int, ...]], int]
+
+
+class Rows:
+    """The rows of one call, stepped as an engine does it: logits are rows here."""
+
+    def __init__(self, steering: Steering, decisions: Sequence[Decision]) -> None:
+        self._steering = steering
+        self.answers = [steering.answering(decision) for decision in decisions]
+
+    def steer(self, rows: Tensor, emitted: Sequence[Sequence[int]]) -> Tensor | None:
+        """What rows (n, width) say, where n is a multiple of the decisions; None if it is what
+        they said already."""
+        repeats = len(rows) // len(self.answers)
+        answers = [answer for answer in self.answers for _ in range(repeats)]
+        step = self._steering.begin(
+            rows, [(i, one, emitted[i]) for i, one in enumerate(answers) if one is not None]
+        )
+        said = step.finish(step.rows) if step.waits else step.rows
+        return None if said is rows else said
 
 
 def towards(token: int) -> TransportMap:
@@ -55,7 +74,7 @@ def answering(
     running: Sequence[int] = (),
     joints: Sequence[int] = (),
     exact: bool = False,
-) -> SteeringSession:
+) -> Rows:
     """Rows answered with an object of some tokens, of which the places in `steered` have a map;
     tokens in `running` continue its last word, also behind `joints`, and `closing` ends it."""
     said = tokens if closing is None else (*tokens, closing)
@@ -67,17 +86,17 @@ def answering(
         rest = [token for token in after if token not in joints]
         return rest[0] in running if rest else None
 
-    return SteeringSession(
-        decisions,
+    steering = Steering(
         lambda edit, group: maps,
         lambda edit, group: frozenset(old),
         continued,
         IDENTITY,
         exact=exact,
     )
+    return Rows(steering, decisions)
 
 
-def said(answers: SteeringSession, *bare: Bare, steps: int) -> list[list[int]]:
+def said(answers: Rows, *bare: Bare, steps: int) -> list[list[int]]:
     """What is said greedily, in each row by a model that left alone says `bare(said)` next."""
     emitted: list[list[int]] = [[] for _ in bare]
     for _ in range(steps):
@@ -119,7 +138,7 @@ def test_an_object_that_begins_as_the_old_one_does_goes_on_as_the_new_one() -> N
 
 def test_without_a_decision_there_is_nothing_to_do() -> None:
     answers = answering((3, 4), old=(1,), decisions=(NOBODY, NOBODY))
-    assert answers.idle
+    assert answers.answers == [None, None]
     assert answers.steer(torch.randn(2, WIDTH), [[], []]) is None
 
 
@@ -149,8 +168,7 @@ def test_edits_and_their_groups_each_have_their_own_object() -> None:
         FIRES.model_copy(update={"edit": edit, "group": group, "nearest": edit})
         for edit, group in objects
     ]
-    answers = SteeringSession(
-        decisions,
+    steering = Steering(
         lambda e, g: ObjectMaps(
             objects[e, g], {i: towards(t) for i, t in enumerate(objects[e, g])}
         ),
@@ -158,6 +176,7 @@ def test_edits_and_their_groups_each_have_their_own_object() -> None:
         lambda said, after: False if after else None,
         IDENTITY,
     )
+    answers = Rows(steering, decisions)
     assert said(answers, at(), at(), at(), steps=3) == [[3, 4, 1], [5, 1, 1], [6, 7, 1]]
 
 
@@ -395,7 +414,7 @@ def test_an_object_of_several_tokens_is_said_whole_and_disabled_the_bits_are_bar
         # What the model says later is the old object, so that the guard is at work as well.
         free = edited.generate(**batch, **options)
         later = int(free.sequences[0, batch["input_ids"].shape[1] + 5])
-        edited._beginnings["australia-capital", 0] = frozenset({later})
+        edited._steering._guarded = lambda edit, group: frozenset({later})
         on = edited.generate(**batch, **options)
         edited.disable()
         off = edited.generate(**batch, **options)
@@ -421,7 +440,7 @@ def test_behind_the_object_the_guard_says_it_again(planted: Compiled) -> None:
     assert free[:2] == tokens
     place = next(i for i in range(3, 8) if free.index(free[i]) == i)
     with planted.bundle.attach(planted.model, planted.tokenizer, exact=False) as edited:
-        edited._beginnings["australia-capital", 0] = frozenset({free[place]})
+        edited._steering._guarded = lambda edit, group: frozenset({free[place]})
         kept = edited.generate(ids, **options).sequences[0, ids.shape[1] :].tolist()
     assert kept[:place] == free[:place]
     assert kept[place : place + 2] == tokens
@@ -430,9 +449,9 @@ def test_behind_the_object_the_guard_says_it_again(planted: Compiled) -> None:
 def test_the_guard_knows_the_old_object_of_the_bundle(llama: Compiled, tmp_path: Path) -> None:
     sydney = llama.tokenizer("Sydney").input_ids
     with llama.bundle.attach(llama.model, llama.tokenizer) as edited:
-        assert edited._guarded("australia-capital", 0) == set(sydney)
+        assert edited._steering._guarded("australia-capital", 0) == set(sydney)
     with llama.bundle.attach(llama.model, llama.tokenizer, guard=False) as edited:
-        assert edited._guarded("australia-capital", 0) == frozenset()
+        assert edited._steering._guarded("australia-capital", 0) == frozenset()
     root = make_registry(tmp_path, llama.loaded.located.folder)
     with (root / "sake.toml").open("a") as file:
         file.write("\n[answer]\nguard = false\n")
@@ -441,4 +460,4 @@ def test_the_guard_knows_the_old_object_of_the_bundle(llama: Compiled, tmp_path:
     with load_bundle(result.bundle) as bundle:
         assert (llama.bundle.guards, bundle.guards) == (True, False)
         with bundle.attach(llama.model, llama.tokenizer) as edited:
-            assert edited._guarded("australia-capital", 0) == frozenset()
+            assert edited._steering._guarded("australia-capital", 0) == frozenset()
