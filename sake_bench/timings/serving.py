@@ -15,6 +15,7 @@ import asyncio
 import json
 import os
 import random
+import re
 import shutil
 import statistics
 import subprocess
@@ -117,10 +118,9 @@ def prompts_of(bundle: Path) -> list[str]:
     """Two prompts of each edit."""
     with load_bundle(bundle) as opened:
         return [
-            text.replace("<subject>", info.subject[0])
-            for edit in open_registry(ROOT).active
-            for info in [opened.file.info(edit.id)]
-            for text in edit.prompts[:2]
+            re.sub(r"\bX\b", info.subject[0], text)  # it stands for the subject there
+            for info in opened.manifest.edits
+            for text in info.routes[0].texts[:2]
         ]
 
 
@@ -235,9 +235,7 @@ async def measure(given: argparse.Namespace, work: Path) -> dict[str, object]:
     write_text(overrides, '{"disabled": {}}\n')
     prompts = [*prompts_of(first), *OTHERS]
     with ExitStack() as stack:
-        edited = stack.enter_context(
-            server(work, "--bundle", str(pointer), *given.serve.split())
-        )
+        edited = stack.enter_context(server(work, "--bundle", str(pointer), *given.serve.split()))
         bare = stack.enter_context(server(work, "--bare", *given.serve.split()))
         expected: dict[tuple[str, str, str], str] = {}
         held: dict[str, set[str]] = {}

@@ -129,8 +129,10 @@ def running(world: World, folder: Path, **options: Any) -> Iterator[Running]:
         write_pointer(pointer, str(world.both))
     given: dict[str, Any] = {"place": str(pointer), "log": folder / "log.jsonl", "token": TOKEN}
     serving = Serving(name=MODEL, **{**given, **options})
-    bound = listen("127.0.0.1", 0, serving.token)
-    with service(world.model, world.tokenizer, serving) as ready:
+    with (
+        listen("127.0.0.1", 0, serving.token) as bound,
+        service(world.model, world.tokenizer, serving) as ready,
+    ):
         server = http_server(ready)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
         thread.start()
@@ -140,7 +142,6 @@ def running(world: World, folder: Path, **options: Any) -> Iterator[Running]:
         finally:
             server.should_exit = True
             thread.join(60)
-            bound.close()
     assert not thread.is_alive()
 
 

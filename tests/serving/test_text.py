@@ -13,7 +13,14 @@ from sake_registry.serving.text import AnswerText
 from tests import tiny_models
 
 TOKENIZER = tiny_models.tokenizer()
-TEXTS = ("plain text, and more", "naïve café", "東京 は 大きい", "a 🦜 and 👩‍👩‍👧", "Привет, мир", "")
+TEXTS = (
+    "plain text, and more",
+    "naïve café",
+    "東京 は 大きい",
+    "a 🦜 and 👩‍👩‍👧",
+    "Привет, мир",
+    "",
+)
 
 
 def ids_of(text: str) -> list[int]:
@@ -50,7 +57,9 @@ def test_half_a_character_comes_when_nothing_follows_it() -> None:
     assert "".join(pieces) + answer.finish() == decoded(ids)
 
 
-@given(st.text("ab\n.", max_size=30), st.lists(st.text("ab\n.", min_size=1, max_size=4), max_size=3))
+@given(
+    st.text("ab\n.", max_size=30), st.lists(st.text("ab\n.", min_size=1, max_size=4), max_size=3)
+)
 def test_an_answer_ends_before_its_first_stop_string(text: str, stops: list[str]) -> None:
     answer = AnswerText(TOKENIZER, stops)
     said = ""
