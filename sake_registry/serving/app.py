@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from sake_registry.serving.admin import Admin
     from sake_registry.serving.asked import Event
     from sake_registry.serving.batching import Batcher
-    from sake_registry.serving.live import Live
+    from sake_registry.serving.live import Attached, Live
     from sake_registry.serving.metrics import Metrics
     from sake_registry.serving.preparing import Limits, Prepared, Preparing
 
@@ -58,7 +58,7 @@ class Service:
         live: Live,
         batcher: Batcher,
         preparing: Preparing,
-        admin: Admin,
+        admin: Admin[Attached],
         metrics: Metrics,
         limits: Limits,
         *,

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from sake_registry.routing.reasons import Reason
+from sake_registry.serving.decisions import outcome
 from sake_registry.serving.text import AnswerText
 
 if TYPE_CHECKING:
@@ -63,11 +63,7 @@ class Decided:
     @property
     def outcome(self) -> str:
         """As it is counted."""
-        if self.mode == "bare":
-            return "bare"
-        if self.decision.edit:
-            return "fired"
-        return "disabled" if self.decision.reason is Reason.DISABLED else "left_alone"
+        return outcome(self)
 
 
 @dataclass(frozen=True)

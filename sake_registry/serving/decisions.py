@@ -12,15 +12,40 @@ import sys
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TextIO
+from typing import TYPE_CHECKING, Literal, Protocol, TextIO
 
 from sake_registry.errors import StorageError
+from sake_registry.routing.reasons import Reason
 from sake_registry.values import Value
 
 if TYPE_CHECKING:
-    from sake_registry.serving.asked import Decided
+    from sake_registry.routing.router import Decision
 
 Mode = Literal["edit", "shadow", "bare"]
+
+
+class Judged(Protocol):
+    """What was decided of a prompt, whatever answers it; see `Logged`."""
+
+    @property
+    def decision(self) -> Decision: ...
+    @property
+    def mode(self) -> Mode: ...
+    @property
+    def why(self) -> str: ...
+    @property
+    def key(self) -> str | None: ...
+    @property
+    def seconds(self) -> float | None: ...
+
+
+def outcome(judged: Judged) -> str:
+    """A decision as it is counted."""
+    if judged.mode == "bare":
+        return "bare"
+    if judged.decision.edit:
+        return "fired"
+    return "disabled" if judged.decision.reason is Reason.DISABLED else "left_alone"
 
 
 class Logged(Value):
@@ -75,7 +100,7 @@ class DecisionLog:
                     hint="name a file in a folder that is there: --log FILE",
                 ) from error
 
-    def write(self, request: str, decided: Decided, prompt: str) -> None:
+    def write(self, request: str, decided: Judged, prompt: str) -> None:
         """What was decided of one prompt of a request."""
         decision, seconds = decided.decision, decided.seconds
         logged = Logged(
