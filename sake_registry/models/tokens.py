@@ -98,17 +98,3 @@ def _in_word(character: str) -> bool:
 def _script(character: str) -> str:
     """The first word of a character's name, which is its script's for letters."""
     return unicodedata.name(character, "").removeprefix("HALFWIDTH ").split(" ")[0].split("-")[0]
-
-
-def text_of(tokenizer: Any, ids: Sequence[int]) -> str:
-    """The text that scope is decided on: special tokens, as between the turns of a chat, end a
-    line."""
-    special = set(tokenizer.all_special_ids)
-    runs: list[list[int]] = [[]]
-    for token in ids:
-        if token in special:
-            runs.append([])
-        else:
-            runs[-1].append(token)
-    decoded = (tokenizer.decode(r, clean_up_tokenization_spaces=False) for r in runs if r)
-    return "\n".join(decoded)

@@ -43,8 +43,8 @@ class Metrics:
             "sake_decisions", "Prompts, by what was decided of them.", ["outcome"],
             registry=self.registry,
         )  # fmt: skip
-        for outcome in ("fired", "left_alone", "disabled", "bare"):
-            self.decisions.labels(outcome)
+        for kind in ("fired", "left_alone", "disabled", "bare"):
+            self.decisions.labels(kind)
         self.fires = Counter(
             "sake_fires", "Prompts that an edit fired for.", ["edit"], registry=self.registry
         )

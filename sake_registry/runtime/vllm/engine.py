@@ -11,7 +11,7 @@ import logging
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from sake_registry.errors import (
     InputError,
@@ -23,6 +23,8 @@ from sake_registry.models.loading import load_tokenizer
 from sake_registry.models.reading import PROBE_TEXTS
 from sake_registry.models.sources import fetch, resolve
 from sake_registry.models.tokens import text_of
+from sake_registry.routing.reasons import Reason
+from sake_registry.routing.router import NOBODY
 from sake_registry.runtime.bundle import load_bundle
 from sake_registry.runtime.huggingface import check_identity
 from sake_registry.runtime.probe import check_probe
@@ -32,7 +34,7 @@ from sake_registry.runtime.vllm.probe import Probe
 from sake_registry.runtime.vllm.rows import rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+Mode = Literal["edit", "shadow", "bare"]
 CHOICE = "sake_edits"
 """What a request says in `vllm_xargs`: "none" asks for the bare model, ids for those edits."""
 
@@ -62,20 +65,25 @@ class Decided:
     """What was decided of a request.
 
     Attributes:
-        prompt: its text; empty where it has none.
-        decision: None where none was made: the request is bare.
-        seconds: what deciding took.
+        prompt: its text; empty where it has none, or is bare.
+        decision: the router's, also in shadow mode; that of nobody where the request is bare.
         mode: "edit", "shadow" (decided, and nothing changed), or "bare".
-        why: why a request is bare.
+        why: the reason in words.
+        seconds: what deciding took; None where nothing was decided.
     """
 
     request: str
     bundle: Bundle
     prompt: str
-    decision: Decision | None
-    seconds: float
-    mode: str
-    why: str = ""
+    decision: Decision
+    mode: Mode
+    why: str
+    seconds: float | None = None
+
+    @property
+    def key(self) -> str:
+        """The bundle's."""
+        return self.bundle.manifest.key
 
 
 @dataclass
@@ -85,6 +93,7 @@ class _Answer:
     prompt: Sequence[int] | None
     served: Served
     disabled: frozenset[str]
+    only: frozenset[str] | None = None  # the edits that it asks for; None for all of them
     bare: str = ""  # why, where it is
     answering: Answering | None = None
     emitted: list[int] = field(default_factory=list)
@@ -132,7 +141,8 @@ class Engine:
         shadow: bool = False,
     ) -> None:
         refuse(worker.vllm_config)
-        self._runner, self._shadow = worker.model_runner, shadow
+        self._runner = worker.model_runner
+        self._mode: Mode = "shadow" if shadow else "edit"
         self._execute, self._sample = execute, sample
         self._site, self._rows = Site(self._runner.model), rows_of(self._runner)
         self._config = worker.vllm_config.model_config
@@ -144,11 +154,12 @@ class Engine:
         self._probe: Probe | None = None
         self._current: Callable[[], tuple[Served, frozenset[str]]] | None = None
         self._decided: Callable[[Decided], None] = lambda decided: None
+        self._sampled: Callable[[int], None] = lambda rows: None
         self._answers: dict[str, _Answer] = {}
         self._undecided: dict[str, _Answer] = {}
         self._steered: dict[str, _Answer] = {}
-        self.rows = 0
-        """Rows that came to the site."""
+        self.replica = int(worker.vllm_config.parallel_config.data_parallel_rank)
+        """Which of the replicas of the model this is."""
 
     # -- what is served ------------------------------------------------------------------------
 
@@ -197,14 +208,16 @@ class Engine:
         self,
         current: Callable[[], tuple[Served, frozenset[str]]],
         decided: Callable[[Decided], None],
+        sampled: Callable[[int], None] = lambda rows: None,
     ) -> None:
         """Steer what is asked from now on.
 
         Args:
             current: what a request that begins is served by, and what is switched off.
             decided: is told what was decided of each request.
+            sampled: is told of each step how many rows came to the site.
         """
-        self._current, self._decided = current, decided
+        self._current, self._decided, self._sampled = current, decided, sampled
 
     # -- steps ---------------------------------------------------------------------------------
 
@@ -256,7 +269,7 @@ class Engine:
                 "embedding: it ran without edits",
                 hint="supported: vLLM's own text-generating models and runners",
             )
-        self.rows += seen[0]
+        self._sampled(seen[0])
         return result
 
     def _schedule(self, output: Any) -> None:
@@ -277,9 +290,9 @@ class Engine:
             answer = _Answer(new.prompt_token_ids, served, disabled)
             self._answers[new.req_id] = answer
             self._steered.pop(new.req_id, None)
-            answer.bare, answer.disabled = _choice(new, served.bundle, disabled)
+            answer.bare, answer.only = _choice(new)
             if answer.bare:
-                self._tell(new.req_id, answer, "", None, 0.0)
+                self._decided(Decided(new.req_id, served.bundle, "", NOBODY, "bare", answer.bare))
             else:
                 self._undecided[new.req_id] = answer
 
@@ -326,53 +339,51 @@ class Engine:
         return logits
 
     def _decide(self, requests: Sequence[str]) -> None:
-        together: dict[tuple[int, frozenset[str]], list[str]] = {}
+        together: dict[Any, list[str]] = {}
         for request in requests:
             answer = self._undecided[request]
-            together.setdefault((id(answer.served), answer.disabled), []).append(request)
-        for (_, disabled), group in together.items():
+            alike = id(answer.served), answer.disabled, answer.only
+            together.setdefault(alike, []).append(request)
+        for group in together.values():
             answers = [self._undecided.pop(request) for request in group]
+            first = answers[0]
+            others = frozenset() if first.only is None else {*first.served.bundle.ids} - first.only
             begun = time.perf_counter()
             texts = [text_of(self._tokenizer, answer.prompt or ()) for answer in answers]
-            decisions = answers[0].served.router.decide(texts, disabled)
+            decisions = first.served.router.decide(texts, first.disabled | others)
             seconds = (time.perf_counter() - begun) / len(group)
             for request, answer, text, decision in zip(
                 group, answers, texts, decisions, strict=True
             ):
-                if not self._shadow:
+                if self._mode == "edit":
                     answer.answering = answer.served.steering.answering(decision)
                 if answer.answering is not None:
                     self._steered[request] = answer
-                self._tell(request, answer, text, decision, seconds)
-
-    def _tell(
-        self, request: str, answer: _Answer, text: str, decision: Decision | None, seconds: float
-    ) -> None:
-        mode = "bare" if decision is None else "shadow" if self._shadow else "edit"
-        bundle = answer.served.bundle
-        self._decided(Decided(request, bundle, text, decision, seconds, mode, answer.bare))
+                why = decision.why
+                if decision.reason is Reason.DISABLED and decision.nearest not in answer.disabled:
+                    why = "the request asks for other edits"
+                self._decided(
+                    Decided(request, answer.served.bundle, text, decision, self._mode, why, seconds)
+                )
 
 
-def _choice(new: Any, bundle: Bundle, disabled: frozenset[str]) -> tuple[str, frozenset[str]]:
-    """Why a request is bare, or "", and which edits may not fire in it.
+def _choice(new: Any) -> tuple[str, frozenset[str] | None]:
+    """Why a request is bare, or "", and which edits alone it asks for.
 
     What cannot be understood is bare: a worker cannot send a request back.
     """
     if not new.prompt_token_ids or new.prompt_embeds is not None:
-        return "scope is decided on text, and it has none", disabled
+        return "scope is decided on text, and it has none", None
     if new.lora_request is not None:
-        return f"the adapter {new.lora_request.lora_name} answers", disabled
-    extra: Mapping[str, Any] = getattr(new.sampling_params, "extra_args", None) or {}
-    wanted = extra.get(CHOICE)
+        return f"the adapter {new.lora_request.lora_name} answers", None
+    wanted = (getattr(new.sampling_params, "extra_args", None) or {}).get(CHOICE)
     if wanted is None:
-        return "", disabled
+        return "", None
     ids = wanted.split(",") if isinstance(wanted, str) else wanted
     if not isinstance(ids, list) or not all(isinstance(id_, str) and id_.strip() for id_ in ids):
-        return f'{CHOICE} is neither "none" nor ids of edits', disabled
-    chosen = {id_.strip() for id_ in ids}
-    if chosen == {"none"}:
-        return "it asks for the bare model", disabled
-    return "", disabled | (frozenset(bundle.ids) - chosen)
+        return f'{CHOICE} is neither "none" nor ids of edits', None
+    chosen = frozenset(id_.strip() for id_ in ids)
+    return ("it asks for the bare model", None) if chosen <= {"none"} else ("", chosen)
 
 
 def refuse(config: Any) -> None:

@@ -14,10 +14,10 @@ from sake_registry.runtime.vllm.layer import replace_layer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_installed: list[Callable[[Engine], None]] = []
+_installed: list[Callable[[Engine], object]] = []
 
 
-def install(begin: Callable[[Engine], None], *, shadow: bool = False) -> None:
+def install(begin: Callable[[Engine], object], *, shadow: bool = False) -> None:
     """Have every worker that is made from now on in this process steered.
 
     Args:
@@ -44,7 +44,7 @@ def install(begin: Callable[[Engine], None], *, shadow: bool = False) -> None:
     _installed.append(begin)
 
 
-def _listen(worker: Any, begin: Callable[[Engine], None], shadow: bool) -> None:
+def _listen(worker: Any, begin: Callable[[Engine], object], shadow: bool) -> None:
     engines: list[Engine] = []
     load, warm_up = worker.load_model, worker.compile_or_warm_up_model
     execute, sample = worker.execute_model, worker.sample_tokens
