@@ -7,20 +7,36 @@ in blocks of the cache that nobody holds yet, and that the scheduler knows nothi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
 from sake_registry.errors import UnsupportedModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
     from sake_registry.runtime.steering import Head
-    from sake_registry.runtime.vllm.engine import Engine
     from sake_registry.runtime.vllm.layer import Call
+
+
+class Stepping(Protocol):
+    """A worker's runner, for steps that nobody asked for."""
+
+    @property
+    def blocks(self) -> list[int]:
+        """The tokens that a block of the KV cache holds, by group of layers."""
+        ...
+
+    def run(self, output: Any, action: Callable[[Call], Tensor]) -> Any:
+        """What it makes of a step; its rows go to `action`."""
+        ...
+
+    def finish(self, output: Any) -> None:
+        """Tell it that requests are over."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -33,7 +49,7 @@ class Probe:
     device: torch.device
 
     @classmethod
-    def run(cls, engine: Engine, tokenizer: Any, texts: Sequence[str]) -> Probe:
+    def run(cls, runner: Stepping, tokenizer: Any, texts: Sequence[str]) -> Probe:
         """Run the texts through a worker's runner; the first once more, disturbed.
 
         Raises:
@@ -55,7 +71,7 @@ class Probe:
                 answered.append(int(logits[0].argmax()))
                 return logits
 
-            sampled = _sample(engine, tokenizer(text).input_ids, action)
+            sampled = _sample(runner, tokenizer(text).input_ids, action)
             if sampled != answered:
                 raise UnsupportedModelError(
                     f"vLLM samples {sampled} where the output embedding answers {answered}: its "
@@ -65,14 +81,14 @@ class Probe:
         return cls(torch.stack(rows[: len(texts)]), calls[0].head(), calls[0].rows.device)
 
 
-def _sample(engine: Engine, tokens: list[int], action: Any) -> list[int]:
+def _sample(runner: Stepping, tokens: list[int], action: Any) -> list[int]:
     """The token that the runner samples behind others, greedily."""
     from vllm import SamplingParams
     from vllm.v1.core.sched.output import NewRequestData, SchedulerOutput
 
     request = "_sake_probe_"
     blocks, first = [], 1  # block 0 is nobody's
-    for size in engine.blocks:
+    for size in runner.blocks:
         needed = -(-(len(tokens) + 1) // size)
         blocks.append(list(range(first, first + needed)))
         first += needed
@@ -93,6 +109,6 @@ def _sample(engine: Engine, tokens: list[int], action: Any) -> list[int]:
     begin.num_scheduled_tokens = {request: len(tokens)}
     begin.total_num_scheduled_tokens = len(tokens)
     end.finished_req_ids = {request}
-    made = engine.run(begin, action)
-    engine.finish(end)
+    made = runner.run(begin, action)
+    runner.finish(end)
     return [int(token) for token in made.sampled_token_ids[0]]
