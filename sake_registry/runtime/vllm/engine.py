@@ -326,7 +326,8 @@ class Engine:
             steering = answer.served.steering
             _, chosen = by_bundle.setdefault(id(steering), (steering, []))
             chosen.append((row.at, answer.answering, answer.emitted))
-        rows, steps = call.rows, list[Step]()
+        rows = call.rows
+        steps: list[Step] = []
         for steering, chosen in by_bundle.values():
             steps.append(steering.begin(rows, chosen))
             rows = steps[-1].rows
