@@ -44,7 +44,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     (root / "edits").mkdir(parents=True, exist_ok=True)
     for path in (ROOT / "edits").glob("*.yaml"):
         (root / "edits" / path.name).write_bytes(path.read_bytes())
-    (root / "sake.toml").write_text('device = "cpu"\ndtype = "float32"\n[compile]\nprompts = 16\n')
+    settings = (ROOT / "sake.toml").read_text()
+    (root / "sake.toml").write_text(f'device = "cpu"\ndtype = "float32"\n{settings}')
     registry = open_registry(root)
     compiled = compile_registry(registry)
     assert compiled.bundle is not None, compiled.failures

@@ -1,13 +1,14 @@
-"""Bundles of many edits from one of a few: copies of real edits, each of a subject of its own.
+"""Bundles made from a compiled one: with many more edits, with fewer, or of another model.
 
-The maps and the router's points are the copied ones', so that what they cost and how they decide is
-real; that nobody asks for the copies' subjects is what makes them harmless.
+The maps and the router's points of a copy are those of a real edit, so that what they cost and how
+they decide is real; that nobody asks for the copies' subjects is what makes them harmless.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from sake_registry.bundle.format import EditInfo, Manifest
 from sake_registry.bundle.reader import BundleFile
@@ -17,47 +18,38 @@ from sake_registry.bundle.writer import EditPayload, GroupPayload, MetricPayload
 def widened(source: Path, target: Path, edits: int) -> Manifest:
     """Write a bundle with the edits of `source`, and copies of them up to `edits`."""
     with BundleFile(source) as file:
-        said, real = file.manifest, file.manifest.edits
-        payloads = [payload(file, info, info) for info in real]
-        for i in range(edits - len(real)):
-            info = real[i % len(real)]
-            payloads.append(payload(file, info, copy(info, i)))
-        projection, background = file.metric
-        return write_bundle(
-            target,
-            payloads,
-            key=said.key,
-            partial=said.partial,
-            model=said.model,
-            embedder=said.embedder,
-            metric=MetricPayload(said.metric, projection.copy(), background.copy()),
-            probe_texts=said.probe_texts,
-            probe=file.probe.copy(),
-            settings=said.settings,
-            versions=said.versions,
-            provenance=said.provenance,
-        )
+        real = file.manifest.edits
+        copies = [
+            payload(file, real[i % len(real)], copy(real[i % len(real)], i))
+            for i in range(edits - len(real))
+        ]
+        return write(target, file, [*(payload(file, info, info) for info in real), *copies])
 
 
-def narrowed(source: Path, target: Path, *without: str) -> Manifest:
-    """Write a bundle with the edits of `source` but these."""
+def narrowed(source: Path, target: Path, *without: str, **changes: Any) -> Manifest:
+    """Write a bundle with the edits of `source` but these, something else in it changed."""
     with BundleFile(source) as file:
-        said = file.manifest
-        projection, background = file.metric
-        return write_bundle(
-            target,
-            [payload(file, info, info) for info in said.edits if info.id not in without],
-            key="0" * 64,
-            partial=True,
-            model=said.model,
-            embedder=said.embedder,
-            metric=MetricPayload(said.metric, projection.copy(), background.copy()),
-            probe_texts=said.probe_texts,
-            probe=file.probe.copy(),
-            settings=said.settings,
-            versions=said.versions,
-            provenance=said.provenance,
-        )
+        kept = [info for info in file.manifest.edits if info.id not in without]
+        return write(target, file, [payload(file, info, info) for info in kept], **changes)
+
+
+def write(target: Path, like: BundleFile, edits: Sequence[EditPayload], **changes: Any) -> Manifest:
+    """Write a bundle of these edits that is like another one otherwise."""
+    said = like.manifest
+    projection, background = like.metric
+    whole: dict[str, Any] = {
+        "key": said.key,
+        "partial": said.partial,
+        "model": said.model,
+        "embedder": said.embedder,
+        "metric": MetricPayload(said.metric, projection.copy(), background.copy()),
+        "probe_texts": said.probe_texts,
+        "probe": like.probe.copy(),
+        "settings": said.settings,
+        "versions": said.versions,
+        "provenance": said.provenance,
+    }
+    return write_bundle(target, edits, **(whole | changes))
 
 
 def payload(file: BundleFile, info: EditInfo, renamed: EditInfo) -> EditPayload:
@@ -74,9 +66,7 @@ def copy(info: EditInfo, number: int) -> EditInfo:
     """An edit of a subject that no other has."""
     name = f"Quorvath {''.join(syllables(number))}"
     routes = tuple(route.model_copy(update={"names": (name,)}) for route in info.routes)
-    return info.model_copy(
-        update={"id": f"copy-{number:05}", "subject": (name,), "routes": routes}
-    )
+    return info.model_copy(update={"id": f"copy-{number:05}", "subject": (name,), "routes": routes})
 
 
 def syllables(number: int) -> Iterator[str]:
