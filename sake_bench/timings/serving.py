@@ -27,7 +27,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.request import urlopen
 
-import psutil
 from openai import APIError, AsyncOpenAI
 
 from sake_registry import compile_registry, load_bundle, open_registry
@@ -80,7 +79,8 @@ class Server:
     @property
     def memory(self) -> float:
         """Resident, in MiB."""
-        return float(psutil.Process(self.process.pid).memory_info().rss) / (1 << 20)
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
     def metric(self, name: str) -> float:
         """A value of `/metrics`, by its name and labels."""

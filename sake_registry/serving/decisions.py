@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sake_registry.routing.router import Decision
 
 Mode = Literal["edit", "shadow", "bare"]
+"""`shadow` decides and changes nothing; `bare` does not decide."""
 
 
 class Judged(Protocol):
