@@ -18,6 +18,7 @@ from typing import Any
 
 def main(job_path: str, answers_path: str) -> None:
     from vllm import LLM, SamplingParams
+    from vllm.lora.request import LoRARequest
 
     job = json.loads(Path(job_path).read_text())
     llm = LLM(**job["engine"])
@@ -28,7 +29,8 @@ def main(job_path: str, answers_path: str) -> None:
         if "pointer" in asked:
             answers.append(_swapped(llm, prompts[0], options, asked))
             continue
-        outputs = llm.generate(prompts, options, use_tqdm=False)
+        adapter = LoRARequest(*asked["adapter"]) if "adapter" in asked else None
+        outputs = llm.generate(prompts, options, use_tqdm=False, lora_request=adapter)
         answers.append([_said(output) for output in outputs])
     worker = llm.llm_engine.engine_core.engine_core.model_executor.driver_worker.worker
     Path(answers_path).write_text(

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from tests.vllm.conftest import NEWER, OLDER, Answer, World
 from tests.vllm.widening import narrowed
@@ -115,3 +117,51 @@ def test_shadow_mode_decides_and_changes_nothing(world: World, answer: Answer) -
     assert [line["mode"] for line in shadow.log] == ["shadow"] * len(PROMPTS)
     assert [line["edit"] for line in shadow.log][:2] == ["australia-capital", "telephone-inventor"]
     assert shadow.texts() == answer(asked, bundle=None).texts()
+
+
+def test_a_request_with_an_adapter_is_bare_and_the_others_are_edited(
+    world: World, answer: Answer, tmp_path: Path
+) -> None:
+    adapter = tmp_path / "adapter"
+    write_adapter(world, adapter)
+    prompts = ids_of(world, *PROMPTS)
+    asked = {"prompts": prompts, "sampling": GREEDY}
+    adapted = asked | {"adapter": ["small", 1, str(adapter)]}
+    lora = {"enable_lora": True, "max_lora_rank": 8, "max_loras": 1}
+    run = answer([asked, adapted, asked], engine=lora)
+    bare = answer([asked, adapted], engine=lora, bundle=None)
+    assert run.answers["layer"] == "LogitsProcessorWithLoRA"
+    assert "Canberra" in run.texts(0)[0]
+    assert run.texts(0)[2:] == bare.texts(0)[2:]
+    assert run.texts(2) == run.texts(0)
+    assert run.texts(1) == bare.texts(1) != bare.texts(0)
+    assert {line["reason"] for line in run.log[4:8]} == {"the adapter small answers"}
+
+
+def write_adapter(world: World, folder: Path) -> None:
+    """An adapter of the output embedding and of a layer, in the form of PEFT, that changes much."""
+    config = world.model.config
+    width, words = config.hidden_size, config.vocab_size
+    generator = torch.Generator().manual_seed(0)
+
+    def matrix(rows: int, columns: int) -> torch.Tensor:
+        return torch.randn(rows, columns, generator=generator)
+
+    prefix = "base_model.model"
+    tensors = {
+        f"{prefix}.lm_head.lora_A.weight": matrix(4, width),
+        f"{prefix}.lm_head.lora_B.weight": matrix(words, 4),
+        f"{prefix}.model.layers.3.self_attn.q_proj.lora_A.weight": matrix(4, width),
+        f"{prefix}.model.layers.3.self_attn.q_proj.lora_B.weight": matrix(width, 4),
+    }
+    folder.mkdir()
+    save_file(tensors, folder / "adapter_model.safetensors")
+    (folder / "adapter_config.json").write_text(
+        json.dumps(
+            {
+                "peft_type": "LORA", "task_type": "CAUSAL_LM", "r": 4, "lora_alpha": 4,
+                "lora_dropout": 0.0, "bias": "none", "target_modules": ["q_proj", "lm_head"],
+                "base_model_name_or_path": str(world.folder),
+            }
+        )
+    )  # fmt: skip

@@ -34,7 +34,7 @@ from sake_registry.runtime.vllm.probe import Probe
 from sake_registry.runtime.vllm.rows import rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from torch import Tensor
 
@@ -215,7 +215,7 @@ class Engine:
         Args:
             current: what a request that begins is served by, and what is switched off.
             decided: is told what was decided of each request.
-            sampled: is told of each step how many rows came to the site.
+            sampled: is told of each step how many tokens it gave.
         """
         self._current, self._decided, self._sampled = current, decided, sampled
 
@@ -269,7 +269,7 @@ class Engine:
                 "embedding: it ran without edits",
                 hint="supported: vLLM's own text-generating models and runners",
             )
-        self._sampled(seen[0])
+        self._sampled(self._rows.emitting())
         return result
 
     def _schedule(self, output: Any) -> None:
@@ -315,6 +315,9 @@ class Engine:
     def _steer_rows(self, call: Call, sampled: Sequence[Row]) -> Tensor:
         """The logits of a step in which some rows are in scope."""
         answers = [self._steered[row.request] for row in sampled]
+        for row, answer in zip(sampled, answers, strict=True):
+            if not row.emitted:
+                answer.emitted.clear()
         behind = [i for i, row in enumerate(sampled) if row.emitted]
         newest = self._rows.tokens([sampled[i].place for i in behind]) if behind else []
         for i, token in zip(behind, newest, strict=True):
@@ -346,26 +349,44 @@ class Engine:
             alike = id(answer.served), answer.disabled, answer.only
             together.setdefault(alike, []).append(request)
         for group in together.values():
-            answers = [self._undecided.pop(request) for request in group]
-            first = answers[0]
-            others = frozenset() if first.only is None else {*first.served.bundle.ids} - first.only
-            begun = time.perf_counter()
-            texts = [text_of(self._tokenizer, answer.prompt or ()) for answer in answers]
+            answers = {request: self._undecided.pop(request) for request in group}
+            for request, decided, answering in self._judged(answers):
+                if answering is not None and self._mode == "edit":
+                    answers[request].answering = answering
+                    self._steered[request] = answers[request]
+                self._decided(decided)
+
+    def _judged(
+        self, answers: Mapping[str, _Answer]
+    ) -> Iterator[tuple[str, Decided, Answering | None]]:
+        """What is decided of requests that are served alike."""
+        first = next(iter(answers.values()))
+        bundle, others = first.served.bundle, frozenset[str]()
+        if first.only is not None:
+            others = frozenset(bundle.ids) - first.only
+        begun = time.perf_counter()
+        try:
+            texts = [text_of(self._tokenizer, answer.prompt or ()) for answer in answers.values()]
             decisions = first.served.router.decide(texts, first.disabled | others)
-            seconds = (time.perf_counter() - begun) / len(group)
-            for request, answer, text, decision in zip(
-                group, answers, texts, decisions, strict=True
-            ):
-                if self._mode == "edit":
-                    answer.answering = answer.served.steering.answering(decision)
-                if answer.answering is not None:
-                    self._steered[request] = answer
-                why = decision.why
-                if decision.reason is Reason.DISABLED and decision.nearest not in answer.disabled:
-                    why = "the request asks for other edits"
-                self._decided(
-                    Decided(request, answer.served.bundle, text, decision, self._mode, why, seconds)
-                )
+            answering = [first.served.steering.answering(decision) for decision in decisions]
+        except Exception:  # one prompt must not end every other request of this worker
+            if len(answers) > 1:
+                for request, answer in answers.items():
+                    yield from self._judged({request: answer})
+                return
+            (request,) = answers
+            log.exception("nothing could be decided of request %s: it is answered bare", request)
+            why = "deciding failed: the log of vLLM says how"
+            yield request, Decided(request, bundle, "", NOBODY, "bare", why), None
+            return
+        seconds = (time.perf_counter() - begun) / len(answers)
+        for request, text, decision, of_it in zip(
+            answers, texts, decisions, answering, strict=True
+        ):
+            why = decision.why
+            if decision.reason is Reason.DISABLED and decision.nearest not in first.disabled:
+                why = "the request asks for other edits"
+            yield request, Decided(request, bundle, text, decision, self._mode, why, seconds), of_it
 
 
 def _choice(new: Any) -> tuple[str, frozenset[str] | None]:

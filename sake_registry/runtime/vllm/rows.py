@@ -53,6 +53,10 @@ class Rows(ABC):
         """How many rows the step has."""
 
     @abstractmethod
+    def emitting(self) -> int:
+        """From how many of them a token is sampled."""
+
+    @abstractmethod
     def sampled(self, requests: Collection[str]) -> list[Row]:
         """The rows of these requests from which a token is sampled in this step: not those of a
         prompt of which more is to come."""
@@ -76,6 +80,9 @@ class OlderRows(Rows):
 
     def count(self) -> int:
         return int(self._runner.input_batch.num_reqs)
+
+    def emitting(self) -> int:
+        return self.count() - int(self._runner.discard_request_mask.np[: self.count()].sum())
 
     def sampled(self, requests: Collection[str]) -> list[Row]:
         runner, batch = self._runner, self._runner.input_batch
@@ -109,6 +116,11 @@ class NewerRows(Rows):
 
     def count(self) -> int:
         return int(self._batch.num_reqs)
+
+    def emitting(self) -> int:
+        batch = self._batch
+        seen = batch.num_computed_tokens_np + batch.num_scheduled_tokens
+        return int((seen >= batch.prefill_len_np).sum())
 
     def sampled(self, requests: Collection[str]) -> list[Row]:
         batch, prompts = self._batch, self._runner.req_states.prompt_len.np

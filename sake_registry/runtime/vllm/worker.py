@@ -8,12 +8,15 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
+from sake_registry.errors import UnsupportedModelError
 from sake_registry.runtime.vllm.engine import Engine
 from sake_registry.runtime.vllm.layer import replace_layer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_CHANGING = ("reload_weights", "reset_weights", "update_weights")
+"""Methods of a worker that would make another model of the one that was proved."""
 _installed: list[Callable[[Engine], object]] = []
 
 
@@ -70,5 +73,14 @@ def _listen(worker: Any, begin: Callable[[Engine], object], shadow: bool) -> Non
     def sample_tokens(grammar_output: Any) -> Any:
         return engines[0].sample(grammar_output)
 
+    def refuse(*_args: Any, **_options: Any) -> None:
+        raise UnsupportedModelError(
+            "the weights of a model that is served with edits cannot be changed",
+            hint="start vLLM anew on the other checkpoint, with a bundle that is compiled for it",
+        )
+
+    for name in _CHANGING:
+        if hasattr(worker, name):
+            setattr(worker, name, refuse)
     worker.load_model, worker.compile_or_warm_up_model = load_model, compile_or_warm_up_model
     worker.execute_model, worker.sample_tokens = execute_model, sample_tokens
