@@ -99,7 +99,7 @@ def distributions(packages: Iterable[str]) -> dict[str, str]:
 
 def closure(names: Iterable[str]) -> set[str]:
     """These distributions and what they ask for, as far as they are installed here."""
-    found, todo = set[str](), [canonicalize_name(name) for name in names]
+    found, todo = set[str](), [str(canonicalize_name(name)) for name in names]
     while todo:
         name = todo.pop()
         if name not in found:

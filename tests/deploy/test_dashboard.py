@@ -68,7 +68,7 @@ def selectors(text: str) -> list[tuple[str, set[str]]]:
 
     def visit(node: Any) -> None:
         if isinstance(node, promql_parser.VectorSelector):
-            found.append((node.name, {one.name for one in node.matchers.matchers}))
+            found.append((str(node.name), {one.name for one in node.matchers.matchers}))
         if isinstance(node, promql_parser.AggregateExpr) and node.modifier is not None:
             grouped.update(node.modifier.labels)
 
