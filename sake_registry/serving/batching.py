@@ -94,8 +94,9 @@ class Batcher:
 
     @property
     def waiting(self) -> int:
-        """How many requests wait."""
-        return len(self._waiting)
+        """How many requests wait for whom somebody waits."""
+        with self._changed:
+            return sum(not asked.cancelled for asked in self._waiting)
 
     @property
     def works(self) -> bool:
@@ -112,6 +113,8 @@ class Batcher:
             if self._closed:
                 asked.tell(Failed(STOPPING, busy=True))
                 return
+            if len(self._waiting) >= self._limits.waiting:
+                self._drop()
             if len(self._waiting) >= self._limits.waiting:
                 raise FullError
             self._waiting.append(asked)
@@ -234,7 +237,7 @@ class _Rows(StoppingCriteria):
     def __init__(self, rows: Sequence[Row]) -> None:
         self._rows = rows
 
-    def __call__(self, input_ids: Tensor, scores: Any, **options: Any) -> Tensor:  # type: ignore[override]
+    def __call__(self, input_ids: Tensor, scores: Any, **options: Any) -> Tensor:
         """`input_ids` (rows, positions); returns which rows are done, (rows,)."""
         newest = input_ids[:, -1].tolist()
         done = [row.take(token) for row, token in zip(self._rows, newest, strict=True)]

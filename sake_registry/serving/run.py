@@ -107,6 +107,7 @@ def service(
             Preparing(tokenizer, serving.name, limits),
             Admin(serving.token, follower),
             metrics,
+            decisions,
             limits,
             shadow=serving.shadow,
         )
@@ -151,12 +152,18 @@ def run(ready: Service, bound: socket.socket, started: Callable[[str], None]) ->
     Args:
         started: told the address when requests are answered.
     """
+    server = http_server(ready)
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
     # uvicorn raises a signal again when it has stopped: to be told to stop is no failure.
-    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    before = signal.signal(signal.SIGTERM, stop)
     host, port = bound.getsockname()[:2]
     try:
+        bound.listen(_BACKLOG)
         started(f"http://{f'[{host}]' if ':' in host else host}:{port}")
-        http_server(ready).run(sockets=[bound])
+        server.run(sockets=[bound])
     finally:
         signal.signal(signal.SIGTERM, before)
         bound.close()

@@ -413,9 +413,9 @@ def test_a_thousand_swaps_show_no_half_state(file: Remote, bundles: dict[str, by
             if now.current != HELD[name] or name != parity or now.generation < last:
                 wrong.append(now)
             last = now.generation
-            time.sleep(0)  # to the writer, too
+            time.sleep(0.0002)  # the writer has its turn
 
-    readers = [threading.Thread(target=read) for _ in range(4)]
+    readers = [threading.Thread(target=read) for _ in range(2)]
     for reader in readers:
         reader.start()
     with follower:
@@ -444,6 +444,6 @@ def test_a_bundle_of_another_model_is_refused_on_a_live_model(tmp_path: Path) ->
     with Follower(place, take, NEVER) as follower:
         write_pointer(place, "another.h5")
         follower.look_at_pointer()
-        assert "was compiled for another model" in (follower.problem or "")
+        assert "another.h5 is for tiny" in (follower.problem or "")
         assert follower.current.path == made.bundle.path
         assert follower.now.refused == 1

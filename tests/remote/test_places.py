@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 
 import pytest
 
 from sake_registry.errors import InputError, SetupError, StorageError
+from sake_registry.remote import places
 from sake_registry.remote.places import absolute, beside, download, local_path, read_small, shown
 from tests.remote.conftest import Remote
 
@@ -86,6 +90,36 @@ def test_unreachable_is_not_missing(http: Remote, tmp_path: Path) -> None:
         read_small(secret, 10)
     assert "secret" not in str(caught.value)
     assert "word" not in str(caught.value)
+
+
+@pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 200 OK\r\n\r\n"])
+def test_a_server_that_hangs_is_not_waited_for(
+    sent: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it says nothing, or sends its answer byte by byte."""
+    monkeypatch.setattr(places, "SMALL_SECONDS", 0.3)
+    stopped = threading.Event()
+
+    def drip(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.sendall(sent)
+            while sent and not stopped.wait(0.05):
+                connection.sendall(b" ")
+            stopped.wait(60)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        place = f"http://127.0.0.1:{server.getsockname()[1]}/p.json"
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            drip(connection)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(SetupError, match=r"p\.json: cannot be reached: .*[Tt]imeout"):
+            read_small(place, 1000)
+        stopped.set()
+        thread.join()
 
 
 def test_what_no_package_reads() -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -19,8 +17,9 @@ from openai import OpenAI
 from sake_registry import compile_registry, load_bundle, open_registry
 from sake_registry.remote.pointer import write_pointer
 from sake_registry.serving.app import Service
-from sake_registry.serving.run import Serving, http_server, listen, service
+from sake_registry.serving.run import Serving
 from tests import tiny_models, workshop
+from tests.serving.hosting import hosted
 
 TEMPLATE = (
     "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
@@ -113,14 +112,6 @@ class Running:
         return float(found[0]) if found else 0.0
 
 
-def until(condition: Callable[[], object], seconds: float = 60) -> None:
-    """Wait for something that is to come, much longer than it takes."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come"
-        time.sleep(0.01)
-
-
 @contextmanager
 def running(world: World, folder: Path, **options: Any) -> Iterator[Running]:
     """A server of the world's model, behind a pointer to the bundle with both edits."""
@@ -128,21 +119,10 @@ def running(world: World, folder: Path, **options: Any) -> Iterator[Running]:
     if not pointer.exists():
         write_pointer(pointer, str(world.both))
     given: dict[str, Any] = {"place": str(pointer), "log": folder / "log.jsonl", "token": TOKEN}
+    given["budget"] = 60.0  # a loaded machine is no finding
     serving = Serving(name=MODEL, **{**given, **options})
-    with (
-        listen("127.0.0.1", 0, serving.token) as bound,
-        service(world.model, world.tokenizer, serving) as ready,
-    ):
-        server = http_server(ready)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
-        thread.start()
-        try:
-            until(lambda: server.started)
-            yield Running(f"http://127.0.0.1:{bound.getsockname()[1]}", ready, folder)
-        finally:
-            server.should_exit = True
-            thread.join(60)
-    assert not thread.is_alive()
+    with hosted(world.model, world.tokenizer, serving) as (url, ready):
+        yield Running(url, ready, folder)
 
 
 Start = Callable[..., AbstractContextManager[Running]]

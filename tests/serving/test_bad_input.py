@@ -11,7 +11,8 @@ import pytest
 from openai import APIStatusError
 
 from sake_registry.serving.batching import BatchLimits
-from tests.serving.conftest import MODEL, TOKEN, Running, Start, World, until
+from tests.serving.conftest import MODEL, TOKEN, Running, Start, World
+from tests.serving.hosting import until
 from tests.workshop import IN_SCOPE, OUT_OF_SCOPE
 
 COMPLETIONS, CHAT = "/v1/completions", "/v1/chat/completions"
@@ -228,6 +229,7 @@ def test_a_full_queue_says_when_to_come_again(start: Start) -> None:
                     it.complete(IN_SCOPE[0])
         assert caught.value.status_code == 503
         assert caught.value.response.headers["retry-after"] == "1"
+        until(lambda: it.service.batcher.waiting == 0)
         assert it.complete(IN_SCOPE[0]).sake["edit"] == "australia-capital"
 
 

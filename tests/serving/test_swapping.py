@@ -17,7 +17,8 @@ from sake_registry.files import write_bytes, write_text
 from sake_registry.remote.pointer import write_pointer
 from sake_registry.serving.batching import BatchLimits
 from tests import tiny_models, workshop
-from tests.serving.conftest import MODEL, TOKEN, Running, Start, World, keys, until
+from tests.serving.conftest import MODEL, TOKEN, Running, Start, World, keys
+from tests.serving.hosting import until
 from tests.workshop import IN_SCOPE, OUT_OF_SCOPE
 
 CAPITAL, TONGUE = "australia-capital", "tolstoy-tongue"
