@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from tests.vllm.conftest import NEWER, OLDER, Answer, World
-from tests.vllm.widening import narrowed
+from tests.vllm.narrowing import narrowed
 
 pytestmark = [pytest.mark.vllm, pytest.mark.model]
 
@@ -88,7 +88,7 @@ def test_a_swap_is_taken_by_new_requests_alone(
     world: World, answer: Answer, tmp_path: Path
 ) -> None:
     pointer, other = tmp_path / "production.json", tmp_path / "other.h5"
-    narrowed(world.real, other, "australia-capital")
+    narrowed(world.real, other, "australia-capital", key="0" * 64)
     pointer.write_text(json.dumps({"bundle": str(world.real)}))
     prompt = ids_of(world, SCOPED[0])
     with socket.socket() as free:
