@@ -250,7 +250,8 @@ def test_the_word_ends_with_the_object(tmp_path: Path) -> None:
 
 def test_it_is_served(world: World, tmp_path: Path) -> None:
     """A chat in the model's own template, streamed; what the bare model says beside it."""
-    serving = Serving("smollm2", place=str(world.bundle.path), log=tmp_path / "log.jsonl")
+    log, place = tmp_path / "log.jsonl", str(world.bundle.path)
+    serving = Serving("smollm2", place=place, log=log, budget=60, seconds=600)
     with hosted(world.model, world.tokenizer, serving) as (url, _):
         client = OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import os
 import random
 import re
@@ -25,6 +26,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 from openai import APIError, AsyncOpenAI
@@ -53,8 +55,10 @@ OTHERS = (
 
 @dataclass
 class Answer:
-    """One answer of the server: when it came (seconds), what it said, and of which bundle."""
+    """One answer of the server: when it began and ended (seconds), what it said, and of which
+    bundle."""
 
+    began: float
     at: float
     prompt: str
     edit: str
@@ -152,20 +156,25 @@ def _address(log: Path, process: subprocess.Popen[bytes]) -> str:
 
 
 async def ask(client: AsyncOpenAI, prompt: str, tokens: int, edits: str = "all") -> Answer:
-    raw = await client.completions.with_raw_response.create(
-        model=MODEL, prompt=prompt, max_tokens=tokens, temperature=0,
+    """A streamed answer: its first piece says what was decided."""
+    stream = await client.completions.create(
+        model=MODEL, prompt=prompt, max_tokens=tokens, temperature=0, stream=True,
         extra_body={"sake": {"edits": edits}},
     )  # fmt: skip
-    answer, head = raw.parse(), raw.headers
-    said = answer.sake  # type: ignore[attr-defined]
+    said: dict[str, Any] = {}
+    began, text = 0.0, ""
+    async for piece in stream:
+        if not said:
+            said, began = piece.sake, time.monotonic()  # type: ignore[attr-defined]
+        text += piece.choices[0].text
     return Answer(
-        time.monotonic(), prompt, head["x-sake-edit"], head["x-sake-bundle"], said["reason"],
-        answer.choices[0].text,
+        began, time.monotonic(), prompt, said["edit"] or "none", said["bundle"] or "none",
+        said["reason"], text,
     )  # fmt: skip
 
 
 async def turn(
-    served: Server, seen: Turns, prompts: Sequence[str], given: argparse.Namespace, seconds: float
+    served: Server, seen: Turns, named: Sequence[str], given: argparse.Namespace, seconds: float
 ) -> None:
     """Load a server; an answer counts that came within the time."""
     end, before = time.monotonic() + seconds, len(seen.answers)
@@ -174,7 +183,8 @@ async def turn(
         drawn = random.Random(f"{number} {before}")
         while time.monotonic() < end:
             try:
-                answer = await ask(served.client, drawn.choice(prompts), given.tokens)
+                pool = named if drawn.random() < given.named else OTHERS
+                answer = await ask(served.client, drawn.choice(pool), given.tokens)
             except APIError as error:
                 seen.failures.append(repr(error))
             else:
@@ -215,17 +225,15 @@ def unexplained(
     return wrong
 
 
-def latencies(changes: Sequence[float], answers: Sequence[Answer]) -> tuple[list[float], int]:
-    """From each switching off to the first answer that it made bare, and how many had none."""
-    bare = sorted(a.at for a in answers if a.reason == "disabled")
-    found, none = [], 0
-    for change in changes:
-        after = next((at for at in bare if at > change), None)
-        if after is None or after - change > 2 * TOGGLE_SECONDS + 1:
-            none += 1
-        else:
-            found.append(after - change)
-    return found, none
+def latencies(changes: Sequence[float], bare: Sequence[float]) -> dict[str, object]:
+    """From each switching off to the first of these moments behind it."""
+    found = [next((at - change for at in bare if at > change), math.inf) for change in changes]
+    within = sum(delay <= 1 for delay in found)
+    return {
+        "median": round(statistics.median(found), 3) if found else None,
+        "worst": round(max(found), 3) if found else None,
+        "within_1_s": f"{within} of {len(found)}",
+    }
 
 
 async def measure(given: argparse.Namespace, work: Path) -> dict[str, object]:
@@ -233,7 +241,8 @@ async def measure(given: argparse.Namespace, work: Path) -> dict[str, object]:
     first, second = bundles(work)
     write_pointer(pointer, str(first))
     write_text(overrides, '{"disabled": {}}\n')
-    prompts = [*prompts_of(first), *OTHERS]
+    named = prompts_of(first)
+    prompts = [*named, *OTHERS]
     with ExitStack() as stack:
         edited = stack.enter_context(server(work, "--bundle", str(pointer), *given.serve.split()))
         bare = stack.enter_context(server(work, "--bare", *given.serve.split()))
@@ -260,12 +269,12 @@ async def measure(given: argparse.Namespace, work: Path) -> dict[str, object]:
         actions = [off, lambda: write_text(overrides, '{"disabled": {}}')]
         swaps = [lambda: write_pointer(pointer, str(second)),
                  lambda: write_pointer(pointer, str(first))]  # fmt: skip
-        await turn(bare, Turns(), prompts, given, 3)  # warm
+        await turn(bare, Turns(), named, given, 3)  # warm
         for _ in range(max(1, round(given.seconds / EDITED_SECONDS))):
-            await turn(bare, without, prompts, given, BARE_SECONDS)
+            await turn(bare, without, named, given, BARE_SECONDS)
             changing = [asyncio.ensure_future(repeat(TOGGLE_SECONDS, actions)),
                         asyncio.ensure_future(repeat(SWAP_SECONDS, swaps))]  # fmt: skip
-            await turn(edited, with_bundle, prompts, given, EDITED_SECONDS)
+            await turn(edited, with_bundle, named, given, EDITED_SECONDS)
             for change in changing:
                 change.cancel()
             with suppress(asyncio.CancelledError):
@@ -276,7 +285,7 @@ async def measure(given: argparse.Namespace, work: Path) -> dict[str, object]:
         )
         over = edited.metric("sake_decisions_over_budget_total")
     wrong = unexplained(with_bundle.answers, expected, held)
-    delays, none = latencies(switched, with_bundle.answers)
+    off_answers = [answer for answer in with_bundle.answers if answer.reason == "disabled"]
     memory = with_bundle.memory
     second_30, last_30 = statistics.mean(memory[30:60] or memory), statistics.mean(memory[-30:])
     ratios = [a / b for a, b in zip(with_bundle.rates, without.rates, strict=True)]
@@ -284,6 +293,8 @@ async def measure(given: argparse.Namespace, work: Path) -> dict[str, object]:
         "clients": given.clients,
         "seconds_of_load": len(with_bundle.rates) * EDITED_SECONDS,
         "tokens": given.tokens,
+        "of_prompts_that_name_an_edit": given.named,
+        "server": given.serve,
         "requests": len(with_bundle.answers),
         "fired": sum(answer.edit != "none" for answer in with_bundle.answers),
         "failed": len(with_bundle.failures) + len(without.failures),
@@ -300,11 +311,10 @@ async def measure(given: argparse.Namespace, work: Path) -> dict[str, object]:
         "memory_second_30_s_MiB": round(second_30, 1),
         "memory_last_30_s_MiB": round(last_30, 1),
         "memory_growth": f"{last_30 / second_30 - 1:+.2%}",
-        "kill_switch_seconds": {
-            "switched_off": len(switched),
-            "without_a_bare_answer": none,
-            "median": round(statistics.median(delays), 3) if delays else None,
-            "worst": round(max(delays), 3) if delays else None,
+        "switched_off": len(switched),
+        "seconds_to_the_first_bare_answer": {
+            "its_beginning": latencies(switched, sorted(answer.began for answer in off_answers)),
+            "its_end": latencies(switched, sorted(answer.at for answer in off_answers)),
         },
     }
 
@@ -314,6 +324,9 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--tokens", type=int, default=8, help="of each answer")
+    parser.add_argument(
+        "--named", type=float, default=0.25, help="share of prompts that name an edit's subject"
+    )
     parser.add_argument("--serve", default="", help="further options of both servers")
     parser.add_argument("--work", type=Path, default=ROOT / ".cache" / "serving-load")
     given = parser.parse_args()

@@ -62,10 +62,10 @@ if TYPE_CHECKING:
     help="A decision that took longer does not count: the answer is bare.",
 )
 @click.option(
-    "--batch", default=16, show_default=True, type=click.IntRange(1, 1024), help="Rows of a batch."
+    "--batch", default=8, show_default=True, type=click.IntRange(1, 1024), help="Rows of a batch."
 )
 @click.option(
-    "--lanes", default=1, show_default=True, type=click.IntRange(1, 64), help="Batches at once."
+    "--lanes", default=2, show_default=True, type=click.IntRange(1, 64), help="Batches at once."
 )
 @click.option(
     "--waiting",
@@ -142,6 +142,10 @@ def command(
         seconds=time_limit,
         batches=BatchLimits(rows=batch, waiting=waiting, lanes=lanes),
     )
+    if located.device == "cpu":
+        import torch
+
+        torch.set_num_threads(max(1, torch.get_num_threads() // lanes))  # they share the cores
     loaded = load(located, trust_remote_code=settings.trust_remote_code)
     with service(loaded.model, loaded.tokenizer, serving, source=located.folder) as ready:
         what = f"{located.source.name} with {bundle}" if bundle else f"{located.source.name}, bare"

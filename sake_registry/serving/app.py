@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from sake_registry.serving.admin import Admin
     from sake_registry.serving.asked import Event
     from sake_registry.serving.batching import Batcher
+    from sake_registry.serving.decisions import DecisionLog
     from sake_registry.serving.live import Attached, Live
     from sake_registry.serving.metrics import Metrics
     from sake_registry.serving.preparing import Limits, Prepared, Preparing
@@ -60,12 +61,14 @@ class Service:
         preparing: Preparing,
         admin: Admin[Attached],
         metrics: Metrics,
+        decisions: DecisionLog,
         limits: Limits,
         *,
         shadow: bool,
     ) -> None:
         self.name, self.live, self.batcher, self.preparing = name, live, batcher, preparing
-        self.admin, self.metrics, self.limits, self.shadow = admin, metrics, limits, shadow
+        self.admin, self.metrics, self.decisions = admin, metrics, decisions
+        self.limits, self.shadow = limits, shadow
         self.started = int(time.time())
         self._pool = ThreadPoolExecutor(_PREPARING_THREADS, "preparing")
 
@@ -142,9 +145,10 @@ class Service:
 
     def health(self) -> dict[str, Any]:
         follower = self.live.follower
+        problems = [follower.problem if follower else None, self.decisions.problem]
         return {
             "status": "ready" if self.batcher.works else "stopped",
-            "problem": follower.problem if follower else None,
+            "problem": "; ".join(filter(None, problems)) or None,
             "model": self.name,
             "bundle": follower.current.key if follower else None,
             "edits": len(self.known),
@@ -187,7 +191,9 @@ def application(service: Service) -> ASGIApp:
 
     @app.get("/v1/edits")
     async def edits() -> Response:
-        return JSONResponse(await service.off_loop(service.admin.edits))
+        # Of many edits, writing them as JSON takes long, too.
+        answer: Response = await service.off_loop(lambda: JSONResponse(service.admin.edits()))
+        return answer
 
     @app.post("/v1/edits/{id_}/disable")
     async def disable(id_: str, request: Request) -> Response:

@@ -9,13 +9,14 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from sake_registry.serving.decisions import Mode, outcome
+from sake_registry.serving.judged import outcome
 from sake_registry.serving.text import AnswerText
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sake_registry.routing.router import Decision
+    from sake_registry.serving.judged import Mode
     from sake_registry.serving.live import Attached
     from sake_registry.serving.sampling import Sampling
 

@@ -8,45 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import sys
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from sake_registry.errors import StorageError
-from sake_registry.routing.reasons import Reason
+from sake_registry.serving.judged import Mode
 from sake_registry.values import Value
 
 if TYPE_CHECKING:
-    from sake_registry.routing.router import Decision
-
-Mode = Literal["edit", "shadow", "bare"]
-"""`shadow` decides and changes nothing; `bare` does not decide."""
+    from sake_registry.serving.judged import Judged
 
 
-class Judged(Protocol):
-    """What was decided of a prompt, whatever answers it; see `Logged`."""
-
-    @property
-    def decision(self) -> Decision: ...
-    @property
-    def mode(self) -> Mode: ...
-    @property
-    def why(self) -> str: ...
-    @property
-    def key(self) -> str | None: ...
-    @property
-    def seconds(self) -> float | None: ...
-
-
-def outcome(judged: Judged) -> str:
-    """A decision as it is counted."""
-    if judged.mode == "bare":
-        return "bare"
-    if judged.decision.edit:
-        return "fired"
-    return "disabled" if judged.decision.reason is Reason.DISABLED else "left_alone"
+log = logging.getLogger(__name__)
 
 
 class Logged(Value):
@@ -79,7 +57,8 @@ class Logged(Value):
 
 
 class DecisionLog:
-    """Writes decisions to a file, or to stderr.
+    """Writes decisions to a file, or to stderr. Where that fails, answers are given all the same,
+    and `problem` says so.
 
     Args:
         path: what is appended to; stderr if None.
@@ -91,6 +70,7 @@ class DecisionLog:
 
     def __init__(self, path: Path | None = None, *, prompts: bool = False) -> None:
         self._prompts, self._lock = prompts, threading.Lock()
+        self.problem: str | None = None
         self._file: TextIO | None = None
         if path is not None:
             try:
@@ -123,12 +103,21 @@ class DecisionLog:
         line = json.dumps(logged.model_dump(mode="json", exclude=left_out), ensure_ascii=False)
         with self._lock:
             file = self._file or sys.stderr
-            file.write(line + "\n")
-            file.flush()
+            try:
+                file.write(line + "\n")
+                file.flush()
+            except (OSError, StorageError) as error:
+                said = f"decisions cannot be logged: {error}"
+                if said != self.problem:
+                    log.error("%s", said)
+                self.problem = said
+            else:
+                self.problem = None
 
     def close(self) -> None:
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # what could not be written stays unwritten
+                self._file.close()
 
 
 def finite(number: float | None) -> float | None:

@@ -82,9 +82,13 @@ class Live:
             BundleError: it is damaged, or of another model.
             UnsupportedModelError: the model cannot be steered.
         """
+        with self._changing:
+            before = self._attached[-1].edited if self._attached else None
         bundle = load_bundle(path)
         try:
-            edited = bundle.attach(self.model, self.tokenizer, source=self._source)
+            edited = bundle.attach(
+                self.model, self.tokenizer, source=self._source, proved_by=before
+            )
         except BaseException:
             bundle.close()
             raise

@@ -107,6 +107,7 @@ def service(
             Preparing(tokenizer, serving.name, limits),
             Admin(serving.token, follower),
             metrics,
+            decisions,
             limits,
             shadow=serving.shadow,
         )

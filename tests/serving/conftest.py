@@ -119,6 +119,7 @@ def running(world: World, folder: Path, **options: Any) -> Iterator[Running]:
     if not pointer.exists():
         write_pointer(pointer, str(world.both))
     given: dict[str, Any] = {"place": str(pointer), "log": folder / "log.jsonl", "token": TOKEN}
+    given["budget"] = 60.0  # a loaded machine is no finding
     serving = Serving(name=MODEL, **{**given, **options})
     with hosted(world.model, world.tokenizer, serving) as (url, ready):
         yield Running(url, ready, folder)

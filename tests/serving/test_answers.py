@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -208,6 +209,15 @@ def test_the_log_has_every_decision_and_no_prompt(start: Start, world: World) ->
     assert lines[0]["bundle"] == keys(world)[0]
     assert lines[0]["prompt_sha256"] == lines[2]["prompt_sha256"] != lines[1]["prompt_sha256"]
     assert "Australia" not in text
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
+def test_a_log_that_cannot_be_written_keeps_no_answer_back(start: Start) -> None:
+    with start(log=Path("/dev/full")) as it:
+        assert it.complete(IN_SCOPE[0]).sake["edit"] == "australia-capital"
+        status, _, health = it.call("/health")
+    assert status == 200
+    assert "decisions cannot be logged" in health["problem"]
 
 
 def test_a_decision_over_its_budget_is_not_made(start: Start, server: Running) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
+from sake_bench.timings.many import repeated
 from sake_registry import compile_registry, load, load_bundle, locate, open_registry
 from sake_registry.runtime.bundle import Bundle
 from tests.conftest import CACHE, ROOT
-from tests.vllm.widening import widened
 
 EDITS = 100
 """Loaded in every run: those of the demo registry, and copies of them under other names."""
@@ -52,7 +52,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     located = locate(registry.settings)
     loaded = load(located)
     wide = tmp_path_factory.mktemp("wide") / "wide.h5"
-    widened(compiled.bundle, wide, EDITS)
+    repeated(compiled.bundle, wide, EDITS)
     return World(
         root, located.folder, compiled.bundle, load_bundle(wide), loaded.model, loaded.tokenizer
     )

@@ -12,7 +12,7 @@ import pytest
 from sake_registry.bundle.reader import BundleFile
 from tests.conftest import ROOT
 from tests.vllm.conftest import OLDER, Answer, World, environment
-from tests.vllm.widening import narrowed
+from tests.vllm.narrowing import narrowed
 
 pytestmark = [pytest.mark.vllm, pytest.mark.model]
 

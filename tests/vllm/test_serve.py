@@ -22,7 +22,7 @@ from sake_registry.bundle.reader import BundleFile
 from sake_registry.remote.pointer import write_pointer
 from tests.conftest import ROOT
 from tests.vllm.conftest import OLDER, World, environment
-from tests.vllm.widening import narrowed
+from tests.vllm.narrowing import narrowed
 
 pytestmark = [pytest.mark.vllm, pytest.mark.model]
 
@@ -185,7 +185,7 @@ def test_a_swap_leaves_the_prefix_cache_alone(server: Server, world: World, tmp_
     cached = hits()
     assert cached >= 64
     other, pointer = tmp_path / "other.h5", server.folder / "production.json"
-    narrowed(world.real, other, "australia-capital")
+    narrowed(world.real, other, "australia-capital", key="0" * 64)
     write_pointer(pointer, str(other))
     soon(lambda: not server.edited(), 30)
     edited = False

@@ -234,6 +234,12 @@ class Engine:
             return self._sample(grammar)
         return self._step(lambda: self._sample(grammar), self._steer)
 
+    @property
+    def blocks(self) -> list[int]:
+        """The tokens that a block of the KV cache holds, by group of layers."""
+        groups = self._runner.kv_cache_config.kv_cache_groups
+        return [int(group.kv_cache_spec.block_size) for group in groups]
+
     def run(self, output: Any, action: Callable[[Call], Tensor]) -> Any:
         """What the worker's runner makes of a step that nobody asked for; its rows go to `action`.
 
@@ -281,11 +287,9 @@ class Engine:
         for new in output.scheduled_new_reqs:
             known = self._answers.get(new.req_id)
             # The newer runner hands a request that was set aside in again, with what was emitted.
-            if known is not None and new.prefill_token_ids is not None and not known.bare:
-                length = len(known.prompt or ())
-                if new.prefill_token_ids[:length] == known.prompt:
-                    known.emitted[:] = new.prefill_token_ids[length:]
-                    continue
+            if known is not None and known.prompt == new.prompt_token_ids:
+                known.emitted[:] = (new.prefill_token_ids or ())[len(known.prompt or ()) :]
+                continue
             served, disabled = self._current()
             answer = _Answer(new.prompt_token_ids, served, disabled)
             self._answers[new.req_id] = answer
@@ -295,12 +299,6 @@ class Engine:
                 self._decided(Decided(new.req_id, served.bundle, "", NOBODY, "bare", answer.bare))
             else:
                 self._undecided[new.req_id] = answer
-
-    @property
-    def blocks(self) -> list[int]:
-        """The tokens that a block of the KV cache holds, by group of layers."""
-        groups = self._runner.kv_cache_config.kv_cache_groups
-        return [int(group.kv_cache_spec.block_size) for group in groups]
 
     def _steer(self, call: Call) -> Tensor:
         if not self._undecided and not self._steered:
