@@ -1,6 +1,6 @@
 """What an attached bundle costs while answers are made, on Hugging Face.
 
-    python -m sake_bench.timings.decoding [--edits 1000] [--tokens 64] [--rounds 7] [--dtype float32]
+    python -m sake_bench.timings.decoding [--edits 1000] [--tokens 64] [--rounds 7]
 
 Greedy answers of the embedded model, bare and edited in turn within one run: with no edit in
 scope, and with one that fires. Decisions are made before and handed in; what they cost is
