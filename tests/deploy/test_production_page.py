@@ -8,7 +8,7 @@ from sake_registry.serving.decisions import Logged
 from sake_registry.serving.metrics import Metrics
 from sake_registry.serving.vllm.environment import Environment
 from tests.conftest import ROOT
-from tests.test_docs import rows, section
+from tests.test_docs import blocks, rows, section
 
 PAGE = ROOT / "docs" / "production.md"
 
@@ -16,6 +16,16 @@ PAGE = ROOT / "docs" / "production.md"
 def named(cell: str) -> list[str]:
     """The names in the first cell of a row, whose outer code marks are off."""
     return re.findall(r"\w+", cell)
+
+
+def test_the_pointer_and_the_overrides_have_their_form() -> None:
+    from sake_registry.remote.pointer import parse_pointer
+    from sake_registry.runtime.overrides import parse_overrides
+
+    (pointer,) = blocks(PAGE, "json")
+    assert parse_pointer(pointer.encode(), "/srv/production.json").bundle.startswith("/srv/bundles")
+    (overrides,) = re.findall(r"`(\{\"disabled\".*?\}\})`", PAGE.read_text("utf-8"))
+    assert parse_overrides(overrides.encode(), "overrides.json").disabled
 
 
 def test_every_metric_stands_there_with_its_labels() -> None:

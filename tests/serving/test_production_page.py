@@ -49,12 +49,12 @@ def test_the_program_answers_with_edits_and_without(
 
 
 def page_command(world: World, index: int) -> list[str]:
-    """The arguments of a `sake serve` of the page, for the tiny model."""
+    """The arguments of a `sake serve` of the page, for the tiny model, under the page's name."""
     found = [arguments for arguments in commands(PAGE) if arguments[0] == "serve"][index][1:]
     model = str(world.loaded.located.folder)
     given = [model if word == MODEL else word for word in found]
     named = ["--name", MODEL.rpartition("/")[2].lower()]
-    return [*given, *named, *([] if "--model" in given else ["--model", model])]
+    return [*given, *named]
 
 
 def test_the_server_and_what_is_asked_of_it(world: World, folder: Path) -> None:
@@ -75,7 +75,10 @@ def test_the_server_and_what_is_asked_of_it(world: World, folder: Path) -> None:
     assert 'sake_fires_total{edit="australia-capital"} 1.0' in metrics
 
 
-def test_the_log_of_shadow_mode_is_replayed(world: World, folder: Path, sake: Run) -> None:
+def test_the_log_of_shadow_mode_is_replayed(
+    world: World, folder: Path, sake: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAKE_MODEL", str(world.loaded.located.folder))
     with served(*page_command(world, 1), folder=folder) as (_, url):
         body = {"model": MODEL.rpartition("/")[2].lower(), "prompt": IN_SCOPE[0], "max_tokens": 4}
         subprocess.run(
