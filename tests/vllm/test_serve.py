@@ -91,7 +91,8 @@ def server(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
                 "--port", str(port), "--dtype", "float32", "--enforce-eager",
                 "--max-model-len", "512", "--max-num-seqs", "16", "--block-size", "32",
             ],
-            env=variables, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+            env=variables, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT,
+            start_new_session=True,
         )  # fmt: skip
     url = f"http://127.0.0.1:{port}"
     try:
