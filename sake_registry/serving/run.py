@@ -86,6 +86,8 @@ def service(
         SakeError: the bundle cannot be had, or is of another model.
     """
     with ExitStack() as stack:
+        decisions = DecisionLog(serving.log, prompts=serving.log_prompts)
+        stack.callback(decisions.close)
         metrics, live = Metrics(), Live(model, tokenizer, source)
         stack.callback(live.close)
         if serving.place is not None:
@@ -93,8 +95,6 @@ def service(
             live.follower = Follower(serving.place, live.take, every, overrides=serving.overrides)
         follower = live.follower
         metrics.watch(lambda: follower.now if follower else None)
-        decisions = DecisionLog(serving.log, prompts=serving.log_prompts)
-        stack.callback(decisions.close)
         deciding = Deciding(serving.budget, shadow=serving.shadow)
         batcher = Batcher(live, deciding, decisions, metrics, serving.batches)
         stack.callback(batcher.close)

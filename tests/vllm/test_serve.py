@@ -82,17 +82,18 @@ def server(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         "VLLM_PLUGINS": "sake",
         "VLLM_ENABLE_V1_MULTIPROCESSING": "1",
     }
-    output = (folder / "output").open("w")
     # The wheel for CPUs has another name than `vllm serve` looks for; this is the same server.
-    process = subprocess.Popen(
-        [
-            sys.executable, "-m", "vllm.entrypoints.openai.api_server",
-            "--model", str(world.folder), "--served-model-name", "smollm2",
-            "--port", str(port), "--dtype", "float32", "--enforce-eager",
-            "--max-model-len", "512", "--max-num-seqs", "16", "--block-size", "32",
-        ],
-        env=variables, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
-    )  # fmt: skip
+    with (folder / "output").open("w") as output:
+        process = subprocess.Popen(
+            [
+                sys.executable, "-m", "vllm.entrypoints.openai.api_server",
+                "--model", str(world.folder), "--served-model-name", "smollm2",
+                "--port", str(port), "--dtype", "float32", "--enforce-eager",
+                "--max-model-len", "512", "--max-num-seqs", "16", "--block-size", "32",
+            ],
+            env=variables, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )  # fmt: skip
     url = f"http://127.0.0.1:{port}"
     try:
         soon(lambda: alive(process, url, folder / "output"), START)
