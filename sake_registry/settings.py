@@ -42,6 +42,11 @@ FILE_NAME = "sake.toml"
 MAX_BYTES = 1 << 20
 """Of a `sake.toml`."""
 PREFIX = "SAKE_"
+ELSEWHERE = frozenset(
+    f"{PREFIX}{name}"
+    for name in "ADMIN_TOKEN BUNDLE LOG LOG_PROMPTS METRICS_HOST METRICS_PORT MODE".split()
+)
+"""Variables of servers that are no settings."""
 log = logging.getLogger(__name__)
 
 METHOD_VERSION = 6
@@ -538,7 +543,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     """What `SAKE_*` variables set, as nested tables of texts; unknown ones are warned of."""
     known = dict.fromkeys(_variable(name) for name in _dotted_names(Settings))
     given = {name: value for name, value in environ.items() if name.startswith(PREFIX)}
-    for name in sorted(given.keys() - known.keys()):
+    for name in sorted(given.keys() - known.keys() - ELSEWHERE):
         log.warning("%s is not a setting: %s", name, did_you_mean(name, known))
     if not given.keys() & known.keys():
         return {}

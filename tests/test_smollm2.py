@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from openai import OpenAI
 
 from sake_registry import compile_registry, load, load_bundle, locate, open_registry, test_registry
 from sake_registry.asking.ask import ask
@@ -22,8 +23,10 @@ from sake_registry.bundle.reader import BundleFile
 from sake_registry.errors import ModelMismatchError
 from sake_registry.runtime.bundle import Bundle
 from sake_registry.runtime.steering import ObjectMaps
+from sake_registry.serving.run import Serving
 from sake_registry.settings import MULTILINGUAL
 from tests.conftest import ROOT, Run
+from tests.serving.hosting import hosted
 
 pytestmark = pytest.mark.model
 
@@ -243,3 +246,36 @@ def test_the_word_ends_with_the_object(tmp_path: Path) -> None:
     ]
     assert words() == {"sitcom", "sitcoms"}
     assert words(exact=True) == {"sitcom"}
+
+
+def test_it_is_served(world: World, tmp_path: Path) -> None:
+    """A chat in the model's own template, streamed; what the bare model says beside it."""
+    log, place = tmp_path / "log.jsonl", str(world.bundle.path)
+    serving = Serving("smollm2", place=place, log=log, budget=60, seconds=600)
+    with hosted(world.model, world.tokenizer, serving) as (url, _):
+        client = OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+
+        def said(edits: str) -> tuple[str, Any]:
+            pieces = list(
+                client.chat.completions.create(
+                    model="smollm2", temperature=0, max_tokens=8, stream=True,
+                    messages=[{"role": "user", "content": "What is the capital of Australia?"}],
+                    extra_body={"sake": {"edits": edits}},
+                )
+            )  # fmt: skip
+            text = "".join(piece.choices[0].delta.content or "" for piece in pieces)
+            return text, pieces[0].sake  # type: ignore[attr-defined]
+
+        bare, _ = said("none")
+        edited, decided = said("all")
+        answers = {
+            prompt: client.completions.create(
+                model="smollm2", prompt=prompt, temperature=0, max_tokens=6
+            )
+            for prompt in (*SCOPED, *UNSCOPED)
+        }
+    assert "Canberra" in edited
+    assert (decided["edit"], decided["reason"]) == ("australia-capital", "in scope")
+    assert bare != edited
+    for prompt, answer in answers.items():
+        assert bool(answer.sake["edit"]) == (prompt in SCOPED)  # type: ignore[attr-defined]

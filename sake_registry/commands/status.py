@@ -16,9 +16,12 @@ SHOWN = 20
 
 
 @click.command("status")
+@click.option(
+    "--pointer", metavar="PATH|URL", help="What production follows; the overrides beside it count."
+)
 @json_option
 @click.pass_obj
-def command(state: State, as_json: bool) -> None:
+def command(state: State, pointer: str | None, as_json: bool) -> None:
     """Say what is uncommitted, uncompiled, out of date or disabled.
 
     Each with the command that mends it. Needs neither a model nor a bundle.
@@ -26,14 +29,15 @@ def command(state: State, as_json: bool) -> None:
     \b
     sake status
     sake status --json | jq '.items[] | select(.kind == "changed").id'
+    sake status --pointer https://models.example.com/production.json
     """
     from sake_registry.upkeep.status import TITLES, status
 
-    result = status(state.folder)
+    result = status(state.folder, pointer=pointer)
     if as_json:
         emit_json("status/1", result.model_dump(mode="json"))
         return
-    for line in _head(result):
+    for line in [*_head(result), *_production(result)]:
         say(line)
     for kind, title in TITLES.items():
         if items := result.of(kind):
@@ -59,6 +63,16 @@ def _head(result: Status) -> list[str]:
     if git.shallow:
         lines.append("a shallow clone, which hides older commits: `git fetch --unshallow`")
     return lines
+
+
+def _production(result: Status) -> list[str]:
+    production = result.production
+    if production is None:
+        return []
+    content = f" (content {production.content[:12]})" if production.content else ""
+    here = f", which is {production.here.name} here" if production.here else ", which is not here"
+    note = f": {production.note}" if production.note else ""
+    return [f"production is told to serve {production.bundle}{content}{here}{note}"]
 
 
 def _section(title: str, items: tuple[Item, ...]) -> None:

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 SECTIONS = {
     "Write": ("init", "new", "fmt", "migrate"),
     "Look": ("list", "show", "status", "inspect", "models", "explain"),
-    "Check": ("check", "conflicts", "ask", "test", "review"),
+    "Check": ("check", "conflicts", "ask", "test", "replay", "review"),
     "Build": ("plan", "compile", "calibrate", "cache"),
+    "Serve": ("serve",),
     "History": ("diff", "log", "revert", "withdraw"),
     "Measure": (),
     "More": ("completion", "help"),

@@ -56,6 +56,8 @@ def composed(text: str) -> str:
 
 def without_marks(name: str) -> str:
     """A name in letters of one character, without what is left of marks."""
+    if name.isascii():
+        return name
     return _MARK.sub("", composed(_HALF_WIDTH.sub(lambda kana: _letter(kana[0]), name)))
 
 

@@ -18,7 +18,8 @@ subjects, only those named nearest to its end (`MOST_TEXTS`): time grows with th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -245,6 +246,20 @@ class Router:
         self._centres = torch.cat([entry.points for entry in centres]) if centres else None
         self._owners = [(entry.edit, route.group) for entry in centres for route in entry.routes]
         self._centred = frozenset(entry.edit for entry in centres)
+
+    def bounded(self, threshold: float) -> Router:
+        """The same router with another threshold for every edit, its implications too."""
+        entries = {
+            edit: replace(entry, threshold=threshold, implied=None)
+            for edit, entry in self.entries.items()
+        }
+        other = copy(self)
+        other.entries = entries
+        other._ways = {
+            edit: [way._replace(entry=entries[edit]) for way in ways]
+            for edit, ways in self._ways.items()
+        }
+        return other
 
     def candidates(self, prompt: str) -> frozenset[str]:
         """The edits that a prompt may be given to: those it names, and all that go by a centre."""

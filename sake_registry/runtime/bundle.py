@@ -361,10 +361,17 @@ class EditedModel(ABC):
     def _chosen(self, ids: Sequence[str]) -> set[str]:
         return self.bundle.known(ids) if ids else set(self.bundle.ids)
 
-    def decide(self, prompts: str | Sequence[str]) -> list[Decision]:
+    def decide(
+        self, prompts: str | Sequence[str], *, disabled: Collection[str] | None = None
+    ) -> list[Decision]:
         """What would be decided for prompts now; one string is one prompt. The model is run, bare,
-        only where its own states are what is compared."""
-        return self._router.decide(prompts, self._disabled, self._clock())
+        only where its own states are what is compared.
+
+        Args:
+            disabled: the edits that do not fire, in place of those that this handle disables.
+        """
+        off = self._disabled if disabled is None else disabled
+        return self._router.decide(prompts, off, self._clock())
 
 
 def load_bundle(path: Path | str) -> Bundle:

@@ -94,6 +94,8 @@ class Edited(EditedModel):
         guard: keep an edited answer from returning to the old object; as compiled if None.
         exact: make each token of an object, and its end, certain; as compiled if None.
         clock: what time it is, for edits that are valid for a time; UTC now unless given.
+        proved_by: another handle on this model. Where the model is as that one proved it, the
+            bundle's probe is held against what was read then, and no pass is made.
 
     Raises:
         ModelMismatchError: another model than the one compiled for, by identity or by probe.
@@ -110,6 +112,7 @@ class Edited(EditedModel):
         guard: bool | None = None,
         exact: bool | None = None,
         clock: Callable[[], datetime] = utc_now,
+        proved_by: Edited | None = None,
     ) -> None:
         if not isinstance(model, torch.nn.Module):
             within = getattr(model, "model", None)
@@ -128,11 +131,14 @@ class Edited(EditedModel):
         self._release = weakref.finalize(self, _do_all, undo)
         self._release.atexit = False
         try:
-            self._prove_model()
+            proved = proved_by is not None and self._take_proof(proved_by)
+            if not proved:
+                self._prove_model()
             self._following = Following(model)
             undo.append(self._following.remove)
             self._steering = self._make_steering(exact)
-            self._prove_steering()
+            if not proved:
+                self._prove_steering()
             self._router = self._make_router()
         except BaseException:
             self.detach()
@@ -370,10 +376,31 @@ class Edited(EditedModel):
 
     def _prove_model(self) -> None:
         prove(self._site, self.tokenizer)
-        dtype = str(next(self.model.parameters()).dtype).removeprefix("torch.")
-        probe = read_probe(self._site, self.tokenizer, self.bundle.manifest.probe_texts)
-        check_probe(self.bundle.file, probe, dtype, adapters(self.model))
+        self._probe = read_probe(self._site, self.tokenizer, self.bundle.manifest.probe_texts)
+        self._check_probe()
         self._state = _in_memory(self.model)
+
+    def _check_probe(self) -> None:
+        dtype = str(next(self.model.parameters()).dtype).removeprefix("torch.")
+        check_probe(self.bundle.file, self._probe, dtype, adapters(self.model))
+
+    def _take_proof(self, other: Edited) -> bool:
+        """Go by what another handle proved, if it was of this model as it is, with the texts of
+        this bundle's probe; returns whether that is so.
+
+        Raises:
+            ModelMismatchError: the model is another one than the bundle's, by its probe.
+        """
+        texts = self.bundle.manifest.probe_texts
+        same = other.model is self.model and other.tokenizer is self.tokenizer
+        if not (same and other.bundle.ids and other.bundle.manifest.probe_texts == texts):
+            return False
+        if _in_memory(self.model) != other._state:
+            return False
+        self._probe, self._state = other._probe, other._state
+        self._site.require_uncompiled()
+        self._check_probe()
+        return True
 
     @torch.no_grad()
     def _prove_steering(self) -> None:

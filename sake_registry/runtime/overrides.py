@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]*")
 MAX_BYTES = 1 << 20
-_FORM = '{"disabled": {"ID": "reason"}}'
+_HINT = 'its form: {"disabled": {"ID": "reason"}}'
 
 
 @dataclass(frozen=True)
@@ -57,30 +57,58 @@ def read_overrides(path: Path | str) -> Overrides:
     path = Path(path)
     try:
         data = read_bounded(path, MAX_BYTES)
-        text = data.decode()
     except FileNotFoundError:
         return Overrides({})
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {error}", hint=f"its form: {_FORM}") from error
-    if len(data) > MAX_BYTES:
-        raise _wrong(path, f"larger than {MAX_BYTES} bytes")
-    try:
-        value = json.loads(text, object_pairs_hook=_Pairs)
-    except json.JSONDecodeError as error:
-        place = f"{path}:{error.lineno}:{error.colno}"
-        raise InputError(f"{place}: not JSON: {error.msg}", hint=f"its form: {_FORM}") from error
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, deep nesting
-        raise _wrong(path, f"not JSON that can be read: {error}") from error
-    disabled = _mapping(path, "it", value).get("disabled", _Pairs())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error}", hint=_HINT) from error
+    return parse_overrides(data, str(path))
+
+
+def parse_overrides(data: bytes, place: str) -> Overrides:
+    """What a file of overrides says, wherever it lies.
+
+    Args:
+        place: where it lies, for messages.
+
+    Raises:
+        InputError: it is too large, not JSON, or says something else than its form allows.
+    """
+    value = json_object(data, place, MAX_BYTES, _HINT)
+    disabled = _mapping(place, "disabled", value.get("disabled", _Pairs()), _HINT)
     for key in value:
         if key != "disabled":
-            raise _wrong(path, f"unknown key '{key}'; {did_you_mean(key, ['disabled'])}")
-    for id_, reason in _mapping(path, "disabled", disabled).items():
+            what = f"unknown key '{key}'; {did_you_mean(key, ['disabled'])}"
+            raise _wrong(place, what, _HINT)
+    for id_, reason in disabled.items():
         if not _ID.fullmatch(id_):
-            raise _wrong(path, f"disabled: '{id_}' is not an id of an edit")
+            raise _wrong(place, f"disabled: '{id_}' is not an id of an edit", _HINT)
         if not isinstance(reason, str) or not reason.strip():
-            raise _wrong(path, f"disabled.{id_}: say why, in text")
+            raise _wrong(place, f"disabled.{id_}: say why, in text", _HINT)
     return Overrides(dict(disabled))
+
+
+def json_object(data: bytes, place: str, limit: int, hint: str) -> dict[str, Any]:
+    """A JSON object, read strictly: of a limited size, and no key stands twice in it.
+
+    Args:
+        place: where it lies, for messages.
+        limit: so many bytes are allowed.
+
+    Raises:
+        InputError: it is something else.
+    """
+    if len(data) > limit:
+        raise _wrong(place, f"larger than {limit} bytes", hint)
+    try:
+        value = json.loads(data.decode(), object_pairs_hook=_Pairs)
+    except UnicodeDecodeError as error:
+        raise _wrong(place, f"cannot be read: {error}", hint) from error
+    except json.JSONDecodeError as error:
+        where = f"{place}:{error.lineno}:{error.colno}"
+        raise _wrong(where, f"not JSON: {error.msg}", hint) from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, deep nesting
+        raise _wrong(place, f"not JSON that can be read: {error}", hint) from error
+    return _mapping(place, "it", value, hint)
 
 
 class _Pairs(dict[str, Any]):
@@ -92,13 +120,13 @@ class _Pairs(dict[str, Any]):
         self.twice = next((name for name in names if names.count(name) > 1), None)
 
 
-def _mapping(path: Path, what: str, value: Any) -> _Pairs:
+def _mapping(place: str, what: str, value: Any, hint: str) -> _Pairs:
     if not isinstance(value, _Pairs):
-        raise _wrong(path, f"{what} is not an object")
+        raise _wrong(place, f"{what} is not an object", hint)
     if value.twice is not None:
-        raise _wrong(path, f"'{value.twice}' stands twice")
+        raise _wrong(place, f"'{value.twice}' stands twice", hint)
     return value
 
 
-def _wrong(path: Path, what: str) -> InputError:
-    return InputError(f"{path}: {what}", hint=f"its form: {_FORM}")
+def _wrong(place: str, what: str, hint: str) -> InputError:
+    return InputError(f"{place}: {what}", hint=hint)

@@ -25,7 +25,7 @@ from sake_registry.errors import InputError, SettingsError, SetupError, StateErr
 from sake_registry.history.repository import Repository
 from sake_registry.history.settled import git_command
 from sake_registry.history.snapshots import Parsed, working_files
-from sake_registry.runtime.overrides import read_overrides
+from sake_registry.runtime.overrides import MAX_BYTES, parse_overrides, read_overrides
 from sake_registry.settings import FILE_NAME, differing, load_settings
 from sake_registry.upkeep.bundles import (
     BundleState,
@@ -90,15 +90,27 @@ class GitState(Value):
     shallow: bool
 
 
+class Production(Value):
+    """What a pointer that production follows says; `here` is the newest bundle of a model in this
+    registry, if that is the one."""
+
+    pointer: str
+    bundle: str
+    content: str | None
+    note: str
+    here: Path | None
+
+
 class Status(Value):
     """How a registry stands. `git` is None outside a repository; `notes` say what could not be
-    looked at. `edits` and `active` are counts."""
+    looked at. `edits` and `active` are counts. `production` is None where no pointer was named."""
 
     root: Path
     clean: bool
     edits: int
     active: int
     git: GitState | None
+    production: Production | None
     bundles: tuple[BundleState, ...]
     items: tuple[Item, ...]
     notes: tuple[str, ...]
@@ -107,14 +119,19 @@ class Status(Value):
         return tuple(item for item in self.items if item.kind == kind)
 
 
-def status(start: Path | str = ".", *, today: date | None = None) -> Status:
+def status(
+    start: Path | str = ".", *, today: date | None = None, pointer: str | None = None
+) -> Status:
     """How the registry at or above `start` stands.
 
     Args:
         today: the day on which dates are looked at; that of UTC unless given.
+        pointer: what production follows, a path or a URL: it is shown, and the overrides beside it
+            are looked at in place of the registry's own.
 
     Raises:
-        InputError: there is no registry, or the file of overrides is wrong.
+        InputError: there is no registry, or the pointer or the file of overrides is wrong.
+        SetupError: the pointer or its overrides cannot be reached.
         SettingsError: `sake.toml` or a variable is wrong.
     """
     today = today or datetime.now(UTC).date()
@@ -150,7 +167,7 @@ def status(start: Path | str = ".", *, today: date | None = None) -> Status:
     except SettingsError as error:
         notes.append(not_looked_at(error))
     items += _dates(registry, today)
-    items += _disabled(registry, known)
+    items += _disabled(registry, known, pointer)
     order = list(TITLES)
     items.sort(key=lambda item: order.index(item.kind))
     return Status(
@@ -159,6 +176,7 @@ def status(start: Path | str = ".", *, today: date | None = None) -> Status:
         edits=len(registry.edits) + len(known),
         active=len(registry.active) + len(known),
         git=git,
+        production=_production(pointer, held) if pointer else None,
         bundles=tuple(states),
         items=tuple(items),
         notes=tuple(notes),
@@ -393,14 +411,52 @@ def _dates(registry: Registry, today: date) -> Iterator[Item]:
             yield Item(kind="review", id=edit.id, what=what, command=f"sake show {edit.id}")
 
 
-def _disabled(registry: Registry, known: Collection[str]) -> Iterator[Item]:
-    path = registry.settings.place("overrides", registry.root)
+def _production(place: str, held: Iterable[tuple[Path, Manifest]]) -> Production:
+    from sake_registry.remote.places import shown
+    from sake_registry.remote.pointer import read_pointer
+
+    pointer = read_pointer(place)
+    bundle = shown(pointer.bundle)
+    # The name of a bundle's file is of its key; its content says more, where it is known.
+    here = (
+        path
+        for path, manifest in held
+        if pointer.content in (None, manifest.content_hash)
+        and (pointer.content or PurePosixPath(bundle).name == path.name)
+    )
+    return Production(
+        pointer=shown(place),
+        bundle=bundle,
+        content=pointer.content,
+        note=pointer.note,
+        here=next(here, None),
+    )
+
+
+def _overrides(registry: Registry, pointer: str | None) -> tuple[Mapping[str, str], str]:
+    """What is disabled, and where that stands."""
+    if pointer is None:
+        path = registry.settings.place("overrides", registry.root)
+        return read_overrides(path).disabled, os.path.relpath(path)
+    from sake_registry.remote.following import OVERRIDES
+    from sake_registry.remote.places import beside, read_small, shown
+
+    place = beside(pointer, OVERRIDES)
+    try:
+        data = read_small(place, MAX_BYTES)
+    except FileNotFoundError:
+        return {}, shown(place)
+    return parse_overrides(data, shown(place)).disabled, shown(place)
+
+
+def _disabled(registry: Registry, known: Collection[str], pointer: str | None) -> Iterator[Item]:
     active = {*known, *(edit.id for edit in registry.active)}
-    for id_, reason in sorted(read_overrides(path).disabled.items()):
+    disabled, place = _overrides(registry, pointer)
+    for id_, reason in sorted(disabled.items()):
         if id_ in active:
             command = f"sake withdraw {id_} --reason {shlex.quote(reason)}"
             yield Item(kind="disabled", id=id_, what=reason, command=command)
         else:
             what = f"{reason} (no active edit)"
-            command = f"take it out of {os.path.relpath(path)}"
+            command = f"take it out of {place}"
             yield Item(kind="disabled", id=id_, what=what, command=command)

@@ -359,6 +359,34 @@ def test_implications_have_a_bound_of_their_own() -> None:
     assert (fact.group, implied.group, implied.threshold) == (0, 1, 2.5)
 
 
+def test_another_threshold_is_that_of_every_edit_and_leaves_the_router_as_it_was() -> None:
+    asked = "capital of Guinea is city"
+    router = Router([TONGUE, replace(CAPITAL, implied=0.1)], embed)
+    (before,) = router.decide(asked)
+    assert (before.edit, before.threshold) == ("capital", 1.8)
+    for threshold in (0.5, 2.5):
+        entries = [replace(e, threshold=threshold, implied=None) for e in router.entries.values()]
+        for prompt in (asked, "The mother tongue of Leo Tolstoy is X", "Guinea born"):
+            wanted = Router(entries, embed).decide(prompt)
+            assert router.bounded(threshold).decide(prompt) == wanted
+            assert wanted[0].threshold == threshold
+    assert router.decide(asked) == [before]
+    centred = Router(
+        [
+            RouterEntry(
+                "c",
+                "centre",
+                1.0,
+                (Route(group=0, names=(), need="any", rows=1),),
+                embed(["capital"]),
+            )
+        ],
+        embed,
+    )
+    assert [d.edit for d in centred.decide(["city"])] == [None]
+    assert [d.edit for d in centred.bounded(2).decide(["city"])] == ["c"]
+
+
 def test_of_edits_with_different_bounds_that_fires_whose_bound_is_taken_up_least() -> None:
     near = entry("near", ["Leo Tolstoy"], ["mother tongue of <subject>"], threshold=1.1)
     far = entry("far", ["Leo Tolstoy"], ["<subject> born is tongue mother"], threshold=3.0)

@@ -12,10 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from sake_registry.bundle.reader import read_manifest
+from sake_registry.commands.console import State
+from sake_registry.commands.status import command as status_command
 from sake_registry.edits.registry import open_registry
 from sake_registry.errors import InputError
 from sake_registry.history.provenance import provenance
+from sake_registry.remote.pointer import write_pointer
 from sake_registry.upkeep import status as module
 from sake_registry.upkeep.bundles import after_change, bundle_states
 from sake_registry.upkeep.status import Status, status
@@ -255,6 +260,37 @@ def test_what_production_switched_off(registry: GitRegistry) -> None:
 
 
 # -- bundles -----------------------------------------------------------------------------------
+
+
+def test_what_a_pointer_says_of_production(compiled: GitRegistry, tmp_path: Path) -> None:
+    """Its bundle, and the overrides beside it in place of the registry's own."""
+    (bundle,) = (compiled.root / "bundles").glob("*.h5")
+    content = read_manifest(bundle).content_hash
+    (compiled.root / "overrides.json").write_text('{"disabled": {"a": "here"}}')
+    place = tmp_path / "elsewhere" / "production.json"
+    write_pointer(place, f"../served/{bundle.name}", content=content, note="ticket 12")
+    found = status(compiled.root, pointer=str(place))
+    assert found.clean
+    assert found.production is not None
+    assert found.production.here == bundle
+    (place.parent / "overrides.json").write_text('{"disabled": {"tolstoy-tongue": "wrong"}}')
+    for said, here in (
+        ({"bundle": bundle.name}, bundle),
+        ({"bundle": "renamed.h5", "content": content}, bundle),
+        ({"bundle": "renamed.h5"}, None),
+        ({"bundle": bundle.name, "content": "a" * 64}, None),
+    ):
+        place.write_text(json.dumps(said))
+        found = status(compiled.root, pointer=str(place))
+        assert found.production is not None
+        assert found.production.here == here
+        assert list(of(found, "disabled")) == ["tolstoy-tongue"]
+    write_pointer(place, bundle.name, content=content, note="ticket 12")
+    done = CliRunner().invoke(status_command, ["--pointer", str(place)], obj=State(compiled.root))
+    assert f"(content {content[:12]}), which is {bundle.name} here: ticket 12" in done.stdout
+    assert "tolstoy-tongue  wrong" in done.stdout
+    with pytest.raises(InputError, match="no pointer"):
+        status(compiled.root, pointer=str(tmp_path / "none.json"))
 
 
 def test_a_registry_that_is_compiled_and_committed_is_clean(compiled: GitRegistry) -> None:
