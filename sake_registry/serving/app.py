@@ -26,7 +26,7 @@ from starlette.exceptions import HTTPException
 from sake_registry.serving.asked import Begun, Ended, Failed, Piece
 from sake_registry.serving.batching import FullError
 from sake_registry.serving.page import page, policy
-from sake_registry.serving.protocol import ApiError, Shape, headers, sake_object, usage
+from sake_registry.serving.protocol import ApiError, Shape, headers, reason_of, sake_object, usage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from sake_registry.serving.asked import Event
     from sake_registry.serving.batching import Batcher
     from sake_registry.serving.decisions import DecisionLog
-    from sake_registry.serving.live import Live
+    from sake_registry.serving.live import Attached, Live
     from sake_registry.serving.metrics import Metrics
     from sake_registry.serving.preparing import Limits, Prepared, Preparing
 
@@ -59,7 +59,7 @@ class Service:
         live: Live,
         batcher: Batcher,
         preparing: Preparing,
-        admin: Admin,
+        admin: Admin[Attached],
         metrics: Metrics,
         decisions: DecisionLog,
         limits: Limits,
@@ -198,7 +198,7 @@ def application(service: Service) -> ASGIApp:
     @app.post("/v1/edits/{id_}/disable")
     async def disable(id_: str, request: Request) -> Response:
         service.admin.require(request.headers.get("authorization"))
-        reason = _reason(await service.body(request))
+        reason = reason_of(await service.body(request))
         return JSONResponse(await service.off_loop(service.admin.disable, id_, reason))
 
     @app.post("/v1/edits/{id_}/enable")
@@ -363,15 +363,6 @@ async def _unless(gone: asyncio.Future[None], events: asyncio.Queue[Event]) -> E
         return event.result()
     event.cancel()
     raise _HungUpError
-
-
-def _reason(body: bytes) -> str:
-    try:
-        given = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise ApiError(400, f"the body is not JSON: {error}", code="invalid_json") from error
-    reason = given.get("reason") if isinstance(given, dict) else None
-    return reason if isinstance(reason, str) else ""
 
 
 # -- around every request --------------------------------------------------------------------------

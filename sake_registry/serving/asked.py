@@ -9,19 +9,18 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from sake_registry.routing.reasons import Reason
+from sake_registry.serving.judged import outcome
 from sake_registry.serving.text import AnswerText
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sake_registry.routing.router import Decision
+    from sake_registry.serving.judged import Mode
     from sake_registry.serving.live import Attached
     from sake_registry.serving.sampling import Sampling
 
 Finish = Literal["stop", "length"]
-Mode = Literal["edit", "shadow", "bare"]
-"""`shadow` decides and changes nothing; `bare` does not decide."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +63,7 @@ class Decided:
     @property
     def outcome(self) -> str:
         """As it is counted."""
-        if self.mode == "bare":
-            return "bare"
-        if self.decision.edit:
-            return "fired"
-        return "disabled" if self.decision.reason is Reason.DISABLED else "left_alone"
+        return outcome(self)
 
 
 @dataclass(frozen=True)

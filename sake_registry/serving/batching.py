@@ -196,11 +196,7 @@ class Batcher:
 
     def _count(self, asked: Asked, decided: Decided, prompt: str) -> None:
         metrics = self._metrics
-        metrics.decisions.labels(decided.outcome).inc()
-        if decided.outcome == "fired":
-            metrics.fires.labels(decided.decision.edit).inc()
-        if decided.seconds is not None:
-            metrics.decision_seconds.observe(decided.seconds)
+        metrics.count(decided)
         if decided.over_budget:
             metrics.over_budget.inc()
         self._decisions.write(asked.id, decided, prompt)

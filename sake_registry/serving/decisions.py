@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from sake_registry.errors import StorageError
-from sake_registry.serving.asked import Mode
+from sake_registry.serving.judged import Mode
 from sake_registry.values import Value
 
 if TYPE_CHECKING:
-    from sake_registry.serving.asked import Decided
+    from sake_registry.serving.judged import Judged
 
 
 log = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ class DecisionLog:
                     hint="name a file in a folder that is there: --log FILE",
                 ) from error
 
-    def write(self, request: str, decided: Decided, prompt: str) -> None:
+    def write(self, request: str, decided: Judged, prompt: str) -> None:
         """What was decided of one prompt of a request."""
         decision, seconds = decided.decision, decided.seconds
         logged = Logged(

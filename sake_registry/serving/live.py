@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from sake_registry.bundle.format import EditInfo
     from sake_registry.remote.following import Follower
-    from sake_registry.runtime.bundle import EditedModel
+    from sake_registry.runtime.bundle import Bundle, EditedModel
 
 
 @dataclass(eq=False)
@@ -42,8 +42,12 @@ class Attached:
         self.edits = {edit.id: edit for edit in self.edited.bundle.manifest.edits}
 
     @property
+    def bundle(self) -> Bundle:
+        return self.edited.bundle
+
+    @property
     def key(self) -> str:
-        return self.edited.bundle.manifest.key
+        return self.bundle.manifest.key
 
     @property
     def provenance(self) -> Mapping[str, str | bool | None]:

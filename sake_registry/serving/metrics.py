@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import CounterMetricFamily
 from prometheus_client.registry import Collector
+
+from sake_registry.serving.judged import outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -15,7 +17,18 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
     from sake_registry.remote.following import Followed
-    from sake_registry.serving.live import Attached
+    from sake_registry.runtime.bundle import Bundle
+    from sake_registry.serving.judged import Judged
+
+
+class Loaded(Protocol):
+    """What holds a bundle."""
+
+    @property
+    def bundle(self) -> Bundle: ...
+
+
+L = TypeVar("L", bound=Loaded)
 
 _DECIDING = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 _ANSWERING = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
@@ -30,8 +43,8 @@ class Metrics:
             "sake_decisions", "Prompts, by what was decided of them.", ["outcome"],
             registry=self.registry,
         )  # fmt: skip
-        for outcome in ("fired", "left_alone", "disabled", "bare"):
-            self.decisions.labels(outcome)
+        for kind in ("fired", "left_alone", "disabled", "bare"):
+            self.decisions.labels(kind)
         self.fires = Counter(
             "sake_fires", "Prompts that an edit fired for.", ["edit"], registry=self.registry
         )
@@ -53,15 +66,23 @@ class Metrics:
         )  # fmt: skip
         self.tokens = Counter("sake_tokens", "Tokens of answers.", registry=self.registry)
 
-    def watch(self, now: Callable[[], Followed[Attached] | None]) -> None:
+    def count(self, judged: Judged) -> None:
+        """What was decided of a prompt."""
+        self.decisions.labels(outcome(judged)).inc()
+        if judged.mode != "bare" and judged.decision.edit:
+            self.fires.labels(judged.decision.edit).inc()
+        if judged.seconds is not None:
+            self.decision_seconds.observe(judged.seconds)
+
+    def watch(self, now: Callable[[], Followed[L] | None]) -> None:
         """Show what is live whenever the metrics are read."""
         self.registry.register(_Serving(now))
 
 
-class _Serving(Collector):
+class _Serving(Collector, Generic[L]):
     """The current bundle, how it came to be, and what is disabled in it."""
 
-    def __init__(self, now: Callable[[], Followed[Attached] | None]) -> None:
+    def __init__(self, now: Callable[[], Followed[L] | None]) -> None:
         self._now = now
 
     def collect(self) -> Iterable[Metric]:
@@ -74,7 +95,7 @@ class _Serving(Collector):
         disabled = GaugeMetricFamily("sake_disabled_edits", "Edits that are switched off.")
         now = self._now()
         if now is not None:
-            bundle = now.current.edited.bundle
+            bundle = now.current.bundle
             labels = (bundle.manifest.key, bundle.manifest.content_hash, str(bundle.path))
             info.add_metric(labels, 1)
             swaps.add_metric(["taken"], now.generation - 1)

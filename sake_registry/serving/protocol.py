@@ -363,3 +363,17 @@ class Shape:
             content = {"delta": {} if finish else delta}
         choice = {"index": index, **content, "logprobs": None, "finish_reason": finish}
         return {**self._head, "object": self._kind, "choices": [choice]}
+
+
+def reason_of(body: bytes) -> str:
+    """Why an edit is to be switched off, by the body of the call; "" where it does not say.
+
+    Raises:
+        ApiError: the body is not JSON.
+    """
+    try:
+        given = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise ApiError(400, f"the body is not JSON: {error}", code="invalid_json") from error
+    reason = given.get("reason") if isinstance(given, dict) else None
+    return reason if isinstance(reason, str) else ""
