@@ -191,7 +191,7 @@ async def turn(
         drawn = random.Random(f"{number} {before}")
         while time.monotonic() < end:
             try:
-                pool = OTHERS
+                pool: Sequence[str] = OTHERS
                 if drawn.random() < given.named:  # half of them of the edit that is toggled
                     pool = named[:2] if drawn.random() < 0.5 else named
                 answer = await ask(served.client, drawn.choice(pool), given.tokens)
