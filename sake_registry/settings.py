@@ -43,7 +43,8 @@ MAX_BYTES = 1 << 20
 """Of a `sake.toml`."""
 PREFIX = "SAKE_"
 ELSEWHERE = frozenset(
-    f"{PREFIX}{name}" for name in ("ADMIN_TOKEN", "BUNDLE", "LOG", "METRICS_PORT", "MODE")
+    f"{PREFIX}{name}"
+    for name in "ADMIN_TOKEN BUNDLE LOG LOG_PROMPTS METRICS_HOST METRICS_PORT MODE".split()
 )
 """Variables of servers that are no settings."""
 log = logging.getLogger(__name__)

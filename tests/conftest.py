@@ -35,7 +35,7 @@ for _name in [name for name in os.environ if name.startswith("SAKE_")]:
     del os.environ[_name]
 
 # Whose tests run no compile, no git and no browser: `make test-fast`.
-FAST = {"data", "edits", "extraction", "names", "pages", "routing"}
+FAST = {"data", "deploy", "edits", "extraction", "names", "pages", "routing"}
 # Fixtures that load real weights.
 WEIGHTS = {"minilm", "contrast", "detector", "encoder"}
 

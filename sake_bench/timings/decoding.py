@@ -1,6 +1,6 @@
 """What an attached bundle costs while answers are made, on Hugging Face.
 
-    python -m sake_bench.timings.decoding [--edits 1000] [--tokens 64] [--rounds 7] [--dtype float32]
+    python -m sake_bench.timings.decoding [--edits 1000] [--tokens 64] [--rounds 7]
 
 Greedy answers of the embedded model, bare and edited in turn within one run: with no edit in
 scope, and with one that fires. Decisions are made before and handed in; what they cost is
@@ -45,7 +45,8 @@ def main() -> None:
     located = locate(registry.settings)
     newest = find_bundle(registry, located)
     loaded = load(located)
-    model, tokenizer = loaded.model, loaded.tokenizer
+    model: Any = loaded.model
+    tokenizer = loaded.tokenizer
     ids = tokenizer(PROMPT, return_tensors="pt").input_ids
     options = greedy(given.tokens, tokenizer) | {"min_new_tokens": given.tokens}
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():

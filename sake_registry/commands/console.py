@@ -312,6 +312,8 @@ class _Stderr(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
         warn(text) if record.levelno >= logging.WARNING else say(text, err=True)
+        if record.exc_info:  # of a server, which goes on
+            say(logging.Formatter().formatException(record.exc_info), err=True, lines=True)
 
 
 def configure_logging(verbose: bool) -> None:

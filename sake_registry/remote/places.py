@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_IN_TEXT = re.compile(rf"{_URL.pattern}[^\s'\"<>]+", re.IGNORECASE)
 _HTTP = ("http", "https")
 SMALL_SECONDS = 5.0
 """How long the whole of a small file may take over http."""
@@ -148,7 +149,7 @@ def _reached(place: str) -> Iterator[None]:
             raise MissingExtraError(f"{shown(place)} is read by {error.name}", "serve") from error
         raise SetupError(f"{shown(place)}: {error}", hint="install what is named there") from error
     except Exception as error:  # each protocol's package has errors of its own
-        said = str(error).replace(place, shown(place)) or type(error).__name__
+        said = _IN_TEXT.sub(lambda url: shown(url[0]), str(error)) or type(error).__name__
         raise SetupError(
             f"{shown(place)}: cannot be reached: {shorten(said, 200)}",
             hint="see that the server is up, and that this machine may read it",

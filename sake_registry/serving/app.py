@@ -218,7 +218,8 @@ def application(service: Service) -> ASGIApp:
 
     @app.get("/")
     async def index() -> Response:
-        return HTMLResponse(page(), headers={"Content-Security-Policy": policy()})
+        guards = {"Content-Security-Policy": policy(), "X-Content-Type-Options": "nosniff"}
+        return HTMLResponse(page(), headers=guards)
 
     @app.exception_handler(ApiError)
     async def refused(request: Request, error: Exception) -> Response:

@@ -144,7 +144,8 @@ class Batcher:
                     self._answer(batch)
             except Exception as error:  # of the model or the bundle: the next batch may do well
                 known = isinstance(error, SakeError)
-                log.error("a batch failed: %s", error, exc_info=None if known else error)
+                ids = ", ".join(asked.id for asked in batch)
+                log.error("requests %s failed: %s", ids, error, exc_info=None if known else error)
                 text = error.message if isinstance(error, SakeError) else type(error).__name__
                 for asked in batch:
                     asked.tell(Failed(f"the answer failed: {text}"))

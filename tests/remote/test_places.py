@@ -83,6 +83,11 @@ def test_unreachable_is_not_missing(http: Remote, tmp_path: Path) -> None:
         http.server.failing["/p.json"] = status
         with pytest.raises(SetupError, match=f"p.json: cannot be reached: {status.value}"):
             read_small(http / "p.json", 10)
+    http.server.failing["/p.json?sig=%2Bsecret"] = HTTPStatus.FORBIDDEN
+    with pytest.raises(SetupError, match="cannot be reached: 403") as caught:
+        read_small((http / "p.json?sig=%2Bsecret").replace("//", "//me:word@"), 10)
+    assert "secret" not in str(caught.value)
+    assert "word" not in str(caught.value)
     http.server.shutdown()
     http.server.server_close()
     secret = (http / "p.json?sig=secret").replace("//", "//me:word@")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import time
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from openai import APIStatusError
 
+from sake_registry.commands.console import configure_logging
 from sake_registry.serving.batching import BatchLimits
 from tests.serving.conftest import MODEL, TOKEN, Running, Start, World
 from tests.serving.hosting import until
@@ -244,8 +246,15 @@ def test_an_answer_ends_when_its_time_is_up(start: Start) -> None:
 
 
 def test_a_batch_that_fails_fails_alone(
-    start: Start, world: World, monkeypatch: pytest.MonkeyPatch
+    start: Start,
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    logger = logging.getLogger("sake_registry")
+    for name in ("handlers", "level", "propagate"):  # as they were, afterwards
+        monkeypatch.setattr(logger, name, getattr(logger, name))
+    configure_logging(verbose=False)
     with start() as it:
         forward = world.model.forward
 
@@ -258,6 +267,9 @@ def test_a_batch_that_fails_fails_alone(
         assert caught.value.status_code == 500
         assert "RuntimeError" in caught.value.message
         assert "out of memory" not in caught.value.message  # the log has that
+        said = capsys.readouterr().err
+        assert f"requests {caught.value.response.headers['x-request-id']} failed" in said
+        assert "in failing" in said
         stream = it.client.completions.create(
             model=MODEL, prompt=OUT_OF_SCOPE[0], max_tokens=5, stream=True
         )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import signal
 import socket
 import subprocess
@@ -124,6 +126,14 @@ def test_a_short_token_and_a_taken_port(world: World, sake: Run, tmp_path: Path)
         port = str(taken.getsockname()[1])
         done = sake("serve", "--bundle", str(world.both), "--port", port, cwd=tmp_path)
     assert (done.returncode, "--port chooses another" in done.stderr) == (4, True)
+
+
+def test_a_server_s_variables_are_no_misspelt_settings(registry: Path, sake: Run) -> None:
+    variables = {"SAKE_ADMIN_TOKEN": TOKEN, "SAKE_BUNDLE": "x.h5", "SAKE_ADMIN_TOKENS": "x"}
+    done = sake("list", cwd=registry, env={**os.environ, **variables})
+    assert re.findall(r"\S+ is not a setting", done.stderr) == [
+        "SAKE_ADMIN_TOKENS is not a setting"
+    ]
 
 
 def test_help_loads_no_server() -> None:

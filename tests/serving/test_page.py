@@ -7,12 +7,13 @@ import hashlib
 import json
 import re
 import subprocess
-from html import unescape
 from pathlib import Path
+from queue import Queue
 from typing import Any
 
 import pytest
 
+from sake_registry.serving.app import application
 from sake_registry.serving.page import page, policy
 from tests.browsing import FLAGS, Elements
 from tests.serving.conftest import TOKEN, Start
@@ -25,7 +26,7 @@ addEventListener('error', event => found.push(String(event.message)));
 addEventListener('unhandledrejection', event => found.push(String(event.reason)));
 addEventListener('securitypolicyviolation', event => found.push(event.violatedDirective));
 const wait = async (condition, what) => {
-  for (let turn = 0; turn < 3000; turn++) {
+  for (let turn = 0; turn < 6000; turn++) {
     if (condition()) return;
     await new Promise(done => setTimeout(done, 10));
   }
@@ -49,12 +50,29 @@ addEventListener('load', async () => {
   } catch (error) {
     found.push(String(error));
   }
-  const result = document.createElement('pre');
-  result.id = 'probe';
-  result.textContent = JSON.stringify({found, ...told});
-  document.body.append(result);
+  await fetch('/told', {method: 'POST', body: JSON.stringify({found, ...told})});
 });
 """
+OWN = {"--dump-dom", "--virtual-time-budget=3000"}
+"""Not for a page that lives: it says itself when it is done."""
+
+
+def hearing(app: Any, told: Queue[bytes]) -> Any:
+    """A server's routes, and one to which the page tells what it found."""
+
+    async def both(scope: Any, receive: Any, send: Any) -> None:
+        if scope.get("path") != "/told":
+            await app(scope, receive, send)
+            return
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body, more = body + message["body"], message.get("more_body", False)
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+        told.put(body)
+
+    return both
 
 
 @pytest.fixture
@@ -68,16 +86,25 @@ def look(start: Start, browser: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
         allowed = policy().replace("script-src ", f"script-src 'sha256-{digest}' ")
         monkeypatch.setattr("sake_registry.serving.app.page", lambda: shown)
         monkeypatch.setattr("sake_registry.serving.app.policy", lambda: allowed)
-        own = [flag for flag in FLAGS if "virtual-time" not in flag and "window-size" not in flag]
-        with start(**options) as it:
-            done = subprocess.run(
-                [browser, *own, "--virtual-time-budget=60000", "--window-size=1200,2000", *flags,
-                 f"--user-data-dir={tmp_path / 'profile'}", it.url],
-                capture_output=True, text=True, timeout=300, check=False,
-            )  # fmt: skip
-        seen = re.search(r'<pre id="probe">(.*?)</pre>', done.stdout, re.DOTALL)
-        assert seen, f"the page did not come to an end: {done.stdout[-2000:]}"
-        told: dict[str, Any] = json.loads(unescape(seen[1]))
+        heard: Queue[bytes] = Queue()
+        monkeypatch.setattr(
+            "sake_registry.serving.run.application",
+            lambda ready: hearing(application(ready), heard),
+        )
+        own = [flag for flag in FLAGS if flag not in OWN]
+        profile = f"--user-data-dir={tmp_path / 'profile'}"
+        with (
+            start(**options) as it,
+            (tmp_path / "browser.log").open("w") as log,
+            subprocess.Popen(
+                [browser, *own, "--remote-debugging-port=0", *flags, profile, it.url],
+                stdout=log, stderr=log,
+            ) as process,
+        ):  # fmt: skip
+            try:
+                told: dict[str, Any] = json.loads(heard.get(timeout=120))
+            finally:
+                process.kill()
         assert told["found"] == []
         return told
 
