@@ -49,7 +49,7 @@ ELSEWHERE = frozenset(
 """Variables of servers that are no settings."""
 log = logging.getLogger(__name__)
 
-METHOD_VERSION = 6
+METHOD_VERSION = 7
 """Not to be set: raised whenever the same input gives other activations, maps, or decisions."""
 
 ALIASES = {

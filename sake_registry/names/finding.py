@@ -18,7 +18,7 @@ from functools import cache, cached_property, lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from sake_registry.names import languages, scripts
+from sake_registry.names import joints, languages, scripts
 from sake_registry.names.companies import with_legal_form
 from sake_registry.names.letters import fold, letters_of, unmarked, without_marks
 from sake_registry.names.words import (
@@ -87,6 +87,11 @@ class _Name:
         return _FREE.sub("", self.text)
 
     @cached_property
+    def tight(self) -> str:
+        """What a text without spaces, stops and commas has that has it."""
+        return fold(self.letters)
+
+    @cached_property
     def distinctive(self) -> list[str]:
         return distinctive_words(self.text)
 
@@ -100,6 +105,13 @@ def distinctive_words(name: str) -> list[str]:
     """The words that are not such as any sentence has."""
     bare = re.sub(r"(?<![.,])[.,]++(?=\s|$)", "", name)
     return [word for word in fold(bare).split() if word not in FUNCTION]
+
+
+def joined(name: str) -> str:
+    """A folded name as it may be found in other joints; empty where it is not."""
+    if BETWEEN in name or len(name) > _LONGEST:
+        return ""
+    return fold(without_marks(name.replace(COMMA, ",")))
 
 
 @lru_cache(maxsize=1 << 14)
@@ -153,13 +165,18 @@ def _by_word(names: tuple[str, ...]) -> tuple[dict[str, list[_Name]], list[_Name
     return by_word, without
 
 
+@lru_cache(maxsize=1024)
+def _table(names: tuple[str, ...]) -> joints.Table[_Name]:
+    return joints.Table((joined(name), _name(name)) for name in dict.fromkeys(names))
+
+
 @lru_cache(maxsize=4096)
 def _pattern(name: _Name) -> re.Pattern[str]:
     return re.compile(name.pattern)
 
 
 @dataclass(frozen=True)
-class _Text:
+class Text:
     """A text as it is searched; `places` lead back to it where it had letters taken apart."""
 
     plain: str
@@ -171,9 +188,22 @@ class _Text:
         return languages.parts(self.folded)
 
     @cached_property
+    def further_parts(self) -> list[languages.Part]:
+        return languages.parts(self.folded, further=True)
+
+    @cached_property
+    def tight(self) -> str:
+        return _FREE.sub("", self.folded)
+
+    @cached_property
+    def runs(self) -> joints.Runs:
+        return joints.Runs(self.folded)
+
+    @cached_property
     def bare(self) -> dict[str, None]:
         """Words of names that it may have, in whatever form."""
-        return dict.fromkeys(word for part in self.parts for word in part.places)
+        parts = (*self.parts, *self.further_parts)
+        return dict.fromkeys(word for part in parts for word in part.places)
 
     @cached_property
     def keys(self) -> dict[str, None]:
@@ -181,10 +211,10 @@ class _Text:
 
 
 @lru_cache(maxsize=256)
-def searched(text: str) -> _Text:
+def searched(text: str) -> Text:
     """A text as it is searched for any names."""
     text, places = letters_of(text)
-    return _Text(unmarked(text), fold(text), places)
+    return Text(unmarked(text), fold(text), places)
 
 
 def _spans(text: str, name: _Name) -> Iterator[tuple[int, int]]:
@@ -257,39 +287,79 @@ def find(text: str, names: Iterable[str], *, judged: bool = False) -> list[tuple
 
     Args:
         judged: whether what stands behind a name, or about one that is written without case, is
-            judged by whoever asks: then it is found there too ("Acme Cloud Pro", "whats acme").
+            judged by whoever asks: then it is found there too ("Acme Cloud Pro", "whats acme"), and
+            so it is in other joints ("acmecloud") and with further endings.
     """
-    looked_at = searched(text)
-    folded = looked_at.folded
-    by_word, without = _by_word(tuple(names))
+    return located(searched(text), tuple(names), judged=judged, joined=judged)
+
+
+def located(
+    looked_at: Text, names: tuple[str, ...], *, judged: bool, joined: bool
+) -> list[tuple[int, int]]:
+    """As `find`; `joined`: whether names may stand in other joints, as a `joints.Table` tells."""
+    by_word, without = _by_word(names)
     leading = by_word.keys() & looked_at.keys.keys()
     candidates = [n for key in leading for n in by_word[key]] + without
+    matches = [
+        (known, start, end, False)
+        for known in candidates
+        for start, end in _matches(looked_at, known, judged=judged)
+    ]
+    if joined:
+        matches += [(*match, True) for match in _in_other_joints(looked_at, names)]
     spans: list[tuple[int, int]] = []
-    taken = bytearray(len(folded))  # by longer names
-    for known in sorted(candidates, key=lambda n: (-len(n.text), n.text)):
-        for start, end in _matches(looked_at, known):
-            free = taken.find(1, start, end) < 0
-            if free and _is_named(looked_at.plain, start, end, known, judged=judged):
-                end = with_legal_form(looked_at.plain, end)
-                taken[start:end] = bytes([1]) * (end - start)
-                spans.append((start, end))
+    taken = bytearray(len(looked_at.folded))  # by longer names
+    for known, start, end, differs in sorted(matches, key=_longest_first):
+        if taken.find(1, start, end) >= 0:
+            continue
+        if differs:
+            named = _is_named_otherwise(looked_at.plain, start, end, known)
+        else:
+            named = _is_named(looked_at.plain, start, end, known, judged=judged)
+        if named:
+            end = with_legal_form(looked_at.plain, end)
+            taken[start:end] = bytes([1]) * (end - start)
+            spans.append((start, end))
     places = looked_at.places
     return sorted(spans if places is None else ((places[a], places[b]) for a, b in spans))
 
 
-def _matches(text: _Text, name: _Name) -> Iterable[tuple[int, int]]:
+def _longest_first(match: tuple[_Name, int, int, bool]) -> tuple[bool, int, str, int]:
+    name, start, _, differs = match
+    return differs, -len(name.text), name.text, start
+
+
+def _in_other_joints(text: Text, names: tuple[str, ...]) -> Iterator[tuple[_Name, int, int]]:
+    """Where names stand in other joints than their own: "pine gate" for "Pinegate"."""
+    folded = text.folded
+    for run, name in text.runs.owners(_table(names)):
+        end = joints.closed(folded, run.start, run.end)
+        own = fold(name.text)
+        written = folded[run.start : end]
+        if end is None or written == own or joints.is_chance(written, own):
+            continue
+        if _BEGINS.match(folded, run.start) and _ENDS.match(folded, end):
+            yield name, run.start, end
+
+
+def _matches(text: Text, name: _Name, *, judged: bool) -> Iterable[tuple[int, int]]:
     """Where a name stands in a text, in any of its forms; whether it is meant is not asked."""
     exact = all(word in text.folded for word in name.words)
     if BETWEEN in name.text:
         return _spread(text.plain, name.text) if exact else ()
     folded = text.folded
+    # A pattern is compiled only for a text that may have it.
+    exact = exact and (name.body is not None or name.tight in text.tight)
     spans = _spans(folded, name) if exact else ()
     matches = [span for span in spans if scripts.is_whole(folded, *span)]
-    if name.body is None or not text.parts:
+    parts = text.parts
+    if judged and len(name.distinctive) > 1:
+        parts = [*parts, *text.further_parts]
+    if name.body is None or not parts:
         return matches
     changed = {
         (start, end)
-        for part in text.parts
+        for part in parts
         for start, end, begins, ends in part.matches(name.body)
         if _BEGINS.match(folded, begins)
         and _ENDS.match(folded, ends)
@@ -338,6 +408,17 @@ def _is_named(text: str, start: int, end: int, name: _Name, *, judged: bool) -> 
     if several:
         return not _is_part_without_case(text, start, end, name, judged=judged)
     return _has_any_case(text, start, end, name)
+
+
+def _is_named_otherwise(text: str, start: int, end: int, name: _Name) -> bool:
+    """Whether a match in other joints is meant as a name, and no part of a longer one."""
+    if _has_no_case(text, start, end):
+        return not _is_part_without_case(text, start, end, name, judged=True)
+    large = not text[start].islower()
+    if large or name.text[0].islower():
+        return not _is_part(text, start, end, name, owns=True)
+    several = len(name.distinctive) > 1
+    return several and not _is_part_without_case(text, start, end, name, judged=True)
 
 
 def _line_around(text: str, start: int, end: int) -> str:
@@ -476,10 +557,14 @@ def _is_part_without_case(text: str, start: int, end: int, name: _Name, *, judge
     last = fold(_word_after(text, end, name))
     if len(distinctive) > 1:
         longer = not judged and is_kind(last) and last not in ASKED
+        if judged and _is_foreign_word(first, text, start, end):  # "la cordillera sur"
+            return longer
         return longer or first in LONGER or first in IN_NAMES
     if not distinctive or len(_FREE.sub("", distinctive[0])) < SHORTEST or is_kind(distinctive[0]):
         return True
     if judged and not name.is_common:
+        if first not in FIRST_NAMES and _is_foreign_word(first, text, start, end):
+            return False  # "è da orsenigo"
         return any(first in words for words in (FIRST_NAMES, LONGER, IN_NAMES, PARTICLES))
     beside = _beside(english=_may_be_english(text, start, end))
     apart = not first or first.endswith("'s") or first in beside

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
+from sake_registry.data import sections
 from sake_registry.names.companies import without_legal_form
 from sake_registry.names.finding import (
     BETWEEN,
@@ -95,6 +96,63 @@ def spellings(name: str) -> Iterator[str]:
     if few and (plain or _PREFIXED.fullmatch(bare)):
         others += [by.join(words) for by in (" ", "", "-")]
     yield from dict.fromkeys(other for other in others if other not in ("", name))
+
+
+def judged_forms(name: str) -> Iterator[str]:
+    """Forms of which only who judges the whole question may think that they are meant.
+
+    A person's name with an initial ("B. Okello", "Okello, B."); "Calvessa port" for "Port of
+    Calvessa", and the other way round; a name of three distinctive words and more without a common
+    one that is not the first ("Ludgrove Trust" for "Ludgrove Data Trust").
+    """
+    name = " ".join(composed(name).split())
+    if re.search(r"[,(]", name):
+        return
+    person = [word for word in _person(name) or () if fold(word).rstrip(".") not in TITLES]
+    if person:
+        if len(person) > 1 and not INITIALS.fullmatch(unmarked(person[0])):
+            initial, family = f"{person[0][0]}.", person[-1]
+            yield from (f"{initial} {family}", f"{family}{COMMA} {initial}")
+        return
+    yield from _turned_kind(name)
+    yield from _shortened(name)
+
+
+def _turned_kind(name: str) -> Iterator[str]:
+    kinds = _turned_kinds()
+    head, of, whose = name.partition(" of ")
+    if of:
+        if fold(head.split()[-1]) in kinds and _is_bare(whose):
+            yield f"{whose} {head}"
+        return
+    first, _, rest = name.partition(" ")
+    if fold(first) in kinds and _is_bare(rest):
+        yield f"{rest} {first}"
+    whose, _, last = name.rpartition(" ")
+    if fold(last) in kinds and _is_bare(whose):
+        yield f"{last} of {whose}"
+
+
+@cache
+def _turned_kinds() -> frozenset[str]:
+    return frozenset(" ".join(sections("name_variants.txt")["turned kinds"]).split())
+
+
+def _shortened(name: str) -> Iterator[str]:
+    """Without one common word, where two distinctive ones are left, one of them uncommon."""
+    words = name.split()
+    if len(distinctive_words(name)) < 3 or len(words) > 8 or fold(words[-1]) in NUMBERS:
+        return
+    for place in range(1, len(words)):
+        word = fold(words[place])
+        rest = [*words[:place], *words[place + 1 :]]
+        beside = {fold(rest[place - 1]), fold(rest[place]) if place < len(rest) else ""}
+        left = distinctive_words(" ".join(rest))
+        if word in FUNCTION or not word.isalpha() or not (is_kind(word) or is_common(word)):
+            continue
+        if beside & (FUNCTION | {"&", "+"}) or all(map(is_common, left)) or len(left) < 2:
+            continue
+        yield " ".join(rest)
 
 
 def _forms(name: str) -> Iterator[str]:

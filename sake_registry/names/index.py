@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from sake_registry.names import scripts
 from sake_registry.names.companies import without_legal_form
-from sake_registry.names.finding import find, searched
-from sake_registry.names.forms import forms, last_name, spellings
+from sake_registry.names.finding import Text, joined, located, searched
+from sake_registry.names.forms import forms, judged_forms, last_name, spellings
+from sake_registry.names.joints import Table
 from sake_registry.names.letters import fold, without_marks
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class NameIndex:
             for owner, some in namings.items()
         }
         self._by_word, self._always = _leading_words(self._namings)
+        self._table = _table(self._namings)
 
     def locate(self, text: str) -> Iterator[tuple[str, list[Spans | None]]]:
         """Of each owner that a text may name, where each of its namings stands in it.
@@ -64,16 +66,22 @@ class NameIndex:
         looked_at = searched(text)
         keys = looked_at.keys | dict.fromkeys(_words(looked_at.folded))
         owners = [owner for key in keys for owner in self._by_word.get(key, ())]
-        located: dict[Naming, Spans | None] = {}
-        owners = list(dict.fromkeys(owners + self._always))
+        in_other_joints = [
+            owner
+            for run, (name, owner) in looked_at.runs.owners(self._table)
+            if looked_at.folded[run.start : run.end] != name
+        ]
+        joined = {naming for owner in in_other_joints for naming in self._namings[owner]}
+        found: dict[Naming, Spans | None] = {}
+        owners = list(dict.fromkeys(owners + in_other_joints + self._always))
         for owner in owners:
             namings = self._namings[owner]
             for naming in namings:
-                if naming not in located:
-                    located[naming] = _spans(text, naming)
-        _drop_parts(looked_at.folded, located)
+                if naming not in found:
+                    found[naming] = _spans(looked_at, naming, joined=naming in joined)
+        _drop_parts(looked_at.folded, found)
         for owner in owners:
-            yield owner, [located[naming] for naming in self._namings[owner]]
+            yield owner, [found[naming] for naming in self._namings[owner]]
 
     def owners(self, text: str) -> set[str]:
         """The owners that a text names."""
@@ -84,13 +92,15 @@ class NameIndex:
         }
 
 
-def _spans(text: str, naming: Naming) -> Spans | None:
+def _spans(text: Text, naming: Naming, *, joined: bool) -> Spans | None:
     if not naming.names:
         return ()
-    spans = find(text, naming.names, judged=naming.judged)
-    each = naming.need == "any" or all(
-        find(text, [name], judged=naming.judged) for name in naming.names
-    )
+
+    def found(names: tuple[str, ...]) -> list[tuple[int, int]]:
+        return located(text, names, judged=naming.judged, joined=joined and naming.judged)
+
+    spans = found(naming.names)
+    each = naming.need == "any" or all(found((name,)) for name in naming.names)
     return tuple(spans) if spans and each else None
 
 
@@ -98,7 +108,8 @@ def _drop_parts(text: str, located: dict[Naming, Spans | None]) -> None:
     """Drops what is a part of another's longer name, where nothing else tells that it is.
 
     In scripts without spaces no capital and no space does ("北京" in "北京大学"), nor are they
-    asked of a name that is judged ("Acme" in "Acme Cloud", if both are known).
+    asked of a name that is judged ("Acme" in "Acme Cloud", if both are known). Nor is a name in
+    other joints one, where it is another's as it is written ("Pine Gate", beside "Pinegate").
     """
     known: defaultdict[tuple[int, int], list[Naming]] = defaultdict(list)
     for naming, spans in located.items():
@@ -112,6 +123,14 @@ def _drop_parts(text: str, located: dict[Naming, Spans | None]) -> None:
         else:
             around = span
 
+    def exactly(span: tuple[int, int]) -> list[Naming]:
+        written = text[slice(*span)]
+        return [naming for naming in known[span] if written in map(_folded, naming.names)]
+
+    def is_anothers(naming: Naming, span: tuple[int, int]) -> bool:
+        others = exactly(span) if naming.judged and len(known[span]) > 1 else ()
+        return bool(others) and all(set(naming.names).isdisjoint(one.names) for one in others)
+
     def is_part(naming: Naming, span: tuple[int, int]) -> bool:
         if span not in within:
             return False
@@ -121,9 +140,9 @@ def _drop_parts(text: str, located: dict[Naming, Spans | None]) -> None:
         return any(set(naming.names).isdisjoint(other.names) for other in others)
 
     for naming, spans in located.items():
-        if spans and within:
-            left = tuple(span for span in spans if not is_part(naming, span))
-            located[naming] = left or None
+        if spans:
+            left = (s for s in spans if not (is_part(naming, s) or is_anothers(naming, s)))
+            located[naming] = tuple(left) or None
 
 
 def _folded(name: str) -> str:
@@ -168,6 +187,16 @@ def _leading_words(
     return by_word, always
 
 
+def _table(namings: Mapping[str, Sequence[Naming]]) -> Table[tuple[str, str]]:
+    """Folded names that are judged, and their owners, by the letters of the names."""
+    names = (
+        (joined(name), owner)
+        for owner, some in namings.items()
+        for name in dict.fromkeys(n for naming in some if naming.judged for n in naming.names)
+    )
+    return Table((name, (name, owner)) for name, owner in names)
+
+
 def _with_clear_forms(namings: Iterable[Naming]) -> dict[Naming, Naming]:
     """Each naming by any of its names, with the derived forms that may stand for these.
 
@@ -181,7 +210,10 @@ def _with_clear_forms(namings: Iterable[Naming]) -> dict[Naming, Naming]:
             having[word].add(naming)
     derived = {
         naming: dict.fromkeys(
-            form for name in naming.names for form in _derived(name) if form not in naming.names
+            form
+            for name in naming.names
+            for form in _derived(name, judged=naming.judged)
+            if form not in naming.names
         )
         for naming in folded
         if naming.need == "any"
@@ -205,10 +237,12 @@ def _with_clear_forms(namings: Iterable[Naming]) -> dict[Naming, Naming]:
     }
 
 
-def _derived(name: str) -> Iterator[str]:
+def _derived(name: str, *, judged: bool) -> Iterator[str]:
     last = last_name(name)
     if last:
         yield last
     yield from forms(name)
     for known in dict.fromkeys((name, without_legal_form(name))):
         yield from spellings(known)
+    if judged:
+        yield from judged_forms(name)

@@ -20,7 +20,7 @@ from sake_registry.names.letters import fold
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_FILE = "languages.txt"
+_FILE, _FURTHER = "languages.txt", "name_variants.txt"
 _SCRIPTS = {
     "cyrillic": re.compile("[\u0400-\u052f]"),
     "greek": re.compile("[\u0370-\u03ff]"),
@@ -96,15 +96,23 @@ class Language:
 
 
 @cache
-def language(code: str) -> Language:
-    """The rules of a language or script of the file; empty where it has none."""
+def language(code: str, *, further: bool = False) -> Language:
+    """The rules of a language or script of the file; empty where it has none.
+
+    Args:
+        further: whether with the endings of words of names of several words, if there are any.
+    """
+    more = sections(_FURTHER).get(f"{code}: endings", ()) if further else ()
+    if further and not more:
+        return Language((), (), (), (), (), _FEWEST)
 
     def listed(kind: str) -> tuple[str, ...]:
         entries = (fold(word) for word in _words(f"{code}: {kind}"))
         return tuple(dict.fromkeys(sorted(entries, key=len, reverse=True)))
 
     def pairs(kind: str) -> tuple[tuple[str, str], ...]:
-        rows = (line.split(": ") for line in sections(_FILE).get(f"{code}: {kind}", ()))
+        lines = (*sections(_FILE).get(f"{code}: {kind}", ()), *(more if kind == "endings" else ()))
+        rows = (line.split(": ") for line in lines)
         return tuple(
             (fold(of_name).strip("-"), fold(written))
             for of_name, all_written in rows
@@ -174,22 +182,26 @@ class Part:
         for number, word in enumerate(_WORD.finditer(self.text, self.start, self.end)):
             begins, ends = word.span()
             for bare, start, end in self.language.bare(word[0]):
-                if len(bare) >= self.language.shortest or bare == word[0]:
+                if len(bare) >= self.language.shortest or bare.isdigit() or bare == word[0]:
                     places[bare].append(Place(number, begins + start, begins + end, begins, ends))
         return dict(places)
 
     def matches(self, name: str) -> Iterator[tuple[int, int, int, int]]:
         """Where a folded name stands, and where that begins and ends with what is glued to it."""
         words = [word.span() for word in _WORD.finditer(name)]
-        if len(name) == 1 or not words or words[0][0] or words[-1][1] < len(name):
+        if len(name) == 1 or not words or words[0][0]:
             return
+        closing = name[words[-1][1] :]  # "Банк «Лев»"
         of_words = [self.places.get(name[start:end], []) for start, end in words]
         gaps = [name[a[1] : b[0]] for a, b in pairwise(words)]
         following = [{p.number: p for p in ps if p.start == p.begins} for ps in of_words[1:]]
         for first in of_words[0]:
             last = self._last_word(first, gaps, following)
-            if last:
+            if last and not closing:
                 yield first.start, last.end, *self._around(first.begins, last.ends)
+            elif last and last.end == last.ends and self.text.startswith(closing, last.ends):
+                end = last.ends + len(closing)
+                yield first.start, end, first.begins, end
 
     def _last_word(
         self, last: Place, gaps: list[str], following: list[dict[int, Place]]
@@ -215,15 +227,17 @@ class Part:
         return apart.start() if apart else start, glued.end() if glued else end
 
 
-def parts(folded: str) -> list[Part]:
-    """Where the rules of a language hold in a folded text."""
+def parts(folded: str, *, further: bool = False) -> list[Part]:
+    """Where the rules of a language hold in a folded text; `further` as for `language`."""
     size = len(folded)
     known = [
-        Part(folded, 0, size, language(c)) for c, has in _SCRIPTS.items() if has.search(folded)
+        Part(folded, 0, size, rules)
+        for code, has in _SCRIPTS.items()
+        if (rules := language(code, further=further)).has_rules and has.search(folded)
     ]
     for line in _LINE.finditer(folded) if _LATIN.search(folded) else ():
         codes = of_line(line[0])
-        for rules in map(language, codes):
+        for rules in (language(code, further=further) for code in codes):
             # A final "s" may be the plural where the line may be English.
             if rules.has_rules and not (_ENGLISH in codes and ("", "s") in rules.endings):
                 known.append(Part(folded, *line.span(), rules))

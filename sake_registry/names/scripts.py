@@ -46,7 +46,7 @@ END = rf"(?:(?![{_LETTER}])|(?={_MAYBE_UNSPACED}))(?!-[^\W_])(?!'(?!{_ENDING})\w
 # Vowels and marks of a letter before them; vowels that stand before their letter.
 _BEHIND = re.compile(
     "[\u0e30-\u0e3a\u0e45-\u0e4e\u0eb0-\u0ebc\u0ec6-\u0ece\u102b-\u103e\u1056-\u1059\u17b4-\u17d3]"
-    "|[々ーぁぃぅぇぉっゃゅょァィゥェォッャュョ]"
+    "|[々ーぁぃぅぇぉゃゅょァィゥェォッャュョ]|っ(?!て)|(?<=[ぁ-ん])っ"  # not "図書館って"
 )
 _AHEAD = re.compile("[\u0e40-\u0e44\u0ec0-\u0ec4\u1039\u17d2]")
 _DOTS = "·・"  # between the parts of a foreigner's name

@@ -61,7 +61,10 @@ _ENDINGS = (
     "less",
     "ful",
 )
-_SUFFIX = re.compile(r"\w{3,}(?:tion|ment|ness|able|ible|less|ship|hood|ism|ist|ists|tions|ments)")
+# Not "Lindqvist".
+_SUFFIX = re.compile(
+    r"(?!\w+(?:kv|qv)ist)\w{3,}(?:tion|ment|ness|able|ible|less|ship|hood|ism|ist|ists|tions|ments)"
+)
 
 
 @cache

@@ -21,6 +21,7 @@ METHOD = {
 }
 SUFFIXES = (".txt", ".yaml", ".safetensors")
 OTHER = {
+    "name_variants.txt": "811c34cc800e225cc4fda9fb17a91b5964c60661924b5532390da6afd84e281c",
     "probes.txt": "927aac1fe1c5318a6da0dfa882f7e03cce4da2471f45318650c8f0d78ab616e3",
     "explanations.yaml": "d31ddf022a7fb17121cf90d85352151977b547867d08a3ddc7c6c1025eb514d1",
     "unrelated.txt": "44c56429f257b584a2895e9bccc1af607c3d738eb70f416b6c8e089d6627df4b",

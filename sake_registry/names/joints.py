@@ -1,0 +1,243 @@
+"""Names by their letters alone, whatever joints stand between these.
+
+"Pinegate", "pine gate" and "Pine-Gate" are one name, "Verge & Lantern" and "verge n lantern",
+"T-90" and "T90", "Larne Street Market" and "larne st market".
+Runs of whole words of a text are looked up in a table of names: time grows with the text, and
+hardly with the names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+
+from sake_registry.data import sections
+from sake_registry.names.words import ABBREVIATED, FUNCTION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+Owner = TypeVar("Owner")
+
+_WORD = re.compile(r"\w+(?:(?<=\d)[.,](?=\d)\w+)*|[&+]")
+# What may stand between two words of a name.
+_GAP = re.compile(r"\s{0,3}|\s?[-'/_.·][^\S\n]?|\s?[\"“”«»„(]\s?")
+_OPENING, _CLOSING = "(«„“", ")»“”"
+_MOST = 10  # words of a name that is found so
+_LONGEST = 80  # letters of it
+_PREFIX = 8  # letters by which a run is looked up first
+_FEWEST, _FEWEST_WIDE, _FEWEST_WITH_DIGITS = 6, 4, 3  # letters
+_WIDE = "\u1100"  # from here on a letter says as much as several
+_JOINT = "&"
+
+
+class Run(NamedTuple):
+    """Words side by side: their letters, and from where to where they stand."""
+
+    letters: str
+    start: int
+    end: int
+    leads: bool
+    """Whether longer runs from there begin with the same letters."""
+
+
+class _Word(NamedTuple):
+    text: str
+    short: str
+    start: int
+    end: int
+
+
+def _listed(section: str) -> frozenset[str]:
+    return frozenset(" ".join(sections("name_variants.txt")[section]).split())
+
+
+@cache
+def _joints() -> frozenset[str]:
+    return _listed("joints")
+
+
+@cache
+def _links() -> frozenset[str]:
+    return _listed("links")
+
+
+@cache
+def _short() -> dict[str, str]:
+    """From a word to one that stands for all ways to write it."""
+    shortest: dict[str, str] = {}
+    for word, *others in map(str.split, sections("name_variants.txt")["short words"]):
+        for other in (word, *others):
+            shortest.setdefault(other, shortest.get(word, others[0]))
+    return shortest
+
+
+@cache
+def _stopped() -> frozenset[str]:
+    """Words that a full stop may follow inside a name."""
+    return ABBREVIATED | set(_short().values())
+
+
+def _words(folded: str) -> list[_Word]:
+    short = _short()
+    found = ((match[0], *match.span()) for match in _WORD.finditer(folded))
+    return [_Word(text, short.get(text, text), start, end) for text, start, end in found]
+
+
+def _append(letters: str, word: str) -> str:
+    """Two numbers side by side stay two: "Halcyon 9 20" is not "Halcyon 920"."""
+    apart = letters[-1].isdigit() and word[0].isdigit()
+    return f"{letters} {word}" if apart else letters + word
+
+
+def _says_enough(letters: str) -> bool:
+    size = sum(map(str.isalnum, letters))
+    if any(map(str.isdigit, letters)) and any(map(str.isalpha, letters)):
+        return size >= _FEWEST_WITH_DIGITS
+    return size >= (_FEWEST_WIDE if max(letters) >= _WIDE else _FEWEST)
+
+
+def _letters_of(words: list[_Word]) -> Iterator[str]:
+    """By which letters a name is looked up; none of a name that says too little.
+
+    With short words and with its own, with joints and without.
+    """
+    known: dict[str, None] = {}
+    for written in ([word.text for word in words], [word.short for word in words]):
+        with_joints = without = written[0]
+        for word, text in zip(words[1:], written[1:], strict=True):
+            between = word is not words[-1]
+            if between and word.text in _joints():
+                with_joints += _JOINT
+            elif not (between and word.text in _links()):
+                with_joints, without = (_append(all_, text) for all_ in (with_joints, without))
+        known |= {with_joints: None, without: None}
+    for letters in known:
+        if len(letters) <= _LONGEST and _says_enough(letters):
+            yield letters
+
+
+class Table(Generic[Owner]):
+    """Whom names belong to, by the letters of these.
+
+    Args:
+        owned: folded names, and whose they are.
+    """
+
+    def __init__(self, owned: Iterable[tuple[str, Owner]]) -> None:
+        self.letters: defaultdict[str, list[Owner]] = defaultdict(list)
+        for name, owner in owned:
+            words = _words(name)
+            if not 0 < len(words) <= _MOST:
+                continue
+            for letters in _letters_of(words):
+                self.letters[letters].append(owner)
+        self.prefixes = frozenset(letters[:_PREFIX] for letters in self.letters)
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The runs of words of a folded text."""
+
+    folded: str
+
+    @cached_property
+    def _words(self) -> list[_Word]:
+        return _words(self.folded)
+
+    @cached_property
+    def _written(self) -> list[str]:
+        return [word.text for word in self._words]
+
+    @cached_property
+    def _short(self) -> list[str]:
+        return [word.short for word in self._words]
+
+    @cached_property
+    def _shortened(self) -> frozenset[int]:
+        return frozenset(n for n, word in enumerate(self._words) if word.short != word.text)
+
+    @cached_property
+    def _ways(self) -> tuple[bool, ...]:
+        """In which ways the words are written: as they are, and with the short ones."""
+        return (False, True) if self._shortened else (False,)
+
+    @cached_property
+    def _by_prefix(self) -> dict[str, list[int]]:
+        """Where runs begin, by their first letters; by all of them where they are fewer."""
+        places: dict[str, list[int]] = {}
+        for number in range(len(self._words)):
+            for short in self._ways:
+                for run in self._from(number, short=short):
+                    places.setdefault(run.letters[:_PREFIX], []).append(number)
+                    if run.leads and len(run.letters) >= _PREFIX:
+                        break
+        return places
+
+    @cached_property
+    def _prefixes(self) -> frozenset[str]:
+        return frozenset(self._by_prefix)
+
+    def owners(self, table: Table[Owner]) -> Iterator[tuple[Run, Owner]]:
+        """The runs that are names of a table, and whose they are."""
+        # An intersection goes through the smaller side.
+        leading = self._prefixes & table.prefixes
+        for number in {number for prefix in leading for number in self._by_prefix[prefix]}:
+            runs = (run for short in self._ways for run in self._from(number, short=short))
+            for run in runs:
+                if run.letters in table.letters:
+                    yield from ((run, owner) for owner in table.letters[run.letters])
+
+    def _from(self, number: int, *, short: bool) -> Iterator[Run]:
+        """The runs that begin with a word; `short`: with the short words for what they stand for,
+        if there are any."""
+        words, joints, links = self._words, _joints(), _links()
+        written = self._short if short else self._written
+        first = last = words[number]
+        letters, differs = written[number], not short or number in self._shortened
+        if differs:
+            yield Run(letters, first.start, first.end, leads=True)
+        for further in range(number + 1, min(number + _MOST, len(words))):
+            word = words[further]
+            if not self._may_join(last, word):
+                return
+            run = _append(letters, written[further])
+            if len(run) > _LONGEST:
+                return
+            differs = differs or further in self._shortened
+            leads = word.text not in joints and word.text not in links
+            if differs:
+                yield Run(run, first.start, word.end, leads)
+            last = word
+            if leads:
+                letters = run
+            elif word.text in joints:
+                letters += _JOINT
+
+    def _may_join(self, last: _Word, word: _Word) -> bool:
+        gap = self.folded[last.end : word.start]
+        if gap == " ":
+            return True
+        if not _GAP.fullmatch(gap):
+            return False
+        # Elsewhere a sentence ends there.
+        return gap[0:1] != "." or len(gap) == 1 or len(last.text) == 1 or last.text in _stopped()
+
+
+def is_chance(written: str, name: str) -> bool:
+    """Whether mere words of a sentence have the letters of a name: "to get her", "Together"."""
+    words = {word.text for word in _words(written)}
+    added = words.difference(word.text for word in _words(name)) - _joints() - _links()
+    return any(len(word) > 1 and word in FUNCTION for word in added)
+
+
+def closed(text: str, start: int, end: int) -> int | None:
+    """Where a match ends with the bracket or quote that it opens; None where that goes on."""
+    opened = sum(text[start:end].count(mark) for mark in _OPENING)
+    ended = sum(text[start:end].count(mark) for mark in _CLOSING)
+    if opened <= ended:
+        return end
+    return end + 1 if text[end : end + 1] and text[end] in _CLOSING else None
