@@ -34,7 +34,7 @@ test-slow: $(READY)  ## the proofs that take minutes
 
 # pytest exits 5, and make fails, if nothing ran.
 test-vllm: $(READY_VLLM)  ## the plugin of vLLM, on both of its runners: some minutes
-	$(VENV_VLLM)/bin/python -m pytest -q -m vllm tests/vllm
+	OMP_NUM_THREADS=1 $(VENV_VLLM)/bin/python -m pytest -q -m vllm tests/vllm
 
 # Exits 1 if a hole is found, and names it; --seed N tries others, --share 0.1 a tenth of them.
 attack: $(READY)  ## flips, crafted bundles and kills: some minutes, two processes at a time

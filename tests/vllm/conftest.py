@@ -130,7 +130,7 @@ def environment(runner: str, bundle: Path | None, log: Path | None = None) -> di
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_USE_V2_MODEL_RUNNER": runner,
-        "OMP_NUM_THREADS": "2",
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "2"),
     }
     if bundle is not None:
         variables["SAKE_BUNDLE"] = str(bundle)
