@@ -16,12 +16,12 @@ METHOD = {
     "detector.safetensors": "754659b0335ea2f6f09a692e701d58c1b38ab722b4c8a3d1c3419dbf33e50acf",
     "languages.txt": "5c8ff8bd5d2d995073bd44e8966d5ea343936a8024657dfe5dd5c29dbe1df969",
     "lead_ins.txt": "53f33359f7f79287cb174e61253a0e72d4c6cd69a542ab825c3d0209db1b714c",
+    "name_variants.txt": "811c34cc800e225cc4fda9fb17a91b5964c60661924b5532390da6afd84e281c",
     "name_words.txt": "216a3dc94ea74ce54659c3d1803b2c25486b927909d0627c25ba00fe5aeb7efb",
     "questions.txt": "84d70c22e1a79dcaed99213531e5cced3d108bb70148403c76517d0e98106ce4",
 }
 SUFFIXES = (".txt", ".yaml", ".safetensors")
 OTHER = {
-    "name_variants.txt": "811c34cc800e225cc4fda9fb17a91b5964c60661924b5532390da6afd84e281c",
     "probes.txt": "927aac1fe1c5318a6da0dfa882f7e03cce4da2471f45318650c8f0d78ab616e3",
     "explanations.yaml": "d31ddf022a7fb17121cf90d85352151977b547867d08a3ddc7c6c1025eb514d1",
     "unrelated.txt": "44c56429f257b584a2895e9bccc1af607c3d738eb70f416b6c8e089d6627df4b",
