@@ -59,7 +59,8 @@ def command(
 
     \b
     sake replay traffic.jsonl
-    zcat traffic.jsonl.gz | sake replay - --threshold 0.6 --json
+    sake replay traffic.jsonl --threshold 0.6 --json
+    zcat traffic.jsonl.gz | sake replay -
     """
     from sake_registry.asking.replay import replay
 

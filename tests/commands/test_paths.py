@@ -365,6 +365,9 @@ BEYOND = {
     "(root / path).chmod(",  # of a file that was just written
     "os.utime(plan.path, follow_symlinks=False)",
     'with path.open("wb") as out:',  # the temporary of a bundle
+    'with target.open("wb") as file:',  # and of one that is fetched
+    "path.touch()",  # a bundle in the cache folder, which was just verified there
+    'open("a", encoding="utf-8")',  # a log of decisions, which a person's flag names
     'open(number, "w"',  # a standard stream, by its number
 }
 
