@@ -140,7 +140,6 @@ class Engine:
         *,
         shadow: bool = False,
     ) -> None:
-        refuse(worker.vllm_config)
         self._runner = worker.model_runner
         self._mode: Mode = "shadow" if shadow else "edit"
         self._execute, self._sample = execute, sample

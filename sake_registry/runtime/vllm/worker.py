@@ -9,7 +9,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from sake_registry.errors import UnsupportedModelError
-from sake_registry.runtime.vllm.engine import Engine
+from sake_registry.runtime.vllm.engine import Engine, refuse
 from sake_registry.runtime.vllm.layer import replace_layer
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def install(begin: Callable[[Engine], object], *, shadow: bool = False) -> None:
 
 
 def _listen(worker: Any, begin: Callable[[Engine], object], shadow: bool) -> None:
+    refuse(worker.vllm_config)  # before a runner is made of it
     engines: list[Engine] = []
     load, warm_up = worker.load_model, worker.compile_or_warm_up_model
     execute, sample = worker.execute_model, worker.sample_tokens
@@ -73,7 +74,7 @@ def _listen(worker: Any, begin: Callable[[Engine], object], shadow: bool) -> Non
     def sample_tokens(grammar_output: Any) -> Any:
         return engines[0].sample(grammar_output)
 
-    def refuse(*_args: Any, **_options: Any) -> None:
+    def keep(*_args: Any, **_options: Any) -> None:
         raise UnsupportedModelError(
             "the weights of a model that is served with edits cannot be changed",
             hint="start vLLM anew on the other checkpoint, with a bundle that is compiled for it",
@@ -81,6 +82,6 @@ def _listen(worker: Any, begin: Callable[[Engine], object], shadow: bool) -> Non
 
     for name in _CHANGING:
         if hasattr(worker, name):
-            setattr(worker, name, refuse)
+            setattr(worker, name, keep)
     worker.load_model, worker.compile_or_warm_up_model = load_model, compile_or_warm_up_model
     worker.execute_model, worker.sample_tokens = execute_model, sample_tokens
