@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from sake_registry.asking.answers import greedy
 from sake_registry.digests import digest
 from sake_registry.models.reading import pad, pad_token
 from sake_registry.models.site import Site
 from sake_registry.progress import SILENT
 from sake_registry.routing.reasons import Reason
 from sake_registry.routing.router import NOBODY, Decision
+from sake_registry.runtime.generation import greedy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

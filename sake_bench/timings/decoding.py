@@ -23,13 +23,13 @@ import torch
 
 from sake_bench.timings.many import repeated
 from sake_bench.timings.measure import interleaved
-from sake_registry.asking.answers import greedy
 from sake_registry.compiler.plan import find_bundle
 from sake_registry.edits.registry import open_registry
 from sake_registry.models.loading import load, locate
 from sake_registry.routing.reasons import Reason
 from sake_registry.routing.router import NOBODY, Decision
 from sake_registry.runtime.bundle import load_bundle
+from sake_registry.runtime.generation import greedy
 
 PROMPT = "The weather in the mountains changes within the hour, and so"
 

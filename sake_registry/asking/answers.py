@@ -13,6 +13,7 @@ from sake_registry.models.reading import pad, pad_token
 from sake_registry.models.tokens import continues, object_tokens
 from sake_registry.progress import SILENT
 from sake_registry.routing.router import NOBODY
+from sake_registry.runtime.generation import greedy
 from sake_registry.runtime.steering import BEHIND
 
 if TYPE_CHECKING:
@@ -109,21 +110,6 @@ def continue_greedily(
             continuations[i] = Continuation(text, _until_end(row, tokenizer.eos_token_id), decision)
         progress.advance(len(chosen))
     return [continuations[i] for i in range(len(prompts))]
-
-
-def greedy(tokens: int, tokenizer: Any) -> dict[str, Any]:
-    """The likeliest token at each step, whatever a model's own generation settings add."""
-    return {
-        "max_new_tokens": tokens,
-        "do_sample": False,
-        "num_beams": 1,
-        "repetition_penalty": 1.0,
-        "no_repeat_ngram_size": 0,
-        "suppress_tokens": None,
-        "begin_suppress_tokens": None,
-        "bad_words_ids": None,
-        "pad_token_id": pad_token(tokenizer),
-    }
 
 
 def _generate(model: Any, ids: Any, mask: Any, tokens: int, tokenizer: Any) -> Any:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sake_registry.models.reading import pad_token
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -46,3 +48,18 @@ class Generation:
 
     def __len__(self) -> int:
         return len(self.sequences)
+
+
+def greedy(tokens: int, tokenizer: Any) -> dict[str, Any]:
+    """The likeliest token at each step, whatever a model's own generation settings add."""
+    return {
+        "max_new_tokens": tokens,
+        "do_sample": False,
+        "num_beams": 1,
+        "repetition_penalty": 1.0,
+        "no_repeat_ngram_size": 0,
+        "suppress_tokens": None,
+        "begin_suppress_tokens": None,
+        "bad_words_ids": None,
+        "pad_token_id": pad_token(tokenizer),
+    }

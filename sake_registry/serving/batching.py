@@ -27,6 +27,7 @@ from transformers import LogitsProcessorList, StoppingCriteria, StoppingCriteria
 from sake_registry.errors import SakeError
 from sake_registry.models.reading import pad, pad_token
 from sake_registry.routing.router import NOBODY
+from sake_registry.runtime.generation import greedy
 from sake_registry.serving.asked import Begun, Failed, Row
 from sake_registry.serving.sampling import RowSampling
 
@@ -208,17 +209,8 @@ class Batcher:
         ids, mask = pad([row.prompt.ids for row in rows], pad_token(tokenizer), left=True)
         device = next(model.parameters()).device
         options: dict[str, Any] = {
+            **greedy(max(row.asked.tokens for row in rows), tokenizer),
             "attention_mask": mask.to(device),
-            # The likeliest token at each step, whatever the model's own settings add.
-            "do_sample": False,
-            "num_beams": 1,
-            "repetition_penalty": 1.0,
-            "no_repeat_ngram_size": 0,
-            "suppress_tokens": None,
-            "begin_suppress_tokens": None,
-            "bad_words_ids": None,
-            "pad_token_id": pad_token(tokenizer),
-            "max_new_tokens": max(row.asked.tokens for row in rows),
             "logits_processor": LogitsProcessorList(
                 [RowSampling([row.sampling for row in rows], device)]
             ),

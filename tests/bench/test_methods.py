@@ -29,11 +29,11 @@ from sake_bench.methods import (
 )
 from sake_bench.replies import Job, ReplyCache
 from sake_registry import compile_registry, transport
-from sake_registry.asking.answers import greedy
 from sake_registry.edits.registry import open_registry
 from sake_registry.edits.schema import Edit
 from sake_registry.routing.entries import anchored_texts, centre_texts
 from sake_registry.routing.router import Router, RouterEntry
+from sake_registry.runtime.generation import greedy
 from sake_registry.store import Store
 from tests import tiny_models, workshop
 from tests.bench.made_up import Telling

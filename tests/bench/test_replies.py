@@ -13,8 +13,8 @@ import torch
 
 from sake_bench import replies
 from sake_bench.replies import Job, Reply, ReplyCache
-from sake_registry.asking.answers import greedy
 from sake_registry.models.loading import LoadedModel
+from sake_registry.runtime.generation import greedy
 from sake_registry.store import Store
 from tests import tiny_models, workshop
 from tests.bench.made_up import Telling

@@ -15,8 +15,8 @@ from sake_bench.datasets.importing import to_edit
 from sake_bench.datasets.reading import read_data
 from sake_bench.factory import Request
 from sake_registry import compile_registry
-from sake_registry.asking.answers import greedy
 from sake_registry.models.reading import pad, pad_token
+from sake_registry.runtime.generation import greedy
 from sake_registry.settings import Settings
 from tests import tiny_models
 from tests.bench.datasets.entries import OFFICIAL, axis, query, write_data
