@@ -46,6 +46,8 @@ log = logging.getLogger(__name__)
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 """A request's id that is taken from a client."""
 _PREPARING_THREADS = 2
+_SOMEWHAT = 16
+"""A body of so many times the limit is read, and thrown away."""
 GONE = 499
 """The status that is counted for a client that hung up."""
 
@@ -121,7 +123,9 @@ class Service:
         """A request's body.
 
         Raises:
-            ApiError: 413 for one that is too large, as soon as it is.
+            ApiError: 413 for one that is too large, as soon as it is; one that says that it is
+                only somewhat too large is read to its end first, and thrown away, or its client
+                would be cut off while it sends and not hear why.
         """
         limit = self.limits.body
         parts, size = [], 0
@@ -135,6 +139,9 @@ class Service:
                 if size > limit:
                     break
                 parts.append(part)
+        elif size <= limit * _SOMEWHAT:
+            async for _ in request.stream():
+                pass
         if size > limit:
             raise ApiError(413, f"the body is larger than {limit} bytes", code="body_too_large")
         return b"".join(parts)
