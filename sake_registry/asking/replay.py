@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from sake_registry.asking.prompts import FORM, Line, read_prompts
+from sake_registry.asking.routers import embed_with
 from sake_registry.errors import InputError, ModelMismatchError
-from sake_registry.models.loading import load, locate
-from sake_registry.models.reading import proved_site
-from sake_registry.models.states import embed_of, space_of
+from sake_registry.models.loading import locate
+from sake_registry.models.states import space_of
 from sake_registry.progress import SILENT
 from sake_registry.runtime.bundle import load_bundle, utc_now
 from sake_registry.values import Value
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from sake_registry.edits.registry import Registry
-    from sake_registry.models.loading import LoadedModel
-    from sake_registry.models.site import Site
     from sake_registry.progress import Progress
     from sake_registry.routing.router import Decision, Router
     from sake_registry.runtime.bundle import Bundle
@@ -246,12 +244,7 @@ def _router(bundle: Bundle, registry: Callable[[], Registry]) -> Router:
             f"model is {located.source.name} ({located.hash[:12]}, {located.dtype})",
             hint=f"name the model that it was compiled for: --model {manifest.model.name}",
         )
-
-    def loaded() -> tuple[LoadedModel, Site]:
-        model = load(located, trust_remote_code=settings.trust_remote_code)
-        return model, proved_site(model.model, model.tokenizer)
-
-    return bundle.router_by(embed_of(representation, located, loaded))
+    return bundle.router_by(embed_with(settings, representation, located))
 
 
 def _bounded(router: Router, threshold: float) -> Router:

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from sake_registry.edits.registry import Registry
     from sake_registry.edits.schema import Edit
     from sake_registry.models.embedder import Embed
-    from sake_registry.models.loading import LoadedModel
+    from sake_registry.models.loading import LoadedModel, LocatedModel
     from sake_registry.routing.metric import Metric, MetricKind
-    from sake_registry.settings import Settings
+    from sake_registry.settings import Representation, Settings
 
 GroupKind = Literal["fact", "implication"]
 
@@ -98,12 +98,17 @@ def _embedding(settings: Settings) -> tuple[Embed, str]:
         folder = locate_embedder(settings.router.embedder)
         return open_embedder(folder).embed, embedder_hash(folder)
     located = locate(settings)
+    return embed_with(settings, representation, located), space_of(representation, located)
+
+
+def embed_with(settings: Settings, representation: Representation, located: LocatedModel) -> Embed:
+    """How texts are embedded by a model's own states, or beside it; errors as of `embed_of`."""
 
     def loaded() -> tuple[LoadedModel, Site]:
         model = load(located, trust_remote_code=settings.trust_remote_code)
         return model, proved_site(model.model, model.tokenizer)
 
-    return embed_of(representation, located, loaded), space_of(representation, located)
+    return embed_of(representation, located, loaded)
 
 
 def _metric(kind: MetricKind, space: str, embed: Embed, store: Store) -> Metric:

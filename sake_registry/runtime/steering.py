@@ -202,7 +202,7 @@ class Step:
             logits: (n, vocabulary), what the output embedding itself made of `rows`.
 
         Returns:
-            The same tensor if no row is corrected.
+            The same tensor if no row is corrected, and none is looked at to be made certain.
         """
         mapped = self._watch(logits)
         again, head = mapped.rows, self._steering.head

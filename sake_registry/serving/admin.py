@@ -17,7 +17,7 @@ from sake_registry.errors import InputError, SakeError
 from sake_registry.files import write_text
 from sake_registry.remote.places import local_path, shown
 from sake_registry.runtime.overrides import read_overrides
-from sake_registry.serving.protocol import ApiError
+from sake_registry.serving.protocol import ApiError, claim
 from sake_registry.wording import did_you_mean
 
 if TYPE_CHECKING:
@@ -113,15 +113,9 @@ class Admin(Generic[H]):
             off = id_ in now.disabled
             data.append(
                 {
-                    "id": id_,
+                    **claim(info),
                     "object": "edit",
                     "version": info.key[:12],
-                    "subject": info.subject[0],
-                    "relation": info.relation,
-                    "old": info.old,
-                    "new": info.new[0],
-                    "valid_from": info.valid_from and info.valid_from.isoformat(),
-                    "valid_until": info.valid_until and info.valid_until.isoformat(),
                     "state": "disabled" if off else "enabled",
                     "reason": reasons.get(id_) if off else None,
                 }

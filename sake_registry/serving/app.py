@@ -26,7 +26,15 @@ from starlette.exceptions import HTTPException
 from sake_registry.serving.asked import Begun, Ended, Failed, Piece
 from sake_registry.serving.batching import FullError
 from sake_registry.serving.page import page, policy
-from sake_registry.serving.protocol import ApiError, Shape, headers, reason_of, sake_object, usage
+from sake_registry.serving.protocol import (
+    ApiError,
+    Shape,
+    headers,
+    read_body,
+    reason_of,
+    sake_object,
+    usage,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -46,8 +54,6 @@ log = logging.getLogger(__name__)
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 """A request's id that is taken from a client."""
 _PREPARING_THREADS = 2
-_SOMEWHAT = 16
-"""A body of so many times the limit is read, and thrown away."""
 GONE = 499
 """The status that is counted for a client that hung up."""
 
@@ -120,31 +126,8 @@ class Service:
         return frozenset(follower.current.edits if follower else ())
 
     async def body(self, request: Request) -> bytes:
-        """A request's body.
-
-        Raises:
-            ApiError: 413 for one that is too large, as soon as it is; one that says that it is
-                only somewhat too large is read to its end first, and thrown away, or its client
-                would be cut off while it sends and not hear why.
-        """
-        limit = self.limits.body
-        parts, size = [], 0
-        stated = request.headers.get("content-length", "")
-        if stated.isdecimal() and len(stated) < 20:
-            size = int(stated)
-        if size <= limit:
-            size = 0
-            async for part in request.stream():
-                size += len(part)
-                if size > limit:
-                    break
-                parts.append(part)
-        elif size <= limit * _SOMEWHAT:
-            async for _ in request.stream():
-                pass
-        if size > limit:
-            raise ApiError(413, f"the body is larger than {limit} bytes", code="body_too_large")
-        return b"".join(parts)
+        """A request's body; errors as of `read_body`."""
+        return await read_body(request, self.limits.body)
 
     async def off_loop(self, function: Any, *args: Any) -> Any:
         """What a function returns that is run in a thread."""

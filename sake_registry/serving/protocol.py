@@ -20,12 +20,17 @@ from sake_registry.wording import shorten
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from starlette.requests import Request
+
+    from sake_registry.bundle.format import EditInfo
     from sake_registry.serving.asked import Decided, Finish
 
 MAX_STOPS = 4
 MAX_ROWS = 16
 """Of one request: its prompts, times `n`."""
 MAX_SEED = 1 << 63
+_SOMEWHAT = 16
+"""A body of so many times the limit is read, and thrown away."""
 _UNSUPPORTED: dict[str, tuple[Any, ...]] = {
     "audio": (None,),
     "best_of": (None, 1),
@@ -196,6 +201,33 @@ class ChatRequest(_Request):
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
 
 
+async def read_body(request: Request, limit: int) -> bytes:
+    """A request's body, of `limit` bytes at most.
+
+    Raises:
+        ApiError: 413 for one that is too large, as soon as it is; one that says that it is only
+            somewhat too large is read to its end first, and thrown away, or its client would be
+            cut off while it sends and not hear why.
+    """
+    parts, size = [], 0
+    stated = request.headers.get("content-length", "")
+    if stated.isdecimal() and len(stated) < 20:
+        size = int(stated)
+    if size <= limit:
+        size = 0
+        async for part in request.stream():
+            size += len(part)
+            if size > limit:
+                break
+            parts.append(part)
+    elif size <= limit * _SOMEWHAT:
+        async for _ in request.stream():
+            pass
+    if size > limit:
+        raise ApiError(413, f"the body is larger than {limit} bytes", code="body_too_large")
+    return b"".join(parts)
+
+
 AnyRequest = TypeVar("AnyRequest", bound=BaseModel)
 
 
@@ -205,10 +237,7 @@ def parse(kind: type[AnyRequest], body: bytes) -> AnyRequest:
     Raises:
         ApiError: 400, and what is wrong where.
     """
-    try:
-        given = json.loads(body)
-    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, nested too deep
-        raise ApiError(400, f"the body is not JSON: {error}", code="invalid_json") from error
+    given = _json(body)
     if not isinstance(given, dict):
         raise ApiError(400, "the body is not a JSON object", code="invalid_json")
     try:
@@ -219,6 +248,13 @@ def parse(kind: type[AnyRequest], body: bytes) -> AnyRequest:
         name = ".".join(str(part) for part in first["loc"] if not _is_kind(part)) or None
         said = f"'{name}': {first['msg']}" if name else first["msg"]
         raise ApiError(400, shorten(said, 300), param=name, code="invalid_value") from error
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, nested too deep
+        raise ApiError(400, f"the body is not JSON: {error}", code="invalid_json") from error
 
 
 def _is_kind(part: object) -> bool:
@@ -255,15 +291,7 @@ def sake_object(decided: Decided, *, detail: bool = False) -> dict[str, Any]:
         provenance = attached.provenance
         said |= {"version": info.key[:12], **{name: provenance.get(name) for name in _TOLD}}
     if detail and info:
-        said["claim"] = {
-            "id": info.id,
-            "subject": info.subject[0],
-            "relation": info.relation,
-            "old": info.old,
-            "new": info.new[0],
-            "valid_from": info.valid_from and info.valid_from.isoformat(),
-            "valid_until": info.valid_until and info.valid_until.isoformat(),
-        }
+        said["claim"] = claim(info)
     if detail:
         took = decided.seconds
         said["decision_ms"] = None if took is None else round(1000 * took, 2)
@@ -273,6 +301,19 @@ def sake_object(decided: Decided, *, detail: bool = False) -> dict[str, Any]:
 
 
 _TOLD = ("commit", "reviewer")
+
+
+def claim(info: EditInfo) -> dict[str, Any]:
+    """What an edit claims, and when it is in force."""
+    return {
+        "id": info.id,
+        "subject": info.subject[0],
+        "relation": info.relation,
+        "old": info.old,
+        "new": info.new[0],
+        "valid_from": info.valid_from and info.valid_from.isoformat(),
+        "valid_until": info.valid_until and info.valid_until.isoformat(),
+    }
 
 
 def headers(decided: Sequence[Decided]) -> dict[str, str]:
@@ -371,9 +412,6 @@ def reason_of(body: bytes) -> str:
     Raises:
         ApiError: the body is not JSON.
     """
-    try:
-        given = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise ApiError(400, f"the body is not JSON: {error}", code="invalid_json") from error
+    given = _json(body)
     reason = given.get("reason") if isinstance(given, dict) else None
     return reason if isinstance(reason, str) else ""

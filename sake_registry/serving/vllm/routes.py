@@ -18,7 +18,7 @@ from fastapi.responses import JSONResponse
 from sake_registry.bundle.reader import BundleFile
 from sake_registry.remote.following import Follower
 from sake_registry.serving.admin import Admin, read_token
-from sake_registry.serving.protocol import ApiError, reason_of
+from sake_registry.serving.protocol import ApiError, read_body, reason_of
 from sake_registry.serving.vllm import BUNDLE
 from sake_registry.serving.vllm.environment import Environment
 
@@ -72,12 +72,15 @@ def routes(admin: Admin[Listed]) -> APIRouter:
     """The routes that list and switch edits."""
     router = APIRouter()
 
+    def refused(error: ApiError) -> JSONResponse:
+        headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
+        return JSONResponse(error.body(uuid.uuid4().hex), error.status, headers=headers)
+
     async def answer(call: Callable[..., dict[str, Any]], *args: Any) -> JSONResponse:
         try:
             return JSONResponse(await run_in_threadpool(call, *args))
         except ApiError as error:
-            headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
-            return JSONResponse(error.body(uuid.uuid4().hex), error.status, headers=headers)
+            return refused(error)
 
     def switch(request: Request, id_: str, body: bytes | None) -> dict[str, Any]:
         admin.require(request.headers.get("authorization"))
@@ -89,16 +92,10 @@ def routes(admin: Admin[Listed]) -> APIRouter:
 
     @router.post("/v1/edits/{id_}/disable")
     async def disable(id_: str, request: Request) -> JSONResponse:
-        body = b""
-        async for part in request.stream():
-            body += part
-            if len(body) > MAX_BODY:
-                return JSONResponse(
-                    ApiError(413, f"the body is larger than {MAX_BODY} bytes").body(
-                        uuid.uuid4().hex
-                    ),
-                    413,
-                )
+        try:
+            body = await read_body(request, MAX_BODY)
+        except ApiError as error:
+            return refused(error)
         return await answer(switch, request, id_, body)
 
     @router.post("/v1/edits/{id_}/enable")
