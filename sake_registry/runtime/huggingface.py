@@ -72,7 +72,7 @@ _REFUSED = (
     "constraints",
     "force_words_ids",
 )
-_FAILURES = (RuntimeError, TypeError, ValueError, LookupError, AttributeError, NotImplementedError)
+FAILURES = (RuntimeError, TypeError, ValueError, LookupError, AttributeError, NotImplementedError)
 """What comes out of a model that cannot do what is asked of it."""
 _STEP_TOLERANCE = 1e-2
 """Largest relative distance of a steered step's logits from what the map makes of the row."""
@@ -473,7 +473,7 @@ class Edited(EditedModel):
             with self._site.acting(by_hand):
                 expected = self.model.generate(input_ids=ids, **options).logits[0]
             steered = self._steered(steering, answers, ids, options).logits[0]
-        except _FAILURES as error:
+        except FAILURES as error:
             raise UnsupportedModelError(
                 f"this model cannot be steered: a step of generate fails ({error})",
                 hint="supported: the generate of transformers' own models",

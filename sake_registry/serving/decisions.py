@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from sake_registry.errors import StorageError
-from sake_registry.serving.judged import Mode
+from sake_registry.runtime.judged import Mode
 from sake_registry.values import Value
 
 if TYPE_CHECKING:
-    from sake_registry.serving.judged import Judged
+    from sake_registry.runtime.judged import Judged
 
 
 log = logging.getLogger(__name__)
