@@ -108,7 +108,11 @@ def by_hugging_face(
     for start in range(0, len(order), together):
         chosen = order[start : start + together]
         ids, mask = pad([prompts[i] for i in chosen], tokenizer.pad_token_id, left=True)
-        options = {"attention_mask": mask, "max_new_tokens": tokens, "do_sample": False}
+        options: dict[str, Any] = {
+            "attention_mask": mask,
+            "max_new_tokens": tokens,
+            "do_sample": False,
+        }
         if edited:
             out = edited.generate(ids, **options)
             rows = out.sequences
@@ -161,11 +165,13 @@ def _measured(
     tokenizer = AutoTokenizer.from_pretrained(folder)
     prompts = prompts_of(registry, tokenizer, given.count)
     by_vllm = _by_vllm(tokenizer, prompts, path, folder, given)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, given.dtype)).eval()
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, given.dtype))
     together = 1 if given.alone else TOGETHER
     with load_bundle(path) as bundle:
         of_hf = {
-            name: by_hugging_face(model, tokenizer, prompts, given.tokens, of_it, folder, together)
+            name: by_hugging_face(
+                model.eval(), tokenizer, prompts, given.tokens, of_it, folder, together
+            )
             for name, of_it in (("edited", bundle), ("bare", None))
         }
     different = {n: differing(of_hf[n].texts, by_vllm[n].texts) for n in of_hf}

@@ -373,14 +373,12 @@ class Engine:
         bundle, others = first.served.bundle, frozenset[str]()
         if first.only is not None:
             others = frozenset(bundle.ids) - first.only
-        begun = time.perf_counter()
-
-        def decide() -> tuple[list[str], list[Decision]]:
-            texts = [text_of(self._tokenizer, answer.prompt or ()) for answer in answers.values()]
-            return texts, first.served.router.decide(texts, first.disabled | others)
-
+        begun, texts = time.perf_counter(), [""]
         try:
-            texts, decisions = self._budget.call(decide)
+            texts = [text_of(self._tokenizer, answer.prompt or ()) for answer in answers.values()]
+            decisions = self._budget.call(
+                lambda: first.served.router.decide(texts, first.disabled | others)
+            )
             answering = [first.served.steering.answering(decision) for decision in decisions]
         except Exception as error:  # one prompt must not end every other request of this worker
             if len(answers) > 1:
@@ -393,8 +391,9 @@ class Engine:
             else:
                 log.exception("nothing could be decided of request %s: it is bare", request)
                 why = "deciding failed: the log of vLLM says how"
-            seconds = time.perf_counter() - begun
-            yield request, Decided(request, bundle, "", NOBODY, "bare", why, seconds, late), None
+            took = time.perf_counter() - begun
+            bare = Decided(request, bundle, texts[0], NOBODY, "bare", why, took, late)
+            yield request, bare, None
             return
         seconds = (time.perf_counter() - begun) / len(answers)
         for request, text, decision, of_it in zip(
