@@ -133,6 +133,7 @@ def environment(runner: str, bundle: Path | None, log: Path | None = None) -> di
     variables = {
         **os.environ,
         **ON_CPU,
+        "SAKE_BUDGET": "60",  # the machine may be busy
         "VLLM_USE_V2_MODEL_RUNNER": runner,
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "2"),
     }
