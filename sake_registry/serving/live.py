@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from sake_registry.bundle.format import EditInfo
+    from sake_registry.bundle.format import EditInfo, Manifest
     from sake_registry.remote.following import Follower
     from sake_registry.runtime.bundle import Bundle
 
@@ -39,7 +39,7 @@ class Attached:
     users: int = 0
 
     def __post_init__(self) -> None:
-        self.edits = {edit.id: edit for edit in self.edited.bundle.manifest.edits}
+        self.edits = {edit.id: edit for edit in self.manifest.edits}
 
     @property
     def bundle(self) -> Bundle:
@@ -47,12 +47,11 @@ class Attached:
 
     @property
     def key(self) -> str:
-        return self.bundle.manifest.key
+        return self.manifest.key
 
     @property
-    def provenance(self) -> Mapping[str, str | bool | None]:
-        """What the bundle says of where it comes from."""
-        return self.edited.bundle.manifest.provenance
+    def manifest(self) -> Manifest:
+        return self.bundle.manifest
 
     def remove(self) -> None:
         self.edited.detach()
