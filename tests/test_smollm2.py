@@ -193,9 +193,9 @@ def test_the_commands_speak_json(world: World, sake: Run) -> None:
     assert {"prompt", "before", "after", "decision"} <= set(report["rows"][0])
 
 
-def test_a_floor_that_is_missed_is_exit_1(world: World, sake: Run) -> None:
+def test_a_floor_that_is_missed_is_exit_1(world: World, sake_process: Run) -> None:
     here = ("-C", str(world.root))
-    out = sake(
+    out = sake_process(
         *here,
         "test",
         "telephone-inventor",
