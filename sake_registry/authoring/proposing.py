@@ -112,13 +112,13 @@ class Proposal(Value):
 
 def propose(
     wrong: WrongAnswer,
-    in_force: Iterable[InForce] = (),
+    near: Sequence[InForce] = (),
     taken: Collection[str] = (),
 ) -> Proposal:
     """The draft of an edit that mends an answer.
 
     Args:
-        in_force: what edits already say.
+        near: what the edits say whose subject the prompt names.
         taken: ids that it cannot have.
 
     Raises:
@@ -127,7 +127,7 @@ def propose(
         InputError: the answer is the right one, or something given is wrong.
         EditFileError: what was given makes no sound file.
     """
-    draft, warnings = _drafted(wrong, list(in_force), taken)
+    draft, warnings = _drafted(wrong, near, taken)
     text = edit_text(draft, _SCHEMA)
     sound_edit(text, Path(f"edits/{draft.id}.yaml"))
     return _proposal(draft, text, warnings)
@@ -139,7 +139,12 @@ def propose_in(registry: Registry, wrong: WrongAnswer) -> tuple[Path, Proposal]:
     Its conflicts with the edits in force, and drafts of the same fact, are among its warnings.
     Errors as of `propose`.
     """
-    draft, warnings = _drafted(wrong, map(InForce.of, registry.active), taken_ids(registry))
+    in_force = {edit.id: InForce.of(edit) for edit in registry.active}
+    index = NameIndex(
+        {id_: [Naming(one.subject, "any", judged=True)] for id_, one in in_force.items()}
+    )
+    named = sorted(index.owners(wrong.prompt[-questions.LONGEST :]))
+    draft, warnings = _drafted(wrong, [in_force[id_] for id_ in named], taken_ids(registry))
     path, text = place_of(registry, draft.id), text_in(registry, draft)
     edit = sound_edit(text, path, registry.settings.checks)
     for other in registry.edits:
@@ -168,31 +173,28 @@ def _proposal(draft: Draft, text: str, warnings: Mapping[str, str]) -> Proposal:
 
 
 def _drafted(
-    wrong: WrongAnswer, in_force: Iterable[InForce], taken: Collection[str]
+    wrong: WrongAnswer, near: Sequence[InForce], taken: Collection[str]
 ) -> tuple[Draft, dict[str, str]]:
     """A draft, and what is to be said of edits by their ids."""
-    in_force = list(in_force)
-    named = NameIndex(
-        {one.id: [Naming(one.subject, "any", judged=True)] for one in in_force}
-    ).owners(wrong.prompt[-questions.LONGEST :])
-    near = [one for one in in_force if one.id in named]
-    question = questions.read_question(
-        wrong.prompt, wrong.subject, [name for one in near for name in one.subject]
-    )
-    subject = _subject(wrong, question)
+    written = _written(near, wrong.prompt[-questions.LONGEST :])
+    question = questions.read_question(wrong.prompt, wrong.subject, list(written))
+    name = _subject(wrong, question)
+    known = written.get(name)
+    subject, *aliases = known.subject if known else (name,)
+    if not names.find(question.text, (subject, *aliases)):
+        aliases.append(name)  # a form of it that only the router knows
     relation = wrong.relation or question.relation
     if relation != question.topic:
         question = question._replace(topic=questions.topic_named(relation))
-    aliases = next((one.subject for one in near if subject in one.subject), (subject,))
     if relation is None:
         raise UnclearError(
             "relation", f"what is asked of {subject} is not plain: '{shorten(question.text)}'",
             "mother tongue",
         )  # fmt: skip
-    prompts = _prompts(wrong, question, aliases)
+    prompts = _prompts(wrong, question, (subject, *aliases))
     old, why = wrong.old, ""
     if old is None:
-        old = old_object(wrong, question, aliases)
+        old = old_object(wrong, question, (subject, *aliases))
         why = "the beginning of the answer"
     if old is not None and agree((old,), (wrong.should,)):
         raise InputError(
@@ -207,7 +209,7 @@ def _drafted(
     if old and why:
         guessed["old"] = why
     guessed |= {prompt: why for prompt, why in prompts.items() if why}
-    unchanged = questions.unchanged(question, aliases, MOST_UNCHANGED)
+    unchanged = questions.unchanged(question, (subject, *aliases), MOST_UNCHANGED)
     guessed |= dict.fromkeys(unchanged, "another question about it")
     reason = (
         f"Correction. Asked “{shorten(question.text, _QUOTED)}”, the model said something else."
@@ -218,7 +220,7 @@ def _drafted(
     draft = Draft(
         id=_free_id(f"{subject} {relation}", taken),
         subject=subject,
-        aliases=[name for name in aliases if name != subject],
+        aliases=aliases,
         relation=relation,
         old=old,
         new=wrong.should,
@@ -230,6 +232,18 @@ def _drafted(
         guessed=guessed,
     )
     return draft, warnings
+
+
+def _written(near: Iterable[InForce], text: str) -> dict[str, InForce]:
+    """The names in a text that name an edit's subject, as they are written there."""
+    by_id = {one.id: one for one in near}
+    index = NameIndex({id_: [Naming(by_id[id_].subject, "any", judged=True)] for id_ in by_id})
+    return {
+        text[start:end]: by_id[id_]
+        for id_, located in index.locate(text)
+        for spans in located
+        for start, end in spans or ()
+    }
 
 
 def _subject(wrong: WrongAnswer, question: Question) -> str:

@@ -182,7 +182,7 @@ def _same(name: str, subject: str | None) -> bool:
 def _is_name(text: str) -> bool:
     """Whether a text looks like one name: large words, and small ones only between them."""
     words = _bare(text).split()
-    if not words or len(words) > _MOST_WORDS or re.search(r"[,;:!?()\[\]{}\"“”]", text):
+    if not words or len(words) > _MOST_WORDS or re.search(r"[,;:!?<>()\[\]{}\"“”]", text):
         return False
     large = [any(c.isupper() or c.isdigit() for c in word) for word in words]
     small = LINKING | PARTICLES | {"and", "the", "for", "&"}

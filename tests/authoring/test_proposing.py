@@ -1,4 +1,4 @@
-"""From a wrong answer to the draft of an edit: what is guessed, what is asked for, what it meets."""
+"""From a wrong answer to the draft of an edit: what is guessed, asked for, and met."""
 
 from __future__ import annotations
 
@@ -180,7 +180,12 @@ def test_an_edit_that_says_otherwise_is_named(registry: Path) -> None:
     assert len(proposal.warnings) == 1
     assert "'australia-capital': 'Canberra' and 'Perth' cannot both come" in proposal.warnings[0]
     edit = edit_of(proposal)
-    assert (edit.subject, edit.fact.subject.aliases) == ("Australia", ("Down Under",))
+    assert edit.fact.subject.all == ("Australia", "Down Under")
+    said = propose_in(open_registry(registry), wrong("Tolstoy's birthplace was", "Paris"))[1]
+    edit = edit_of(said)
+    assert edit.fact.subject.all == ("Leo Tolstoy", "Tolstoy")
+    assert edit.prompts[0].text == "<subject>'s birthplace was"
+    assert said.warnings == ("of Leo Tolstoy there are other edits: tolstoy-tongue",)
 
 
 def test_an_unchanged_prompt_a_draft_and_other_edits_of_the_subject_are_named(
