@@ -232,7 +232,8 @@ def test_a_wrong_answer_is_drafted_as_an_edit_that_can_be_saved(look: Any, tmp_p
     const link = document.querySelector('#drafted a');
     link.click();  // the page's policy lets it be saved
     await new Promise(done => setTimeout(done, 200));
-    return {before, focused, further, href: link.href, unclear, closed, file: link.download, name: link.innerText,
+    return {before, focused, further, unclear, closed,
+      href: link.href, file: link.download, name: link.innerText,
       shown: document.querySelector('#drafted pre').textContent, open: text('#draft-asked'),
       guesses: [...document.querySelectorAll('#drafted li')].map(item => item.innerText)};
     """
@@ -244,7 +245,7 @@ def test_a_wrong_answer_is_drafted_as_an_edit_that_can_be_saved(look: Any, tmp_p
     assert (told["file"], told["name"]) == ("peru-capital.yaml", "Save peru-capital.yaml")
     edit, findings = parse_edit(told["shown"].encode(), Path(told["file"]))
     assert edit is not None
-    assert [finding.code for finding in findings] == ["SAKE112"]  # no address
+    assert [finding.code for finding in findings] == ["SAKE107", "SAKE112"]  # <b>, no address
     assert edit.claim.startswith("Peru · ")
     assert any(guess.startswith("guessed: ") for guess in told["guesses"])
     assert told["open"].startswith("The capital of <b>Peru</b> is the city of … ")
