@@ -397,6 +397,9 @@ class ReviewSettings(_Section):
     """Most prompts of other edits that may be answered differently."""
     max_collateral: int = Field(0, ge=0)
     """Most unrelated prompts of the sample that may be answered differently."""
+    generated: Literal["listed", "confirmed"] = "listed"
+    """What becomes of texts that a language model wrote: they are listed, or have to be confirmed
+    as well, by their calls' names under `provenance.confirmed` in the edit's file."""
 
 
 def _address(value: str) -> str:
