@@ -27,6 +27,12 @@ from sake_registry.commands.console import State, emit_json, json_option, say, w
     "--log", type=click.Path(path_type=Path), help="The prompt is that of a request in this log …"
 )
 @click.option("--request", metavar="ID", help="… of `sake serve`: the request's id.")
+@click.option(
+    "--generate",
+    "with_generator",
+    is_flag=True,
+    help="Have a language model write further texts, as `sake generate` does.",
+)
 @click.option("--dry-run", is_flag=True, help="Show the file; write nothing.")
 @json_option
 @click.pass_obj
@@ -42,6 +48,7 @@ def command(
     wordings: tuple[str, ...],
     log: Path | None,
     request: str | None,
+    with_generator: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -59,6 +66,8 @@ def command(
         raise click.UsageError("--log and --request go together")
     if prompt is None and log is None:
         raise click.UsageError("what was asked? --prompt TEXT, or --log FILE --request ID")
+    if with_generator and (dry_run or as_json):
+        raise click.UsageError("--generate adds to a file that is written, and reports in lines")
     from pydantic import ValidationError
 
     from sake_registry.authoring.logged import logged_prompt
@@ -95,6 +104,13 @@ def command(
         say(f"guessed: {guess}", err=True)
     for text in proposal.warnings:
         warn(text)
+    if with_generator:
+        from sake_registry.commands.generate import run
+
+        run(
+            state.registry(), [proposal.id], dry_run=False, as_json=False, with_model=False,
+            replay=False,
+        )  # fmt: skip
     say(
         "next: look at what was guessed, add what people type (`sake generate` writes it), "
         "`sake check`, then `status: active`",

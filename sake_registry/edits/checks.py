@@ -52,7 +52,7 @@ def check_edit(edit: Edit, document: Document, path: Path, today: date) -> list[
             code, message, path, *document.position(loc), dotted(loc), hint, default_severity(code)
         )
         for code, message, loc, hint in (
-            *_findings(edit),
+            *findings_of(edit),
             *_lifecycle(edit, today),
             *_retyped(document),
             *_characters(document.value, document.text),
@@ -63,7 +63,8 @@ def check_edit(edit: Edit, document: Document, path: Path, today: date) -> list[
 Finding = tuple[str, str, "Loc", str]
 
 
-def _findings(edit: Edit) -> Iterator[Finding]:
+def findings_of(edit: Edit) -> Iterator[Finding]:
+    """What is wrong with what an edit says, its dates apart: code, message, place, hint."""
     fact = edit.fact
     if fact.old and _agree(fact.old, fact.new):
         hint = "an edit changes the answer; remove the file if nothing changed"
