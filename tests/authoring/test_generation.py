@@ -364,10 +364,19 @@ def test_the_command_says_what_it_did_and_what_it_cost(
         assert "prompts: The first language that <subject> learned was" in dry.stdout
         assert (root / "edits" / "darrieux.yaml").read_text() == EDIT
         done = sake("generate", "darrieux", *few, "--json")
+        new = sake(
+            "new", "darrieux-2", "--subject", "Danielle Darrieux", "--relation", "first language",
+            "--new", "Breton", "--generate",
+        )  # fmt: skip
     assert done.exit_code == 0, done.output
     value = json.loads(done.stdout)
     assert value["schema"] == "generate/1"
     assert value["cost"] == {"calls": 0, "recorded": 2, "tokens_read": 0, "tokens_written": 0}
-    assert len(served.asked) == 2  # the dry run's are used
+    asked = [json.loads(call["messages"][1]["content"]) for call in served.asked]
+    assert [call["relation"] for call in asked].count("mother tongue") == 2  # the dry run's serve
     assert len(read_edit(root / "edits" / "darrieux.yaml").prompts) == 4
-    assert "sk-nobody" not in dry.output + done.output
+    assert new.exit_code == 0, new.output
+    written = read_edit(root / "edits" / "darrieux-2.yaml")
+    assert len(written.prompts) > 1
+    assert "fewer than asked for: holdout in English: 3 of 6" in new.output
+    assert "sk-nobody" not in dry.output + done.output + new.output
