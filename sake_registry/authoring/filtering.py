@@ -37,7 +37,7 @@ Text = Prompt | Implication | Unchanged | Alias
 LONGEST = {"prompts": 200, "holdout": 400, "implications": 200, "unchanged": 200}
 """Characters of a text; of a name `LONGEST_NAME`."""
 LONGEST_NAME = 80
-MOST_AT_ONCE = 200
+MOST_AT_ONCE = 120
 """Texts of one reply that are looked at."""
 NEAR = 0.95
 """Cosine of two prompts' embeddings at which one is the other once more: above that of 99 % of the
@@ -116,10 +116,11 @@ class Sieve:
                 rest = f"{len(proposed) - number} further texts"
                 self._drop(kind, rest, "are more than are looked at")
                 break
+            if len(passed) >= n and self._works is None:
+                self._drop(kind, shown, "is more than was asked for")
+                continue
             text = self._made(kind, one, by)
             reason = text if isinstance(text, str) else self._fault(kind, text, language)
-            if reason is None and len(passed) >= n and self._works is None:
-                reason = "is more than was asked for"
             if reason is not None:
                 self._drop(kind, shown, reason)
             elif not isinstance(text, str):

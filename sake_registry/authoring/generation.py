@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from pydantic import ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
@@ -31,8 +32,7 @@ from sake_registry.values import Value
 from sake_registry.wording import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Sequence
 
     from sake_registry.authoring.endpoint import Endpoint, Reply
     from sake_registry.authoring.filtering import Text
@@ -230,13 +230,12 @@ def _nearness() -> Any:
         return None
 
 
-def _lists(edit: Edit, wanted: Wanted, chosen: Sequence[Language]) -> Iterator[_Asked]:
+def _lists(edit: Edit, wanted: Wanted, chosen: Sequence[Language]) -> list[_Asked]:
     own = language_of(prompt.text for prompt in edit.prompts)
     kinds: tuple[Kind, ...] = ("prompts", "holdout", "unchanged")
-    for kind in kinds:
-        for one in chosen or [own]:
-            yield _Asked(kind, getattr(wanted, kind), one)
-    yield _Asked("implications", wanted.implications, next(iter(chosen), own))
+    lists = [_Asked(kind, getattr(wanted, kind), one) for kind in kinds for one in chosen or [own]]
+    lists.append(_Asked("implications", wanted.implications, next(iter(chosen), own)))
+    return [asked for asked in lists if asked.n]
 
 
 class _Author:
@@ -251,7 +250,7 @@ class _Author:
     def write(self, asked: _Asked) -> None:
         """Ask for a list of texts until there are enough of them."""
         kept, label = 0, f"{self._first.id}: {asked.kind}"
-        for attempt in range(self._endpoint.settings.rounds if asked.n else 0):
+        for attempt in range(self._endpoint.settings.rounds):
             refused = self._refused(asked.kind)
             left = asked.n - kept
             task = {

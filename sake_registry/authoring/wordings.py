@@ -100,6 +100,6 @@ def wraps(text: str, other: str) -> bool:
 
 
 def shape(text: str) -> tuple[str, ...]:
-    """How a text begins and ends."""
-    words = wording(text).split()
+    """How a text begins and ends, numbers apart."""
+    words = [word for word in wording(text).split() if not word.isdigit()]
     return (*words[:2], *words[-1:])

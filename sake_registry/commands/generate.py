@@ -83,10 +83,10 @@ def run(
     registry: Registry,
     ids: Sequence[str],
     *,
-    dry_run: bool,
-    as_json: bool,
-    with_model: bool,
-    replay: bool,
+    dry_run: bool = False,
+    as_json: bool = False,
+    with_model: bool = False,
+    replay: bool = False,
     **wanted: Any,
 ) -> None:
     """Generate, and show what was made.
