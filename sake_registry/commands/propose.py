@@ -107,10 +107,7 @@ def command(
     if with_generator:
         from sake_registry.commands.generate import run
 
-        run(
-            state.registry(), [proposal.id], dry_run=False, as_json=False, with_model=False,
-            replay=False,
-        )  # fmt: skip
+        run(state.registry(), [proposal.id])
     say(
         "next: look at what was guessed, add what people type (`sake generate` writes it), "
         "`sake check`, then `status: active`",
