@@ -16,6 +16,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from sake_registry.data import read
 from tests import tiny_models
 from tests.authoring.scripted import Answered, Asked, completion, scripted
 from tests.conftest import ROOT
@@ -27,14 +28,16 @@ WRITTEN = {
     "prompts": [
         "The seat of the government of Australia is",
         "Ask anybody in Sydney: the capital of Australia is",
-        "On the map, the capital of Australia is marked as",
-        "The name of the capital city of Australia is",
         "Diplomats who are posted to Australia live in its capital,",
+        "Not its largest city, but the capital that Australia has is called",
+        "When Australia was in want of a capital, it built",
     ],
     "holdout": [
         "The parliament of Australia meets in the city of",
         "Whoever flies to the capital of Australia lands in",
-        "The Prime Minister of Australia works in the capital,",
+        "A letter to the Prime Minister of Australia is sent to",
+        "Embassies in Australia have their address in",
+        "The highest court of Australia sits in the city of",
     ],
     "unchanged": ["The largest desert of Australia is the", "The capital of New Zealand is"],
 }
@@ -50,8 +53,10 @@ SETTINGS = {
 
 
 def answer(asked: Asked, number: int) -> Answered:
-    """What a strong model would write of the kind that is asked for, the calls in their order."""
-    return completion(json.dumps({"texts": list(WRITTEN.values())[number % len(WRITTEN)]}))
+    """What a strong model would write of the kind that is asked for."""
+    instruction = asked["messages"][0]["content"]
+    kind = next(kind for kind in WRITTEN if read(f"generation/v1/{kind}.md") == instruction)
+    return completion(json.dumps({"texts": WRITTEN[kind]}))
 
 
 @pytest.fixture
