@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 VERSION = "v1"
 """Of the instructions, `data/generation/`."""
 NAMES: tuple[Kind, ...] = ("subject", "old", "new")
+MOST_NAMES = 6
+"""Aliases that are added to a name at once."""
 _MOST_REFUSED = 24
 """Refused texts that a further round is told of."""
 
@@ -231,10 +233,10 @@ def _nearness() -> Any:
 
 
 def _lists(edit: Edit, wanted: Wanted, chosen: Sequence[Language]) -> list[_Asked]:
-    own = language_of(prompt.text for prompt in edit.prompts)
+    own = [language_of(prompt.text for prompt in edit.prompts)]
     kinds: tuple[Kind, ...] = ("prompts", "holdout", "unchanged")
-    lists = [_Asked(kind, getattr(wanted, kind), one) for kind in kinds for one in chosen or [own]]
-    lists.append(_Asked("implications", wanted.implications, next(iter(chosen), own)))
+    lists = [_Asked(kind, getattr(wanted, kind), one) for kind in kinds for one in chosen or own]
+    lists.append(_Asked("implications", wanted.implications, (chosen or own)[0]))
     return [asked for asked in lists if asked.n]
 
 
@@ -279,8 +281,8 @@ class _Author:
     def name(self, chosen: Sequence[Language]) -> None:
         """Ask for other names, once: there may be none."""
         fact = self._first.fact
-        own = language_of(prompt.text for prompt in self._first.prompts)
-        languages = [one.name for one in chosen or [own] if one] or ["that of the names"]
+        own = [language_of(prompt.text for prompt in self._first.prompts)]
+        languages = [one.name for one in chosen or own if one] or ["that of the names"]
         task = {
             "subject": fact.subject.all,
             "relation": fact.relation.text,
@@ -290,13 +292,13 @@ class _Author:
             "refused": [],
         }
         reply = self._reply("aliases", task, OtherNames, 0)
-        for kind in NAMES if reply is not None else ():
-            if kind == "old" and fact.old is None:
-                continue
+        self._progress.advance(1, f"{self._first.id}: aliases")
+        if reply is None:
+            return
+        for kind in NAMES if fact.old else ("subject", "new"):
             names: _Texts = getattr(reply.value, kind)
             passed = self._sieve.sift(kind, names, MOST_NAMES, None, reply.by)
             self.added += [(kind, alias) for alias in passed]
-        self._progress.advance(1, f"{self._first.id}: aliases")
 
     def outcome(self) -> Outcome:
         path = self._first.path
@@ -347,10 +349,6 @@ class _Author:
         would be a prompt."""
         of_kind = [dropped for dropped in self._sieve.dropped if dropped.kind == kind]
         return [{"text": d.text, "why": d.reason} for d in of_kind[-_MOST_REFUSED:]]
-
-
-MOST_NAMES = 6
-"""Aliases that are added to a name at once."""
 
 
 def _item(text: Text, *, shown: bool = False) -> dict[str, str]:

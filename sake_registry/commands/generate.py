@@ -63,7 +63,7 @@ def generating_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @json_option
 @click.pass_obj
 def command(
-    state: State, ids: tuple[str, ...], dry_run: bool, as_json: bool, **options: Any
+    state: State, /, ids: tuple[str, ...], dry_run: bool, as_json: bool, **options: Any
 ) -> None:
     """Have a language model write texts of the edits IDS, and add those that pass to their files.
 

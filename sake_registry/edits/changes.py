@@ -103,7 +103,8 @@ def _origins(edit: Edit) -> dict[str, str | None]:
     names = (edit.fact.subject, edit.fact.old, edit.fact.new)
     return {
         **{alias.text: alias.by for name in names if name for alias in name.aliases},
-        **{asked.prompt: asked.by for asked in (*edit.implications, *edit.unchanged)},
+        **{implication.prompt: implication.by for implication in edit.implications},
+        **{unchanged.prompt: unchanged.by for unchanged in edit.unchanged},
         **{prompt.text: prompt.by for prompt in (*edit.prompts, *edit.holdout)},
     }
 
