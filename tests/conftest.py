@@ -20,8 +20,9 @@ from hypothesis import HealthCheck, settings
 from tests.browsing import BROWSERS
 
 # A loaded machine draws examples slowly, and that is no finding.
-settings.register_profile("sake", suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("sake", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("fast", settings.get_profile("sake"), max_examples=20)
+settings.register_profile("thorough", settings.get_profile("sake"), max_examples=2000)
 settings.load_profile("sake")
 
 ROOT = Path(__file__).parent.parent

@@ -1,6 +1,7 @@
 """The whole way on a real model: SmolLM2-135M, from YAML files to another answer.
 
-In float32 and bfloat16 whatever the machine prefers; few prompts, so that it takes a minute.
+In float32, and in bfloat16 among the slow tests, whatever the machine prefers; few prompts, so that
+it takes a minute.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ class World:
     tokenizer: Any
 
 
-@pytest.fixture(scope="module", params=["float32", "bfloat16"])
+@pytest.fixture(
+    scope="module", params=["float32", pytest.param("bfloat16", marks=pytest.mark.slow)]
+)
 def world(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[World]:
