@@ -71,7 +71,7 @@ def started(
     """vLLM's server of a model's folder, once it answers: its URL and its process.
 
     Raises:
-        RuntimeError: it ended, or does not answer in five minutes; with what it printed.
+        RuntimeError: it ended, or does not answer in ten minutes; with what it printed.
     """
     port = free_port()
     url = f"http://127.0.0.1:{port}"
@@ -87,7 +87,7 @@ def started(
             cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
     try:
-        until = time.monotonic() + 300
+        until = time.monotonic() + 600
         while True:
             if process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(output.read_text()[-4000:])
@@ -96,9 +96,12 @@ def started(
             time.sleep(0.2)
         yield url, process
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        process.wait(60)
+        for kind in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, kind)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(60)
+                break
 
 
 async def ask(client: AsyncOpenAI, prompt: str, tokens: int, edits: str = "all") -> Answer:
