@@ -115,6 +115,8 @@ OLD = {
     ("The capital of Peru is", " the city of Cusco", "Lima"): None,
     ("The capital of Peru is", " located in the Andes", "Lima"): None,
     ("The capital of Peru is", " Cusco and its seat", "Lima"): "Cusco",
+    ("The mayor of Berlin is", " a German politician", "Kai Wegner"): None,
+    ("The national dish of Peru is", " a stew called Seco", "ceviche"): None,
     ("The mayor of Berlin is", " J. R. van der Berg, who", "Kai Wegner"): "J. R. van der Berg",
     ("The dialling code for Norway is", " +45", "+47"): "+45",
     ("Peru was founded in the year", " 1824 by", "1821"): "1824",
