@@ -423,7 +423,7 @@ class GeneratorSettings(_Section):
     base_url: Annotated[str, AfterValidator(_address)] = ""
     """Where it is asked, like `http://localhost:11434/v1`. The key goes only to an address that a
     flag or a variable gives."""
-    model: str = ""
+    model: str = Field("", pattern=r"^[ -~]*$", max_length=200)
     """Its name there."""
     temperature: float = Field(0.0, ge=0, le=2)
     seed: int = Field(0, ge=0, lt=1 << 31)

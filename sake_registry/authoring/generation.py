@@ -47,8 +47,8 @@ VERSION = "v1"
 NAMES: tuple[Kind, ...] = ("subject", "old", "new")
 MOST_NAMES = 6
 """Aliases that are added to a name at once."""
-_MOST_REFUSED = 24
-"""Refused texts that a further round is told of."""
+_MOST_TOLD = 24
+"""Refused texts, and of those that are there already, that a round is told of."""
 
 
 def _or_none(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
@@ -257,7 +257,7 @@ class _Author:
             left = asked.n - kept
             task = {
                 **self._fact(asked.kind),
-                "language": asked.language.name if asked.language else "that of `present`",
+                "language": asked.language.name if asked.language else "that of `relation`",
                 "wanted": left + (left + 1) // 2,  # some will not pass
                 "present": self._present(asked),
                 "refused": refused,
@@ -342,13 +342,13 @@ class _Author:
             texts = [unchanged.prompt for unchanged in edit.unchanged]
         else:
             texts = [implication.prompt for implication in edit.implications]
-        return [edit.fill(text) for text in texts]
+        return [edit.fill(text) for text in texts[-_MOST_TOLD:]]
 
     def _refused(self, kind: Kind) -> list[dict[str, str]]:
         """What was dropped last of a kind, and why. No reason quotes another text: a holdout's
         would be a prompt."""
         of_kind = [dropped for dropped in self._sieve.dropped if dropped.kind == kind]
-        return [{"text": d.text, "why": d.reason} for d in of_kind[-_MOST_REFUSED:]]
+        return [{"text": d.text, "why": d.reason} for d in of_kind[-_MOST_TOLD:]]
 
 
 def _item(text: Text, *, shown: bool = False) -> dict[str, str]:

@@ -48,7 +48,7 @@ _QUOTED = 200
 """Characters of what was asked and answered that a draft's reason quotes."""
 _LONGEST_OLD = 6
 """Words of an object that is taken out of an answer."""
-_BEFORE_OLD = frozenset("the a an is was are were in by".split())
+_BEFORE_OLD = frozenset("the is was are were in by".split())
 """Words that an object may follow, and that are none of it."""
 _INITIALS = re.compile(r"(?:\w\.)+,?")
 _SCHEMA = "../.sake/edit.schema.json"
@@ -299,6 +299,8 @@ def old_object(wrong: WrongAnswer, question: Question, subject: tuple[str, ...])
         small = names.fold(bare)
         if words and small in FUNCTION | {"of"} and not (small in LINKING and word == bare):
             break
+        if not words and small in FUNCTION - _BEFORE_OLD:
+            return None  # "a British politician", "not known"
         if bare and (words or small not in _BEFORE_OLD):
             words.append(word.strip("\"“”'‘’*_(),;:!?"))
             if re.search(r"[.,;:!?)]$", word) and not _INITIALS.fullmatch(word):

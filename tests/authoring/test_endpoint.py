@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,13 @@ from typing import Any
 import pytest
 
 from sake_registry.authoring.endpoint import FOLDER, MAX_REPLY_BYTES, Endpoint, parsed
-from sake_registry.errors import GeneratorError, InputError, ReplyError, SettingsError
+from sake_registry.errors import (
+    GeneratorError,
+    InputError,
+    MissingExtraError,
+    ReplyError,
+    SettingsError,
+)
 from sake_registry.settings import Settings, load_settings
 from sake_registry.values import Value
 from tests.authoring.scripted import Answered, Asked, Scripted, completion, refused, scripted, texts
@@ -228,5 +235,18 @@ def test_an_address_holds_no_secret_and_has_to_be_set(tmp_path: Path) -> None:
     for url in ("http://u:p@h/v1", "https://h/v1?key=1", "ftp://h", "h/v1", "http://[/v1"):
         with pytest.raises(SettingsError, match="SAKE_GENERATOR_BASE_URL"):
             settings(url)
+    with pytest.raises(SettingsError, match="SAKE_GENERATOR_MODEL"):
+        settings("http://h/v1", SAKE_GENERATOR_MODEL="two\nlines")
     with pytest.raises(SettingsError, match=r"generator\.model is empty"):
         Endpoint(Settings(), tmp_path)
+
+
+def test_without_the_client_it_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "openai", None)
+    with pytest.raises(MissingExtraError, match="openai") as error:
+        Endpoint(settings("http://h/v1"), tmp_path)
+    assert error.value.exit_code == 4
+    assert "'.[generate]'" in (error.value.hint or "")
+    Endpoint(settings("http://h/v1"), tmp_path, replay=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from sake_registry.authoring.logged import logged_prompt
 from sake_registry.authoring.proposing import (
@@ -18,11 +19,13 @@ from sake_registry.authoring.proposing import (
     propose,
     propose_in,
 )
+from sake_registry.commands import cli
 from sake_registry.edits.files import parse_edit
 from sake_registry.edits.registry import open_registry
 from sake_registry.edits.schema import Edit
 from sake_registry.errors import ConflictError, EditFileError, InputError
 from tests import workshop
+from tests.authoring.scripted import scripted, texts
 from tests.conftest import Run
 from tests.repositories import edit_text
 
@@ -112,6 +115,8 @@ OLD = {
     ("The capital of Peru is", " the city of Cusco", "Lima"): None,
     ("The capital of Peru is", " located in the Andes", "Lima"): None,
     ("The capital of Peru is", " Cusco and its seat", "Lima"): "Cusco",
+    ("The mayor of Berlin is", " a German politician", "Kai Wegner"): None,
+    ("The national dish of Peru is", " a stew called Seco", "ceviche"): None,
     ("The mayor of Berlin is", " J. R. van der Berg, who", "Kai Wegner"): "J. R. van der Berg",
     ("The dialling code for Norway is", " +45", "+47"): "+45",
     ("Peru was founded in the year", " 1824 by", "1821"): "1824",
@@ -266,3 +271,21 @@ def test_a_draft_is_written_and_passes_the_check(sake: Run, registry: Path) -> N
         refused = sake("propose", "--should", "Lima", *more, cwd=registry)
         assert refused.returncode == code
         assert said in refused.stderr
+
+
+def test_a_generator_adds_to_the_draft_that_was_written(
+    registry: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["-C", str(registry), "propose", "--prompt", PERU, "--should", "Lima", "--generate"]
+    refused = CliRunner().invoke(cli, [*arguments, "--dry-run"])
+    assert refused.exit_code == 2
+    with scripted(lambda asked, number: texts("Ministers who rule Peru sit in")) as endpoint:
+        monkeypatch.setenv("SAKE_GENERATOR_BASE_URL", endpoint.url)
+        monkeypatch.setenv("SAKE_GENERATOR_MODEL", "strong")
+        monkeypatch.setenv("SAKE_GENERATOR_ROUNDS", "1")
+        done = CliRunner().invoke(cli, arguments)
+    assert done.exit_code == 0
+    assert "peru-capital: 1 prompts" in done.output
+    text = (registry / "edits" / "peru-capital.yaml").read_text()
+    assert "Ministers who rule <subject> sit in" in text
+    assert text.count("# guessed: ") == 2 + 5 + 3
