@@ -384,7 +384,7 @@ def _conflicts(registry: Registry, draft: Edit, text: str, path: Path) -> dict[s
     def content(file: Path) -> bytes:
         return text.encode() if file == path else file.read_bytes()
 
-    found = {}
+    found: dict[str, str] = {}
     for conflict in find_conflicts((*registry.active, active), content, registry.settings.checks):
         if draft.id in conflict.ids and conflict.severity != "information":
             other = next(id_ for id_ in conflict.ids if id_ != draft.id)

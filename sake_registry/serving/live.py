@@ -10,6 +10,7 @@ Guarantees:
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from sake_registry.runtime.bundle import load_bundle
 from sake_registry.runtime.huggingface import Edited
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from sake_registry.bundle.format import EditInfo, Manifest
@@ -116,6 +117,15 @@ class Live:
         with self._changing:
             attached.users -= 1
         self._sweep()
+
+    @contextmanager
+    def held(self) -> Iterator[tuple[Attached | None, frozenset[str]]]:
+        """What `hold` gives, for a block."""
+        attached, disabled = self.hold(1)
+        try:
+            yield attached, disabled
+        finally:
+            self.let_go(attached)
 
     def close(self) -> None:
         """Stop following, and leave the model as it was."""
