@@ -376,6 +376,10 @@ class EditedModel(ABC):
         off = self._disabled if disabled is None else disabled
         return self._router.decide(prompts, off, self._clock())
 
+    def candidates(self, prompt: str) -> frozenset[str]:
+        """The edits that a prompt may be given to, by what it names; no model is run."""
+        return self._router.candidates(prompt)
+
 
 def load_bundle(path: Path | str) -> Bundle:
     """Open a bundle; its index is verified now, an edit's payload when it is first used.
