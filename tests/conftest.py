@@ -66,8 +66,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 # Files of few tests that take minutes: begun last, one process would wait for the other.
 FIRST = (
-    "test_smollm2.py", "test_life.py", "test_first_edit.py", "test_trust.py", "test_examples.py",
-    "test_hub.py",
+    "test_smollm2.py", "test_first_edit.py", "test_trust.py", "test_examples.py", "test_hub.py",
 )  # fmt: skip
 
 
