@@ -52,7 +52,7 @@ ELSEWHERE = frozenset(
 """Variables that are no settings: of servers, and a secret."""
 log = logging.getLogger(__name__)
 
-METHOD_VERSION = 7
+METHOD_VERSION = 8
 """Not to be set: raised whenever the same input gives other activations, maps, or decisions."""
 
 ALIASES = {
@@ -397,6 +397,9 @@ class ReviewSettings(_Section):
     """Most prompts of other edits that may be answered differently."""
     max_collateral: int = Field(0, ge=0)
     """Most unrelated prompts of the sample that may be answered differently."""
+    generated: Literal["listed", "confirmed"] = "listed"
+    """What becomes of texts that a language model wrote: they are listed, or have to be confirmed
+    as well, by their calls' names under `provenance.confirmed` in the edit's file."""
 
 
 def _address(value: str) -> str:

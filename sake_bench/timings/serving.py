@@ -22,7 +22,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,6 +65,8 @@ class Answer:
     bundle: str
     reason: str
     text: str
+    request: str = ""
+    """Its id, where the server tells what was decided in its log alone."""
 
 
 @dataclass
@@ -181,8 +183,16 @@ async def ask(client: AsyncOpenAI, prompt: str, tokens: int, edits: str = "all")
     )  # fmt: skip
 
 
+Asking = Callable[[AsyncOpenAI, str, int], Awaitable[Answer]]
+
+
 async def turn(
-    served: Server, seen: Turns, named: Sequence[str], given: argparse.Namespace, seconds: float
+    served: Server,
+    seen: Turns,
+    named: Sequence[str],
+    given: argparse.Namespace,
+    seconds: float,
+    asking: Asking = ask,
 ) -> None:
     """Load a server; an answer counts that came within the time."""
     end, before, cpu = time.monotonic() + seconds, len(seen.answers), served.cpu
@@ -194,7 +204,7 @@ async def turn(
                 pool: Sequence[str] = OTHERS
                 if drawn.random() < given.named:  # half of them of the edit that is toggled
                     pool = named[:2] if drawn.random() < 0.5 else named
-                answer = await ask(served.client, drawn.choice(pool), given.tokens)
+                answer = await asking(served.client, drawn.choice(pool), given.tokens)
             except APIError as error:
                 seen.failures.append(repr(error))
             else:
@@ -245,6 +255,19 @@ def latencies(changes: Sequence[float], bare: Sequence[float]) -> dict[str, obje
         "median": _seconds(statistics.median(found)) if found else None,
         "worst": _seconds(max(found)) if found else None,
         "within_1_s": f"{within} of {len(found)}",
+    }
+
+
+def still_begun(changes: Sequence[float], fired: Sequence[float]) -> dict[str, object]:
+    """For how long after each switching off answers still began with the edit, of the moments at
+    which those that it fired for began."""
+    found = [
+        max((at - change for at in fired if 0 < at - change < TOGGLE_SECONDS), default=0.0)
+        for change in changes
+    ]
+    return {
+        "median": _seconds(statistics.median(found)) if found else None,
+        "worst": _seconds(max(found)) if found else None,
     }
 
 
@@ -302,6 +325,7 @@ async def measure(given: argparse.Namespace, work: Path) -> dict[str, object]:
         )
         over = edited.metric("sake_decisions_over_budget_total")
     wrong = unexplained(with_bundle.answers, expected, held)
+    fired = sorted(answer.began for answer in with_bundle.answers if answer.edit == TOGGLED)
     off_answers = [answer for answer in with_bundle.answers if answer.reason == "disabled"]
     memory = with_bundle.memory
     second_30, last_30 = statistics.mean(memory[30:60] or memory), statistics.mean(memory[-30:])
@@ -333,6 +357,7 @@ async def measure(given: argparse.Namespace, work: Path) -> dict[str, object]:
         "memory_last_30_s_MiB": round(last_30, 1),
         "memory_growth": f"{last_30 / second_30 - 1:+.2%}",
         "switched_off": len(switched),
+        "seconds_for_which_answers_still_began_with_it": still_begun(switched, fired),
         "seconds_to_the_first_bare_answer": {
             "its_beginning": latencies(switched, sorted(answer.began for answer in off_answers)),
             "its_end": latencies(switched, sorted(answer.at for answer in off_answers)),

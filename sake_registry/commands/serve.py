@@ -62,10 +62,18 @@ if TYPE_CHECKING:
     help="A decision that took longer does not count: the answer is bare.",
 )
 @click.option(
-    "--batch", default=8, show_default=True, type=click.IntRange(1, 1024), help="Rows of a batch."
+    "--batch",
+    default=16,
+    show_default=True,
+    type=click.IntRange(1, 1024),
+    help="Answers under way at once; others join as these end.",
 )
 @click.option(
-    "--lanes", default=2, show_default=True, type=click.IntRange(1, 64), help="Batches at once."
+    "--portion",
+    default=128,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Prompt tokens read between two tokens of the answers under way.",
 )
 @click.option(
     "--waiting",
@@ -93,7 +101,7 @@ def command(
     time_limit: float,
     decision_budget_ms: float,
     batch: int,
-    lanes: int,
+    portion: int,
     waiting: int,
     **options: Any,
 ) -> None:
@@ -140,12 +148,8 @@ def command(
         prompt_tokens=max_prompt_tokens,
         answer_tokens=max_tokens,
         seconds=time_limit,
-        batches=BatchLimits(rows=batch, waiting=waiting, lanes=lanes),
+        batches=BatchLimits(rows=batch, waiting=waiting, portion=portion),
     )
-    if located.device == "cpu":
-        import torch
-
-        torch.set_num_threads(max(1, torch.get_num_threads() // lanes))  # they share the cores
     loaded = load(located, trust_remote_code=settings.trust_remote_code)
     with service(loaded.model, loaded.tokenizer, serving, source=located.folder) as ready:
         what = f"{located.source.name} with {bundle}" if bundle else f"{located.source.name}, bare"

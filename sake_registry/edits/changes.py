@@ -79,6 +79,7 @@ def _metadata(a: Edit, b: Edit) -> Iterator[Difference]:
     yield from _value("metadata", "review by", a.lifecycle.review_by, b.lifecycle.review_by)
     yield from _value("metadata", "reason", a.provenance.reason, b.provenance.reason)
     yield from _list("metadata", "source", a.provenance.sources, b.provenance.sources)
+    yield from _list("metadata", "confirmed call", a.provenance.confirmed, b.provenance.confirmed)
     yield from _list("metadata", "tag", a.tags, b.tags)
     # Who generated a text, why it follows, and what an unchanged prompt is answered with.
     for what, first, second in (

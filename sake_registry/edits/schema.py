@@ -155,6 +155,10 @@ class Provenance(_Part):
     sources: Annotated[
         tuple[Text, ...], _described("Addresses (https://…) that show the fact.")
     ] = ()
+    confirmed: Annotated[
+        tuple[Text, ...],
+        _described("Calls of a language model, as `by` has them, whose texts a person has read."),
+    ] = ()
 
 
 class Lifecycle(_Part):

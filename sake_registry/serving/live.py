@@ -15,14 +15,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sake_registry.runtime.bundle import load_bundle
+from sake_registry.runtime.huggingface import Edited
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from sake_registry.bundle.format import EditInfo
+    from sake_registry.bundle.format import EditInfo, Manifest
     from sake_registry.remote.following import Follower
-    from sake_registry.runtime.bundle import Bundle, EditedModel
+    from sake_registry.runtime.bundle import Bundle
 
 
 @dataclass(eq=False)
@@ -34,12 +35,12 @@ class Attached:
         users: how many hold it at this moment.
     """
 
-    edited: EditedModel
+    edited: Edited
     edits: Mapping[str, EditInfo] = field(init=False)
     users: int = 0
 
     def __post_init__(self) -> None:
-        self.edits = {edit.id: edit for edit in self.edited.bundle.manifest.edits}
+        self.edits = {edit.id: edit for edit in self.manifest.edits}
 
     @property
     def bundle(self) -> Bundle:
@@ -47,12 +48,11 @@ class Attached:
 
     @property
     def key(self) -> str:
-        return self.bundle.manifest.key
+        return self.manifest.key
 
     @property
-    def provenance(self) -> Mapping[str, str | bool | None]:
-        """What the bundle says of where it comes from."""
-        return self.edited.bundle.manifest.provenance
+    def manifest(self) -> Manifest:
+        return self.bundle.manifest
 
     def remove(self) -> None:
         self.edited.detach()
@@ -86,8 +86,8 @@ class Live:
             before = self._attached[-1].edited if self._attached else None
         bundle = load_bundle(path)
         try:
-            edited = bundle.attach(
-                self.model, self.tokenizer, source=self._source, proved_by=before
+            edited = Edited(
+                bundle, self.model, self.tokenizer, source=self._source, proved_by=before
             )
         except BaseException:
             bundle.close()
@@ -100,21 +100,32 @@ class Live:
         self._sweep()
         return attached
 
-    @contextmanager
-    def held(self) -> Iterator[tuple[Attached | None, frozenset[str]]]:
-        """The current bundle and the ids of what is disabled in it, to the end of the block."""
+    def hold(self, times: int) -> tuple[Attached | None, frozenset[str]]:
+        """The current bundle, which stays on the model until it was let go of so many times; and
+        the ids of what is disabled in it."""
         if self.follower is None:
-            yield None, frozenset()
-            return
+            return None, frozenset()
         with self._changing:
             now = self.follower.now
-            now.current.users += 1
+            now.current.users += times
+        return now.current, now.disabled
+
+    def let_go(self, attached: Attached | None) -> None:
+        """One who held a bundle is done with it."""
+        if attached is None:
+            return
+        with self._changing:
+            attached.users -= 1
+        self._sweep()
+
+    @contextmanager
+    def held(self) -> Iterator[tuple[Attached | None, frozenset[str]]]:
+        """What `hold` gives, for a block."""
+        attached, disabled = self.hold(1)
         try:
-            yield now.current, now.disabled
+            yield attached, disabled
         finally:
-            with self._changing:
-                now.current.users -= 1
-            self._sweep()
+            self.let_go(attached)
 
     def close(self) -> None:
         """Stop following, and leave the model as it was."""

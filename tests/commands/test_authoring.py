@@ -6,7 +6,6 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from subprocess import DEVNULL
 
 import pytest
 
@@ -136,7 +135,7 @@ def test_wrong_usage_exits_2_and_does_nothing(sake: Run, registry: Path) -> None
         ["init", "sake.toml"],
         ["new"],
     ):
-        done = sake(*arguments, cwd=registry, stdin=DEVNULL)
+        done = sake(*arguments, cwd=registry)
         assert (done.returncode, done.stdout) == (2, ""), arguments
         assert "Error: " in done.stderr
     assert contents(registry) == before
@@ -208,7 +207,7 @@ NEW = ["--subject", "Leo Tolstoy", "--relation", "mother tongue", "--new", "Poli
 
 
 def test_new_writes_a_sound_edit_from_flags_and_from_stdin(sake: Run, registry: Path) -> None:
-    done = sake("new", "tolstoy", *NEW, cwd=registry, stdin=DEVNULL)
+    done = sake("new", "tolstoy", *NEW, cwd=registry)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("wrote ")
     assert "sake check" in done.stderr
@@ -251,7 +250,7 @@ def test_new_refuses_and_then_has_written_nothing(sake: Run, registry: Path) -> 
         (["x", *NEW[:4]], 2, "--new"),
         (["x", *NEW[:4], "--new", b"\xff"], 1, "not UTF-8"),
     ):
-        done = sake("new", *arguments, cwd=registry, stdin=DEVNULL)
+        done = sake("new", *arguments, cwd=registry)
         assert done.returncode == code, done.stderr
         assert done.stdout == ""
         assert says in done.stderr
@@ -273,7 +272,7 @@ def test_what_new_is_told_cannot_write_fields_of_its_own(sake: Run, registry: Pa
         "--alias",
         "q\x85r",
     ]
-    done = sake("new", "x", *arguments, cwd=registry, stdin=DEVNULL)
+    done = sake("new", "x", *arguments, cwd=registry)
     assert done.returncode == 0, done.stderr
     (edit,) = open_registry(registry).select(["x"])
     assert edit.tags == ()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sake_registry.digests import digest
@@ -155,7 +155,6 @@ def test_the_order_of_prompts_is_in_the_key() -> None:
 identified = st.dictionaries(st.text(max_size=5), st.text("0123abcdef", min_size=4), max_size=5)
 
 
-@settings(max_examples=100, deadline=None)
 @given(identified.flatmap(lambda found: st.permutations(list(found.items()))), identified)
 def test_a_bundles_key_is_that_of_the_set_of_its_edits(
     pairs: list[tuple[str, str]], others: dict[str, str]

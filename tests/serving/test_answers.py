@@ -46,7 +46,9 @@ def test_an_answer_says_which_edit_fired_and_of_what(server: Running, world: Wor
     assert said["distance"] == decision.distance
     assert said["threshold"] == decision.threshold
     assert info.key.startswith(said["version"])
-    assert said["commit"] is None  # it was compiled outside a repository
+    assert (said["commit"], said["reviewer"]) == ("c" * 40, "Rosa Rev, Tom")
+    listed = {one["id"]: one["reviewer"] for one in server.call("/v1/edits")[2]["data"]}
+    assert listed == {"australia-capital": "Rosa Rev, Tom", "tolstoy-tongue": None}
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + 4
     assert answer.choices[0].finish_reason == "length"
 
@@ -168,16 +170,6 @@ def test_answers_alone_and_in_batches_are_equal(server: Running) -> None:
     with ThreadPoolExecutor(len(asked)) as pool:
         assert list(pool.map(text, asked)) == alone
         assert list(pool.map(text, asked[::-1])) == alone[::-1]
-
-
-def test_lanes_answer_at_once_and_alike(start: Start, server: Running) -> None:
-    from sake_registry.serving.batching import BatchLimits
-
-    prompts = [*IN_SCOPE, *OUT_OF_SCOPE] * 6
-    wanted = [server.complete(prompt).choices[0].text for prompt in prompts]
-    with start(batches=BatchLimits(rows=3, lanes=3)) as it, ThreadPoolExecutor(24) as pool:
-        found = list(pool.map(lambda prompt: it.complete(prompt).choices[0].text, prompts))
-    assert found == wanted
 
 
 def test_shadow_mode_decides_and_changes_nothing(start: Start, server: Running) -> None:

@@ -11,7 +11,7 @@ import logging
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from sake_registry.errors import (
     InputError,
@@ -23,12 +23,12 @@ from sake_registry.models.loading import load_tokenizer
 from sake_registry.models.reading import PROBE_TEXTS
 from sake_registry.models.sources import fetch, resolve
 from sake_registry.models.tokens import text_of
-from sake_registry.routing.reasons import Reason
 from sake_registry.routing.router import NOBODY
 from sake_registry.runtime.bundle import load_bundle
 from sake_registry.runtime.huggingface import check_identity
+from sake_registry.runtime.judged import ASKED_BARE, in_words
 from sake_registry.runtime.probe import check_probe
-from sake_registry.runtime.steering import BEHIND, GUARDED
+from sake_registry.runtime.vllm.budget import Budget, OverBudget
 from sake_registry.runtime.vllm.layer import Site
 from sake_registry.runtime.vllm.probe import Probe
 from sake_registry.runtime.vllm.rows import rows_of
@@ -40,13 +40,17 @@ if TYPE_CHECKING:
 
     from sake_registry.routing.router import Decision, Router
     from sake_registry.runtime.bundle import Bundle
+    from sake_registry.runtime.judged import Mode
     from sake_registry.runtime.steering import Answering, Steering, Step
     from sake_registry.runtime.vllm.layer import Call
     from sake_registry.runtime.vllm.rows import Row
 
 log = logging.getLogger(__name__)
 
-Mode = Literal["edit", "shadow", "bare"]
+BUDGET = 0.25
+"""Seconds for deciding on a prompt."""
+TOGETHER = 4
+"""Prompts that are decided on together, which costs half of what one by one does."""
 CHOICE = "sake_edits"
 """What a request says in `vllm_xargs`: "none" asks for the bare model, ids for those edits."""
 
@@ -70,6 +74,7 @@ class Decided:
         mode: "edit", "shadow" (decided, and nothing changed), or "bare".
         why: the reason in words.
         seconds: what deciding took; None where nothing was decided.
+        over_budget: it took too long, and does not count.
     """
 
     request: str
@@ -79,6 +84,7 @@ class Decided:
     mode: Mode
     why: str
     seconds: float | None = None
+    over_budget: bool = False
 
     @property
     def key(self) -> str:
@@ -102,7 +108,7 @@ class _Answer:
     def over(self) -> bool:
         """Whether nothing is steered in it any more, whatever comes."""
         assert self.answering is not None
-        return len(self.emitted) > GUARDED + BEHIND + len(self.answering.object.tokens)
+        return self.answering.over(len(self.emitted))
 
     def emit(self, count: int, newest: int) -> None:
         """`count` tokens were emitted by now, of which this is the newest.
@@ -127,6 +133,8 @@ class Engine:
         execute: its own `execute_model`.
         sample: its own `sample_tokens`.
         shadow: decide, and change nothing.
+        budget: most seconds that a step waits for the decision on one prompt; the answer is bare
+            where it takes longer.
 
     Raises:
         UnsupportedModelError: a way of serving that cannot be steered.
@@ -139,8 +147,10 @@ class Engine:
         sample: Callable[[Any], Any],
         *,
         shadow: bool = False,
+        budget: float = BUDGET,
     ) -> None:
         self._runner = worker.model_runner
+        self._budget = Budget(budget)
         self._mode: Mode = "shadow" if shadow else "edit"
         self._execute, self._sample = execute, sample
         self._site, self._rows = Site(self._runner.model), rows_of(self._runner)
@@ -345,7 +355,8 @@ class Engine:
             answer = self._undecided[request]
             alike = id(answer.served), answer.disabled, answer.only
             together.setdefault(alike, []).append(request)
-        for group in together.values():
+        few = (g[i : i + TOGETHER] for g in together.values() for i in range(0, len(g), TOGETHER))
+        for group in few:
             answers = {request: self._undecided.pop(request) for request in group}
             for request, decided, answering in self._judged(answers):
                 if answering is not None and self._mode == "edit":
@@ -361,28 +372,33 @@ class Engine:
         bundle, others = first.served.bundle, frozenset[str]()
         if first.only is not None:
             others = frozenset(bundle.ids) - first.only
-        begun = time.perf_counter()
+        begun, texts = time.perf_counter(), [""]
         try:
             texts = [text_of(self._tokenizer, answer.prompt or ()) for answer in answers.values()]
-            decisions = first.served.router.decide(texts, first.disabled | others)
+            decisions = self._budget.call(
+                lambda: first.served.router.decide(texts, first.disabled | others)
+            )
             answering = [first.served.steering.answering(decision) for decision in decisions]
-        except Exception:  # one prompt must not end every other request of this worker
+        except Exception as error:  # one prompt must not end every other request of this worker
             if len(answers) > 1:
                 for request, answer in answers.items():
                     yield from self._judged({request: answer})
                 return
             (request,) = answers
-            log.exception("nothing could be decided of request %s: it is answered bare", request)
-            why = "deciding failed: the log of vLLM says how"
-            yield request, Decided(request, bundle, "", NOBODY, "bare", why), None
+            if late := isinstance(error, OverBudget):
+                why = f"deciding took longer than {self._budget.seconds:g} s"
+            else:
+                log.exception("nothing could be decided of request %s: it is bare", request)
+                why = "deciding failed: the log of vLLM says how"
+            took = time.perf_counter() - begun
+            bare = Decided(request, bundle, texts[0], NOBODY, "bare", why, took, late)
+            yield request, bare, None
             return
         seconds = (time.perf_counter() - begun) / len(answers)
         for request, text, decision, of_it in zip(
             answers, texts, decisions, answering, strict=True
         ):
-            why = decision.why
-            if decision.reason is Reason.DISABLED and decision.nearest not in first.disabled:
-                why = "the request asks for other edits"
+            why = in_words(decision, first.disabled)
             yield request, Decided(request, bundle, text, decision, self._mode, why, seconds), of_it
 
 
@@ -402,7 +418,7 @@ def _choice(new: Any) -> tuple[str, frozenset[str] | None]:
     if not isinstance(ids, list) or not all(isinstance(id_, str) and id_.strip() for id_ in ids):
         return f'{CHOICE} is neither "none" nor ids of edits', None
     chosen = frozenset(id_.strip() for id_ in ids)
-    return ("it asks for the bare model", None) if chosen <= {"none"} else ("", chosen)
+    return (ASKED_BARE, None) if chosen <= {"none"} else ("", chosen)
 
 
 def refuse(config: Any) -> None:
