@@ -29,12 +29,14 @@ test: $(READY)  ## every test but the slow ones
 test-fast: $(READY)  ## those that take a minute together: no model, no git, no browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal -m fast --hypothesis-profile fast
 
-test-slow: $(READY)  ## the proofs that take minutes
+test-slow: $(READY)  ## the proofs that take minutes, and thousands of drawn examples
 	$(BIN)/python -m pytest -q -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal \
+		-m "hypothesis and not slow" --hypothesis-profile thorough
 
-# pytest exits 5, and make fails, if nothing ran.
+# pytest exits 5, and make fails, if nothing ran. Two at a time, as above.
 test-vllm: $(READY_VLLM)  ## the plugin of vLLM, on both of its runners: some minutes
-	OMP_NUM_THREADS=1 $(VENV_VLLM)/bin/python -m pytest -q -m vllm tests/vllm
+	OMP_NUM_THREADS=1 $(VENV_VLLM)/bin/python -m pytest -q -n 2 --dist loadfile -m vllm tests/vllm
 
 # Exits 1 if a hole is found, and names it; --seed N tries others, --share 0.1 a tenth of them.
 attack: $(READY)  ## flips, crafted bundles and kills: some minutes, two processes at a time

@@ -1,12 +1,12 @@
 """The whole way on a real model: SmolLM2-135M, from YAML files to another answer.
 
-In float32 and bfloat16 whatever the machine prefers; few prompts, so that it takes a minute.
+In float32, and in bfloat16 among the slow tests, whatever the machine prefers; few prompts, so that
+it takes a minute.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -48,7 +48,9 @@ class World:
     tokenizer: Any
 
 
-@pytest.fixture(scope="module", params=["float32", "bfloat16"])
+@pytest.fixture(
+    scope="module", params=["float32", pytest.param("bfloat16", marks=pytest.mark.slow)]
+)
 def world(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[World]:
@@ -193,14 +195,12 @@ def test_the_commands_speak_json(world: World, sake: Run) -> None:
     assert {"prompt", "before", "after", "decision"} <= set(report["rows"][0])
 
 
-def test_a_floor_that_is_missed_is_exit_1(world: World, sake: Run) -> None:
-    here = ("-C", str(world.root))
-    out = sake(
-        *here,
-        "test",
-        "telephone-inventor",
-        env={**os.environ, "SAKE_TEST_MIN_HOLDOUT": "1.0", "SAKE_ROUTER_THRESHOLD": "0.2"},
-    )
+def test_a_floor_that_is_missed_is_exit_1(
+    world: World, sake: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAKE_TEST_MIN_HOLDOUT", "1.0")
+    monkeypatch.setenv("SAKE_ROUTER_THRESHOLD", "0.2")
+    out = sake("-C", str(world.root), "test", "telephone-inventor")
     assert out.returncode == 1
     assert "below the floor: holdout" in out.stderr
     assert "the bundle holds another version" in out.stderr

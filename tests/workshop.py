@@ -98,9 +98,9 @@ class Compiled:
         return {name: encoded[name] for name in ("input_ids", "attention_mask")}
 
 
-def compiled(root: Path, model: Path | str, dtype: str = "float32") -> Compiled:
+def compiled(root: Path, model: Path | str, dtype: str = "float32", **provenance: Any) -> Compiled:
     registry: Registry = open_registry(make_registry(root, model, dtype))
-    result = compile_registry(registry)
+    result = compile_registry(registry, provenance=provenance)
     assert result.bundle is not None
     loaded = load(locate(registry.settings))
     return Compiled(root, load_bundle(result.bundle), loaded)

@@ -22,7 +22,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,6 +65,8 @@ class Answer:
     bundle: str
     reason: str
     text: str
+    request: str = ""
+    """Its id, where the server tells what was decided in its log alone."""
 
 
 @dataclass
@@ -181,8 +183,16 @@ async def ask(client: AsyncOpenAI, prompt: str, tokens: int, edits: str = "all")
     )  # fmt: skip
 
 
+Asking = Callable[[AsyncOpenAI, str, int], Awaitable[Answer]]
+
+
 async def turn(
-    served: Server, seen: Turns, named: Sequence[str], given: argparse.Namespace, seconds: float
+    served: Server,
+    seen: Turns,
+    named: Sequence[str],
+    given: argparse.Namespace,
+    seconds: float,
+    asking: Asking = ask,
 ) -> None:
     """Load a server; an answer counts that came within the time."""
     end, before, cpu = time.monotonic() + seconds, len(seen.answers), served.cpu
@@ -194,7 +204,7 @@ async def turn(
                 pool: Sequence[str] = OTHERS
                 if drawn.random() < given.named:  # half of them of the edit that is toggled
                     pool = named[:2] if drawn.random() < 0.5 else named
-                answer = await ask(served.client, drawn.choice(pool), given.tokens)
+                answer = await asking(served.client, drawn.choice(pool), given.tokens)
             except APIError as error:
                 seen.failures.append(repr(error))
             else:

@@ -18,6 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sake_bench.engines import ON_CPU
+
 PROMPT = "The weather in the mountains changes within the hour, and so"
 
 
@@ -29,13 +31,7 @@ def main() -> None:
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--prompt", default="The capital of Australia is", help="of an edit")
     given = parser.parse_args()
-    os.environ |= {
-        "VLLM_CPU_CI_ENV": "1",
-        "VLLM_CPU_KVCACHE_SPACE": "1",
-        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-        "VLLM_NO_USAGE_STATS": "1",
-        "VLLM_USE_V2_MODEL_RUNNER": "0",
-    }
+    os.environ |= ON_CPU
     from sake_bench.timings.many import repeated
     from sake_registry.compiler.plan import find_bundle
     from sake_registry.edits.registry import open_registry

@@ -329,7 +329,12 @@ class Manifest(Value):
     edits: Annotated[tuple[EditInfo, ...], Field(max_length=MAX_EDITS)]
     settings: dict[str, Any]
     versions: dict[str, str]
-    provenance: dict[str, str | bool | None]
+    provenance: dict[str, str | bool | dict[str, tuple[Text, ...]] | None]
+
+    def reviewers(self, edit: str) -> tuple[str, ...]:
+        """Those who reviewed an edit, as the commits say that it was compiled from."""
+        named = self.provenance.get("reviewers")
+        return named.get(edit, ()) if isinstance(named, dict) else ()
 
     def setting(self, section: str, name: str, default: Any) -> Any:
         """A setting that it was compiled with."""

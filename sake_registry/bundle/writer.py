@@ -107,7 +107,7 @@ def write_bundle(
     probe: Array,
     settings: Mapping[str, Any],
     versions: Mapping[str, str],
-    provenance: Mapping[str, str | bool | None],
+    provenance: Mapping[str, Any],
     activations: bool = True,
 ) -> Manifest:
     """Write the bundle of these edits to `path`; returns its manifest.

@@ -67,11 +67,16 @@ def command(
     from sake_registry.compiler.plan import make_plan
     from sake_registry.compiler.run import compile_registry
     from sake_registry.history.provenance import provenance
+    from sake_registry.history.reviewers import reviewers
     from sake_registry.models.loading import locate
     from sake_registry.wording import count
 
     settings = registry.settings
     plan = make_plan(registry, locate(settings), ids, only=only, slim=no_activations)
+    origin: dict[str, Any] = {**provenance(registry.root, [settings.edits, "sake.toml"])}
+    held = {planned.id for planned in plan.edits if planned.edit}
+    if reviewed := reviewers(registry.root, settings.edits, held):
+        origin["reviewers"] = reviewed
     with watching(quiet=as_json) as progress:
         result = compile_registry(
             registry,
@@ -80,7 +85,7 @@ def command(
             slim=no_activations,
             keep_going=keep_going,
             plan=plan,
-            provenance=provenance(registry.root, [settings.edits, "sake.toml"]),
+            provenance=origin,
             progress=progress,
         )
     if as_json:

@@ -131,6 +131,9 @@ def _show(opened: BundleFile, verified: bool) -> None:
             "leads to the token; a token that is not listed follows by itself; end: the token that "
             'ends the object where the model would run on ("sitcom", "s")'
         )
+    for edit in manifest.edits:
+        if reviewed := manifest.reviewers(edit.id):
+            say(f"{edit.id}: reviewed by {', '.join(reviewed)}")
     say("every digest verified" if verified else "index verified; --verify reads everything")
     for edit in manifest.edits:
         for text in edit.notes:

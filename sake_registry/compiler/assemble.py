@@ -44,7 +44,7 @@ def assemble(
     probe: Tensor,
     architecture: str,
     metric: Metric,
-    provenance: Mapping[str, str | bool | None],
+    provenance: Mapping[str, Any],
 ) -> Manifest:
     """Write the plan's bundle.
 
@@ -53,7 +53,8 @@ def assemble(
         probe: (8, width) float32 site activations of `PROBE_TEXTS`.
         architecture: the model's class.
         metric: how the router compares questions.
-        provenance: what is recorded beside the keys: git commit, whether the tree was clean.
+        provenance: what is recorded beside the keys: git commit, whether the tree was clean, who
+            reviewed.
 
     Raises:
         StorageError: the bundle cannot be written.

@@ -7,7 +7,7 @@ import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sake_registry.bundle.reader import BundleFile
 from sake_registry.compiler.assemble import assemble, payload
@@ -108,7 +108,7 @@ def compile_registry(
     slim: bool = False,
     keep_going: bool = False,
     plan: Plan | None = None,
-    provenance: Mapping[str, str | bool | None] | None = None,
+    provenance: Mapping[str, Any] | None = None,
     progress: Progress = SILENT,
 ) -> Compiled:
     """Compile a registry for a model: build what the store lacks, and write the bundle.
@@ -124,7 +124,7 @@ def compile_registry(
         slim: leave the activations out of the bundle.
         keep_going: leave failed edits out of the bundle.
         plan: what `make_plan` gave for the same arguments, where it is already made.
-        provenance: what is recorded in the bundle beside its keys (the git commit).
+        provenance: what is recorded in the bundle beside its keys (git commit, reviewers).
         progress: one phase, `compiling`: the texts that the model reads, labelled by the edit.
 
     Raises:
@@ -145,15 +145,17 @@ def compile_registry(
         try:
             with BundleFile(plan.path) as bundle:
                 bundle.verify()
-                result.bundle, result.manifest = plan.path, bundle.manifest
+                manifest = bundle.manifest
         except (BundleFormatError, LockedError) as error:
             log.warning("%s: it is written anew", error.message)
         else:
-            with suppress(OSError):  # the newest bundle is the one last asked for
-                os.utime(plan.path, follow_symlinks=False)
-                sweep(plan.path.parent)  # a writer may have been killed right behind its rename
-            result.seconds = time.monotonic() - started
-            return result
+            if not _reviewed_since(plan, manifest, provenance or {}):
+                with suppress(OSError):  # the newest bundle is the one last asked for
+                    os.utime(plan.path, follow_symlinks=False)
+                    sweep(plan.path.parent)  # a writer may have been killed behind its rename
+                result.bundle, result.manifest = plan.path, manifest
+                result.seconds = time.monotonic() - started
+                return result
     store = Store(registry.store)
     with RunContext(settings, plan.located, store) as run, store.lock():
         located = plan.located
@@ -186,3 +188,11 @@ def compile_registry(
             result.bundle = plan.path
     result.seconds = time.monotonic() - started
     return result
+
+
+def _reviewed_since(plan: Plan, manifest: Manifest, provenance: Mapping[str, Any]) -> bool:
+    """Whether reviewers are known whom the bundle does not name, and the store has all the rest
+    of it."""
+    named = provenance.get("reviewers")
+    stored = all(planned.edit is None or planned.action == "reuse" for planned in plan.edits)
+    return bool(named) and named != manifest.provenance.get("reviewers") and stored

@@ -378,7 +378,7 @@ class Repository:
         files with one stem, the first in order counts.
         """
         steps: dict[str, list[_Step]] = {id_: [] for id_ in ids}
-        for step in reversed(self._steps(self._first_parents(start))):
+        for step in reversed(self.steps(self._first_parents(start))):
             stem = PurePosixPath(step.path).stem
             if stem in steps:
                 steps[stem].append(step)
@@ -432,7 +432,7 @@ class Repository:
             if not line:
                 break
             touched: dict[str, dict[str, Touch]] = {}
-            for step in self._steps(line):
+            for step in self.steps(line):
                 stem = PurePosixPath(step.path).stem
                 held = (step.path, step.before) if step.before else None
                 now = (step.path, step.blob) if step.blob else None
@@ -450,7 +450,7 @@ class Repository:
         out = git.read(self.root, "rev-list", "--first-parent", "--parents", *options, start)
         return [" ".join(line.split(" ")[:2]) for line in out.decode().splitlines()]
 
-    def _steps(self, line: Sequence[str]) -> list[_Step]:
+    def steps(self, line: Sequence[str]) -> list[_Step]:
         """Every change of an edit file by these commits, in their order.
 
         All edit files and not some: a pattern that finds a file in whatever folder would be

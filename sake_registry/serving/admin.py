@@ -17,14 +17,14 @@ from sake_registry.errors import InputError, SakeError
 from sake_registry.files import write_text
 from sake_registry.remote.places import local_path, shown
 from sake_registry.runtime.overrides import read_overrides
-from sake_registry.serving.protocol import ApiError, claim
+from sake_registry.serving.protocol import ApiError, claim, reviewer
 from sake_registry.wording import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from sake_registry.bundle.format import EditInfo
+    from sake_registry.bundle.format import EditInfo, Manifest
     from sake_registry.remote.following import Follower
 
 TOKEN_VARIABLE = "SAKE_ADMIN_TOKEN"
@@ -40,6 +40,8 @@ class Holding(Protocol):
     def key(self) -> str: ...
     @property
     def edits(self) -> Mapping[str, EditInfo]: ...
+    @property
+    def manifest(self) -> Manifest: ...
 
 
 H = TypeVar("H", bound=Holding)
@@ -116,6 +118,7 @@ class Admin(Generic[H]):
                     **claim(info),
                     "object": "edit",
                     "version": info.key[:12],
+                    "reviewer": reviewer(now.current.manifest, id_),
                     "state": "disabled" if off else "enabled",
                     "reason": reasons.get(id_) if off else None,
                 }

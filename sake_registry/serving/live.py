@@ -10,6 +10,7 @@ Guarantees:
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +18,10 @@ from sake_registry.runtime.bundle import load_bundle
 from sake_registry.runtime.huggingface import Edited
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from sake_registry.bundle.format import EditInfo
+    from sake_registry.bundle.format import EditInfo, Manifest
     from sake_registry.remote.following import Follower
     from sake_registry.runtime.bundle import Bundle
 
@@ -39,7 +40,7 @@ class Attached:
     users: int = 0
 
     def __post_init__(self) -> None:
-        self.edits = {edit.id: edit for edit in self.edited.bundle.manifest.edits}
+        self.edits = {edit.id: edit for edit in self.manifest.edits}
 
     @property
     def bundle(self) -> Bundle:
@@ -47,12 +48,11 @@ class Attached:
 
     @property
     def key(self) -> str:
-        return self.bundle.manifest.key
+        return self.manifest.key
 
     @property
-    def provenance(self) -> Mapping[str, str | bool | None]:
-        """What the bundle says of where it comes from."""
-        return self.edited.bundle.manifest.provenance
+    def manifest(self) -> Manifest:
+        return self.bundle.manifest
 
     def remove(self) -> None:
         self.edited.detach()
@@ -117,6 +117,15 @@ class Live:
         with self._changing:
             attached.users -= 1
         self._sweep()
+
+    @contextmanager
+    def held(self) -> Iterator[tuple[Attached | None, frozenset[str]]]:
+        """What `hold` gives, for a block."""
+        attached, disabled = self.hold(1)
+        try:
+            yield attached, disabled
+        finally:
+            self.let_go(attached)
 
     def close(self) -> None:
         """Stop following, and leave the model as it was."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from sake_registry.bundle.format import EditInfo
+    from sake_registry.bundle.format import EditInfo, Manifest
     from sake_registry.serving.asked import Decided, Finish
 
 MAX_STOPS = 4
@@ -269,7 +269,7 @@ def sake_object(decided: Decided, *, detail: bool = False) -> dict[str, Any]:
     """What an answer says of the edit that fired, or of why none did.
 
     `version` is the beginning of the edit's key, `commit` that of the registry it was compiled
-    from; None where the bundle does not say.
+    from, `reviewer` names who reviewed it; None where the bundle does not say.
     """
     decision, attached = decided.decision, decided.attached
     fired = decided.fired
@@ -288,8 +288,11 @@ def sake_object(decided: Decided, *, detail: bool = False) -> dict[str, Any]:
     }
     info = attached.edits.get(decision.edit or decision.nearest or "") if attached else None
     if attached and fired and info:
-        provenance = attached.provenance
-        said |= {"version": info.key[:12], **{name: provenance.get(name) for name in _TOLD}}
+        said |= {
+            "version": info.key[:12],
+            "commit": attached.manifest.provenance.get("commit"),
+            "reviewer": reviewer(attached.manifest, fired),
+        }
     if detail and info:
         said["claim"] = claim(info)
     if detail:
@@ -300,7 +303,9 @@ def sake_object(decided: Decided, *, detail: bool = False) -> dict[str, Any]:
     return said
 
 
-_TOLD = ("commit", "reviewer")
+def reviewer(manifest: Manifest, edit: str) -> str | None:
+    """Who reviewed an edit, in a text; None where no commit says it."""
+    return ", ".join(manifest.reviewers(edit)) or None
 
 
 def claim(info: EditInfo) -> dict[str, Any]:

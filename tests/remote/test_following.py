@@ -411,7 +411,7 @@ STATES = st.one_of(
 
 
 @given(st.lists(STATES, max_size=8))
-@hypothesis_settings(max_examples=40, deadline=None)
+@hypothesis_settings(max_examples=40)
 def test_whatever_stands_there_the_last_good_one_is_current(
     bundles: dict[str, bytes], states: list[str]
 ) -> None:

@@ -50,7 +50,9 @@ class World:
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     folder = tiny_models.save("llama", tmp_path_factory.mktemp("model") / "tiny-llama")
     root = tmp_path_factory.mktemp("registry")
-    compiled = workshop.compiled(root, folder)
+    compiled = workshop.compiled(
+        root, folder, commit="c" * 40, reviewers={"australia-capital": ["Rosa Rev", "Tom"]}
+    )
     (root / "edits" / "tolstoy-tongue.yaml").unlink()
     fewer = compile_registry(open_registry(root))
     assert fewer.bundle is not None

@@ -46,7 +46,9 @@ def test_an_answer_says_which_edit_fired_and_of_what(server: Running, world: Wor
     assert said["distance"] == decision.distance
     assert said["threshold"] == decision.threshold
     assert info.key.startswith(said["version"])
-    assert said["commit"] is None  # it was compiled outside a repository
+    assert (said["commit"], said["reviewer"]) == ("c" * 40, "Rosa Rev, Tom")
+    listed = {one["id"]: one["reviewer"] for one in server.call("/v1/edits")[2]["data"]}
+    assert listed == {"australia-capital": "Rosa Rev, Tom", "tolstoy-tongue": None}
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + 4
     assert answer.choices[0].finish_reason == "length"
 

@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from sake_registry.bundle.reader import read_manifest
+from sake_registry.commands import cli
 from sake_registry.commands.console import State
 from sake_registry.commands.status import command as status_command
 from sake_registry.edits.registry import open_registry
@@ -74,6 +75,26 @@ def compiled(template: Path, tmp_path: Path) -> GitRegistry:
     top = tmp_path / "registry"
     shutil.copytree(template, top)
     return GitRegistry(top, top)
+
+
+def test_a_review_that_came_behind_the_compile_comes_into_the_bundle(
+    compiled: GitRegistry,
+) -> None:
+    path = compile_(compiled)
+    before = read_manifest(path)
+    compiled.commit("two edits", "--amend", "--trailer", "Reviewed-by: Rosa Rev <r@example.org>")
+    done = CliRunner().invoke(cli, ["-C", str(compiled.root), "compile"])
+    assert done.exit_code == 0, done.output
+    after = read_manifest(path)
+    assert (after.key, after.content_hash) == (before.key, before.content_hash)
+    assert before.reviewers("australia-capital") == ()
+    assert after.reviewers("australia-capital") == ("Rosa Rev",)
+    assert after.provenance["commit"] == compiled.head
+    done = CliRunner().invoke(cli, ["-C", str(compiled.root), "inspect", str(path)])
+    assert "australia-capital: reviewed by Rosa Rev\n" in done.output
+    written = path.stat().st_ino
+    assert CliRunner().invoke(cli, ["-C", str(compiled.root), "compile"]).exit_code == 0
+    assert path.stat().st_ino == written  # nothing more is known
 
 
 def of(found: Status, kind: str) -> dict[str | None, tuple[str, str]]:

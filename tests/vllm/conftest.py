@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
+from sake_bench.engines import ON_CPU
 from sake_bench.timings.many import repeated
 from sake_registry import compile_registry, load, load_bundle, locate, open_registry
 from sake_registry.runtime.bundle import Bundle
@@ -47,7 +49,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     settings = (ROOT / "sake.toml").read_text()
     (root / "sake.toml").write_text(f'device = "cpu"\ndtype = "float32"\n{settings}')
     registry = open_registry(root)
-    compiled = compile_registry(registry)
+    with FileLock(CACHE / "vllm-registry.lock"):  # another process of tests may compile it as well
+        compiled = compile_registry(registry)
     assert compiled.bundle is not None, compiled.failures
     located = locate(registry.settings)
     loaded = load(located)
@@ -72,6 +75,10 @@ class Run:
     def tokens(self, round_: int = 0) -> list[list[int]]:
         return [said["tokens"][0] for said in self.answers["rounds"][round_]]
 
+    def all_tokens(self) -> list[list[int]]:
+        """Of every round, in the order of the requests; one answer each."""
+        return [row for number in range(len(self.answers["rounds"])) for row in self.tokens(number)]
+
     def decided(self) -> dict[str, dict[str, Any]]:
         """The lines of the log, by the number of the request."""
         return {line["request"].partition("-")[0]: line for line in self.log}
@@ -80,8 +87,8 @@ class Run:
 Answer = Callable[..., Run]
 
 
-@pytest.fixture
-def answer(world: World, tmp_path: Path) -> Answer:
+@pytest.fixture(scope="session")
+def answer(world: World, tmp_path_factory: pytest.TempPathFactory) -> Answer:
     """Have vLLM answer rounds of prompts: `answer(rounds, runner=OLDER, engine={…}, env={…})`."""
 
     def run(
@@ -93,8 +100,8 @@ def answer(world: World, tmp_path: Path) -> Answer:
         env: Mapping[str, str] | None = None,
         fails: bool = False,
     ) -> Run:
-        job, answers, log = (tmp_path / name for name in ("job.json", "answers.json", "log.jsonl"))
-        log.unlink(missing_ok=True)
+        folder = tmp_path_factory.mktemp("run")
+        job, answers, log = (folder / name for name in ("job.json", "answers.json", "log.jsonl"))
         options = {
             "model": str(world.folder),
             "dtype": "float32",
@@ -108,7 +115,7 @@ def answer(world: World, tmp_path: Path) -> Answer:
         done = subprocess.run(
             [sys.executable, "-m", "tests.vllm.answering", str(job), str(answers)],
             env={**environment(runner, bundle, log), **(env or {})},
-            cwd=ROOT, capture_output=True, text=True, timeout=900, check=False,
+            cwd=ROOT, capture_output=True, text=True, timeout=1800, check=False,
         )  # fmt: skip
         output = done.stdout + done.stderr
         if fails:
@@ -125,10 +132,8 @@ def environment(runner: str, bundle: Path | None, log: Path | None = None) -> di
     """The variables of a process of vLLM."""
     variables = {
         **os.environ,
-        "VLLM_CPU_CI_ENV": "1",  # no warm-up: nothing is compiled here
-        "VLLM_CPU_KVCACHE_SPACE": "1",
-        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-        "VLLM_NO_USAGE_STATS": "1",
+        **ON_CPU,
+        "SAKE_BUDGET": "60",  # the machine may be busy
         "VLLM_USE_V2_MODEL_RUNNER": runner,
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "2"),
     }

@@ -27,16 +27,12 @@ def test_speculative_decoding(answer: Answer) -> None:
 
 def test_a_bundle_of_another_model(world: World, answer: Answer, tmp_path: Path) -> None:
     with BundleFile(world.real) as file:
-        model, probe = file.manifest.model, file.probe.copy()
+        model = file.manifest.model
     identity = model.identity.model_copy(update={"checkpoint": "0" * 64})
     other = model.model_copy(update={"identity": identity, "hash": "1" * 64})
-    by_name, by_probe = tmp_path / "name.h5", tmp_path / "probe.h5"
-    narrowed(world.real, by_name, model=other)
-    narrowed(world.real, by_probe, probe=probe * 1.01)
-    run = answer(NOTHING, bundle=by_name, fails=True)
+    narrowed(world.real, tmp_path / "other.h5", model=other)
+    run = answer(NOTHING, bundle=tmp_path / "other.h5", fails=True)
     assert "checkpoint 000000000000 there" in run.output
-    run = answer(NOTHING, bundle=by_probe, fails=True)
-    assert "the model does not compute what" in run.output
 
 
 def test_another_plugin_that_took_the_layer() -> None:

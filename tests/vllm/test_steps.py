@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tests.vllm.conftest import NEWER, OLDER, Answer, World
+from tests.vllm.conftest import NEWER, OLDER, Answer, Run, World
 from tests.vllm.narrowing import narrowed
 
 pytestmark = [pytest.mark.vllm, pytest.mark.model]
@@ -19,33 +19,49 @@ pytestmark = [pytest.mark.vllm, pytest.mark.model]
 SCOPED = ("The capital of Australia is", "The telephone was invented by")
 PROMPTS = (*SCOPED, "Water boils at", "The capital of France is")
 GREEDY = {"temperature": 0, "max_tokens": 12}
+LEAD = "The train was late again, and as everybody in the room agreed, tea is best when it is hot. "
 
 
 def ids_of(world: World, *texts: str) -> list[list[int]]:
     return [world.tokenizer(text).input_ids for text in texts]
 
 
-def test_what_a_request_asks_for(world: World, answer: Answer) -> None:
-    prompts = ids_of(world, *PROMPTS)
+def greedy(world: World, **more: Any) -> dict[str, Any]:
+    return {"prompts": ids_of(world, *PROMPTS), "sampling": {**GREEDY, **more}}
+
+
+def set_aside(world: World) -> dict[str, Any]:
+    """Requests that a block of the cache nearly has room for, each."""
+    return {"prompts": ids_of(world, *(LEAD + text for text in PROMPTS[:3])), "sampling": GREEDY}
+
+
+@pytest.fixture(scope="module")
+def bare(world: World, answer: Answer) -> Run:
+    """What vLLM answers without the plugin."""
+    run = answer([greedy(world, prompt_logprobs=1)], bundle=None)
+    assert run.answers["layer"] == "LogitsProcessor"
+    return run
+
+
+@pytest.fixture(scope="module")
+def run(world: World, answer: Answer) -> Run:
+    """What it answers with it, in a cache that has room for all."""
     sampled = {"temperature": 0.9, "seed": 7, "n": 3, "max_tokens": 4}
-
-    def greedy(**more: Any) -> dict[str, Any]:
-        return {"prompts": prompts, "sampling": {**GREEDY, **more}}
-
-    run = answer(
+    return answer(
         [
-            greedy(),
-            greedy(),  # from the prefix cache
-            greedy(prompt_logprobs=1),
-            {"prompts": prompts, "sampling": sampled},
-            greedy(extra_args={"sake_edits": "none"}),
-            greedy(extra_args={"sake_edits": "telephone-inventor"}),
-            greedy(extra_args={"sake_edits": 7}),
+            greedy(world),
+            greedy(world),  # from the prefix cache
+            greedy(world, prompt_logprobs=1),
+            greedy(world, extra_args={"sake_edits": "none"}),
+            greedy(world, extra_args={"sake_edits": "telephone-inventor"}),
+            greedy(world, extra_args={"sake_edits": 7}),
+            set_aside(world),
+            {"prompts": ids_of(world, *PROMPTS), "sampling": sampled},
         ]
     )
-    bare = answer([greedy(prompt_logprobs=1)], bundle=None)
-    assert bare.answers["layer"] == "LogitsProcessor"
 
+
+def test_what_a_request_asks_for(run: Run, bare: Run) -> None:
     edited = run.texts(0)
     assert "Canberra" in edited[0] and "Tesla" in edited[1]
     assert edited[:2] != bare.texts()[:2]
@@ -56,12 +72,12 @@ def test_what_a_request_asks_for(world: World, answer: Answer) -> None:
         run.answers["rounds"][2], bare.answers["rounds"][0], strict=True
     ):
         assert with_edits["prompt_logprobs"] == without["prompt_logprobs"]
-    samples = run.answers["rounds"][3][0]["texts"]
+    samples = run.answers["rounds"][7][0]["texts"]
     assert len(samples) == 3
     assert all("Canberra" in text for text in samples)
-    assert run.texts(4) == bare.texts()
-    assert run.texts(5) == [bare.texts()[0], edited[1], *bare.texts()[2:]]
-    assert run.texts(6) == bare.texts()
+    assert run.texts(3) == bare.texts()
+    assert run.texts(4) == [bare.texts()[0], edited[1], *bare.texts()[2:]]
+    assert run.texts(5) == bare.texts()
     reasons = {line["reason"] for line in run.log if line["mode"] == "bare"}
     assert reasons == {
         "the request asked for the bare model",
@@ -71,22 +87,24 @@ def test_what_a_request_asks_for(world: World, answer: Answer) -> None:
 
 @pytest.mark.parametrize("runner", [OLDER, NEWER])
 def test_a_request_that_is_set_aside_goes_on_where_it_was(
-    runner: str, world: World, answer: Answer
+    runner: str, world: World, run: Run, answer: Answer
 ) -> None:
     # Behind its object an answer is still guarded, so that its history counts to the end.
-    asked = [{"prompts": ids_of(world, *PROMPTS[:3]), "sampling": {**GREEDY, "max_tokens": 40}}]
-    sizes = {"block_size": 32, "max_model_len": 96}
-    narrow = answer(asked, runner=runner, engine={**sizes, "num_gpu_blocks_override": 5})
-    roomy = answer(asked, engine=sizes)
+    asked = set_aside(world)
+    assert all(24 < len(ids) < 32 for ids in asked["prompts"])
+    sizes = {"block_size": 32, "max_model_len": 96, "num_gpu_blocks_override": 5}
+    narrow = answer([asked], runner=runner, engine=sizes)
     assert narrow.answers["preempted"] > 0
-    assert roomy.answers["preempted"] == 0
-    assert narrow.texts() == roomy.texts()
+    assert run.answers["preempted"] == 0
+    assert narrow.texts() == run.texts(6)
     # Each is decided on once; in which order, the runner says.
-    narrowly, roomily = (
-        sorted((line["prompt_sha256"], line["edit"] or "") for line in run.log)
-        for run in (narrow, roomy)
-    )
-    assert narrowly == roomily
+    roomily = {line["prompt_sha256"]: line["edit"] for line in run.log}
+    assert len(narrow.log) == len(asked["prompts"])
+    for line in narrow.log:
+        assert line["edit"] == roomily[line["prompt_sha256"]]
+    assert {line["edit"] for line in narrow.log} == {
+        "australia-capital", "telephone-inventor", None,
+    }  # fmt: skip
 
 
 def test_a_swap_is_taken_by_new_requests_alone(
@@ -116,12 +134,20 @@ def test_a_swap_is_taken_by_new_requests_alone(
     assert run.log[1]["bundle"] != run.log[2]["bundle"]
 
 
-def test_shadow_mode_decides_and_changes_nothing(world: World, answer: Answer) -> None:
-    asked = [{"prompts": ids_of(world, *PROMPTS), "sampling": GREEDY}]
-    shadow = answer(asked, env={"SAKE_MODE": "shadow"})
+def test_shadow_mode_decides_and_changes_nothing(world: World, bare: Run, answer: Answer) -> None:
+    shadow = answer([greedy(world)], env={"SAKE_MODE": "shadow"})
     assert [line["mode"] for line in shadow.log] == ["shadow"] * len(PROMPTS)
     assert [line["edit"] for line in shadow.log][:2] == ["australia-capital", "telephone-inventor"]
-    assert shadow.texts() == answer(asked, bundle=None).texts()
+    assert shadow.texts() == bare.texts()
+
+
+def test_where_deciding_takes_too_long_nothing_fires(
+    world: World, bare: Run, answer: Answer
+) -> None:
+    slow = answer([greedy(world)], env={"SAKE_BUDGET": "1e-9"})
+    assert [(line["edit"], line["mode"]) for line in slow.log] == [(None, "bare")] * len(PROMPTS)
+    assert {line["reason"] for line in slow.log} == {"deciding took longer than 1e-09 s"}
+    assert slow.texts() == bare.texts()
 
 
 def test_a_request_with_an_adapter_is_bare_and_the_others_are_edited(

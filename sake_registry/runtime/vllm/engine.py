@@ -28,6 +28,7 @@ from sake_registry.runtime.bundle import load_bundle
 from sake_registry.runtime.huggingface import check_identity
 from sake_registry.runtime.judged import ASKED_BARE, in_words
 from sake_registry.runtime.probe import check_probe
+from sake_registry.runtime.vllm.budget import Budget, OverBudget
 from sake_registry.runtime.vllm.layer import Site
 from sake_registry.runtime.vllm.probe import Probe
 from sake_registry.runtime.vllm.rows import rows_of
@@ -46,6 +47,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+BUDGET = 0.25
+"""Seconds for deciding on a prompt."""
+TOGETHER = 4
+"""Prompts that are decided on together, which costs half of what one by one does."""
 CHOICE = "sake_edits"
 """What a request says in `vllm_xargs`: "none" asks for the bare model, ids for those edits."""
 
@@ -69,6 +74,7 @@ class Decided:
         mode: "edit", "shadow" (decided, and nothing changed), or "bare".
         why: the reason in words.
         seconds: what deciding took; None where nothing was decided.
+        over_budget: it took too long, and does not count.
     """
 
     request: str
@@ -78,6 +84,7 @@ class Decided:
     mode: Mode
     why: str
     seconds: float | None = None
+    over_budget: bool = False
 
     @property
     def key(self) -> str:
@@ -126,6 +133,8 @@ class Engine:
         execute: its own `execute_model`.
         sample: its own `sample_tokens`.
         shadow: decide, and change nothing.
+        budget: most seconds that a step waits for the decision on one prompt; the answer is bare
+            where it takes longer.
 
     Raises:
         UnsupportedModelError: a way of serving that cannot be steered.
@@ -138,8 +147,10 @@ class Engine:
         sample: Callable[[Any], Any],
         *,
         shadow: bool = False,
+        budget: float = BUDGET,
     ) -> None:
         self._runner = worker.model_runner
+        self._budget = Budget(budget)
         self._mode: Mode = "shadow" if shadow else "edit"
         self._execute, self._sample = execute, sample
         self._site, self._rows = Site(self._runner.model), rows_of(self._runner)
@@ -344,7 +355,8 @@ class Engine:
             answer = self._undecided[request]
             alike = id(answer.served), answer.disabled, answer.only
             together.setdefault(alike, []).append(request)
-        for group in together.values():
+        few = (g[i : i + TOGETHER] for g in together.values() for i in range(0, len(g), TOGETHER))
+        for group in few:
             answers = {request: self._undecided.pop(request) for request in group}
             for request, decided, answering in self._judged(answers):
                 if answering is not None and self._mode == "edit":
@@ -360,20 +372,27 @@ class Engine:
         bundle, others = first.served.bundle, frozenset[str]()
         if first.only is not None:
             others = frozenset(bundle.ids) - first.only
-        begun = time.perf_counter()
+        begun, texts = time.perf_counter(), [""]
         try:
             texts = [text_of(self._tokenizer, answer.prompt or ()) for answer in answers.values()]
-            decisions = first.served.router.decide(texts, first.disabled | others)
+            decisions = self._budget.call(
+                lambda: first.served.router.decide(texts, first.disabled | others)
+            )
             answering = [first.served.steering.answering(decision) for decision in decisions]
-        except Exception:  # one prompt must not end every other request of this worker
+        except Exception as error:  # one prompt must not end every other request of this worker
             if len(answers) > 1:
                 for request, answer in answers.items():
                     yield from self._judged({request: answer})
                 return
             (request,) = answers
-            log.exception("nothing could be decided of request %s: it is answered bare", request)
-            why = "deciding failed: the log of vLLM says how"
-            yield request, Decided(request, bundle, "", NOBODY, "bare", why), None
+            if late := isinstance(error, OverBudget):
+                why = f"deciding took longer than {self._budget.seconds:g} s"
+            else:
+                log.exception("nothing could be decided of request %s: it is bare", request)
+                why = "deciding failed: the log of vLLM says how"
+            took = time.perf_counter() - begun
+            bare = Decided(request, bundle, texts[0], NOBODY, "bare", why, took, late)
+            yield request, bare, None
             return
         seconds = (time.perf_counter() - begun) / len(answers)
         for request, text, decision, of_it in zip(

@@ -13,19 +13,19 @@ from sake_registry.runtime.vllm.engine import Engine, refuse
 from sake_registry.runtime.vllm.layer import replace_layer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 _CHANGING = ("reload_weights", "reset_weights", "update_weights")
 """Methods of a worker that would make another model of the one that was proved."""
 _installed: list[Callable[[Engine], object]] = []
 
 
-def install(begin: Callable[[Engine], object], *, shadow: bool = False) -> None:
+def install(begin: Callable[[Engine], object], **options: Any) -> None:
     """Have every worker that is made from now on in this process steered.
 
     Args:
         begin: is given the engine of a worker whose model is proved, to serve bundles by it.
-        shadow: decide, and change nothing.
+        options: of `Engine`.
 
     Raises:
         SetupError: another plugin has replaced vLLM's layer.
@@ -39,28 +39,28 @@ def install(begin: Callable[[Engine], object], *, shadow: bool = False) -> None:
     make = WorkerBase.__init__
 
     @functools.wraps(make)
-    def made(worker: Any, *args: Any, **options: Any) -> None:
-        make(worker, *args, **options)
-        _listen(worker, begin, shadow)
+    def made(worker: Any, *args: Any, **given: Any) -> None:
+        make(worker, *args, **given)
+        _listen(worker, begin, options)
 
     WorkerBase.__init__ = made
     _installed.append(begin)
 
 
-def _listen(worker: Any, begin: Callable[[Engine], object], shadow: bool) -> None:
+def _listen(worker: Any, begin: Callable[[Engine], object], options: Mapping[str, Any]) -> None:
     refuse(worker.vllm_config)  # before a runner is made of it
     engines: list[Engine] = []
     load, warm_up = worker.load_model, worker.compile_or_warm_up_model
     execute, sample = worker.execute_model, worker.sample_tokens
 
     @functools.wraps(load)
-    def load_model(*args: Any, **options: Any) -> None:
-        load(*args, **options)
-        engines[:] = [Engine(worker, execute, sample, shadow=shadow)]
+    def load_model(*args: Any, **given: Any) -> None:
+        load(*args, **given)
+        engines[:] = [Engine(worker, execute, sample, **options)]
 
     @functools.wraps(warm_up)
-    def compile_or_warm_up_model(*args: Any, **options: Any) -> Any:
-        times = warm_up(*args, **options)
+    def compile_or_warm_up_model(*args: Any, **given: Any) -> Any:
+        times = warm_up(*args, **given)
         for engine in engines:
             engine.prove()
             begin(engine)
@@ -74,7 +74,7 @@ def _listen(worker: Any, begin: Callable[[Engine], object], shadow: bool) -> Non
     def sample_tokens(grammar_output: Any) -> Any:
         return engines[0].sample(grammar_output)
 
-    def keep(*_args: Any, **_options: Any) -> None:
+    def keep(*_args: Any, **_given: Any) -> None:
         raise UnsupportedModelError(
             "the weights of a model that is served with edits cannot be changed",
             hint="start vLLM anew on the other checkpoint, with a bundle that is compiled for it",

@@ -10,6 +10,7 @@ but this file is loaded.
 | `SAKE_BUNDLE` | a bundle, or a pointer to one: a path or a URL |
 | `SAKE_OVERRIDES` | what is switched off; `overrides.json` beside it unless given |
 | `SAKE_MODE` | `edit` (unless given), or `shadow`: decide and log, change nothing |
+| `SAKE_BUDGET` | seconds for deciding on a prompt, 0.25 unless given; above, nothing fires |
 | `SAKE_LOG` | the file that decisions are appended to; none unless given |
 | `SAKE_LOG_PROMPTS` | `1` writes the prompts themselves there too |
 | `SAKE_METRICS_PORT` | where Prometheus reads, on this machine alone; none unless given |
@@ -40,4 +41,5 @@ def register() -> None:
     install(
         lambda engine: Production(engine, environment),
         shadow=environment.mode == "shadow",
+        budget=environment.budget,
     )

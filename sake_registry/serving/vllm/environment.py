@@ -22,6 +22,7 @@ class Environment(Value):
     bundle: str
     overrides: str | None = None
     mode: Literal["edit", "shadow"] = "edit"
+    budget: Annotated[float, Field(gt=0)] = 0.25
     log: Path | None = None
     log_prompts: bool = False
     metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI
 
-    from sake_registry.bundle.format import EditInfo
+    from sake_registry.bundle.format import EditInfo, Manifest
 
 MAX_BODY = 1 << 14
 
@@ -38,13 +38,17 @@ MAX_BODY = 1 << 14
 class Listed:
     """A bundle as the server knows it, without a model."""
 
-    key: str
+    manifest: Manifest
     edits: Mapping[str, EditInfo]
+
+    @property
+    def key(self) -> str:
+        return self.manifest.key
 
     @classmethod
     def of(cls, path: Path) -> Listed:
         with BundleFile(path) as file:
-            return cls(file.manifest.key, {edit.id: edit for edit in file.manifest.edits})
+            return cls(file.manifest, {edit.id: edit for edit in file.manifest.edits})
 
 
 class Edits:
