@@ -93,7 +93,7 @@ class Bundle:
 
     def router(self) -> Router:
         """The router over this bundle's edits, with its embedder proved; made once."""
-        with self._lock:
+        with self._lock, _collector_paused():  # the encoder's table of words, too
             if self._router is None:
                 self._router = self.router_by(self._embedder())
             return self._router
