@@ -44,7 +44,7 @@ MAX_BYTES = 1 << 20
 PREFIX = "SAKE_"
 ELSEWHERE = frozenset(
     f"{PREFIX}{name}"
-    for name in "ADMIN_TOKEN BUNDLE LOG LOG_PROMPTS METRICS_HOST METRICS_PORT MODE".split()
+    for name in "ADMIN_TOKEN BUDGET BUNDLE LOG LOG_PROMPTS METRICS_HOST METRICS_PORT MODE".split()
 )
 """Variables of servers that are no settings."""
 log = logging.getLogger(__name__)
