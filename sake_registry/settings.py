@@ -46,7 +46,7 @@ PREFIX = "SAKE_"
 ELSEWHERE = frozenset(
     f"{PREFIX}{name}"
     for name in (
-        "ADMIN_TOKEN BUNDLE GENERATOR_API_KEY LOG LOG_PROMPTS METRICS_HOST METRICS_PORT MODE"
+        "ADMIN_TOKEN BUDGET BUNDLE GENERATOR_API_KEY LOG LOG_PROMPTS METRICS_HOST METRICS_PORT MODE"
     ).split()
 )
 """Variables that are no settings: of servers, and a secret."""

@@ -20,6 +20,8 @@ def test_what_a_call_gives_and_what_it_raises() -> None:
         budget.call(lambda: {}["x"])
     with pytest.raises(TimeoutError):
         budget.call(timed_out)  # a timeout of the function's own
+    with pytest.raises(OverBudget):  # it has returned, and too late
+        Budget(1e-9).call(lambda: 1)
     first, second = (budget.call(threading.get_ident) for _ in range(2))
     assert first == second != threading.get_ident()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, TypeVar
 
@@ -35,9 +36,11 @@ class Budget:
         Raises:
             OverBudget: it did not return in time.
         """
+        begun = time.perf_counter()
         future = self._thread.submit(function)
         if not wait([future], self.seconds).done:
             self._thread.shutdown(wait=False)
             self._thread = ThreadPoolExecutor(1)
-            raise OverBudget
-        return future.result()
+        elif time.perf_counter() - begun <= self.seconds:
+            return future.result()
+        raise OverBudget
