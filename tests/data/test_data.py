@@ -23,7 +23,7 @@ METHOD = {
 SUFFIXES = (".txt", ".yaml", ".safetensors")
 OTHER = {
     "probes.txt": "927aac1fe1c5318a6da0dfa882f7e03cce4da2471f45318650c8f0d78ab616e3",
-    "explanations.yaml": "d31ddf022a7fb17121cf90d85352151977b547867d08a3ddc7c6c1025eb514d1",
+    "explanations.yaml": "bf76246cbfcac6119d3449df324918653e239d3acc3b0a765a109c5eca59b92a",
     "unrelated.txt": "44c56429f257b584a2895e9bccc1af607c3d738eb70f416b6c8e089d6627df4b",
 }
 
