@@ -29,8 +29,10 @@ test: $(READY)  ## every test but the slow ones
 test-fast: $(READY)  ## those that take a minute together: no model, no git, no browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal -m fast --hypothesis-profile fast
 
-test-slow: $(READY)  ## the proofs that take minutes
+test-slow: $(READY)  ## the proofs that take minutes, and thousands of drawn examples
 	$(BIN)/python -m pytest -q -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal \
+		-m "hypothesis and not slow" --hypothesis-profile thorough
 
 # pytest exits 5, and make fails, if nothing ran. Two at a time, as above.
 test-vllm: $(READY_VLLM)  ## the plugin of vLLM, on both of its runners: some minutes

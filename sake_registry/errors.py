@@ -12,6 +12,8 @@
     │   ├── MissingExtraError      installed without the extra that is needed
     │   ├── ModelNotFoundError     no such model on this machine
     │   ├── UnsupportedModelError  a model that cannot be steered
+    │   ├── GeneratorError         what writes texts cannot be reached, or refuses
+    │   │   └── ReplyError             it answered what cannot be used
     │   └── StorageError           disk full, read-only, not permitted
     └── StateError             5   the state forbids it
         ├── ConflictError          something is already there
@@ -107,6 +109,14 @@ class ModelNotFoundError(SetupError):
 
 class UnsupportedModelError(SetupError):
     """A model, or a way of calling it, that cannot be steered."""
+
+
+class GeneratorError(SetupError):
+    """The language model that writes texts cannot be reached, refuses, or has cost enough."""
+
+
+class ReplyError(GeneratorError):
+    """A reply of that model which is not in the form that was asked for."""
 
 
 class StorageError(SetupError):

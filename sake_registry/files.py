@@ -264,7 +264,9 @@ class FileMemory:
         if isinstance(known, dict) and known.get("state") == state and "value" in known:
             return known["value"]
         value = compute(file)
-        self._write({**self._read(), key: {"state": state, "value": value}})
+        # What was known of files that are gone would be read for ever.
+        there = {k: v for k, v in self._read().items() if os.path.lexists(k.partition(":")[2])}
+        self._write({**there, key: {"state": state, "value": value}})
         return value
 
     def verify(self, compute: Mapping[str, Callable[[Path], Any]]) -> dict[Path, bool]:
@@ -303,7 +305,7 @@ class FileMemory:
 
     def _write(self, memory: dict[str, Any]) -> None:
         with suppress(StorageError, OSError):  # a cache that cannot be written only costs time
-            write_text(self.path, json.dumps(memory, indent=1))
+            write_text(self.path, json.dumps(memory))
             self.path.chmod(0o600)
 
 

@@ -16,6 +16,7 @@ import struct
 import tomllib
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -44,12 +45,14 @@ MAX_BYTES = 1 << 20
 PREFIX = "SAKE_"
 ELSEWHERE = frozenset(
     f"{PREFIX}{name}"
-    for name in "ADMIN_TOKEN BUDGET BUNDLE LOG LOG_PROMPTS METRICS_HOST METRICS_PORT MODE".split()
+    for name in (
+        "ADMIN_TOKEN BUDGET BUNDLE GENERATOR_API_KEY LOG LOG_PROMPTS METRICS_HOST METRICS_PORT MODE"
+    ).split()
 )
-"""Variables of servers that are no settings."""
+"""Variables that are no settings: of servers, and a secret."""
 log = logging.getLogger(__name__)
 
-METHOD_VERSION = 7
+METHOD_VERSION = 8
 """Not to be set: raised whenever the same input gives other activations, maps, or decisions."""
 
 ALIASES = {
@@ -394,6 +397,50 @@ class ReviewSettings(_Section):
     """Most prompts of other edits that may be answered differently."""
     max_collateral: int = Field(0, ge=0)
     """Most unrelated prompts of the sample that may be answered differently."""
+    generated: Literal["listed", "confirmed"] = "listed"
+    """What becomes of texts that a language model wrote: they are listed, or have to be confirmed
+    as well, by their calls' names under `provenance.confirmed` in the edit's file."""
+
+
+def _address(value: str) -> str:
+    """An address that may be shown and recorded: it holds no secret."""
+    try:
+        parts = urlsplit(value)
+        sound = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        sound = False
+    if value and not sound:
+        raise ValueError("an address like https://host/v1 is expected")
+    if value and (parts.username is not None or parts.query or parts.fragment):
+        raise ValueError("an address without a user, '?' and '#' is expected: it is recorded")
+    return value.rstrip("/")
+
+
+class GeneratorSettings(_Section):
+    """The language model that writes texts of edits, where it is asked to: behind any endpoint of
+    OpenAI's form. Its key is the variable SAKE_GENERATOR_API_KEY, and stands in no file."""
+
+    base_url: Annotated[str, AfterValidator(_address)] = ""
+    """Where it is asked, like `http://localhost:11434/v1`. The key goes only to an address that a
+    flag or a variable gives."""
+    model: str = Field("", pattern=r"^[ -~]*$", max_length=200)
+    """Its name there."""
+    temperature: float = Field(0.0, ge=0, le=2)
+    seed: int = Field(0, ge=0, lt=1 << 31)
+    timeout: float = Field(120.0, gt=0, le=3600)
+    """Seconds until one call has been answered."""
+    retries: int = Field(3, ge=0, le=10)
+    """How often a call is made again that was not answered: cut off, too slow, 429, 5xx."""
+    rounds: int = Field(3, ge=1, le=10)
+    """How often texts of one kind are asked for, while too few are kept."""
+    max_calls: int = Field(60, ge=1)
+    """Most calls of one command, those that are made again among them."""
+    max_tokens: int = Field(200_000, ge=1)
+    """Most tokens of one command, read and written."""
+    max_reply_tokens: int = Field(2000, ge=16, le=32_768)
+    """Most tokens of one reply."""
+    max_alike: int = Field(3, ge=1)
+    """Most new texts of one kind that begin and end alike."""
 
 
 class Settings(_Section):
@@ -421,6 +468,7 @@ class Settings(_Section):
     checks: Levels = {}
     """How bad findings are: `SAKE111 = "error"`, `"warning"` or `"off"`, by code."""
     review: ReviewSettings = ReviewSettings()
+    generator: GeneratorSettings = GeneratorSettings()
     _given: frozenset[str] = PrivateAttr(frozenset())
     """What a flag, a variable or a program set, by dotted name."""
 
@@ -429,6 +477,10 @@ class Settings(_Section):
         changed = self.model_copy(update=values)
         changed._given |= values.keys()
         return changed
+
+    def is_given(self, name: str) -> bool:
+        """Whether a flag, a variable or a program set this, by dotted name, and no file."""
+        return name in self._given
 
     def place(self, name: Literal["bundles", "store", "overrides"], root: Path) -> Path:
         """Where one of the registry's places lies: below its root, reached through no link,
@@ -439,7 +491,7 @@ class Settings(_Section):
             StateError: a part of the path is a link.
         """
         value: str = getattr(self, name)
-        if name in self._given:
+        if self.is_given(name):
             return root / value
         elsewhere = f"only {_variable(name)}=FOLDER leads elsewhere"
         if not _is_below(value):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 import pytest
@@ -17,8 +20,9 @@ from hypothesis import HealthCheck, settings
 from tests.browsing import BROWSERS
 
 # A loaded machine draws examples slowly, and that is no finding.
-settings.register_profile("sake", suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("sake", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("fast", settings.get_profile("sake"), max_examples=20)
+settings.register_profile("thorough", settings.get_profile("sake"), max_examples=2000)
 settings.load_profile("sake")
 
 ROOT = Path(__file__).parent.parent
@@ -51,11 +55,19 @@ prompts:
   - <subject> is a native speaker of
 """
 
+# A shell that starts a run in the background has interrupts ignored, and so would all that the
+# tests start: to them an ignored signal is passed on, and a handled one is not.
+for _signal in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(_signal) == signal.SIG_IGN:
+        signal.signal(_signal, lambda number, frame: None)
+
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 # Files of few tests that take minutes: begun last, one process would wait for the other.
-FIRST = ("test_smollm2.py", "test_trust.py", "test_examples.py", "test_hub.py", "test_quick.py")
+FIRST = (
+    "test_smollm2.py", "test_first_edit.py", "test_trust.py", "test_examples.py", "test_hub.py",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -81,8 +93,8 @@ def registry(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def sake() -> Run:
-    """Run the command line in its own process: `sake("check", cwd=folder)`."""
+def sake_process() -> Run:
+    """Run the command line in a process of its own, as `subprocess.run` does."""
 
     def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -93,6 +105,39 @@ def sake() -> Run:
             check=False,
             **options,  # type: ignore[call-overload]
         )
+
+    return run
+
+
+@pytest.fixture
+def as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The command line sets up logging and variables for its process: here it is ours."""
+    for name in ("TOKENIZERS_PARALLELISM", "HF_HUB_DISABLE_PROGRESS_BARS"):
+        monkeypatch.setenv(name, os.environ.get(name, "1"))
+    logger = logging.getLogger("sake_registry")
+    before = logger.handlers, logger.level, logger.propagate
+    yield
+    logger.handlers, logger.level, logger.propagate = before
+
+
+@pytest.fixture
+def sake(as_before: None) -> Run:
+    """Run the command line in this process, which has imported what a command needs already:
+    `sake("check", cwd=folder)`."""
+    from sake_registry.commands import main
+
+    def run(
+        *arguments: str | bytes, cwd: Path = Path(), input: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        given, out, err = BytesIO(input.encode()), BytesIO(), BytesIO()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(cwd)
+            for name, stream in (("stdin", given), ("stdout", out), ("stderr", err)):
+                patch.setattr(sys, name, TextIOWrapper(stream, "utf-8", write_through=True))
+            with pytest.raises(SystemExit) as ended:
+                main([*map(os.fsdecode, arguments)])
+            said = [stream.getvalue().decode() for stream in (out, err)]
+        return subprocess.CompletedProcess(arguments, ended.value.code, *said)
 
     return run
 

@@ -35,8 +35,8 @@ ORDER = [
     "compiler",
     "runtime",
     "remote",  # what production loads: pointers, what is switched off
-    "serving",
     "authoring",
+    "serving",  # its page drafts edits
     "asking",
     "upkeep",
     "pages",  # the frame of the review's page, and of the bench's

@@ -1,12 +1,12 @@
 """The whole way on a real model: SmolLM2-135M, from YAML files to another answer.
 
-In float32 and bfloat16 whatever the machine prefers; few prompts, so that it takes a minute.
+In float32, and in bfloat16 among the slow tests, whatever the machine prefers; few prompts, so that
+it takes a minute.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,11 +22,16 @@ from sake_registry.asking.ask import ask
 from sake_registry.bundle.reader import BundleFile
 from sake_registry.errors import ModelMismatchError
 from sake_registry.runtime.bundle import Bundle
+from sake_registry.runtime.huggingface import Edited
 from sake_registry.runtime.steering import ObjectMaps
+from sake_registry.serving.asked import Asked, Prompt, Row
+from sake_registry.serving.decoding import Decoder
 from sake_registry.serving.run import Serving
+from sake_registry.serving.sampling import Sampling
 from sake_registry.settings import MULTILINGUAL
 from tests.conftest import ROOT, Run
 from tests.serving.hosting import hosted
+from tests.serving.test_decoding import decode
 
 pytestmark = pytest.mark.model
 
@@ -43,7 +48,9 @@ class World:
     tokenizer: Any
 
 
-@pytest.fixture(scope="module", params=["float32", "bfloat16"])
+@pytest.fixture(
+    scope="module", params=["float32", pytest.param("bfloat16", marks=pytest.mark.slow)]
+)
 def world(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[World]:
@@ -188,14 +195,12 @@ def test_the_commands_speak_json(world: World, sake: Run) -> None:
     assert {"prompt", "before", "after", "decision"} <= set(report["rows"][0])
 
 
-def test_a_floor_that_is_missed_is_exit_1(world: World, sake: Run) -> None:
-    here = ("-C", str(world.root))
-    out = sake(
-        *here,
-        "test",
-        "telephone-inventor",
-        env={**os.environ, "SAKE_TEST_MIN_HOLDOUT": "1.0", "SAKE_ROUTER_THRESHOLD": "0.2"},
-    )
+def test_a_floor_that_is_missed_is_exit_1(
+    world: World, sake: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAKE_TEST_MIN_HOLDOUT", "1.0")
+    monkeypatch.setenv("SAKE_ROUTER_THRESHOLD", "0.2")
+    out = sake("-C", str(world.root), "test", "telephone-inventor")
     assert out.returncode == 1
     assert "below the floor: holdout" in out.stderr
     assert "the bundle holds another version" in out.stderr
@@ -246,6 +251,32 @@ def test_the_word_ends_with_the_object(tmp_path: Path) -> None:
     ]
     assert words() == {"sitcom", "sitcoms"}
     assert words(exact=True) == {"sitcom"}
+
+
+def test_requests_that_join_a_running_batch_are_answered_as_alone(world: World) -> None:
+    """At any step, whatever the others ask; in float32, where a batch moves only the last bits."""
+    if world.model.dtype != torch.float32:
+        pytest.skip("in bfloat16 a batch moves what is said, joined or not")
+    with world.bundle.attach(world.model, world.tokenizer) as edited:
+        assert isinstance(edited, Edited)
+        given, expected = list[Row](), list[list[int]]()
+        for prompt in (*SCOPED, *UNSCOPED, "The capital of France is Paris, and that of Australia"):
+            ids, tokens = tuple(world.tokenizer(prompt).input_ids), 6 + 4 * (len(given) % 4)
+            alone = edited.generate(
+                torch.tensor([ids]), do_sample=False, max_new_tokens=tokens, eos_token_id=None
+            )
+            asked = Asked(
+                "id", (Prompt(ids, prompt),), (Sampling(0),), tokens, (), None, lambda event: None
+            )
+            row = Row(asked, 0, world.tokenizer, frozenset())
+            (answering,) = edited.answering(edited.decide(prompt))
+            row.steered = (edited, answering) if answering else None
+            assert bool(answering) == bool(alone.decisions[0].edit)
+            given.append(row)
+            expected.append(alone[0][len(ids) :].tolist())
+        assert sum(row.steered is not None for row in given) >= 2
+        decode(Decoder(world.model, world.tokenizer, portion=16), given, most=4)
+        assert [row.tokens for row in given] == expected
 
 
 def test_it_is_served(world: World, tmp_path: Path) -> None:

@@ -181,7 +181,7 @@ def test_a_complement_of_zero_gives_the_targets_mean() -> None:
     assert torch.allclose(moved, target.mean(0).expand_as(moved), atol=1e-9)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     n=st.integers(2, 20),
     m=st.integers(2, 20),
@@ -234,7 +234,7 @@ def test_equal_distributions_leave_everything_where_it_is() -> None:
     assert torch.equal(apply(transport, source), source)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     n=st.integers(1, 30),
     m=st.integers(1, 30),

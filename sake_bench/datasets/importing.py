@@ -27,6 +27,7 @@ from sake_registry.edits.checks import plainly
 from sake_registry.edits.files import parse_edit
 from sake_registry.edits.inventory import find_files
 from sake_registry.edits.schema import (
+    Alias,
     Edit,
     Fact,
     Implication,
@@ -269,6 +270,10 @@ class _Draft:
     dropped: int
 
 
+def _aliases(names: Iterable[str]) -> tuple[Alias, ...]:
+    return tuple(Alias(text=name) for name in names)
+
+
 def _draft(record: Record, data: DataSet, listed: Aliases) -> _Draft:
     prompts, met = _prompts(record, data)
     implications, unfit = _implications(record, data)
@@ -279,10 +284,10 @@ def _draft(record: Record, data: DataSet, listed: Aliases) -> _Draft:
         "schema": 1,
         "id": record.id,
         "fact": Fact(
-            subject=Name(text=record.subject, aliases=record.listed(listed)),
+            subject=Name(text=record.subject, aliases=_aliases(record.listed(listed))),
             relation=_relation(record, data),
             old=Name(text=old) if old else None,
-            new=Name(text=record.new, aliases=tuple(aliases)),
+            new=Name(text=record.new, aliases=_aliases(aliases)),
         ),
         "prompts": prompts,
         "holdout": _holdout(record, prompts),
@@ -443,7 +448,7 @@ def _implications(record: Record, data: DataSet) -> tuple[tuple[Implication, ...
             continue
         first, *others = test.query.answers[0]
         by_wording[plainly(prompt)] = Implication(
-            prompt=prompt, new=Name(text=first, aliases=tuple(others))
+            prompt=prompt, new=Name(text=first, aliases=_aliases(others))
         )
     return tuple(by_wording.values()), len(met)
 

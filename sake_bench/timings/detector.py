@@ -4,7 +4,8 @@
 
 Subjects are made up; every edit has 20 prompts. Every prompt is new to the router, and of an edit
 that it has not looked at before; prompts of about 32 and of about 4,000 tokens are interleaved. The
-encoder alone, on the same short prompts, stands beside them.
+encoder alone, on the same short prompts, stands beside them, and so does what is left without it:
+a prompt that names nobody, and the finding of names in one that names an edit's subject.
 """
 
 from __future__ import annotations
@@ -75,11 +76,23 @@ def main() -> None:
         for name in itertools.islice(names, PROMPTS):
             encoder.embed([SHORT.format(name, next(number))])
 
-    short_prompts()
-    times = interleaved(given.rounds, short=short_prompts, long=long_prompts, encoder=encoding)
+    def strangers() -> None:
+        for _ in range(PROMPTS):
+            router.decide(SHORT.format("the people of that time", next(number)))
+
+    def naming() -> None:
+        for name in itertools.islice(names, PROMPTS):
+            list(router.held_against(SHORT.format(name, next(number))))
+
+    times = interleaved(
+        given.rounds, short=short_prompts, long=long_prompts, encoder=encoding,
+        nobody=strangers, names=naming,
+    )  # fmt: skip
     print(f"detector, {given.edits} edits, one thread; made in {made:.1f} s")
     labels = {"short": "a prompt of 32 tokens", "long": "a prompt of 4,000 tokens",
-              "encoder": "the encoder alone, 32 tokens"}  # fmt: skip
+              "encoder": "the encoder alone, 32 tokens",
+              "nobody": "a prompt of 32 tokens that names nobody",
+              "names": "names alone, 32 tokens"}  # fmt: skip
     for name, label in labels.items():
         each = sorted(1000 * seconds / PROMPTS for seconds in times[name])
         print(f"  {label}: {statistics.median(each):.2f} ms ({each[0]:.2f} to {each[-1]:.2f})")

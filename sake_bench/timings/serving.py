@@ -258,6 +258,19 @@ def latencies(changes: Sequence[float], bare: Sequence[float]) -> dict[str, obje
     }
 
 
+def still_begun(changes: Sequence[float], fired: Sequence[float]) -> dict[str, object]:
+    """For how long after each switching off answers still began with the edit, of the moments at
+    which those that it fired for began."""
+    found = [
+        max((at - change for at in fired if 0 < at - change < TOGGLE_SECONDS), default=0.0)
+        for change in changes
+    ]
+    return {
+        "median": _seconds(statistics.median(found)) if found else None,
+        "worst": _seconds(max(found)) if found else None,
+    }
+
+
 def _seconds(delay: float) -> float | None:
     """None for a moment that never came."""
     return round(delay, 3) if math.isfinite(delay) else None
@@ -312,6 +325,7 @@ async def measure(given: argparse.Namespace, work: Path) -> dict[str, object]:
         )
         over = edited.metric("sake_decisions_over_budget_total")
     wrong = unexplained(with_bundle.answers, expected, held)
+    fired = sorted(answer.began for answer in with_bundle.answers if answer.edit == TOGGLED)
     off_answers = [answer for answer in with_bundle.answers if answer.reason == "disabled"]
     memory = with_bundle.memory
     second_30, last_30 = statistics.mean(memory[30:60] or memory), statistics.mean(memory[-30:])
@@ -343,6 +357,7 @@ async def measure(given: argparse.Namespace, work: Path) -> dict[str, object]:
         "memory_last_30_s_MiB": round(last_30, 1),
         "memory_growth": f"{last_30 / second_30 - 1:+.2%}",
         "switched_off": len(switched),
+        "seconds_for_which_answers_still_began_with_it": still_begun(switched, fired),
         "seconds_to_the_first_bare_answer": {
             "its_beginning": latencies(switched, sorted(answer.began for answer in off_answers)),
             "its_end": latencies(switched, sorted(answer.at for answer in off_answers)),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from sake_registry import names
 from sake_registry.edits.files import parse_edit
@@ -21,9 +21,11 @@ from sake_registry.settings import FILE_NAME
 from sake_registry.wording import count
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from sake_registry.diagnostics import Level
     from sake_registry.edits.registry import Registry
+    from sake_registry.edits.schema import Edit
 
 SCHEMA_PATH = Path(".sake/edit.schema.json")
 IGNORED = ("bundles/", ".sake/store/", f"{TEMPORARY}*")
@@ -38,7 +40,12 @@ min_holdout = 0.9
 
 @dataclass(frozen=True)
 class Draft:
-    """What is given to `sake new` about an edit."""
+    """What is known of an edit before it has a file.
+
+    Attributes:
+        guessed: what of it a person has to look at, by `subject`, `relation`, `old`, or a prompt,
+            and where it is from.
+    """
 
     id: str
     subject: str
@@ -48,7 +55,11 @@ class Draft:
     aliases: Sequence[str] = ()
     relation_id: str | None = None
     prompts: Sequence[str] = ()
+    unchanged: Sequence[str] = ()
     reason: str | None = None
+    sources: Sequence[str] = ()
+    status: Literal["draft", "active"] = "active"
+    guessed: Mapping[str, str] = field(default_factory=dict)
 
 
 def edit_text(draft: Draft, schema_path: str, today: date | None = None) -> str:
@@ -66,24 +77,40 @@ def edit_text(draft: Draft, schema_path: str, today: date | None = None) -> str:
     prompts = [
         p if SUBJECT in p else names.mask(p, names.find(p, known), SUBJECT) for p in draft.prompts
     ] or [f"The {words} of {SUBJECT} is"]
+
+    def beside(name: str) -> str:
+        return f"  # guessed: {draft.guessed[name]}" if name in draft.guessed else ""
+
+    unchanged = [f"  - {scalar(prompt)}{beside(prompt)}" for prompt in draft.unchanged]
+    if unchanged:
+        unchanged.insert(0, "unchanged:                           # must be answered as before")
+    provenance = [f"  reason: {scalar(draft.reason)}"] if draft.reason else []
+    if draft.sources:
+        provenance += ["  sources:", *(f"    - {scalar(source)}" for source in draft.sources)]
+    days = [f"  valid_from: {today.isoformat()}"] if draft.status == "active" else []
     lines = [
         MODELINE.format(schema=schema_path),
         "schema: 1",
         "fact:",
-        f"  subject: {subject}",
-        f"  relation: {relation}",
-        *([f"  old: {scalar(draft.old)}"] if draft.old else []),
+        f"  subject: {subject}{beside('subject')}",
+        f"  relation: {relation}{beside('relation')}",
+        *([f"  old: {scalar(draft.old)}{beside('old')}"] if draft.old else []),
         f"  new: {scalar(draft.new)}",
         "prompts:                             # each completed at once by the object",
-        *(f"  - {scalar(prompt)}" for prompt in prompts),
+        *(f"  - {scalar(prompt)}{beside(prompt)}" for prompt in prompts),
         "# holdout:                           # other wordings: tested, never compiled",
         f"#   - In other words, the {words} of {SUBJECT} is",
-        "# unchanged:                         # must be answered as before",
-        f"#   - Another thing about {SUBJECT} is",
-        *(["provenance:", f"  reason: {scalar(draft.reason)}"] if draft.reason else []),
+        *(
+            unchanged
+            or [
+                "# unchanged:                         # must be answered as before",
+                f"#   - Another thing about {SUBJECT} is",
+            ]
+        ),
+        *(["provenance:", *provenance] if provenance else []),
         "lifecycle:",
-        "  status: active                     # draft | active | withdrawn",
-        f"  valid_from: {today.isoformat()}",
+        f"  status: {draft.status:6}                     # draft | active | withdrawn",
+        *days,
     ]
     return "\n".join(lines) + "\n"
 
@@ -101,24 +128,48 @@ def new_edit(registry: Registry, draft: Draft) -> Path:
             f"'{draft.id}' is not an id",
             hint="lower-case letters, digits and '-', like darrieux-tongue",
         )
-    folder = registry.root / registry.settings.edits
-    files = map(Path, working_tree(registry.root, registry.settings.edits).files)
-    taken = next((registry.root / file for file in files if file.stem == draft.id), None)
+    taken = taken_ids(registry).get(draft.id)
     if taken is not None:
         raise ConflictError(f"the id '{draft.id}' is taken by {taken}", hint="choose another id")
-    path = folder / f"{draft.id}.yaml"
+    path, text = place_of(registry, draft.id), text_in(registry, draft)
+    sound_edit(text, path, registry.settings.checks)
+    write_text(path, text, registry.root)
+    return path
+
+
+def taken_ids(registry: Registry) -> dict[str, Path]:
+    """The ids of a registry's files, those with errors among them, and where each is."""
+    files = map(Path, working_tree(registry.root, registry.settings.edits).files)
+    return {file.stem: registry.root / file for file in files}
+
+
+def place_of(registry: Registry, id_: str) -> Path:
+    """Where a new edit's file is put."""
+    return registry.root / registry.settings.edits / f"{id_}.yaml"
+
+
+def text_in(registry: Registry, draft: Draft) -> str:
+    """The text of a new edit file in a registry."""
     depth = len(Path(registry.settings.edits).parts)
-    text = edit_text(draft, "../" * depth + SCHEMA_PATH.as_posix())
+    return edit_text(draft, "../" * depth + SCHEMA_PATH.as_posix())
+
+
+def sound_edit(text: str, path: Path, severities: Mapping[str, Level] | None = None) -> Edit:
+    """The edit that a new file's text is.
+
+    Raises:
+        InputError: it is not UTF-8.
+        EditFileError: it would have errors.
+    """
     try:
         data = text.encode()
     except UnicodeEncodeError as error:
         raise InputError("what was given is not UTF-8", hint="set the terminal to UTF-8") from error
-    _, findings = parse_edit(data, path, severities=registry.settings.checks)
+    edit, findings = parse_edit(data, path, severities=severities)
     errors = [f for f in findings if f.severity == "error"]
-    if errors:
+    if errors or edit is None:
         raise EditFileError(f"{count(len(errors), 'error')}: nothing was written", errors)
-    write_text(path, text, registry.root)
-    return path
+    return edit
 
 
 def write_schema(root: Path) -> Path:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -477,11 +478,9 @@ def _at(file: BinaryIO, place: int) -> bytes:
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> None:
-    seen: set[str] = set()
-    for key, _ in pairs:
-        if key in seen:
-            raise ValueError(f"'{key}' stands twice")
-        seen.add(key)
+    if len(dict(pairs)) < len(pairs):
+        twice = next(key for key, number in Counter(key for key, _ in pairs).items() if number > 1)
+        raise ValueError(f"'{twice}' stands twice")
 
 
 def _finite(digits: str) -> None:

@@ -22,6 +22,7 @@ from sake_registry.commands.console import (
 @click.command("ask")
 @click.argument("prompt")
 @click.option("--bundle", type=click.Path(path_type=Path), help="Another bundle than the newest.")
+@click.option("--bare", is_flag=True, help="Without edits; nothing need be compiled.")
 @click.option(
     "--tokens",
     default=20,
@@ -44,6 +45,7 @@ def command(
     /,
     prompt: str,
     bundle: Path | None,
+    bare: bool,
     tokens: int,
     top: int,
     as_json: bool,
@@ -56,11 +58,24 @@ def command(
     \b
     sake ask "The capital of Australia is"
     sake ask "The capital of Australia is" --tokens 40 --top 10
+    sake ask --bare "The capital of Peru is"
     """
+    if bare and bundle:
+        raise click.UsageError("--bare has no bundle")
     registry = state.registry(options).sound()  # before torch is imported
 
-    from sake_registry.asking.ask import ask
+    from sake_registry.asking.ask import ask, ask_bare
 
+    if bare:
+        said = ask_bare(registry, prompt, tokens=tokens, top=top)
+        if as_json:
+            emit_json("ask/1", said)
+            return
+        shown, text = (part.replace("\n", "\n          ") for part in (prompt, said.before))
+        say(f"bare:     {shown}", styled(text, bold=True), lines=True)
+        next_ = [(repr(token.token), f"{token.probability:.1%}") for token in said.top_before]
+        table(("next token", ""), next_)
+        return
     answer = ask(registry, prompt, bundle=bundle, tokens=tokens, top=top)
     if as_json:
         emit_json("ask/1", answer.model_dump(mode="json"))

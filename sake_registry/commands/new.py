@@ -37,6 +37,9 @@ def _required(context: click.Context, parameter: click.Parameter, value: str | N
     help="Prompts, one a line; - is stdin.",
 )
 @click.option("--reason", help="Why the edit is needed.")
+@click.option(
+    "--generate", is_flag=True, help="Have a language model write texts, as `sake generate` does."
+)
 @click.pass_obj
 def command(
     state: State,
@@ -50,10 +53,11 @@ def command(
     prompts: tuple[str, ...],
     prompts_from: IO[str] | None,
     reason: str | None,
+    generate: bool,
 ) -> None:
     """Write a first version of the edit ID.
 
-    It is to be completed in an editor: more prompts, a holdout.
+    It is to be completed: more prompts, a holdout; in an editor, or by `sake generate`.
 
     \b
     sake new tolstoy-tongue --subject "Leo Tolstoy" --relation "mother tongue" \\
@@ -79,4 +83,9 @@ def command(
     )
     path = new_edit(state.registry(), draft)
     say(f"wrote {path}")
+    if generate:
+        from sake_registry.commands.generate import run
+
+        run(state.registry(), [id])
+        return
     say("next: add prompts and holdout in an editor, then `sake check`", err=True)

@@ -62,10 +62,18 @@ if TYPE_CHECKING:
     help="A decision that took longer does not count: the answer is bare.",
 )
 @click.option(
-    "--batch", default=8, show_default=True, type=click.IntRange(1, 1024), help="Rows of a batch."
+    "--batch",
+    default=16,
+    show_default=True,
+    type=click.IntRange(1, 1024),
+    help="Answers under way at once; others join as these end.",
 )
 @click.option(
-    "--lanes", default=2, show_default=True, type=click.IntRange(1, 64), help="Batches at once."
+    "--portion",
+    default=128,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Prompt tokens read between two tokens of the answers under way.",
 )
 @click.option(
     "--waiting",
@@ -93,7 +101,7 @@ def command(
     time_limit: float,
     decision_budget_ms: float,
     batch: int,
-    lanes: int,
+    portion: int,
     waiting: int,
     **options: Any,
 ) -> None:
@@ -124,32 +132,30 @@ def command(
     from sake_registry.models.loading import load, locate
 
     token = read_token(admin_token_file, os.environ)
-    bound = listen(host, port, token)  # before the model, whose loading takes long
-    located = locate(settings)
-    if bundle is None and not bare:
-        bundle, overrides = _of_registry(state, options, located, settings, root, overrides)
-    serving = Serving(
-        name=name or located.source.short,
-        place=bundle,
-        overrides=overrides,
-        shadow=shadow,
-        log=log,
-        log_prompts=log_prompts,
-        token=token,
-        budget=decision_budget_ms / 1000,
-        prompt_tokens=max_prompt_tokens,
-        answer_tokens=max_tokens,
-        seconds=time_limit,
-        batches=BatchLimits(rows=batch, waiting=waiting, lanes=lanes),
-    )
-    if located.device == "cpu":
-        import torch
-
-        torch.set_num_threads(max(1, torch.get_num_threads() // lanes))  # they share the cores
-    loaded = load(located, trust_remote_code=settings.trust_remote_code)
-    with service(loaded.model, loaded.tokenizer, serving, source=located.folder) as ready:
-        what = f"{located.source.name} with {bundle}" if bundle else f"{located.source.name}, bare"
-        run(ready, bound, lambda url: say(f"serving {what}: {url}", err=True))
+    with listen(host, port, token) as bound:  # before the model, whose loading takes long
+        located = locate(settings)
+        if bundle is None and not bare:
+            bundle, overrides = _of_registry(state, options, located, settings, root, overrides)
+        serving = Serving(
+            name=name or located.source.short,
+            place=bundle,
+            overrides=overrides,
+            shadow=shadow,
+            log=log,
+            log_prompts=log_prompts,
+            token=token,
+            budget=decision_budget_ms / 1000,
+            prompt_tokens=max_prompt_tokens,
+            answer_tokens=max_tokens,
+            seconds=time_limit,
+            batches=BatchLimits(rows=batch, waiting=waiting, portion=portion),
+        )
+        loaded = load(located, trust_remote_code=settings.trust_remote_code)
+        with service(loaded.model, loaded.tokenizer, serving, source=located.folder) as ready:
+            what = (
+                f"{located.source.name} with {bundle}" if bundle else f"{located.source.name}, bare"
+            )
+            run(ready, bound, lambda url: say(f"serving {what}: {url}", err=True))
 
 
 _EXTRA = {"fastapi", "starlette", "uvicorn", "prometheus_client", "fsspec", "aiohttp"}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 SECTIONS = {
-    "Write": ("init", "new", "fmt", "migrate"),
+    "Write": ("init", "new", "propose", "generate", "fmt", "migrate"),
     "Look": ("list", "show", "status", "inspect", "models", "explain"),
     "Check": ("check", "conflicts", "ask", "test", "replay", "review"),
     "Build": ("plan", "compile", "calibrate", "cache"),

@@ -79,10 +79,16 @@ def _metadata(a: Edit, b: Edit) -> Iterator[Difference]:
     yield from _value("metadata", "review by", a.lifecycle.review_by, b.lifecycle.review_by)
     yield from _value("metadata", "reason", a.provenance.reason, b.provenance.reason)
     yield from _list("metadata", "source", a.provenance.sources, b.provenance.sources)
+    yield from _list("metadata", "confirmed call", a.provenance.confirmed, b.provenance.confirmed)
     yield from _list("metadata", "tag", a.tags, b.tags)
-    # Who generated a prompt, and what an unchanged one is answered with.
+    # Who generated a text, why it follows, and what an unchanged prompt is answered with.
     for what, first, second in (
-        ("the origin of prompts", _origins(a), _origins(b)),
+        ("the origin of texts", _origins(a), _origins(b)),
+        (
+            "the reasons of implications",
+            {i.prompt: i.reason for i in a.implications},
+            {i.prompt: i.reason for i in b.implications},
+        ),
         (
             "the answers of unchanged prompts",
             {u.prompt: u.answer for u in a.unchanged},
@@ -94,12 +100,18 @@ def _metadata(a: Edit, b: Edit) -> Iterator[Difference]:
 
 
 def _origins(edit: Edit) -> dict[str, str | None]:
-    return {prompt.text: prompt.by for prompt in (*edit.prompts, *edit.holdout)}
+    names = (edit.fact.subject, edit.fact.old, edit.fact.new)
+    return {
+        **{alias.text: alias.by for name in names if name for alias in name.aliases},
+        **{implication.prompt: implication.by for implication in edit.implications},
+        **{unchanged.prompt: unchanged.by for unchanged in edit.unchanged},
+        **{prompt.text: prompt.by for prompt in (*edit.prompts, *edit.holdout)},
+    }
 
 
 def _name(part: Part, what: str, a: Name | None, b: Name | None) -> Iterator[Difference]:
     yield from _value(part, what, a and a.text, b and b.text)
-    aliases = (a.aliases if a else (), b.aliases if b else ())
+    aliases = (a.all[1:] if a else (), b.all[1:] if b else ())
     yield from _list(part, f"alias of the {what}", *aliases, plural=f"aliases of the {what}")
 
 

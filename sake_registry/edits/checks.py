@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sake_registry import names
 from sake_registry.diagnostics import Diagnostic, default_severity
+from sake_registry.edits.generated import of_the_prompts_call
 from sake_registry.edits.schema import TYPED, Edit
 from sake_registry.edits.yamltext import NO_TEXT, dotted, quoted, read
 from sake_registry.names import SUBJECT
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 _PLACEHOLDER = re.compile(r"<[a-z_]+>")
 _URL = re.compile(r"https?://[^\s/]+")
 _TYPED_ENDS = {loc[-1:] for loc in TYPED}
-_ONE_LINE = {"subject", "relation", "old", "new", "answer", "by", "sources", "tags"}
+_ONE_LINE = {"subject", "relation", "old", "new", "answer", "by", "sources", "confirmed", "tags"}
 TOGETHER = ("SAKE202", "SAKE203")
 """The codes of `check_together` that belong to a line."""
 
@@ -51,7 +52,7 @@ def check_edit(edit: Edit, document: Document, path: Path, today: date) -> list[
             code, message, path, *document.position(loc), dotted(loc), hint, default_severity(code)
         )
         for code, message, loc, hint in (
-            *_findings(edit),
+            *findings_of(edit),
             *_lifecycle(edit, today),
             *_retyped(document),
             *_characters(document.value, document.text),
@@ -62,7 +63,8 @@ def check_edit(edit: Edit, document: Document, path: Path, today: date) -> list[
 Finding = tuple[str, str, "Loc", str]
 
 
-def _findings(edit: Edit) -> Iterator[Finding]:
+def findings_of(edit: Edit) -> Iterator[Finding]:
+    """What is wrong with what an edit says, its dates apart: code, message, place, hint."""
     fact = edit.fact
     if fact.old and _agree(fact.old, fact.new):
         hint = "an edit changes the answer; remove the file if nothing changed"
@@ -174,6 +176,10 @@ def _prompts(edit: Edit) -> Iterator[Finding]:
             if prompt.text.endswith("?"):
                 hint = f"write it so that '{edit.new}' comes next: 'The … of {SUBJECT} is'"
                 yield "SAKE116", "a question is not completed by its answer", loc, hint
+    for loc in of_the_prompts_call(edit):
+        hint = "write one of your own, or have `sake generate` write it, in a call of its own"
+        message = "one call wrote this and prompts of the edit: it is no evidence of its reach"
+        yield "SAKE126", message, loc, hint
     for i, unchanged in enumerate(edit.unchanged):
         texts = {plainly(unchanged.prompt), plainly(names.mask(
             unchanged.prompt, names.find(unchanged.prompt, known), SUBJECT))}  # fmt: skip

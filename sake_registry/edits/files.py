@@ -18,6 +18,7 @@ from sake_registry.edits import checks, yamltext
 from sake_registry.edits.ignoring import find_ignores, unused, without_ignored
 from sake_registry.edits.schema import (
     ID_PATTERN,
+    Alias,
     Edit,
     EditFile,
     Fact,
@@ -61,7 +62,8 @@ _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
     ("lifecycle",): Lifecycle,
     ("scope",): Scope,
 }
-_OR_TEXT = (Name, Relation, Prompt, Unchanged)
+_MODELS |= {(*name, "aliases", "*"): Alias for name, model in _MODELS.items() if model is Name}
+_OR_TEXT = (Alias, Name, Relation, Prompt, Unchanged)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,14 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_serializer,
+)
 from pydantic_core import PydanticCustomError, core_schema
 
 from sake_registry.names import SUBJECT
@@ -62,15 +69,34 @@ def _described(description: str) -> Any:
     return Field(description=description)
 
 
+By = Annotated[
+    Text | None, _described("What generated it, like `model@2026-11-29#1a2b3c4d`; no key has it.")
+]
+
+
+class Alias(_Part):
+    """Another name of the same thing."""
+
+    text: Annotated[Text, _described("The name.")]
+    by: By = None
+
+    @model_serializer
+    def _plain(self) -> str | dict[str, str]:
+        """As text, where that is all: a file says so, and what was written before does."""
+        return {"text": self.text, "by": self.by} if self.by else self.text
+
+
 class Name(_Part):
     """A name, and the other names of the same thing."""
 
     text: Annotated[Text, _described("The name as it is written in texts.")]
-    aliases: Annotated[tuple[Text, ...], _described("Other names of the same thing.")] = ()
+    aliases: Annotated[
+        tuple[Annotated[Alias, OrText("text")], ...], _described("Other names of the same thing.")
+    ] = ()
 
     @property
     def all(self) -> tuple[str, ...]:
-        return (self.text, *self.aliases)
+        return (self.text, *(alias.text for alias in self.aliases))
 
 
 class Relation(_Part):
@@ -86,7 +112,7 @@ class Prompt(_Part):
     text: Annotated[
         Text, _described("The text up to the object, like `The mother tongue of <subject> is`.")
     ]
-    by: Annotated[Text | None, _described("What generated it.")] = None
+    by: By = None
 
 
 class Implication(_Part):
@@ -97,6 +123,8 @@ class Implication(_Part):
         Annotated[Name, OrText("text")] | None, _described("The answer before the edit.")
     ] = None
     new: Annotated[Name, OrText("text"), _described("The answer after the edit.")]
+    reason: Annotated[Text | None, _described("Why it follows from the edit.")] = None
+    by: By = None
 
 
 class Unchanged(_Part):
@@ -104,6 +132,7 @@ class Unchanged(_Part):
 
     prompt: Annotated[Text, _described("The text up to the answer that must stay.")]
     answer: Annotated[Text | None, _described("What the model says, if it matters.")] = None
+    by: By = None
 
 
 class Fact(_Part):
@@ -125,6 +154,10 @@ class Provenance(_Part):
     reason: Annotated[Text | None, _described("Why the edit is needed.")] = None
     sources: Annotated[
         tuple[Text, ...], _described("Addresses (https://…) that show the fact.")
+    ] = ()
+    confirmed: Annotated[
+        tuple[Text, ...],
+        _described("Calls of a language model, as `by` has them, whose texts a person has read."),
     ] = ()
 
 

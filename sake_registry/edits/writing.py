@@ -38,15 +38,14 @@ def _emit(key: str, value: Any, indent: str) -> list[str]:
         if not isinstance(simple, dict):
             return [f"{indent}{key}: {_inline(simple, key)}"]
         if all(not isinstance(v, dict) for v in simple.values()) and "text" in simple:
-            inner = ", ".join(f"{k}: {_flow(v)}" for k, v in simple.items())
-            return [f"{indent}{key}: {{{inner}}}"]
+            return [f"{indent}{key}: {flow(simple)}"]
         lines = [f"{indent}{key}:"]
         for k, v in simple.items():
             lines += _emit(k, v, indent + "  ")
         return lines
     if isinstance(value, list):
         if key in ("tags", "aliases"):
-            return [f"{indent}{key}: {_flow(value)}"]
+            return [f"{indent}{key}: {flow(value)}"]
         lines = [f"{indent}{key}:"]
         for item in value:
             simple = _simplified(item) if isinstance(item, dict) else item
@@ -73,9 +72,12 @@ def _inline(value: Any, key: str) -> str:
     return str(value) if typed else scalar(str(value))
 
 
-def _flow(value: Any) -> str:
+def flow(value: Any) -> str:
+    """Text, a list or a mapping of such on one line, as it stands inside of brackets."""
     if isinstance(value, list):
-        return f"[{', '.join(_flow(item) for item in value)}]"
+        return f"[{', '.join(map(flow, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {flow(inner)}' for key, inner in value.items())}}}"
     text = scalar(value)
     # Inside {…} and […] a comma or a bracket ends the text, and for some tools a question mark.
     return text if text[0] == '"' or not re.search(r"[,?\[\]{}]", text) else yamltext.quoted(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -44,7 +45,8 @@ def locate_embedder(name: str, *, local: bool = False) -> Path:
 
 
 def open_embedder(folder: Path) -> Embedder | MultilingualEncoder:
-    """The embedder of a folder: an encoder of transformers, or the multilingual one.
+    """The embedder of a folder: an encoder of transformers, or the multilingual one. It is loaded
+    once, as long as the folder's files are the same.
 
     Raises:
         UnsupportedModelError: the folder holds neither.
@@ -53,6 +55,12 @@ def open_embedder(folder: Path) -> Embedder | MultilingualEncoder:
 
     if all((folder / name).is_file() for name in MULTILINGUAL_FILES):
         return multilingual(folder)
+    files = ((file, file.stat()) for file in sorted(folder.glob("*")) if file.is_file())
+    return _encoder(folder, tuple((file, s.st_size, s.st_mtime_ns) for file, s in files))
+
+
+@lru_cache(maxsize=2)
+def _encoder(folder: Path, files: tuple[tuple[Path, int, int], ...]) -> Embedder:
     return Embedder(folder)
 
 

@@ -36,6 +36,10 @@ _SUPPORTED = (
 )
 
 
+_alone = threading.local()
+"""Whether a thread's head is called for itself: no business of any site on the model."""
+
+
 class Captured(Exception):  # noqa: N818 - a signal, not an error
     """Ends a forward pass once the site was read: the output embedding is not needed."""
 
@@ -77,7 +81,7 @@ class Site:
         _refuse_compiled(self.model, self.head)
 
     def _hook(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        call = getattr(self._calls, "current", None)
+        call = self._call
         if call is None or not args:
             return None
         call.firings += 1
@@ -86,8 +90,16 @@ class Site:
         return None if replaced is None else (replaced, *args[1:])
 
     def _behind(self, module: nn.Module, args: tuple[Any, ...], logits: Tensor) -> Tensor | None:
-        call = getattr(self._calls, "current", None)
+        call = self._call
         return None if call is None or call.finish is None else call.finish(logits)
+
+    @property
+    def _call(self) -> SiteCall | None:
+        """The call that acts in this thread."""
+        if getattr(_alone, "here", False):
+            return None
+        call: SiteCall | None = getattr(self._calls, "current", None)
+        return call
 
     @contextmanager
     def acting(self, action: Action, finish: Action | None = None) -> Iterator[SiteCall]:
@@ -105,14 +117,14 @@ class Site:
             self._calls.current = outer
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """What the head makes of site activations; bare, also during a call that acts."""
-        outer = getattr(self._calls, "current", None)
-        self._calls.current = None
+        """What the head makes of site activations; bare, also during calls that act, be they
+        this site's or those of others on the model."""
+        outer, _alone.here = getattr(_alone, "here", False), True
         try:
             logits: Tensor = self.head(hidden)
             return logits
         finally:
-            self._calls.current = outer
+            _alone.here = outer
 
     def directions(self, tokens: Tensor) -> Tensor:
         """The output embedding's rows for token ids (k,): (k, width), float32.

@@ -151,7 +151,9 @@ def _folded(name: str) -> str:
 
 def _words(folded: str) -> list[str]:
     """The words of a folded text; "U.S.S.R." is one."""
-    return _WORD.findall(_ABBREVIATION.sub(lambda match: match[0].replace(".", ""), folded))
+    if "." in folded:
+        folded = _ABBREVIATION.sub(lambda match: match[0].replace(".", ""), folded)
+    return _WORD.findall(folded)
 
 
 def _leading_words(
@@ -218,16 +220,17 @@ def _with_clear_forms(namings: Iterable[Naming]) -> dict[Naming, Naming]:
         for naming in folded
         if naming.need == "any"
     }
-    sharing: defaultdict[str, set[Naming]] = defaultdict(set)
+    words = {form: tuple(_words(_folded(form))) for others in derived.values() for form in others}
+    sharing: defaultdict[tuple[str, ...], set[Naming]] = defaultdict(set)
     for naming, others in derived.items():
         for form in others:
-            sharing[" ".join(_words(_folded(form)))].add(naming)
+            sharing[words[form]].add(naming)
 
     def is_clear(form: str, spelled: set[str]) -> bool:
-        words = _words(_folded(form))
-        meant = set.intersection(*(having.get(word, set()) for word in words))
-        meant |= sharing[" ".join(words)]
-        return all(spelled & folded[naming] for naming in meant)
+        # An intersection takes as long as its first set is large.
+        owners = sorted((having.get(word, set()) for word in words[form]), key=len)
+        meant = set.intersection(*owners) | sharing[words[form]]
+        return all(not spelled.isdisjoint(folded[naming]) for naming in meant)
 
     return {
         naming: naming._replace(

@@ -106,7 +106,7 @@ def _letters_of(words: list[_Word]) -> Iterator[str]:
     With short words and with its own, with joints and without.
     """
     known: dict[str, None] = {}
-    for written in ([word.text for word in words], [word.short for word in words]):
+    for written in dict.fromkeys((tuple(w.text for w in words), tuple(w.short for w in words))):
         with_joints = without = written[0]
         for word, text in zip(words[1:], written[1:], strict=True):
             between = word is not words[-1]

@@ -51,6 +51,8 @@ def _plain_character(character: str) -> str:
 
 def composed(text: str) -> str:
     """The text in Unicode's form NFC, with at most 30 marks to a letter."""
+    if text.isascii():
+        return text
     return unicodedata.normalize("NFC", _MANY_MARKS.sub(_with_fewer_marks, text))
 
 
@@ -83,7 +85,7 @@ def unmarked(text: str) -> str:
 
 def fold(text: str) -> str:
     """Without case, accents and typographic marks, character by character: as long as `text`."""
-    return unmarked(text).lower().replace("ς", "σ")
+    return text.lower() if text.isascii() else unmarked(text).lower().replace("ς", "σ")
 
 
 def letters_of(text: str) -> tuple[str, tuple[int, ...] | None]:

@@ -99,6 +99,8 @@ def keys(folded: str) -> Iterator[str]:
 
 def name_keys(folded: str) -> list[str]:
     """The keys of a folded name that say most of it: words, and pairs of letters."""
+    if folded.isascii():
+        return _WORD.findall(folded)
     pairs = (
         map("".join, pairwise(run)) if is_unspaced(run) and len(run) > 1 else [run]
         for run in _runs(folded)

@@ -4,6 +4,8 @@ Guarantees:
 - What is current was verified before it became so: the bundle's digests in full, and by `take` the
   model and the probe. What is refused changes nothing, and `problem` says why; the same is not
   tried again before a pause. A pointer that is gone or unreachable changes nothing either.
+- Another bundle that was put in the place of one is noticed, as far as its place tells, and is
+  taken like any new one.
 - Overrides are looked at in a thread of their own: a bundle that is being fetched or taken delays
   no kill-switch. What was switched off stays off until a file that can be read says otherwise,
   also where the file has gone.
@@ -19,7 +21,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from sake_registry.errors import InputError, SakeError
-from sake_registry.remote.places import absolute, beside, local_path, read_small, shown
+from sake_registry.remote.places import absolute, beside, local_path, read_small, shown, state
 from sake_registry.remote.pointer import MAX_BYTES as MAX_POINTER
 from sake_registry.remote.pointer import Pointer, fetch_bundle, parse_pointer, read_pointer
 from sake_registry.runtime.overrides import MAX_BYTES as MAX_OVERRIDES
@@ -38,6 +40,8 @@ PAUSE = 30.0
 """Seconds until what was refused is tried again."""
 STOP_SECONDS = 5.0
 """How long `stop` waits for a look that is going on."""
+ELSEWHERE = 2.0
+"""Seconds between two looks at whether a bundle that lies elsewhere is still the same."""
 _SETTLED = 2.0
 """Seconds after which a file's time of change tells its content: within the clock's grain two
 writes have one time."""
@@ -70,8 +74,7 @@ class Follower(Generic[T]):
     >>> now.current.route(prompts, disabled=now.disabled)
 
     Args:
-        place: a pointer (`*.json`) or a bundle, a path or a URL that fsspec reads; a bundle itself
-            is not looked at again, and only overrides are followed.
+        place: a pointer (`*.json`) or a bundle, a path or a URL that fsspec reads.
         take: makes of a bundle's file what is to be current; raises `SakeError` to refuse it.
             Called in the thread that follows, and the first time here.
         every: seconds between two looks.
@@ -103,15 +106,19 @@ class Follower(Generic[T]):
         self._stopped = threading.Event()
 
         disabled = self._read_overrides()
-        follows = shown(self.place).endswith(".json")
-        pointer = read_pointer(self.place) if follows else Pointer(bundle=absolute(self.place))
+        self._follows = shown(self.place).endswith(".json")
+        pointer = (
+            read_pointer(self.place) if self._follows else Pointer(bundle=absolute(self.place))
+        )
+        self._due = time.monotonic() + ELSEWHERE
+        self._taken = _state_of(pointer)
+        self._seen = pointer, self._taken
         taken = take(fetch_bundle(pointer))
         self._now = Followed(taken, pointer, 1, 0, frozenset(disabled or ()))
         self.look_at_overrides()  # taking may have lasted
-        looks = [self.look_at_overrides, *([self.look_at_pointer] if follows else [])]
         self._threads = [
             threading.Thread(target=self._repeat, args=[look], name=look.__name__, daemon=True)
-            for look in looks
+            for look in (self.look_at_overrides, self.look_at_pointer)
         ]
         for thread in self._threads:
             thread.start()
@@ -172,22 +179,34 @@ class Follower(Generic[T]):
             self._tell("overrides", None)
 
     def look_at_pointer(self) -> None:
-        """Read the pointer now, and take the bundle that it names if that is another one."""
+        """Read the pointer now, and take the bundle that it names if that is another one, or if
+        another one lies in its place: not at the first sight of that, as it may be being written.
+        """
         with self._looking["pointer"]:
             try:
                 pointer = self._read_pointer()
             except SakeError as error:
                 self._tell("pointer", _said(error))
                 return
-            refused = self._refused
-            if pointer == self._now.pointer:
+            state, before = self._look_at_bundle(pointer), self._seen
+            self._seen = pointer, state
+            if pointer == self._now.pointer and state in (None, self._taken):
                 self._tell("pointer", None)
-            elif refused and refused.pointer == pointer and time.monotonic() < refused.until:
+            elif (refused := self._refused) and refused.holds(pointer, state):
                 self._tell("pointer", refused.why)
-            else:
-                self._take_from(pointer)
+            elif pointer != self._now.pointer or self._seen == before:
+                self._take_from(pointer, state)
 
-    def _take_from(self, pointer: Pointer) -> None:
+    def _look_at_bundle(self, pointer: Pointer) -> str | None:
+        """What tells whether the bundle is still the same one; None where nothing does."""
+        before, state = self._seen
+        known = pointer == before and local_path(pointer.bundle) is None
+        if known and time.monotonic() < self._due:
+            return state
+        self._due = time.monotonic() + ELSEWHERE
+        return _state_of(pointer)
+
+    def _take_from(self, pointer: Pointer, state: str | None) -> None:
         try:
             taken = self._take(fetch_bundle(pointer))
         except Exception as error:  # whatever it is, the old bundle serves on
@@ -196,15 +215,18 @@ class Follower(Generic[T]):
             else:
                 log.exception("%s could not be taken", shown(pointer.bundle))
                 why = f"{shown(pointer.bundle)}: {type(error).__name__}: {error}"
-            self._refused = _Refused(pointer, why, time.monotonic() + self._pause)
+            self._refused = _Refused(pointer, state, why, time.monotonic() + self._pause)
             self._change(refused=self._now.refused + 1)
             self._tell("pointer", why)
         else:
+            self._taken = state
             self._change(current=taken, pointer=pointer, generation=self._now.generation + 1)
             self._tell("pointer", None)
             log.info("serving %s", shown(pointer.bundle))
 
     def _read_pointer(self) -> Pointer:
+        if not self._follows:
+            return self._now.pointer
         try:
             return parse_pointer(self._pointer_file.read(), self.place)
         except FileNotFoundError as error:
@@ -241,11 +263,17 @@ class Follower(Generic[T]):
 
 @dataclass(frozen=True)
 class _Refused:
-    """A pointer that was refused: why, and until when (monotonic seconds) it is let be."""
+    """A pointer that was refused, with the state of its bundle: why, and until when (monotonic
+    seconds) it is let be."""
 
     pointer: Pointer
+    state: str | None
     why: str
     until: float
+
+    def holds(self, pointer: Pointer, state: str | None) -> bool:
+        same = pointer == self.pointer and state in (None, self.state)
+        return same and time.monotonic() < self.until
 
 
 class _Watched:
@@ -278,6 +306,14 @@ class _Watched:
         if abs(time.time() - changed) < _SETTLED:
             return ()
         return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
+def _state_of(pointer: Pointer) -> str | None:
+    """What tells whether another bundle lies where a pointer leads to. Elsewhere one of a stated
+    content is the same for ever."""
+    if pointer.content is not None and local_path(pointer.bundle) is None:
+        return None
+    return state(pointer.bundle)
 
 
 def _said(error: SakeError) -> str:

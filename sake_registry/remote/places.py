@@ -14,11 +14,17 @@ import posixpath
 import re
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from urllib.parse import urljoin, urlsplit, urlunsplit
 from urllib.request import url2pathname
 
-from sake_registry.errors import InputError, MissingExtraError, SetupError, StorageError
+from sake_registry.errors import (
+    InputError,
+    MissingExtraError,
+    SakeError,
+    SetupError,
+    StorageError,
+)
 from sake_registry.files import read_bounded
 from sake_registry.wording import shorten
 
@@ -33,6 +39,12 @@ SMALL_SECONDS = 5.0
 IDLE_SECONDS = 30.0
 """How long a large one may send nothing."""
 _CHUNK = 1 << 20
+_TELLING = frozenset(
+    "checksum contentmd5 created crc32c digest etag generation lastmodified md5hash modified mtime "
+    "size updated versionid".split()
+)
+"""Of what the reader of a protocol says of a file, what changes with it: not the address that a
+server leads to, say, which may be another one each time."""
 
 
 def local_path(place: str) -> Path | None:
@@ -92,6 +104,24 @@ def read_small(place: str, limit: int) -> bytes:
     return b"".join(_chunks(place, limit, total=SMALL_SECONDS))
 
 
+def state(place: str) -> str | None:
+    """What changes with a file: where it differs from before, another one lies there.
+
+    Returns:
+        None where it cannot be told: there is no file, or it cannot be reached.
+    """
+    try:
+        if (path := local_path(place)) is not None:
+            status = path.stat()
+            return f"{status.st_size} {status.st_mtime_ns} {status.st_ino}"
+        with _reached(place):
+            said = _files(place, {"total": SMALL_SECONDS}).info(place)
+    except (OSError, SakeError):
+        return None
+    telling = {re.sub(r"[^a-z0-9]", "", name.lower()): value for name, value in said.items()}
+    return str(sorted((n, str(v)) for n, v in telling.items() if n in _TELLING)) or None
+
+
 def download(place: str, target: Path, limit: int) -> None:
     """Copy a file from elsewhere to `target`.
 
@@ -121,20 +151,25 @@ def _chunks(place: str, limit: int, **timeouts: float) -> Iterator[bytes]:
 
 
 def _opened(place: str, timeouts: Mapping[str, float]) -> BinaryIO:
+    # Over http as a stream of a given size, or fsspec asks for the size first, and takes every
+    # failure of that, an unreachable server as well, for a file that is not there.
+    stream = {"block_size": 0, "size": 1} if _protocol(place) in _HTTP else {}
+    return cast("BinaryIO", _files(place, timeouts).open(place, "rb", **stream))
+
+
+def _files(place: str, timeouts: Mapping[str, float]) -> Any:
+    """fsspec's reader of a place."""
     import fsspec
 
     protocol = _protocol(place)
     if protocol not in _HTTP:
-        return cast("BinaryIO", fsspec.filesystem(protocol).open(place, "rb"))
+        return fsspec.filesystem(protocol)
     from aiohttp import ClientTimeout
 
     # What the user's configuration of fsspec says of this protocol (headers, say) is kept.
     configured = fsspec.config.conf.get(protocol, {}).get("client_kwargs", {})
     client = {"timeout": ClientTimeout(**timeouts), **configured}
-    files = fsspec.filesystem(protocol, client_kwargs=client)
-    # As a stream of a given size, or fsspec asks for the size first, and takes every failure of
-    # that, an unreachable server as well, for a file that is not there.
-    return cast("BinaryIO", files.open(place, "rb", block_size=0, size=1))
+    return fsspec.filesystem(protocol, client_kwargs=client)
 
 
 @contextmanager

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sake_registry.review.report import EditReview
+from sake_registry.edits.generated import generated
+from sake_registry.review.report import EditReview, Written
 
 if TYPE_CHECKING:
     from sake_registry.edits.schema import Edit
@@ -61,5 +62,9 @@ def claim(change: EditChange, merged: Edit | None) -> EditReview:
             "status": edit.lifecycle.status,
             "reason": edit.provenance.reason,
             "sources": tuple(edit.provenance.sources),
+            "generated": tuple(
+                Written(**one._asdict(), confirmed=one.by in edit.provenance.confirmed)
+                for one in generated(edit)
+            ),
         }
     )

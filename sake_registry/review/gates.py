@@ -59,7 +59,12 @@ class Gate(Value):
 
 
 def claim_gates(
-    errors: int, conflicts: int, contradictions: int = 0, tolerated: int = 0, unseen: int = 0
+    errors: int,
+    conflicts: int,
+    contradictions: int = 0,
+    tolerated: int = 0,
+    unseen: int = 0,
+    unconfirmed: int | None = None,
 ) -> list[Gate]:
     """Gates that need no model.
 
@@ -69,6 +74,8 @@ def claim_gates(
         contradictions: prompts or facts of which two edits state two things.
         tolerated: those that the settings make no error.
         unseen: parts of the registry that cannot be seen.
+        unconfirmed: texts of changed edits that a language model wrote and no person confirms;
+            None where that is no gate.
     """
     wrong = f"{count(errors, 'error')} in the files" if errors else "no errors in the files"
     both = count(conflicts, "file") if conflicts else "no files"
@@ -79,12 +86,17 @@ def claim_gates(
         denied += f", beside {tolerated} that [checks] in sake.toml makes a warning"
     hidden = f"{count(unseen, 'part')} of the registry" if unseen else "nothing of the registry"
     hidden += " cannot be seen"
-    return [
+    gates = [
         _at_most("errors", 0, errors, wrong),
         _at_most("conflicts", 0, conflicts, both),
         _at_most("contradictions", 0, contradictions, denied),
         _at_most("seen", 0, unseen, hidden),
     ]
+    if unconfirmed is not None:
+        some = count(unconfirmed, "text") if unconfirmed else "no text"
+        text = f"{some} of a language model that no person confirms"
+        gates.append(_at_most("generated", 0, unconfirmed, text))
+    return gates
 
 
 def answer_gates(
@@ -186,6 +198,11 @@ WHAT_TO_DO = (
         ("seen",),
         "See below which parts those are, and put the files themselves there: no link, no "
         "submodule, no filter, and all of them checked out.",
+    ),
+    (
+        ("generated",),
+        "Read what is listed as not confirmed, take out what is wrong, and name the calls that "
+        "wrote the rest in the edit's file: provenance: {confirmed: [MODEL@DAY#CALL]}.",
     ),
     (("error", "warning", "finding"), "Mend what the checks say; `sake check` shows each place."),
 )

@@ -67,6 +67,15 @@ class Build(Part):
         return f"{how}{self.worked} of {count(self.pairs, 'pair')} worked"
 
 
+class Written(Part):
+    """A text that a language model wrote, in the call `by`, and whether a person confirms it."""
+
+    kind: str
+    text: str
+    by: str
+    confirmed: bool = False
+
+
 class EditReview(Part):
     """What happens to one edit. `build` is None where no model was asked."""
 
@@ -79,6 +88,7 @@ class EditReview(Part):
     lines: Many[str] = ()
     reason: str | None = None
     sources: Many[str] = ()
+    generated: Many[Written] = ()
     findings: Many[Diagnostic] = ()
     build: Build | None = None
     rows: Many[Row] = ()
@@ -106,6 +116,18 @@ class EditReview(Part):
     def missed(self) -> tuple[Row, ...]:
         """The rows that answer otherwise than expected."""
         return tuple(row for row in self.rows if not row.ok)
+
+    @property
+    def by_call(self) -> dict[str, tuple[Written, ...]]:
+        """What a language model wrote, by the call, what is not confirmed first."""
+        calls = dict.fromkeys(one.by for one in sorted(self.generated, key=lambda w: w.confirmed))
+        return {by: tuple(one for one in self.generated if one.by == by) for by in calls}
+
+    @property
+    def unconfirmed(self) -> int:
+        """Texts in force that a language model wrote and no person confirms."""
+        in_force = self.status == "active" and self.action != "removed"
+        return sum(not one.confirmed for one in self.generated) if in_force else 0
 
     @property
     def failed_first(self) -> tuple[Row, ...]:

@@ -69,7 +69,8 @@ def review(
     edits = [claim(change, merged.get(change.id)) for change in read.changes]
     shown = {(f.code, f.path, f.message) for edit in edits for f in edit.findings}
     findings = [f for f in read.findings if (f.code, f.path, f.message) not in shown]
-    gates = _claim_gates(read, [*findings, *(f for edit in edits for f in edit.findings)])
+    found = [*findings, *(f for edit in edits for f in edit.findings)]
+    gates = _claim_gates(read, found, sum(edit.unconfirmed for edit in edits))
     answered: dict[str, Any] = {}
     if model and (read.changes or read.settings):
         edits, answered, more = _answered(read, edits, everything, progress)
@@ -88,7 +89,7 @@ def review(
     )
 
 
-def _claim_gates(read: Sides, findings: Sequence[Diagnostic]) -> list[Gate]:
+def _claim_gates(read: Sides, findings: Sequence[Diagnostic], unconfirmed: int) -> list[Gate]:
     # The checks find contradictions about a fact; `edit_conflicts` are those about a prompt.
     severities = [f.severity for f in findings if f.code == "SAKE202"]
     errors = sum(finding.severity == "error" for finding in findings)
@@ -99,6 +100,7 @@ def _claim_gates(read: Sides, findings: Sequence[Diagnostic]) -> list[Gate]:
         contradictions + severities.count("error"),
         severities.count("warning"),
         unseen=sum(finding.code == UNSEEN for finding in findings),
+        unconfirmed=unconfirmed if read.gates.review.generated == "confirmed" else None,
     )
 
 

@@ -310,12 +310,14 @@ class Router:
         read = entry.kind == "detector"
         points, start = entry.points if read else self._metric.points(entry.points), 0
         how = question_words(entry.topics)
+        ends = torch.tensor(
+            [_number(end) for route in entry.routes for end in route.ends or [""] * route.rows]
+        )
         for route in entry.routes:
-            rows = points[start : start + route.rows]
-            start += route.rows
-            ends = torch.tensor([_number(end) for end in route.ends or [""] * route.rows])
+            rows = slice(start, start + route.rows)
+            start = rows.stop
             links = frozenset(route.links)
-            yield _Way(entry, route.group, rows, ends, how, links, route.texts)
+            yield _Way(entry, route.group, points[rows], ends[rows], how, links, route.texts)
 
     def _named(self, prompt: str) -> Iterator[tuple[_Way, list[str]]]:
         """Every route whose names stand in the prompt, with the texts to compare."""

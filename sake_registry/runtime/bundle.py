@@ -3,8 +3,10 @@ model with the bundle attached."""
 
 from __future__ import annotations
 
+import gc
 import threading
 from abc import ABC, abstractmethod
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Self
@@ -23,7 +25,7 @@ from sake_registry.transport import TransportMap
 from sake_registry.wording import shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -91,7 +93,7 @@ class Bundle:
 
     def router(self) -> Router:
         """The router over this bundle's edits, with its embedder proved; made once."""
-        with self._lock:
+        with self._lock, _collector_paused():  # the encoder's table of words, too
             if self._router is None:
                 self._router = self.router_by(self._embedder())
             return self._router
@@ -106,10 +108,11 @@ class Bundle:
         Raises:
             BundleFormatError: what its detector has learned is no such thing.
         """
-        return Router(
-            entries, embed, self.metric(),
-            last_names=self.last_names, tasks=self.tasks, learned=self.learned,
-        )  # fmt: skip
+        with _collector_paused():
+            return Router(
+                entries, embed, self.metric(),
+                last_names=self.last_names, tasks=self.tasks, learned=self.learned,
+            )  # fmt: skip
 
     def metric(self) -> Metric:
         """How its router compares questions."""
@@ -373,6 +376,10 @@ class EditedModel(ABC):
         off = self._disabled if disabled is None else disabled
         return self._router.decide(prompts, off, self._clock())
 
+    def candidates(self, prompt: str) -> frozenset[str]:
+        """The edits that a prompt may be given to, by what it names; no model is run."""
+        return self._router.candidates(prompt)
+
 
 def load_bundle(path: Path | str) -> Bundle:
     """Open a bundle; its index is verified now, an edit's payload when it is first used.
@@ -381,4 +388,18 @@ def load_bundle(path: Path | str) -> Bundle:
         InputError: no such file.
         BundleFormatError: not a bundle, damaged, or made to harm.
     """
-    return Bundle(BundleFile(path))
+    with _collector_paused():
+        return Bundle(BundleFile(path))
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Python's collector of cycles waits: of many edits a million objects are made, none of them
+    garbage, and it would look through all of them again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,11 +50,12 @@ from sake_registry.runtime.probe import adapters_active, check_probe
 from sake_registry.runtime.steering import Answering, Head, Steering, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
     from torch import Tensor
 
+    from sake_registry.models.site import SiteCall
     from sake_registry.routing.router import Router
     from sake_registry.runtime.bundle import Bundle
 
@@ -70,11 +72,13 @@ _REFUSED = (
     "constraints",
     "force_words_ids",
 )
-_FAILURES = (RuntimeError, TypeError, ValueError, LookupError, AttributeError, NotImplementedError)
+FAILURES = (RuntimeError, TypeError, ValueError, LookupError, AttributeError, NotImplementedError)
 """What comes out of a model that cannot do what is asked of it."""
 _STEP_TOLERANCE = 1e-2
 """Largest relative distance of a steered step's logits from what the map makes of the row."""
 _LAST = (slice(None), -1)
+_Places = tuple[Any, "Iterable[tuple[int, Answering, Sequence[int]]]"]
+"""Where rows are in (rows, positions, …), and those that an edit answers (`Steering.begin`)."""
 _EMBEDS = "inputs_embeds cannot be edited: scope is decided on text"
 
 
@@ -220,34 +224,21 @@ class Edited(EditedModel):
         width = ids.shape[1]
         edited = [(row, answer) for row, answer in enumerate(answers) if answer is not None]
         with self._following.call() as passes:
-            step: Step | None = None
 
-            def action(hidden: Tensor) -> Tensor | None:
-                nonlocal step
-                rows, step = passes.take(), None
+            def places(hidden: Tensor) -> _Places | None:
+                rows = passes.take()
                 if rows is None or not edited:
                     return None
                 emitted = rows[:, width:].tolist()
                 # Beams and samples of one prompt stand together.
                 repeats = len(emitted) // len(answers)
-                last = hidden[:, -1]
-                step = steering.begin(
-                    last,
-                    (
-                        (i, answer, emitted[i])
-                        for row, answer in edited
-                        for i in range(row * repeats, (row + 1) * repeats)
-                    ),
+                return _LAST, (
+                    (i, answer, emitted[i])
+                    for row, answer in edited
+                    for i in range(row * repeats, (row + 1) * repeats)
                 )
-                return _replaced(hidden, _LAST, last, step.rows)
 
-            def finish(logits: Tensor) -> Tensor | None:
-                if step is None or not step.waits:
-                    return None
-                last = logits[:, -1]
-                return _replaced(logits, _LAST, last, step.finish(last))
-
-            with self._site.acting(action, finish) as call:
+            with self._steering_at(places, steering) as call:
                 output = self.model.generate(input_ids=ids, **options)
         call.require_firing()
         if passes.missed or passes.awaited or not passes.taken:
@@ -276,7 +267,7 @@ class Edited(EditedModel):
         Raises:
             UnsupportedModelError: `logits_to_keep`, which hides positions, or no firing.
         """
-        site = self._proved()
+        self._proved()
         self._check_ids(input_ids)
         if options.get("inputs_embeds") is not None:
             raise UnsupportedModelError(_EMBEDS, hint="give input_ids")
@@ -297,32 +288,81 @@ class Edited(EditedModel):
             decisions = self.decide(self._texts(input_ids, self._real(input_ids, mask)))
         extra = {} if attention_mask is None else {"attention_mask": attention_mask}
         answers = self._answers(decisions, len(input_ids))
-        step: Step | None = None
+        edited = [(i, answer, ()) for i, answer in enumerate(answers) if answer is not None]
 
-        def action(hidden: Tensor) -> Tensor | None:
-            nonlocal step
-            if not any(answers):
-                return None
-            places = _last(hidden, mask)
-            last = hidden[places]
-            step = self._steering.begin(
-                last, ((i, one, ()) for i, one in enumerate(answers) if one)
-            )
-            return _replaced(hidden, places, last, step.rows)
+        def places(hidden: Tensor) -> _Places | None:
+            return (_last(hidden, mask), edited) if edited else None
 
-        def finish(logits: Tensor) -> Tensor | None:
-            if step is None or not step.waits:
-                return None
-            places = _last(logits, mask)
-            last = logits[places]
-            return _replaced(logits, places, last, step.finish(last))
-
-        with site.acting(action, finish) as call:
+        with self._steering_at(places) as call:
             output = self.model(input_ids=input_ids, **extra, **options)
         call.require_firing()
         return output, list(decisions)
 
+    def answering(self, decisions: Sequence[Decision]) -> list[Answering | None]:
+        """Answers that begin under these decisions, to be steered pass by pass (`steering`); None
+        where no edit fires.
+
+        Raises:
+            ModelMismatchError, UnsupportedModelError: as of `generate`.
+        """
+        self._proved()
+        return self._answers(decisions, len(decisions))
+
+    @contextmanager
+    def steering(self, rows: Sequence[tuple[int, Answering, Sequence[int]]]) -> Iterator[None]:
+        """The pass of the model that the block makes is steered at its last position, for a caller
+        who has a decoding loop of his own.
+
+        Several handles on a model may steer one pass, each its own rows.
+
+        Args:
+            rows: of each row that an edit of this bundle answers its index, its answer, and the
+                token ids emitted in it so far.
+
+        Raises:
+            UnsupportedModelError: the pass did not come to the site.
+        """
+        self._attached()
+        with self._steering_at(lambda hidden: (_LAST, rows)) as call:
+            yield
+        call.require_firing()
+
     # -- how -----------------------------------------------------------------------------------
+
+    @contextmanager
+    def _steering_at(
+        self,
+        places: Callable[[Tensor], _Places | None],
+        steering: Steering | None = None,
+    ) -> Iterator[SiteCall]:
+        """Steer the passes of the block.
+
+        Args:
+            places: told what comes to the site, (rows, positions, width), says what of it is
+                steered; None for a pass that is left as it is.
+        """
+        steering = steering or self._steering
+        step: Step | None = None
+        at: Any = None
+
+        def action(hidden: Tensor) -> Tensor | None:
+            nonlocal step, at
+            chosen, step = places(hidden), None
+            if chosen is None:
+                return None
+            at, answers = chosen
+            last = hidden[at]
+            step = steering.begin(last, answers)
+            return _replaced(hidden, at, last, step.rows)
+
+        def finish(logits: Tensor) -> Tensor | None:
+            if step is None or not step.waits:
+                return None
+            last = logits[at]
+            return _replaced(logits, at, last, step.finish(last))
+
+        with self._site.acting(action, finish) as call:
+            yield call
 
     @property
     def _device(self) -> torch.device:
@@ -361,18 +401,16 @@ class Edited(EditedModel):
         _require_attached(self._site)
         return self._site
 
-    def _proved(self) -> Site:
-        """The site, of the model that was proved: proved again if it has changed in memory.
+    def _proved(self) -> None:
+        """The model is the one that was proved: proved again if it has changed in memory.
 
         Raises:
             ModelMismatchError: it has become another model.
             UnsupportedModelError: it is detached, compiled, or cannot be steered any more.
         """
-        site = self._attached()
-        site.require_uncompiled()
+        self._attached().require_uncompiled()
         if _in_memory(self.model) != self._state:
             self._prove_model()
-        return site
 
     def _prove_model(self) -> None:
         prove(self._site, self.tokenizer)
@@ -435,7 +473,7 @@ class Edited(EditedModel):
             with self._site.acting(by_hand):
                 expected = self.model.generate(input_ids=ids, **options).logits[0]
             steered = self._steered(steering, answers, ids, options).logits[0]
-        except _FAILURES as error:
+        except FAILURES as error:
             raise UnsupportedModelError(
                 f"this model cannot be steered: a step of generate fails ({error})",
                 hint="supported: the generate of transformers' own models",

@@ -74,6 +74,10 @@ class Answering:
     guarded: frozenset[int]
     begun: set[tuple[int, ...]] = field(default_factory=lambda: {()})
 
+    def over(self, said: int) -> bool:
+        """Whether nothing is steered in it any more, whatever comes behind so many tokens."""
+        return said > GUARDED + BEHIND + len(self.object.tokens)
+
 
 class Steering:
     """How answers are steered on one output embedding.

@@ -25,6 +25,7 @@ from starlette.exceptions import HTTPException
 
 from sake_registry.serving.asked import Begun, Ended, Failed, Piece
 from sake_registry.serving.batching import FullError
+from sake_registry.serving.drafting import drafted
 from sake_registry.serving.page import page, policy
 from sake_registry.serving.protocol import (
     ApiError,
@@ -195,6 +196,12 @@ def application(service: Service) -> ASGIApp:
     async def enable(id_: str, request: Request) -> Response:
         service.admin.require(request.headers.get("authorization"))
         return JSONResponse(await service.off_loop(service.admin.enable, id_))
+
+    @app.post("/v1/drafts")
+    async def drafts(request: Request) -> Response:
+        return JSONResponse(
+            await service.off_loop(drafted, await service.body(request), service.live)
+        )
 
     @app.get("/metrics")
     async def metrics() -> Response:

@@ -1,4 +1,4 @@
-"""One request as the batches see it: rows to be answered, and who is told of what comes.
+"""One request as those see it who answer: its rows, and who is told of what comes.
 
 Knows nothing of HTTP, and nothing of the model.
 """
@@ -9,14 +9,17 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from sake_registry.serving.judged import outcome
+from sake_registry.runtime.judged import outcome
+from sake_registry.serving.sampling import Sampler
 from sake_registry.serving.text import AnswerText
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sake_registry.routing.router import Decision
-    from sake_registry.serving.judged import Mode
+    from sake_registry.runtime.huggingface import Edited
+    from sake_registry.runtime.judged import Mode
+    from sake_registry.runtime.steering import Answering
     from sake_registry.serving.live import Attached
     from sake_registry.serving.sampling import Sampling
 
@@ -132,23 +135,26 @@ class Asked:
     cancelled: bool = field(default=False, init=False)
 
     @property
-    def length(self) -> int:
-        """Positions that its longest row may take."""
-        return max(len(prompt.ids) for prompt in self.prompts) + self.tokens
-
-    @property
     def late(self) -> bool:
         return time.monotonic() > self.until
 
 
 class Row:
-    """One row of a batch: takes its tokens, tells its request of the text, and knows its end."""
+    """One answer of a request: takes its tokens, tells the request of the text, and knows its end.
+
+    Attributes:
+        tokens: those that it has taken.
+        sampler: chooses them; None for the likeliest.
+        steered: what an edit makes of it, and by which handle; None for the bare model's answer.
+    """
 
     def __init__(self, asked: Asked, number: int, tokenizer: object, ends: frozenset[int]) -> None:
         self.asked, self.number = asked, number
-        self.prompt, self.sampling = asked.prompts[number], asked.sampling[number]
+        self.prompt, how = asked.prompts[number], asked.sampling[number]
+        self.sampler = Sampler(how) if how.temperature > 0 else None
         self._text, self._ends = AnswerText(tokenizer, asked.stops), ends
-        self.tokens = 0
+        self.tokens: list[int] = []
+        self.steered: tuple[Edited, Answering] | None = None
         self.done = False
 
     def take(self, token: int) -> bool:
@@ -156,10 +162,10 @@ class Row:
         if self.done or self.asked.cancelled:
             self.done = True
             return True
-        self.tokens += 1
+        self.tokens.append(token)
         ended, late = token in self._ends, self.asked.late
         text = "" if ended else self._text.push(token)
-        full = self.tokens >= self.asked.tokens or late
+        full = len(self.tokens) >= self.asked.tokens or late
         if ended or full:
             text += self._text.finish()
         if text:
@@ -167,5 +173,6 @@ class Row:
         self.done = ended or full or self._text.stopped
         if self.done:
             finish: Finish = "stop" if ended or self._text.stopped else "length"
-            self.asked.tell(Ended(self.number, finish, self.tokens, late and finish == "length"))
+            cut = late and finish == "length"
+            self.asked.tell(Ended(self.number, finish, len(self.tokens), cut))
         return self.done

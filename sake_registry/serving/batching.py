@@ -1,16 +1,14 @@
-"""Requests are collected into batches, and each batch is one generation of the model.
+"""Requests wait, are decided on, and are answered together, each from when there is room.
 
 Guarantees:
-- A batch begins with one bundle and one set of disabled edits, and ends with them.
+- A request begins with one bundle and one set of disabled edits, those in force when it is decided
+  on, and ends with them. No more are decided on than there is room for in a moment.
+- Deciding takes no time of the answers under way: it has a thread of its own.
 - What is waiting is bounded; whoever comes when it is full is told so at once.
-- The request that waits longest leads the next batch; others join it where at most half of what is
-  computed is padding.
+- Requests begin in the order in which they came, as soon as a row is free.
 - A row ends by itself (its end, its stop strings, its length, its time, its client's hanging up)
-  and is told to its request at once; the batch goes on for the others.
-- A batch that fails fails its requests, with a message, and nothing else.
-
-The decoding loop is transformers' own: greedy, and a processor that leaves a sampled row one token
-to choose (`serving.sampling`).
+  and is told to its request at once; the others go on.
+- A pass that fails fails its requests, with a message, and nothing else.
 """
 
 from __future__ import annotations
@@ -19,22 +17,18 @@ import logging
 import threading
 from collections import deque
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
 from sake_registry.errors import SakeError
-from sake_registry.models.reading import pad, pad_token
-from sake_registry.routing.router import NOBODY
-from sake_registry.runtime.generation import greedy
 from sake_registry.serving.asked import Begun, Failed, Row
-from sake_registry.serving.sampling import RowSampling
+from sake_registry.serving.deciding import TOGETHER
+from sake_registry.serving.decoding import Decoder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from torch import Tensor
+    from collections.abc import Callable, Sequence
 
     from sake_registry.serving.asked import Asked, Decided
     from sake_registry.serving.deciding import Deciding
@@ -50,27 +44,41 @@ _STOP_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class BatchLimits:
-    """How requests are collected.
+    """How many requests are answered at once.
 
     Attributes:
-        rows: most rows of a batch.
+        rows: most rows under way.
         waiting: most requests that wait.
-        window: seconds that a batch waits for more rows, if it is not full.
-        lanes: batches that run at once.
+        portion: most tokens of prompts that are read between two tokens of the rows under way.
+        held_back: steps of the rows under way for which one that could join waits for a few others
+            to join with it.
     """
 
     rows: int = 16
     waiting: int = 256
-    window: float = 0.005
-    lanes: int = 1
+    portion: int = 128
+    held_back: int = 2
 
 
 class FullError(Exception):
     """Too many requests are waiting."""
 
 
+@dataclass(eq=False)
+class _Answer:
+    """A request that is being answered: its rows, and the bundle that it holds."""
+
+    asked: Asked
+    rows: list[Row]
+    attached: Attached | None = None
+
+
 class Batcher:
-    """Answers requests in threads of its own, until it is closed."""
+    """Answers requests in threads of its own, until it is closed.
+
+    Raises:
+        UnsupportedModelError: the model cannot be decoded with a cache.
+    """
 
     def __init__(
         self,
@@ -83,15 +91,19 @@ class Batcher:
         self._live, self._deciding = live, deciding
         self._decisions, self._metrics, self._limits = decisions, metrics, limits
         self._ends = end_tokens(live.model, live.tokenizer)
+        self._decoder = Decoder(live.model, live.tokenizer, limits.portion)
+        self._few = max(1, limits.rows // 4)
         self._waiting: deque[Asked] = deque()
-        self._running: set[Asked] = set()
+        self._running: dict[Asked, _Answer] = {}
+        self._ready: deque[Row] = deque()
+        self._held_back = 0
         self._changed, self._closed = threading.Condition(), False
-        self._lanes = [
-            threading.Thread(target=self._work, name=f"answering-{i}", daemon=True)
-            for i in range(limits.lanes)
+        self._threads = [
+            threading.Thread(target=work, name=work.__name__.strip("_"), daemon=True)
+            for work in (self._decide, self._decode)
         ]
-        for lane in self._lanes:
-            lane.start()
+        for thread in self._threads:
+            thread.start()
 
     @property
     def waiting(self) -> int:
@@ -102,7 +114,7 @@ class Batcher:
     @property
     def works(self) -> bool:
         """Whether requests are being answered."""
-        return not self._closed and all(lane.is_alive() for lane in self._lanes)
+        return not self._closed and all(thread.is_alive() for thread in self._threads)
 
     def submit(self, asked: Asked) -> None:
         """Have a request answered, as soon as there is room.
@@ -119,56 +131,63 @@ class Batcher:
             if len(self._waiting) >= self._limits.waiting:
                 raise FullError
             self._waiting.append(asked)
-            self._changed.notify()
+            self._changed.notify_all()
 
     def close(self) -> None:
-        """Answer nothing more: who waits is told so, who is being answered ends early."""
+        """Answer nothing more: who waits or is being answered is told so."""
         with self._changed:
             self._closed = True
-            left = list(self._waiting)
+            left = [*self._waiting, *self._running]
             self._waiting.clear()
-            for asked in self._running:
+            for asked in left:
                 asked.cancelled = True
             self._changed.notify_all()
         for asked in left:
             asked.tell(Failed(STOPPING, busy=True))
-        for lane in self._lanes:
-            lane.join(_STOP_SECONDS)
+        for thread in self._threads:
+            thread.join(_STOP_SECONDS)
 
-    # -- a lane --------------------------------------------------------------------------------
+    # -- deciding ------------------------------------------------------------------------------
 
-    def _work(self) -> None:
+    def _decide(self) -> None:
         while not self._closed:
-            batch = self._collect()
+            answers = self._next()
             try:
-                if batch:
-                    self._answer(batch)
-            except Exception as error:  # of the model or the bundle: the next batch may do well
-                known = isinstance(error, SakeError)
-                ids = ", ".join(asked.id for asked in batch)
-                log.error("requests %s failed: %s", ids, error, exc_info=None if known else error)
-                text = error.message if isinstance(error, SakeError) else type(error).__name__
-                for asked in batch:
-                    asked.tell(Failed(f"the answer failed: {text}"))
-            finally:
-                with self._changed:
-                    self._running -= {*batch}
+                if answers:
+                    self._begin(answers)
+            except Exception as error:
+                self._fail(answers, [row for answer in answers for row in answer.rows], error)
+                self._settle()
 
-    def _collect(self) -> list[Asked]:
-        """The next batch, waited for; empty if there is none after all."""
+    def _next(self) -> list[_Answer]:
+        """The requests that are decided on next, waited for; none if there are none after all."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
-            full = self._limits.rows
+            # A few together cost half of what one by one does; as many are ahead of their turn.
+            few = min(self._few, TOGETHER)
             self._changed.wait_for(
-                lambda: self._closed or sum(len(a.prompts) for a in self._waiting) >= full,
-                self._limits.window,
+                lambda: (
+                    self._closed or (self._waiting and self._room >= min(few, len(self._waiting)))
+                )
             )
             self._drop()
-            batch = fitting(list(self._waiting), full)
-            for asked in batch:
-                self._waiting.remove(asked)
-            self._running |= {*batch}
-            return batch
+            answers: list[_Answer] = []
+            rows, most = 0, min(self._room, TOGETHER)
+            while self._waiting and rows < most and not self._closed:
+                asked = self._waiting.popleft()
+                made = [
+                    Row(asked, number, self._live.tokenizer, self._ends)
+                    for number in range(len(asked.prompts))
+                ]
+                self._running[asked] = _Answer(asked, made)
+                answers.append(self._running[asked])
+                rows += len(made)
+            return answers
+
+    @property
+    def _room(self) -> int:
+        """For how many rows there is room, or will be in a moment."""
+        taken = sum(not row.done for answer in self._running.values() for row in answer.rows)
+        return self._limits.rows + self._limits.rows // 4 - taken
 
     def _drop(self) -> None:
         """Let go of those for whom an answer would come too late."""
@@ -176,24 +195,27 @@ class Batcher:
             self._waiting.remove(asked)
             asked.tell(Failed("the request waited for too long", busy=True))
 
-    def _answer(self, batch: Sequence[Asked]) -> None:
-        rows = [
-            Row(asked, number, self._live.tokenizer, self._ends)
-            for asked in batch
-            for number in range(len(asked.prompts))
-        ]
-        with self._live.held() as (attached, disabled):
-            decided = self._deciding.decide(rows, attached, disabled)
-            for asked in batch:
-                of_it = [d for row, d in zip(rows, decided, strict=True) if row.asked is asked]
-                for prompt, one in zip(asked.prompts, of_it, strict=True):
-                    self._count(asked, one, prompt.text)
-                asked.tell(Begun(tuple(of_it)))
-            self._generate(rows, decided, attached)
-        for asked in batch:
-            if asked.cancelled:  # by its client, who hears nothing, or by `close`
-                asked.tell(Failed(STOPPING, busy=True))
-        self._metrics.tokens.inc(sum(row.tokens for row in rows))
+    def _begin(self, answers: Sequence[_Answer]) -> None:
+        """Decide on these requests by what is in force now, and have them decoded."""
+        attached, disabled = self._live.hold(len(answers))
+        for answer in answers:
+            answer.attached = attached
+        rows = [row for answer in answers for row in answer.rows]
+        decided = dict(zip(rows, self._deciding.decide(rows, attached, disabled), strict=True))
+        fired = [row for row in rows if decided[row].fired]
+        if attached and fired:
+            edited = attached.edited
+            answering = edited.answering([decided[row].decision for row in fired])
+            for row, steered in zip(fired, answering, strict=True):
+                row.steered = (edited, steered) if steered else None
+        for answer in answers:
+            of_it = tuple(decided[row] for row in answer.rows)
+            for row, one in zip(answer.rows, of_it, strict=True):
+                self._count(answer.asked, one, row.prompt.text)
+            answer.asked.tell(Begun(of_it))
+        with self._changed:
+            self._ready.extend(rows)
+            self._changed.notify_all()
 
     def _count(self, asked: Asked, decided: Decided, prompt: str) -> None:
         metrics = self._metrics
@@ -202,58 +224,72 @@ class Batcher:
             metrics.over_budget.inc()
         self._decisions.write(asked.id, decided, prompt)
 
-    def _generate(
-        self, rows: Sequence[Row], decided: Sequence[Decided], attached: Attached | None
-    ) -> None:
-        model, tokenizer = self._live.model, self._live.tokenizer
-        ids, mask = pad([row.prompt.ids for row in rows], pad_token(tokenizer), left=True)
-        device = next(model.parameters()).device
-        options: dict[str, Any] = {
-            **greedy(max(row.asked.tokens for row in rows), tokenizer),
-            "attention_mask": mask.to(device),
-            "logits_processor": LogitsProcessorList(
-                [RowSampling([row.sampling for row in rows], device)]
-            ),
-            "stopping_criteria": StoppingCriteriaList([_Rows(rows)]),
-        }
-        if attached is None:
-            with torch.no_grad():
-                model.generate(input_ids=ids.to(device), **options)
-        else:
-            decisions = [one.decision if one.fired else NOBODY for one in decided]
-            attached.edited.generate(ids.to(device), decisions=decisions, **options)
+    # -- decoding ------------------------------------------------------------------------------
 
+    def _decode(self) -> None:
+        decoder = self._decoder
+        with torch.no_grad():
+            while not self._closed:
+                self._admit()
+                self._pass(decoder.fill, decoder.filling)
+                self._pass(decoder.step, decoder.running)
+                self._settle()
 
-class _Rows(StoppingCriteria):
-    """Hands each row its newest token, and ends it when it is done."""
+    def _admit(self) -> None:
+        """Let rows that are ready join, waited for where none is under way."""
+        decoder = self._decoder
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._closed or self._ready or decoder.filling or decoder.running
+            )
+            for row in [row for row in self._ready if row.asked.cancelled]:
+                self._ready.remove(row)
+                row.done = True
+            free = self._limits.rows - len(decoder.running)
+            ready = list(islice(self._ready, max(0, free)))
+            # A pass for one row's prompt takes nearly as long as one for a few.
+            alone = len(ready) < self._few and self._held_back < self._limits.held_back
+            if decoder.running and alone:
+                self._held_back += bool(ready)
+                return
+            if count := decoder.admit(ready):
+                for _ in range(count):
+                    self._ready.popleft()
+                self._held_back = 0
 
-    def __init__(self, rows: Sequence[Row]) -> None:
-        self._rows = rows
+    def _pass(self, make: Callable[[], None], rows: list[Row]) -> None:
+        """Make a pass with these rows; where it fails, so do their requests."""
+        try:
+            if rows:
+                make()
+        except Exception as error:  # of the model or a bundle: the next one may do well
+            with self._changed:
+                answers = [a for a in self._running.values() if any(r in rows for r in a.rows)]
+            self._fail(answers, rows, error)
 
-    def __call__(self, input_ids: Tensor, scores: Any, **options: Any) -> Tensor:
-        """`input_ids` (rows, positions); returns which rows are done, (rows,)."""
-        newest = input_ids[:, -1].tolist()
-        done = [row.take(token) for row, token in zip(self._rows, newest, strict=True)]
-        return torch.tensor(done, device=input_ids.device)
+    def _fail(self, answers: Sequence[_Answer], rows: Sequence[Row], error: Exception) -> None:
+        """These rows are lost, and so their requests have failed: what else is under way of them
+        ends."""
+        for row in rows:
+            row.done = True
+        known = isinstance(error, SakeError)
+        ids = ", ".join(answer.asked.id for answer in answers)
+        log.error("requests %s failed: %s", ids, error, exc_info=None if known else error)
+        text = error.message if isinstance(error, SakeError) else type(error).__name__
+        for answer in answers:
+            answer.asked.cancelled = True
+            answer.asked.tell(Failed(f"the answer failed: {text}"))
 
-
-def fitting(waiting: Sequence[Asked], rows: int) -> list[Asked]:
-    """Those that make the next batch: the first, and the next ones with which at least half of
-    all positions are somebody's.
-
-    Args:
-        rows: most rows of a batch; a single request may have more.
-    """
-    batch: list[Asked] = []
-    taken = longest = used = 0
-    for asked in waiting:
-        size = len(asked.prompts)
-        width, filled = max(longest, asked.length), used + asked.length * size
-        if batch and (taken + size > rows or width * (taken + size) > 2 * filled):
-            continue
-        batch.append(asked)
-        taken, longest, used = taken + size, width, filled
-    return batch
+    def _settle(self) -> None:
+        """Let go of the requests whose rows are done."""
+        with self._changed:
+            over = [a for a in self._running.values() if all(row.done for row in a.rows)]
+            for answer in over:
+                del self._running[answer.asked]
+            self._changed.notify_all()
+        for answer in over:
+            self._live.let_go(answer.attached)
+            self._metrics.tokens.inc(sum(len(row.tokens) for row in answer.rows))
 
 
 def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:

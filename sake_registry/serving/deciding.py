@@ -1,4 +1,4 @@
-"""Deciding on the rows of a batch, within a budget of time.
+"""Deciding on rows that are to be answered, within a budget of time.
 
 The prompts of a few rows are decided on together, which costs half of what one by one does. If that
 took longer than one of them may, each is decided on again by itself: no prompt is answered bare
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from sake_registry.routing.reasons import Reason
 from sake_registry.routing.router import Decision
+from sake_registry.runtime.judged import ASKED_BARE, in_words
 from sake_registry.serving.asked import Decided
 
 if TYPE_CHECKING:
@@ -24,9 +25,7 @@ if TYPE_CHECKING:
 TOGETHER = 4
 """Prompts that are decided on together."""
 _BARE = Decision(reason=Reason.GIVEN)
-ASKED_BARE = "the request asked for the bare model"
 NO_BUNDLE = "no bundle is loaded"
-NOT_ASKED_FOR = "the request asked for other edits only"
 
 
 class Deciding:
@@ -82,7 +81,5 @@ class Deciding:
         if seconds > self._budget:
             why = f"deciding took {seconds:.2f} s, and {self._budget:g} s are allowed"
             return Decided(_BARE, "bare", why, attached, seconds, over_budget=True)
-        why = decision.why
-        if decision.reason is Reason.DISABLED and decision.nearest not in disabled:
-            why = NOT_ASKED_FOR
+        why = in_words(decision, disabled)
         return Decided(decision, "shadow" if self._shadow else "edit", why, attached, seconds)

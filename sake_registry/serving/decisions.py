@@ -1,7 +1,7 @@
 """The log of decisions: what fired, what did not and why, one JSON object a line.
 
 Prompts are in it only where this was asked for; without, the hash of a prompt still tells which
-lines are of the same one.
+lines are of the same one. A file that was moved or removed, as rotating logs does, is made anew.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ import sys
 import threading
 from contextlib import suppress
 from datetime import UTC, datetime
+from logging.handlers import WatchedFileHandler
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from sake_registry.errors import StorageError
-from sake_registry.serving.judged import Mode
+from sake_registry.runtime.judged import Mode
 from sake_registry.values import Value
 
 if TYPE_CHECKING:
-    from sake_registry.serving.judged import Judged
+    from sake_registry.runtime.judged import Judged
 
 
 log = logging.getLogger(__name__)
@@ -71,10 +72,10 @@ class DecisionLog:
     def __init__(self, path: Path | None = None, *, prompts: bool = False) -> None:
         self._prompts, self._lock = prompts, threading.Lock()
         self.problem: str | None = None
-        self._file: TextIO | None = None
+        self._file: _Appended | None = None
         if path is not None:
             try:
-                self._file = path.open("a", encoding="utf-8")
+                self._file = _Appended(path, encoding="utf-8")
             except OSError as error:
                 raise StorageError(
                     f"{path}: cannot be written: {error.strerror}",
@@ -102,10 +103,12 @@ class DecisionLog:
         left_out = set() if self._prompts else {"prompt"}
         line = json.dumps(logged.model_dump(mode="json", exclude=left_out), ensure_ascii=False)
         with self._lock:
-            file = self._file or sys.stderr
             try:
-                file.write(line + "\n")
-                file.flush()
+                if self._file is not None:
+                    self._file.handle(logging.makeLogRecord({"msg": line}))
+                else:
+                    sys.stderr.write(line + "\n")
+                    sys.stderr.flush()
             except (OSError, StorageError) as error:
                 said = f"decisions cannot be logged: {error}"
                 if said != self.problem:
@@ -118,6 +121,13 @@ class DecisionLog:
         if self._file is not None:
             with suppress(OSError):  # what could not be written stays unwritten
                 self._file.close()
+
+
+class _Appended(WatchedFileHandler):
+    """Raises where a line cannot be written."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
+        raise
 
 
 def finite(number: float | None) -> float | None:

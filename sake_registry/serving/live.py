@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sake_registry.runtime.bundle import load_bundle
+from sake_registry.runtime.huggingface import Edited
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from sake_registry.bundle.format import EditInfo, Manifest
     from sake_registry.remote.following import Follower
-    from sake_registry.runtime.bundle import Bundle, EditedModel
+    from sake_registry.runtime.bundle import Bundle
 
 
 @dataclass(eq=False)
@@ -34,7 +35,7 @@ class Attached:
         users: how many hold it at this moment.
     """
 
-    edited: EditedModel
+    edited: Edited
     edits: Mapping[str, EditInfo] = field(init=False)
     users: int = 0
 
@@ -85,8 +86,8 @@ class Live:
             before = self._attached[-1].edited if self._attached else None
         bundle = load_bundle(path)
         try:
-            edited = bundle.attach(
-                self.model, self.tokenizer, source=self._source, proved_by=before
+            edited = Edited(
+                bundle, self.model, self.tokenizer, source=self._source, proved_by=before
             )
         except BaseException:
             bundle.close()
@@ -99,21 +100,32 @@ class Live:
         self._sweep()
         return attached
 
-    @contextmanager
-    def held(self) -> Iterator[tuple[Attached | None, frozenset[str]]]:
-        """The current bundle and the ids of what is disabled in it, to the end of the block."""
+    def hold(self, times: int) -> tuple[Attached | None, frozenset[str]]:
+        """The current bundle, which stays on the model until it was let go of so many times; and
+        the ids of what is disabled in it."""
         if self.follower is None:
-            yield None, frozenset()
-            return
+            return None, frozenset()
         with self._changing:
             now = self.follower.now
-            now.current.users += 1
+            now.current.users += times
+        return now.current, now.disabled
+
+    def let_go(self, attached: Attached | None) -> None:
+        """One who held a bundle is done with it."""
+        if attached is None:
+            return
+        with self._changing:
+            attached.users -= 1
+        self._sweep()
+
+    @contextmanager
+    def held(self) -> Iterator[tuple[Attached | None, frozenset[str]]]:
+        """What `hold` gives, for a block."""
+        attached, disabled = self.hold(1)
         try:
-            yield now.current, now.disabled
+            yield attached, disabled
         finally:
-            with self._changing:
-                now.current.users -= 1
-            self._sweep()
+            self.let_go(attached)
 
     def close(self) -> None:
         """Stop following, and leave the model as it was."""

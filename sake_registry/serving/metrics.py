@@ -9,7 +9,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
-from sake_registry.serving.judged import outcome
+from sake_registry.runtime.judged import outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from sake_registry.remote.following import Followed
     from sake_registry.runtime.bundle import Bundle
-    from sake_registry.serving.judged import Judged
+    from sake_registry.runtime.judged import Judged
 
 
 class Loaded(Protocol):

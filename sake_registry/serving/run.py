@@ -2,7 +2,7 @@
 
 Guarantees:
 - Other machines reach it only where it has a token: without one it listens on loopback alone.
-- What was started is stopped, in order, however it ends: lanes, follower, hooks, files.
+- What was started is stopped, in order, however it ends: threads, follower, hooks, files.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Each row of a batch sampled in its own way: temperature, nucleus and seed belong to a request.
+"""Each row sampled in its own way: temperature, nucleus and seed belong to a request.
 
 A row's token depends on its own logits and its own random numbers alone, not on who shares the
 batch with it.
@@ -10,11 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from transformers import LogitsProcessor
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from torch import Tensor
 
 
@@ -28,30 +25,18 @@ class Sampling:
     seed: int | None = None
 
 
-class RowSampling(LogitsProcessor):
-    """Leaves each row one token to choose; greedy rows are left as they are."""
+class Sampler:
+    """Chooses the tokens of one row, with random numbers of its own."""
 
-    def __init__(self, rows: Sequence[Sampling], device: torch.device) -> None:
-        self._rows = [(i, row, _generator(row, device)) for i, row in enumerate(rows)
-                      if row.temperature > 0]  # fmt: skip
+    def __init__(self, how: Sampling) -> None:
+        self._how = how
+        self._generator: torch.Generator | None = None
 
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """
-        Args:
-            input_ids: (rows, positions), not looked at.
-            scores: logits (rows, vocabulary).
-
-        Returns:
-            `scores` with −∞ for all but the sampled token of the rows that are sampled.
-        """
-        if not self._rows:
-            return scores
-        result = scores.clone()
-        for i, row, generator in self._rows:
-            token = sample(scores[i], row, generator)
-            result[i] = float("-inf")
-            result[i, token] = 0.0
-        return result
+    def choose(self, logits: Tensor) -> int:
+        """The next token, of logits (vocabulary,)."""
+        if self._generator is None:
+            self._generator = _generator(self._how, logits.device)
+        return sample(logits, self._how, self._generator)
 
 
 def sample(logits: Tensor, how: Sampling, generator: torch.Generator) -> int:

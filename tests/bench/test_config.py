@@ -127,11 +127,11 @@ def test_a_run_that_was_measured_is_printed_again(
 
 
 def test_without_matplotlib_the_extra_is_named_before_anything_is_measured(
-    sake: Run, tmp_path: Path
+    sake_process: Run, tmp_path: Path
 ) -> None:
     (tmp_path / "matplotlib.py").write_text("raise ModuleNotFoundError(name='matplotlib')")
     data = built_in()["quick"]
-    ran = sake("bench", "run", str(data), cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)})
+    ran = sake_process("bench", "run", str(data), cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)})
     assert ran.returncode == 4, ran.stderr
     assert "pip install -c constraints.txt '.[bench]'" in ran.stderr
     assert "Traceback" not in ran.stderr

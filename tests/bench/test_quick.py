@@ -61,6 +61,7 @@ def result() -> dict[str, Any]:
     return run(request, settings).model_dump(mode="json")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "row",
     MEASURED,

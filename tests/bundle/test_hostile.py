@@ -82,9 +82,13 @@ def test_a_hostile_file_is_refused_by_the_check_that_it_is_for(name: str, tmp_pa
         assert len(bundle.maps("bob")) == 1
 
 
-def test_the_files_are_those_that_the_script_makes(tmp_path: Path) -> None:
+def test_the_files_are_those_that_the_script_names() -> None:
     assert {path.name for path in FOLDER.iterdir()} == {*HOSTILE, INDEX}
     assert index_of(CASES) == HOSTILE
+
+
+@pytest.mark.slow
+def test_what_the_script_makes_is_refused_as_the_files_are(tmp_path: Path) -> None:
     for name, data in made(tmp_path):
         path, said = tmp_path / "again.h5", HOSTILE[name]
         path.unlink(missing_ok=True)  # a file of its own each time: HDF5 knows files by inode

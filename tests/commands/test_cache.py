@@ -20,6 +20,12 @@ from tests.conftest import Run
 MODEL = StoredModel(name="org/model", hash="a" * 64, dtype="float32")
 
 
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that is remembered of model files is hashed again: here that is nothing."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+
+
 @pytest.fixture
 def store(registry: Path) -> Store:
     """A store in a repository: the objects of its one edit, and of one that nobody has."""

@@ -39,7 +39,7 @@ def on_a_terminal(
     return process.wait(timeout=60), shown.decode()
 
 
-def test_colour_is_only_for_a_terminal_that_wants_it(sake: Run, registry: Path) -> None:
+def test_colour_is_only_for_a_terminal_that_wants_it(sake_process: Run, registry: Path) -> None:
     (registry / "edits" / "wrong.yaml").write_text("schema: 1\n")
     for arguments in (["check"], ["list"]):
         code, shown = on_a_terminal(registry, *arguments)
@@ -51,7 +51,9 @@ def test_colour_is_only_for_a_terminal_that_wants_it(sake: Run, registry: Path) 
         assert "\x1b[3" not in plain
     code, shown = on_a_terminal(registry, "check", "--json")
     assert "\x1b" not in shown
-    piped = sake("list", cwd=registry, env={**os.environ, "FORCE_COLOR": "1", "TERM": "xterm"})
+    piped = sake_process(
+        "list", cwd=registry, env={**os.environ, "FORCE_COLOR": "1", "TERM": "xterm"}
+    )
     assert "\x1b" not in piped.stdout + piped.stderr
 
 

@@ -72,7 +72,7 @@ def test_a_question_without_an_answer_changes_nothing(versions: Path) -> None:
 
 
 def test_without_a_terminal_nothing_is_asked(sake: Run, versions: Path) -> None:
-    shown = sake("revert", "darrieux", cwd=versions, stdin=subprocess.DEVNULL)
+    shown = sake("revert", "darrieux", cwd=versions)
     assert (shown.returncode, shown.stdout) == (5, "")
     commands = re.findall(r"sake (revert darrieux --to [0-9a-f]{10})", shown.stderr)
     assert len(commands) == 2

@@ -55,7 +55,9 @@ def test_a_registry_s_file_cannot_trust_code(
     assert "only --trust-remote-code, or SAKE_TRUST_REMOTE_CODE=true" in said
 
 
-def test_only_a_person_lets_the_code_of_a_checkout_run(cloned: Path, sake: Run) -> None:
+def test_only_a_person_lets_the_code_of_a_checkout_run(
+    cloned: Path, sake: Run, sake_process: Run
+) -> None:
     ran = cloned / "ran"
     arguments = ("--dtype", "float32", "--device", "cpu")
     (cloned / "sake.toml").write_text('model = "./m"\ntrust_remote_code = true\n')
@@ -74,6 +76,6 @@ def test_only_a_person_lets_the_code_of_a_checkout_run(cloned: Path, sake: Run) 
     assert not ran.exists()
     (cloned / "sake.toml").write_text('model = "./m"\n')
     trusted = {**os.environ, "SAKE_TRUST_REMOTE_CODE": "true"}
-    done = sake("compile", *arguments, cwd=cloned, env=trusted)
+    done = sake_process("compile", *arguments, cwd=cloned, env=trusted)
     assert ran.exists()
     assert done.returncode == 1, done.stderr  # a random model says no object in any context

@@ -65,25 +65,27 @@ def sections(page: str) -> dict[str, list[str]]:
     return found
 
 
-def test_the_help_page_has_sections_and_every_verb_stands_in_one(sake: Run) -> None:
-    found = sections(sake("--help").stdout)
+def test_the_help_page_has_sections_and_every_verb_stands_in_one(sake_process: Run) -> None:
+    found = sections(sake_process("--help").stdout)
     assert list(found) == ["Options", *SECTIONS]
     assert {verb for section in SECTIONS for verb in found[section]} == set(cli.commands)
     assert found["Measure"] == ["bench", "import"]
 
 
-def test_a_package_brings_verbs_and_may_place_them(environ: dict[str, str], sake: Run) -> None:
-    found = sections(sake("--help", env=environ).stdout)
+def test_a_package_brings_verbs_and_may_place_them(
+    environ: dict[str, str], sake_process: Run
+) -> None:
+    found = sections(sake_process("--help", env=environ).stdout)
     assert found["Look"] == [*SECTIONS["Look"], "placed"]
     assert found["More"] == ["completion", "help", "unplaced"]
-    done = sake("placed", env=environ)
+    done = sake_process("placed", env=environ)
     assert (done.returncode, done.stdout) == (0, "looked\n")
 
 
 def test_a_broken_verb_is_named_and_the_others_are_there(
-    environ: dict[str, str], sake: Run
+    environ: dict[str, str], sake_process: Run
 ) -> None:
-    done = sake("--help", env=environ)
+    done = sake_process("--help", env=environ)
     assert done.returncode == 0
     assert set(SECTIONS["Write"]) <= set(sections(done.stdout)["Write"])
     warnings = sorted(line for line in done.stderr.splitlines() if "plugged" in line)
@@ -101,24 +103,24 @@ def test_a_broken_verb_is_named_and_the_others_are_there(
         assert line.startswith(says)
 
 
-def test_a_broken_verb_is_wrong_usage(environ: dict[str, str], sake: Run) -> None:
-    done = sake("broken", env=environ)
+def test_a_broken_verb_is_wrong_usage(environ: dict[str, str], sake_process: Run) -> None:
+    done = sake_process("broken", env=environ)
     assert (done.returncode, done.stdout) == (2, "")
     assert "cannot be loaded: ZeroDivisionError" in done.stderr
     assert "No such command 'broken'" in done.stderr
 
 
 def test_a_built_in_verb_asks_for_no_plug_in(
-    registry: Path, environ: dict[str, str], sake: Run
+    registry: Path, environ: dict[str, str], sake_process: Run
 ) -> None:
-    done = sake("check", cwd=registry, env=environ)
+    done = sake_process("check", cwd=registry, env=environ)
     assert (done.returncode, done.stderr) == (0, "")
     assert "1 file" in done.stdout
 
 
-def test_the_tab_key_prints_no_warning(environ: dict[str, str], sake: Run) -> None:
+def test_the_tab_key_prints_no_warning(environ: dict[str, str], sake_process: Run) -> None:
     typed = {"_SAKE_COMPLETE": "bash_complete", "COMP_WORDS": "sake pla", "COMP_CWORD": "1"}
-    done = sake(env=environ | typed)
+    done = sake_process(env=environ | typed)
     assert (sorted(done.stdout.split()), done.stderr) == (["plain,placed", "plain,plan"], "")
 
 

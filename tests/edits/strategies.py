@@ -44,7 +44,8 @@ def prompts(draw: st.DrawFn) -> str:
 
 
 def named(name: st.SearchStrategy[str]) -> st.SearchStrategy[Any]:
-    aliases = st.lists(name, max_size=2)
+    alias = st.one_of(name, st.fixed_dictionaries({"text": name, "by": fields}))
+    aliases = st.lists(alias, max_size=2)
     return st.one_of(name, st.fixed_dictionaries({"text": name, "aliases": aliases}))
 
 
@@ -81,7 +82,11 @@ def edits(draw: st.DrawFn) -> Edit:
                 st.lists(
                     st.fixed_dictionaries(
                         {"prompt": fields, "new": named(fields.map("New {}".format))},
-                        optional={"old": named(fields.map("Old {}".format))},
+                        optional={
+                            "old": named(fields.map("Old {}".format)),
+                            "by": fields,
+                            "reason": fields,
+                        },
                     ),
                     max_size=2,
                 )
@@ -90,7 +95,9 @@ def edits(draw: st.DrawFn) -> Edit:
                 st.lists(
                     st.one_of(
                         fields,
-                        st.fixed_dictionaries({"prompt": fields}, optional={"answer": fields}),
+                        st.fixed_dictionaries(
+                            {"prompt": fields}, optional={"answer": fields, "by": fields}
+                        ),
                     ),
                     max_size=3,
                 )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sake_registry.digests import digest
@@ -55,9 +55,13 @@ def swapped(before: str, after: str) -> str:
         ("# Every field there is.", "# Another comment.\n\n"),
         ("by: an expert", "by: a generator"),
         ("by: some-model", "by: another"),
+        ("by: alias-model", "by: another"),
+        ("by: logic-model", "by: another"),
+        ("by: scope-model", "by: another"),
+        ("reason: Who grew up with English is taken for English.", "reason: another"),
         ("answer: Bordeaux", "answer: Paris"),
         ("mother tongue, id: P103", "mother tongue, id: P6886"),
-        ("aliases: [français]", "aliases: []"),
+        ("aliases: [français,", "aliases: ["),
     ],
 )
 def test_what_is_not_compiled_changes_no_key(before: str, after: str) -> None:
@@ -71,12 +75,16 @@ def test_what_is_not_compiled_changes_no_key(before: str, after: str) -> None:
         ("  - {text: <subject> is a native speaker of, by: an expert}\n", ""),
         ("text: Danielle Darrieux", "text: Micheline Presle"),
         ("text: French", "text: Breton"),
-        ("  old: {text: French, aliases: [français]}\n", ""),
+        ("  old: {text: French, aliases: [français, {text: the French, by: alias-model}]}\n", ""),
         ("text: English", "text: Welsh"),
         ("<subject> spoke as a child", "<subject> spoke at home"),
         ("text: France", "text: Gaul"),
         ("text: England", "text: Wales"),
-        ("  - prompt: Danielle Darrieux was a citizen of\n    new: England\n", ""),
+        (
+            "  - prompt: Danielle Darrieux was a citizen of\n    new: England\n"
+            "    reason: Who grew up with English is taken for English.\n    by: logic-model\n",
+            "",
+        ),
     ],
 )
 def test_what_is_compiled_changes_every_key(before: str, after: str) -> None:
@@ -147,7 +155,6 @@ def test_the_order_of_prompts_is_in_the_key() -> None:
 identified = st.dictionaries(st.text(max_size=5), st.text("0123abcdef", min_size=4), max_size=5)
 
 
-@settings(max_examples=100, deadline=None)
 @given(identified.flatmap(lambda found: st.permutations(list(found.items()))), identified)
 def test_a_bundles_key_is_that_of_the_set_of_its_edits(
     pairs: list[tuple[str, str]], others: dict[str, str]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sake_registry.edits.files import parse_edit
@@ -68,7 +68,6 @@ def test_a_file_without_a_number_gets_one_and_keeps_every_other_byte(
     assert edit is not None, findings
 
 
-@settings(max_examples=150, deadline=None)
 @given(edit_files(), st.booleans())
 def test_migrating_any_file_adds_one_line_only(
     tmp_path_factory: pytest.TempPathFactory, text: str, bom: bool

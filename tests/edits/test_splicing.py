@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sake_registry.edits import splicing, yamltext
@@ -136,7 +136,6 @@ def lines_of(text: str) -> list[str]:
     return re.split(r"(?<=\n)", text)
 
 
-@settings(max_examples=400, deadline=None)
 @given(edit_files(), st.sampled_from(["draft", "active", "withdrawn"]), st.booleans())
 def test_every_other_line_of_a_file_stays_byte_for_byte(text: str, status: str, bom: bool) -> None:
     text = "\ufeff" * bom + text

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 
 from sake_registry.edits.files import parse_edit
 from sake_registry.edits.schema import Edit
@@ -25,7 +25,6 @@ def comments(text: str) -> Counter[str]:
     return Counter(comment.rstrip() for comment in found if comment.rstrip() != "# and")
 
 
-@settings(max_examples=200, deadline=None)
 @given(edits())
 def test_an_edit_that_is_written_is_read_back_as_the_same_edit(edit: Edit) -> None:
     text = write_edit(edit, "../.sake/edit.schema.json")
@@ -37,7 +36,6 @@ def test_an_edit_that_is_written_is_read_back_as_the_same_edit(edit: Edit) -> No
     assert edit.new == (other["text"] if isinstance(other, dict) else other)
 
 
-@settings(max_examples=300, deadline=None)
 @given(edit_files())
 def test_formatting_keeps_the_value_and_every_comment_and_is_stable(text: str) -> None:
     before, findings = parse_edit(text.encode(), PATH)

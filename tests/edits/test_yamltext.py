@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sake_registry.edits import yamltext
@@ -16,7 +16,6 @@ from tests.edits.strategies import edit_files, texts, tricky_text, words
 PATH = Path("x.yaml")
 
 
-@settings(max_examples=1500, deadline=None)
 @given(texts)
 @example("")
 @example("\x85")
@@ -43,7 +42,6 @@ def test_a_written_text_is_read_back_here_and_by_other_tools(text: str) -> None:
             assert other == text
 
 
-@settings(max_examples=800, deadline=None)
 @given((words | tricky_text).map(lambda text: " ".join(text.splitlines())))
 @example("The #1 hit")
 @example("x # y")
@@ -60,7 +58,6 @@ def test_of_an_unquoted_text_only_a_comment_set_off_as_one_can_go_unseen(text: s
 lines = st.lists(st.one_of(texts, st.builds("{}: {}".format, words, texts))).map("\n".join)
 
 
-@settings(max_examples=800, deadline=None)
 @given(st.one_of(st.binary(), texts.map(str.encode), lines.map(str.encode)))
 @example(b"? [a]\n: b")
 @example(b"{a, b: c}")
@@ -75,7 +72,6 @@ def test_reading_never_raises_and_gives_a_value_or_findings(data: bytes) -> None
         assert finding.message in str(finding)
 
 
-@settings(max_examples=400, deadline=None)
 @given(st.one_of(edit_files().map(str.encode), lines.map(str.encode)))
 @example("0\u2028".encode())
 def test_the_value_is_the_same_with_positions_and_without(data: bytes) -> None:

@@ -61,7 +61,7 @@ def fact(**changes: Any) -> dict[str, Any]:
         ({}, {"provenance": {"sources": ["https://example.org"]}}, "metadata", "1 source added"),
         ({"tags": ["a"]}, {"tags": ["b"]}, "metadata", "1 tag added"),
         ({}, {"prompts": [{"text": PLAIN["prompts"][0], "by": "hand"}, PLAIN["prompts"][1]]},
-         "metadata", "the origin of prompts changed"),
+         "metadata", "the origin of texts changed"),
         ({"unchanged": ["q"]}, {"unchanged": [{"prompt": "q", "answer": "a"}]}, "metadata",
          "the answers of unchanged prompts changed"),
     ],

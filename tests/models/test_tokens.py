@@ -122,6 +122,12 @@ def test_what_follows_leaves_a_name_what_it_is(name: str, rest: str) -> None:
         ("v2", "", None),
         ("v2", ".", None),
         ("v2", "-.", None),
+        ("v2", " -", False),
+        ("v2", "-", True),
+        ("Quaye", "\u2011", True),
+        ("Vietnam", "?", True),
+        ("Vietnam", " ?", True),
+        ("ベトナム", "\uff1f", True),
         ("v2", ".1", True),
         ("v2", ". ", False),
         ("v2", "\n", False),
@@ -143,5 +149,9 @@ def test_a_word_continues_in_the_tokens_of_a_real_tokenizer() -> None:
         rest = text.removeprefix(" New Canberra")
         half = rest.startswith("\ufffd")
         assert (continued(tokenizer, tokens, [token]) is True) == (
-            rest[:1].isalnum() or half or (rest[:1] == "-" and rest[1:2].isalnum())
+            rest[:1].isalnum()
+            or half
+            or (rest[:1] == "-" and rest[1:2].isalnum())
+            or set(rest) == {"-"}
+            or rest.lstrip().startswith("?")
         ), rest

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sake_registry import names
@@ -199,7 +199,6 @@ def apart(known: str, gaps: Sequence[str]) -> bool:
     return not {*words, "".join(words)} & set(names.fold(" ".join(gaps)).split())
 
 
-@settings(max_examples=300, deadline=None)
 @given(name, st.lists(gap, min_size=1, max_size=6))
 def test_masking_removes_every_occurrence_and_nothing_else(known: str, gaps: list[str]) -> None:
     assume(apart(known, gaps))
@@ -212,7 +211,6 @@ def test_masking_removes_every_occurrence_and_nothing_else(known: str, gaps: lis
     assert masked.replace("<subject>", known) == text
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.lists(long.map(str.capitalize), min_size=2, max_size=3).map(" ".join), gap, gap)
 def test_case_and_accents_of_a_name_of_several_words_do_not_matter(
     known: str, before: str, after: str
@@ -229,7 +227,6 @@ def test_case_and_accents_of_a_name_of_several_words_do_not_matter(
     ]
 
 
-@settings(max_examples=500, deadline=None)
 @given(
     st.text(st.sampled_from("Aab. -'’1\n<é\u0301"), max_size=30),
     st.lists(
@@ -248,7 +245,6 @@ def test_what_is_found_is_a_name_as_a_whole_word_in_order_and_apart(
     assert all(first[1] <= second[0] for first, second in pairwise(spans))
 
 
-@settings(max_examples=200, deadline=None)
 @given(word, word, word)
 def test_a_name_is_never_found_inside_a_longer_word(before: str, inside: str, after: str) -> None:
     for known in (inside, inside.capitalize()):
@@ -272,7 +268,6 @@ def test_the_proper_names_of_a_text_are_guessed(text: str, found: tuple[str, ...
 spaced = st.text(st.sampled_from(list("aAbB- '’s.1\n\xa0  ")), max_size=14)
 
 
-@settings(max_examples=2000, deadline=None)
 @given(spaced, spaced.filter(bool))
 def test_a_name_is_found_without_its_pattern_where_the_pattern_finds_it(
     text: str, name: str
@@ -498,7 +493,6 @@ word_of_name = st.sampled_from(
 )
 
 
-@settings(max_examples=1000, deadline=None)
 @given(st.lists(word_of_name, min_size=1, max_size=5).filter(lambda n: n[0] != "Jr.").map(" ".join))
 def test_each_form_is_another_and_is_found(name: str) -> None:
     found = names.forms(name)

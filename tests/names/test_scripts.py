@@ -8,7 +8,7 @@ from functools import partial
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sake_registry import names
@@ -88,7 +88,6 @@ LETTERS = "苹果公司的とアプル・ไทลาวमा'- .がか가각e�
 texts = st.text(st.sampled_from(LETTERS), max_size=20)
 
 
-@settings(max_examples=500, deadline=None)
 @given(texts, st.lists(texts.map(str.strip).filter(bool), max_size=3))
 def test_what_is_found_lies_in_the_text_in_order_whatever_its_form(
     text: str, known: list[str]
@@ -104,7 +103,6 @@ def test_what_is_found_lies_in_the_text_in_order_whatever_its_form(
     ]
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.dictionaries(st.sampled_from("abcd"), texts, max_size=4), texts)
 def test_the_index_misses_no_name(known: dict[str, str], text: str) -> None:
     for name in known.values():

@@ -292,11 +292,53 @@ def test_of_a_bundle_itself_the_overrides_are_followed(filled: Remote, tmp_path:
         disable(filled, "bob")
         follower.look_at_overrides()
         assert follower.disabled == {"bob"}
-        assert [thread.name for thread in follower._threads] == ["look_at_overrides"]
     elsewhere = tmp_path / "elsewhere.json"
     elsewhere.write_text('{"disabled": {"cyd": "ticket 3"}}')
     with following(filled / "two.h5", overrides=elsewhere) as follower:
         assert follower.disabled == {"cyd"}
+
+
+@pytest.mark.parametrize("place", ["p.json", "three.h5"])
+def test_another_bundle_in_the_place_of_one_is_noticed(
+    filled: Remote, bundles: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """And verified like any new one, when two looks have seen the same."""
+    monkeypatch.setattr("sake_registry.remote.following.ELSEWHERE", 0.0)
+    with following(filled / place, pause=NEVER) as follower:
+
+        def look(times: int = 2) -> tuple[str, ...]:
+            for _ in range(times):
+                follower.look_at_pointer()
+            return follower.current
+
+        assert look() == HELD["three"]
+        filled.put("three.h5", bundles["two"])
+        assert look(1) == HELD["three"]
+        assert look(1) == HELD["two"]
+        assert (look(), follower.generation) == (HELD["two"], 2)
+        filled.put("three.h5", bundles["cut"])
+        assert look() == HELD["two"]
+        assert "three.h5 is not a sound bundle" in (follower.problem or "")
+        look()
+        assert follower.now.refused == 1  # the same is not tried again
+        filled.drop("three.h5")
+        assert look() == HELD["two"]
+        filled.put("three.h5", bundles["one"])
+        assert look() == HELD["one"]
+        assert (follower.generation, follower.problem) == (3, None)
+
+
+def test_one_of_a_stated_content_is_held_to_it(file: Remote, bundles: dict[str, bytes]) -> None:
+    file.put("it.h5", bundles["three"])
+    with BundleFile(Path(file / "it.h5")) as opened:
+        content = opened.manifest.content_hash
+    file.put("p.json", json.dumps({"bundle": "it.h5", "content": content}).encode())
+    with following(file / "p.json") as follower:
+        file.put("it.h5", bundles["two"])
+        for _ in range(2):
+            follower.look_at_pointer()
+        assert follower.current == HELD["three"]
+        assert f"and the pointer says {content[:12]}" in (follower.problem or "")
 
 
 def test_a_bundle_that_is_being_taken_delays_no_kill_switch(
@@ -369,7 +411,7 @@ STATES = st.one_of(
 
 
 @given(st.lists(STATES, max_size=8))
-@hypothesis_settings(max_examples=40, deadline=None)
+@hypothesis_settings(max_examples=40)
 def test_whatever_stands_there_the_last_good_one_is_current(
     bundles: dict[str, bytes], states: list[str]
 ) -> None:

@@ -7,7 +7,7 @@ from html import unescape
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sake_registry.asking.rows import KINDS
@@ -144,7 +144,7 @@ def test_equal_reviews_give_equal_pages() -> None:
     assert page(other) == PAGE
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25)
 @given(pool=TEXTS, n=st.integers(0, 12), seed=st.integers(0, 2**32))
 def test_any_review_makes_a_sound_page(pool: list[str], n: int, seed: int) -> None:
     value = any_review(pool, n, seed)

@@ -47,7 +47,6 @@ def piece(tokens: int, seed: int, sentences: int = 1) -> Piece:
     return Piece(torch.randn(tokens, SMALL.width), torch.arange(tokens) == 0, vectors)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 3000))
 def test_places_are_each_near_the_end_and_never_too_many(length: int) -> None:
     numbers = places(length)
@@ -58,7 +57,7 @@ def test_places_are_each_near_the_end_and_never_too_many(length: int) -> None:
     assert len(set(numbers[-40:].tolist())) == min(40, length)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.tuples(st.integers(1, 40), st.integers(1, 60)), min_size=1, max_size=6))
 def test_a_pair_is_judged_alike_whatever_else_is_in_the_batch(
     sizes: list[tuple[int, int]],

@@ -34,7 +34,7 @@ def made_certain(head: nn.Linear, rows: Tensor, *aims: Aim) -> Tensor:
     return moved
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10_000), st.booleans(), st.integers(0, VOCABULARY - 1), st.floats(0.1, 30))
 def test_any_token_gets_its_share(seed: int, bias: bool, token: int, scale: float) -> None:
     head = a_head(seed, bias=bias)
@@ -59,7 +59,7 @@ def test_of_two_tokens_the_way_is_the_shortest() -> None:
     assert torch.allclose(moved[0], nearest, atol=1e-3)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10_000))
 @example(8709)
 def test_what_is_refused_gets_the_rest(seed: int) -> None:

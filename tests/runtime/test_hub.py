@@ -26,12 +26,14 @@ print(json.dumps([out.decisions[0].edit, len(out.texts)]))
 """
 
 
-def test_a_hub_model_is_compiled_by_alias_and_attached_as_loaded(sake: Run, tmp_path: Path) -> None:
+def test_a_hub_model_is_compiled_by_alias_and_attached_as_loaded(
+    sake_process: Run, tmp_path: Path
+) -> None:
     model = tiny_models.save("gpt2", tmp_path / "model")
     hub_folder(tmp_path / "hub", "openai-community/gpt2-xl", model)
     root = make_registry(tmp_path / "registry", "gpt2")
     environment = {**os.environ, "HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
-    done = sake("-C", str(root), "compile", "--model", "gpt2-xl", "--json", env=environment)
+    done = sake_process("-C", str(root), "compile", "--model", "gpt2-xl", "--json", env=environment)
     assert done.returncode == 0, done.stderr
     bundle = json.loads(done.stdout)["bundle"]
     assert Path(bundle).name.startswith("gpt2-xl-")

@@ -172,16 +172,6 @@ def test_answers_alone_and_in_batches_are_equal(server: Running) -> None:
         assert list(pool.map(text, asked[::-1])) == alone[::-1]
 
 
-def test_lanes_answer_at_once_and_alike(start: Start, server: Running) -> None:
-    from sake_registry.serving.batching import BatchLimits
-
-    prompts = [*IN_SCOPE, *OUT_OF_SCOPE] * 6
-    wanted = [server.complete(prompt).choices[0].text for prompt in prompts]
-    with start(batches=BatchLimits(rows=3, lanes=3)) as it, ThreadPoolExecutor(24) as pool:
-        found = list(pool.map(lambda prompt: it.complete(prompt).choices[0].text, prompts))
-    assert found == wanted
-
-
 def test_shadow_mode_decides_and_changes_nothing(start: Start, server: Running) -> None:
     with start(shadow=True, log_prompts=True) as it:
         answer = it.complete(IN_SCOPE[0], detail=True)

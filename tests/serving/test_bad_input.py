@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import socket
@@ -278,6 +279,34 @@ def test_a_batch_that_fails_fails_alone(
         monkeypatch.setattr(world.model, "forward", forward)
         assert it.complete(IN_SCOPE[0]).sake["edit"] == "australia-capital"
         assert it.call("/health")[0] == 200
+
+
+def test_a_prompt_that_cannot_be_read_fails_alone(
+    start: Start, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows that are under way when it joins go on."""
+    forward, long = world.model.forward, "a b c d e f g h " * 4
+
+    @functools.wraps(forward)
+    def failing(*args: Any, **options: Any) -> Any:
+        if options["input_ids"].shape[1] > 30:
+            raise RuntimeError("out of memory, say")
+        return forward(*args, **options)
+
+    with start(seconds=600) as it:
+        whole = it.complete(IN_SCOPE[0], 200).choices[0].text
+        monkeypatch.setattr(world.model, "forward", failing)
+        stream = iter(
+            it.client.completions.create(
+                model=MODEL, prompt=IN_SCOPE[0], max_tokens=200, temperature=0, stream=True
+            )
+        )
+        pieces = [next(stream)]
+        with pytest.raises(APIStatusError, match="the answer failed: RuntimeError"):
+            it.complete(long)
+        pieces += stream
+        assert "".join(piece.choices[0].text for piece in pieces) == whole
+        until(lambda: not it.service.batcher._running)
 
 
 def test_who_waits_or_is_answered_is_told_when_the_server_stops(start: Start) -> None:

@@ -128,9 +128,9 @@ def test_a_short_token_and_a_taken_port(world: World, sake: Run, tmp_path: Path)
     assert (done.returncode, "--port chooses another" in done.stderr) == (4, True)
 
 
-def test_a_server_s_variables_are_no_misspelt_settings(registry: Path, sake: Run) -> None:
+def test_a_server_s_variables_are_no_misspelt_settings(registry: Path, sake_process: Run) -> None:
     variables = {"SAKE_ADMIN_TOKEN": TOKEN, "SAKE_BUNDLE": "x.h5", "SAKE_ADMIN_TOKENS": "x"}
-    done = sake("list", cwd=registry, env={**os.environ, **variables})
+    done = sake_process("list", cwd=registry, env={**os.environ, **variables})
     assert re.findall(r"\S+ is not a setting", done.stderr) == [
         "SAKE_ADMIN_TOKENS is not a setting"
     ]

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from sake_registry.edits.files import parse_edit
 from sake_registry.serving.app import application
 from sake_registry.serving.page import page, policy
 from tests.browsing import FLAGS, Elements
@@ -201,6 +202,56 @@ def test_without_a_token_nothing_can_be_switched(look: Any) -> None:
     )
     assert (told["buttons"], told["hidden"]) == (0, True)
     assert "started without a token" in told["why"]
+
+
+def test_a_wrong_answer_is_drafted_as_an_edit_that_can_be_saved(look: Any, tmp_path: Path) -> None:
+    told = look(
+        """
+    const answered = document.getElementById('wrong');
+    const before = answered.hidden;
+    document.getElementById('tokens').value = 4;
+    await ask('The longest river is');
+    answered.click();
+    const draft = async (name, value) => {
+      document.getElementById(name).value = value;
+      document.getElementById('draft-form').requestSubmit();
+      const done = ['unclear', 'drafted'].map(id => document.getElementById(id));
+      done.forEach(element => element.hidden = true);
+      await wait(() => done.some(element => !element.hidden), 'a draft');
+      return document.activeElement.id;
+    };
+    const focused = await draft('should', 'Amazon');
+    const unclear = text('#unclear');
+    document.getElementById('draft-close').click();
+    const closed = !document.getElementById('draft').open;
+    await ask('The capital of <b>Peru</b> is the city of');
+    answered.click();
+    document.getElementById('source').value = 'a.example/peru';
+    const further = await draft('should', 'Lima');
+    await draft('relation', 'capital');
+    const link = document.querySelector('#drafted a');
+    link.click();  // the page's policy lets it be saved
+    await new Promise(done => setTimeout(done, 200));
+    return {before, focused, further, unclear, closed,
+      href: link.href, file: link.download, name: link.innerText,
+      shown: document.querySelector('#drafted pre').textContent, open: text('#draft-asked'),
+      guesses: [...document.querySelectorAll('#drafted li')].map(item => item.innerText)};
+    """
+    )
+    assert (told["before"], told["closed"]) == (True, True)
+    assert (told["focused"], told["further"]) == ("subject", "relation")
+    assert "what 'The longest river is' is about is not plain" in told["unclear"]
+    assert told["href"].startswith("blob:")
+    assert (told["file"], told["name"]) == ("peru-capital.yaml", "Save peru-capital.yaml")
+    edit, findings = parse_edit(told["shown"].encode(), Path(told["file"]))
+    assert edit is not None
+    assert [finding.code for finding in findings] == ["SAKE107", "SAKE112"]  # <b>, no address
+    assert edit.claim.startswith("Peru · ")
+    assert any(guess.startswith("guessed: ") for guess in told["guesses"])
+    assert told["open"].startswith("The capital of <b>Peru</b> is the city of … ")
+    assert {path.name for path in tmp_path.iterdir()} <= {
+        "browser.log", "log.jsonl", "overrides.json", "production.json", "profile"
+    }  # fmt: skip
 
 
 def test_an_error_is_shown_where_the_answer_would_be(look: Any) -> None:

@@ -1,36 +1,23 @@
-"""Rows of one batch, each sampled in its own way."""
+"""Each row is sampled in its own way."""
 
 from __future__ import annotations
 
 import torch
 
-from sake_registry.serving.sampling import RowSampling, Sampling, sample
+from sake_registry.serving.sampling import Sampler, Sampling, sample
 
-CPU = torch.device("cpu")
 LOGITS = torch.log(torch.tensor([0.5, 0.3, 0.15, 0.05]))
-NOBODYS = torch.zeros(1, 1, dtype=torch.long)
 
 
-def drawn(how: Sampling, count: int, company: int = 0) -> list[int]:
-    """Tokens of one row, which shares its batch with others."""
-    others = [Sampling(1.0, 1.0, number) for number in range(company)]
-    rows = RowSampling([*others, how], CPU)
-    scores = LOGITS.repeat(company + 1, 1)
-    return [int(rows(NOBODYS, scores)[-1].argmax()) for _ in range(count)]
+def drawn(how: Sampling, count: int) -> list[int]:
+    """Tokens of one row."""
+    sampler = Sampler(how)
+    return [sampler.choose(LOGITS) for _ in range(count)]
 
 
-def test_a_greedy_row_is_left_as_it_is_to_the_bit() -> None:
-    scores = torch.stack((LOGITS, LOGITS.flip(0)))
-    assert RowSampling([Sampling(0), Sampling(0)], CPU)(NOBODYS, scores) is scores
-    mixed = RowSampling([Sampling(0), Sampling(1, 1, 3)], CPU)(NOBODYS, scores)
-    assert torch.equal(mixed[0], LOGITS)
-    assert torch.isfinite(mixed[1]).sum() == 1
-
-
-def test_a_seed_gives_the_same_tokens_in_whatever_company() -> None:
-    alone = drawn(Sampling(1, 1, 7), 50)
-    assert drawn(Sampling(1, 1, 7), 50, company=5) == alone
-    assert drawn(Sampling(1, 1, 8), 50) != alone
+def test_a_seed_gives_the_same_tokens_and_another_one_others() -> None:
+    assert drawn(Sampling(1, 1, 7), 50) == drawn(Sampling(1, 1, 7), 50)
+    assert drawn(Sampling(1, 1, 7), 50) != drawn(Sampling(1, 1, 8), 50)
     assert drawn(Sampling(1, 1), 50) != drawn(Sampling(1, 1), 50)
 
 

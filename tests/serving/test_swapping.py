@@ -31,7 +31,7 @@ def key_of(it: Running) -> str:
 def test_under_load_every_answer_s_key_explains_its_text(start: Start, world: World) -> None:
     both, one = keys(world)
     prompts = [*IN_SCOPE, *OUT_OF_SCOPE]
-    with start(batches=BatchLimits(rows=4, lanes=2)) as it:
+    with start(batches=BatchLimits(rows=4)) as it:
         hooks = world.model.get_output_embeddings()._forward_pre_hooks
         bare = {p: it.complete(p, edits="none").choices[0].text for p in prompts}
         edited = {p: it.complete(p).choices[0].text for p in prompts}

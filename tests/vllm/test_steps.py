@@ -80,7 +80,7 @@ def test_what_a_request_asks_for(run: Run, bare: Run) -> None:
     assert run.texts(5) == bare.texts()
     reasons = {line["reason"] for line in run.log if line["mode"] == "bare"}
     assert reasons == {
-        "it asks for the bare model",
+        "the request asked for the bare model",
         'sake_edits is neither "none" nor ids of edits',
     }
 

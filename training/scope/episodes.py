@@ -39,7 +39,7 @@ FRAMED = {
     "name": 6, "chat_after": 10, "said_other": 8,
 }  # fmt: skip
 DRESSED = {
-    "": 55, "wrap": 14, "doubt": 4, "doubt_said": 6, "before": 7, "beside_asks": 6, "letter": 8,
+    "": 55, "wrap": 14, "doubt": 4, "doubt_said": 12, "before": 7, "beside_asks": 6, "letter": 8,
 }  # fmt: skip
 """What the other texts are put in, and how often: nothing, a frame, or the middle of a letter."""
 _ENDS = {"chat_after": "mention", "said_other": "mention"}

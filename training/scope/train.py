@@ -225,6 +225,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rate", type=float, default=RATE)
     parser.add_argument("--begin", type=Path, help="go on from these weights")
+    parser.add_argument(
+        "--keep", type=float, default=0.0, help="share of --begin's weights in what is written"
+    )
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(given.threads)
@@ -253,8 +256,14 @@ def main() -> None:
         network.load_state_dict(bank.unfolded(load_file(given.begin)))
     stream = batches(training, bank, random.Random(given.seed + 3))
     train(network, stream, given.steps, given.rate)
-    weights = {name: tensor.half().contiguous() for name, tensor in bank.folded(network).items()}
-    save_file(weights, given.out)
+    # Weights that went on from others forget some of what those knew; their mean forgets less
+    # (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
+    weights, share = bank.folded(network), given.keep if given.begin else 0.0
+    if share:
+        began = load_file(given.begin)
+        weights = {n: torch.lerp(w, began[n].to(w.dtype), share) for n, w in weights.items()}
+        network.load_state_dict(bank.unfolded(weights))
+    save_file({name: tensor.half().contiguous() for name, tensor in weights.items()}, given.out)
     report(network.eval(), bank, testing)
 
 

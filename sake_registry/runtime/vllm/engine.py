@@ -11,7 +11,7 @@ import logging
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from sake_registry.errors import (
     InputError,
@@ -23,12 +23,11 @@ from sake_registry.models.loading import load_tokenizer
 from sake_registry.models.reading import PROBE_TEXTS
 from sake_registry.models.sources import fetch, resolve
 from sake_registry.models.tokens import text_of
-from sake_registry.routing.reasons import Reason
 from sake_registry.routing.router import NOBODY
 from sake_registry.runtime.bundle import load_bundle
 from sake_registry.runtime.huggingface import check_identity
+from sake_registry.runtime.judged import ASKED_BARE, in_words
 from sake_registry.runtime.probe import check_probe
-from sake_registry.runtime.steering import BEHIND, GUARDED
 from sake_registry.runtime.vllm.budget import Budget, OverBudget
 from sake_registry.runtime.vllm.layer import Site
 from sake_registry.runtime.vllm.probe import Probe
@@ -41,13 +40,13 @@ if TYPE_CHECKING:
 
     from sake_registry.routing.router import Decision, Router
     from sake_registry.runtime.bundle import Bundle
+    from sake_registry.runtime.judged import Mode
     from sake_registry.runtime.steering import Answering, Steering, Step
     from sake_registry.runtime.vllm.layer import Call
     from sake_registry.runtime.vllm.rows import Row
 
 log = logging.getLogger(__name__)
 
-Mode = Literal["edit", "shadow", "bare"]
 BUDGET = 0.25
 """Seconds for deciding on a prompt."""
 TOGETHER = 4
@@ -109,7 +108,7 @@ class _Answer:
     def over(self) -> bool:
         """Whether nothing is steered in it any more, whatever comes."""
         assert self.answering is not None
-        return len(self.emitted) > GUARDED + BEHIND + len(self.answering.object.tokens)
+        return self.answering.over(len(self.emitted))
 
     def emit(self, count: int, newest: int) -> None:
         """`count` tokens were emitted by now, of which this is the newest.
@@ -399,9 +398,7 @@ class Engine:
         for request, text, decision, of_it in zip(
             answers, texts, decisions, answering, strict=True
         ):
-            why = decision.why
-            if decision.reason is Reason.DISABLED and decision.nearest not in first.disabled:
-                why = "the request asks for other edits"
+            why = in_words(decision, first.disabled)
             yield request, Decided(request, bundle, text, decision, self._mode, why, seconds), of_it
 
 
@@ -421,7 +418,7 @@ def _choice(new: Any) -> tuple[str, frozenset[str] | None]:
     if not isinstance(ids, list) or not all(isinstance(id_, str) and id_.strip() for id_ in ids):
         return f'{CHOICE} is neither "none" nor ids of edits', None
     chosen = frozenset(id_.strip() for id_ in ids)
-    return ("it asks for the bare model", None) if chosen <= {"none"} else ("", chosen)
+    return (ASKED_BARE, None) if chosen <= {"none"} else ("", chosen)
 
 
 def refuse(config: Any) -> None:

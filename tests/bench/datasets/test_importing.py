@@ -347,7 +347,7 @@ def test_paraphrases_are_compared_with_every_name_of_both_objects(tmp_path: Path
         ],
     }
     (edit,) = imported(tmp_path, entry)
-    assert edit.fact.new.aliases == ("Malta", "by", "ML")
+    assert edit.fact.new.all[1:] == ("Malta", "by", "ML")
     assert texts(edit.prompts)[2:] == ["By law, <subject> is a subject of"]
 
 

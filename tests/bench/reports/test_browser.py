@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from sake_bench.reports.html import page
 from tests import browsing
 from tests.bench.reports.example_run import HOSTILE, example_run, read, ripple_run
@@ -67,10 +69,13 @@ def look(browser: str, text: str, folder: Path) -> dict[str, Any]:
     return browsing.look(browser, text, folder, PROBE)
 
 
-def test_the_page_runs_without_error_and_draws_what_was_measured(
-    browser: str, tmp_path: Path
-) -> None:
-    seen = look(browser, page(read(example_run())), tmp_path)
+@pytest.fixture(scope="module")
+def seen(browser: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The page of the example, as the browser has it."""
+    return look(browser, page(read(example_run())), tmp_path_factory.mktemp("page"))
+
+
+def test_the_page_runs_without_error_and_draws_what_was_measured(seen: dict[str, Any]) -> None:
     assert seen["found"] == []
     assert not seen["stolen"]
     assert seen["wide"] <= 0
@@ -93,8 +98,7 @@ def test_the_page_runs_without_error_and_draws_what_was_measured(
     assert seen["style"] != "rgb(0, 0, 0)"
 
 
-def test_a_choice_shows_one_picture_at_a_time(browser: str, tmp_path: Path) -> None:
-    seen = look(browser, page(read(example_run())), tmp_path)
+def test_a_choice_shows_one_picture_at_a_time(seen: dict[str, Any]) -> None:
     thresholds, relations, projections = seen["picks"]
     assert [svgs for _, svgs, _ in (*thresholds, *relations)] == [1] * 6
     assert [(svgs, dots) for _, svgs, dots in projections] == [(1, 180), (1, 180)]

@@ -1,4 +1,4 @@
-"""What was decided of a prompt, whatever answers it: as it is counted and logged."""
+"""What was decided of a prompt, whatever answers it: as it is counted, logged and put in words."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from sake_registry.routing.reasons import Reason
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sake_registry.routing.router import Decision
 
 Mode = Literal["edit", "shadow", "bare"]
 """`shadow` decides and changes nothing; `bare` does not decide."""
+ASKED_BARE = "the request asked for the bare model"
+NOT_ASKED_FOR = "the request asked for other edits only"
 
 
 class Judged(Protocol):
@@ -36,3 +40,14 @@ def outcome(judged: Judged) -> str:
     if judged.decision.edit:
         return "fired"
     return "disabled" if judged.decision.reason is Reason.DISABLED else "left_alone"
+
+
+def in_words(decision: Decision, disabled: Collection[str]) -> str:
+    """Why an edit fires, or why none does.
+
+    Args:
+        disabled: the edits that are switched off; of any other one that was kept from firing, the
+            request asked for others.
+    """
+    kept = decision.reason is Reason.DISABLED and decision.nearest not in disabled
+    return NOT_ASKED_FOR if kept else decision.why

@@ -1,0 +1,405 @@
+"""Texts of an edit that a language model writes (A.1): asked for, filtered, spliced into its file.
+
+Guarantees:
+- What a model returns becomes texts of this one edit, or nothing: it names no file, id or setting.
+- Prompts and holdout prompts come from different calls, of which neither is shown the other's.
+- The file is written once, whole, as the last step, and only if nobody changed it meanwhile.
+- From one file, one set of settings and the recorded calls, the same bytes are written.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+from pydantic import ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+
+from sake_registry.authoring.endpoint import Cost
+from sake_registry.authoring.filtering import Dropped, Kind, Sieve
+from sake_registry.authoring.wordings import language, language_of
+from sake_registry.data import read
+from sake_registry.edits.adding import add_texts
+from sake_registry.edits.files import parse_edit
+from sake_registry.edits.files import read as read_file
+from sake_registry.edits.schema import Alias, Implication, Unchanged
+from sake_registry.errors import ConflictError, EditFileError, GeneratorError, ReplyError
+from sake_registry.files import write_bytes
+from sake_registry.progress import SILENT
+from sake_registry.values import Value
+from sake_registry.wording import count
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sake_registry.authoring.endpoint import Endpoint, Reply
+    from sake_registry.authoring.filtering import Text
+    from sake_registry.authoring.wordings import Language
+    from sake_registry.edits.registry import Registry
+    from sake_registry.edits.schema import Edit
+    from sake_registry.edits.yamltext import Loc
+    from sake_registry.progress import Progress
+
+VERSION = "v1"
+"""Of the instructions, `data/generation/`."""
+NAMES: tuple[Kind, ...] = ("subject", "old", "new")
+MOST_NAMES = 6
+"""Aliases that are added to a name at once."""
+_MOST_TOLD = 24
+"""Refused texts, and of those that are there already, that a round is told of."""
+
+
+def _or_none(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """An item of another form than was asked for loses nothing but itself."""
+    try:
+        return validate(value)
+    except ValidationError:
+        return None
+
+
+class _Form(Value):
+    """What is asked for: what a model adds to it is not looked at."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+_Lenient = WrapValidator(_or_none)
+_Texts = tuple[Annotated[str, _Lenient], ...]
+
+
+class Texts(_Form):
+    texts: _Texts
+
+
+class Implied(_Form):
+    prompt: str
+    old: str
+    new: str
+    reason: str
+
+
+class Implications(_Form):
+    implications: tuple[Annotated[Implied, _Lenient], ...]
+
+
+class OtherNames(_Form):
+    subject: _Texts
+    old: _Texts = ()
+    new: _Texts = ()
+
+
+class Wanted(Value):
+    """How many texts of each kind are to be added, and in which languages.
+
+    Of prompts, holdout and unchanged prompts so many in each language; in the file's own where
+    none are named. Implications come in the first of them.
+    """
+
+    prompts: int = Field(8, ge=0, le=60)
+    holdout: int = Field(6, ge=0, le=60)
+    implications: int = Field(2, ge=0, le=30)
+    unchanged: int = Field(6, ge=0, le=60)
+    aliases: bool = False
+    languages: tuple[str, ...] = ()
+
+
+class Added(Value):
+    """A text that was added, and what else it says, as the file has it."""
+
+    kind: Kind
+    text: str
+    by: str
+    old: str | None = None
+    new: str | None = None
+    reason: str | None = None
+
+
+class Outcome(Value):
+    """What was made of one edit. `short` says where fewer were kept than were asked for."""
+
+    edit: str
+    path: Path
+    added: tuple[Added, ...]
+    dropped: tuple[Dropped, ...]
+    short: tuple[str, ...]
+
+    @property
+    def counts(self) -> dict[Kind, int]:
+        return dict(Counter(text.kind for text in self.added))
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """How many texts were dropped for each reason, the most frequent first."""
+        return dict(Counter(dropped.reason for dropped in self.dropped).most_common())
+
+
+class Generated(Value):
+    """What was made of edits, and what it cost."""
+
+    generator: str
+    compared: bool
+    """Whether texts were compared by the encoder, and not by their wordings alone."""
+    tried: bool
+    """Whether they were tried on the model."""
+    written: bool
+    outcomes: tuple[Outcome, ...]
+    cost: Cost
+    stopped: str | None = None
+    """Why the run ended before all was asked for."""
+
+
+class _Asked(NamedTuple):
+    """A list of texts to be asked for, in rounds."""
+
+    kind: Kind
+    n: int
+    language: Language | None
+
+
+def generate(
+    registry: Registry,
+    ids: Sequence[str],
+    endpoint: Endpoint,
+    wanted: Wanted,
+    *,
+    with_model: bool = False,
+    dry_run: bool = False,
+    progress: Progress = SILENT,
+) -> Generated:
+    """Have a language model write texts of edits, and add those that pass to their files.
+
+    Where the run has cost enough, or the endpoint fails, what was kept until then is written.
+
+    Args:
+        with_model: drop prompts and implications that do not work on the registry's model.
+        dry_run: change no file; calls are recorded all the same.
+
+    Raises:
+        InputError, EditFileError: an id that is unknown or has errors, a language that is unknown.
+        MissingExtraError, ModelNotFoundError: `with_model`, and there is none.
+        ConflictError: a file was changed while the model was asked.
+    """
+    edits = registry.select(list(ids))
+    chosen = [language(code) for code in wanted.languages]
+    outcomes: list[Outcome] = []
+    stopped = None
+    with ExitStack() as held:
+        near = _nearness()
+        works = None
+        if with_model:
+            from sake_registry.authoring.trying import Trial
+
+            works = held.enter_context(Trial(registry.settings)).works
+        lists = [asked for edit in edits for asked in _lists(edit, wanted, chosen)]
+        progress.begin("asking for texts", len(lists) + len(edits) * wanted.aliases)
+        for id_ in dict.fromkeys(ids):
+            edit, before = _read(registry, id_)
+            taken = [n for e in registry.edits if e.id != edit.id for n in e.fact.subject.all]
+            sieve = Sieve(
+                edit, taken=taken, max_alike=endpoint.settings.max_alike, near=near, works=works
+            )
+            author = _Author(endpoint, sieve, progress)
+            try:
+                for asked in _lists(edit, wanted, chosen):
+                    author.write(asked)
+                if wanted.aliases:
+                    author.name(chosen)
+            except GeneratorError as error:
+                stopped = str(error)
+            outcome = author.outcome()
+            if not dry_run and outcome.added:
+                _write(registry, edit, before, author.added)
+            outcomes.append(outcome)
+            if stopped:
+                break
+    return Generated(
+        generator=endpoint.settings.model, compared=near is not None, tried=with_model,
+        written=not dry_run, outcomes=tuple(outcomes), cost=endpoint.cost, stopped=stopped,
+    )  # fmt: skip
+
+
+def _nearness() -> Any:
+    """How near texts are; None where the extra `models` is not installed."""
+    from sake_registry.errors import ModelNotFoundError
+
+    try:
+        from sake_registry.authoring.trying import nearness
+
+        return nearness()
+    except (ModuleNotFoundError, ModelNotFoundError):
+        return None
+
+
+def _lists(edit: Edit, wanted: Wanted, chosen: Sequence[Language]) -> list[_Asked]:
+    own = [language_of(prompt.text for prompt in edit.prompts)]
+    kinds: tuple[Kind, ...] = ("prompts", "holdout", "unchanged")
+    lists = [_Asked(kind, getattr(wanted, kind), one) for kind in kinds for one in chosen or own]
+    lists.append(_Asked("implications", wanted.implications, (chosen or own)[0]))
+    return [asked for asked in lists if asked.n]
+
+
+class _Author:
+    """Asks for the texts of one edit, and keeps what passes."""
+
+    def __init__(self, endpoint: Endpoint, sieve: Sieve, progress: Progress) -> None:
+        self._endpoint, self._sieve, self._progress = endpoint, sieve, progress
+        self._first = sieve.edit
+        self.added: list[tuple[Kind, Text]] = []
+        self._short: list[str] = []
+
+    def write(self, asked: _Asked) -> None:
+        """Ask for a list of texts until there are enough of them."""
+        kept, label = 0, f"{self._first.id}: {asked.kind}"
+        for attempt in range(self._endpoint.settings.rounds):
+            refused = self._refused(asked.kind)
+            left = asked.n - kept
+            task = {
+                **self._fact(asked.kind),
+                "language": asked.language.name if asked.language else "that of `relation`",
+                "wanted": left + (left + 1) // 2,  # some will not pass
+                "present": self._present(asked),
+                "refused": refused,
+            }
+            form = Implications if asked.kind == "implications" else Texts
+            reply = self._reply(asked.kind, task, form, attempt)
+            if reply is None:
+                continue
+            value = reply.value
+            proposed = value.texts if isinstance(value, Texts) else value.implications
+            passed = self._sieve.sift(asked.kind, proposed, left, asked.language, reply.by)
+            self.added += [(asked.kind, text) for text in passed]
+            kept += len(passed)
+            if kept >= asked.n:
+                break
+        if kept < asked.n:
+            of = f" in {asked.language.name}" if asked.language else ""
+            self._short.append(f"{asked.kind}{of}: {kept} of {asked.n}")
+        self._progress.advance(1, label)
+
+    def name(self, chosen: Sequence[Language]) -> None:
+        """Ask for other names, once: there may be none."""
+        fact = self._first.fact
+        own = [language_of(prompt.text for prompt in self._first.prompts)]
+        languages = [one.name for one in chosen or own if one] or ["that of the names"]
+        task = {
+            "subject": fact.subject.all,
+            "relation": fact.relation.text,
+            **({"old": fact.old.all} if fact.old else {}),
+            "new": fact.new.all,
+            "languages": languages,
+            "refused": [],
+        }
+        reply = self._reply("aliases", task, OtherNames, 0)
+        self._progress.advance(1, f"{self._first.id}: aliases")
+        if reply is None:
+            return
+        for kind in NAMES if fact.old else ("subject", "new"):
+            names: _Texts = getattr(reply.value, kind)
+            passed = self._sieve.sift(kind, names, MOST_NAMES, None, reply.by)
+            self.added += [(kind, alias) for alias in passed]
+
+    def outcome(self) -> Outcome:
+        path = self._first.path
+        assert path is not None  # it is of a registry
+        return Outcome(
+            edit=self._first.id, path=path, dropped=tuple(self._sieve.dropped),
+            short=tuple(self._short),
+            added=tuple(Added(kind=kind, **_item(text, shown=True)) for kind, text in self.added),
+        )  # fmt: skip
+
+    def _reply(self, what: str, task: dict[str, Any], form: Any, attempt: int) -> Reply[Any] | None:
+        """A reply in the form; None, and a note, where it is in no form."""
+        try:
+            return self._endpoint.ask(
+                read(f"generation/{VERSION}/{what}.md"),
+                json.dumps(task, ensure_ascii=False, indent=1),
+                form,
+                attempt=attempt,
+            )
+        except ReplyError as error:
+            self._short.append(f"{what}: a reply was of no use: {error.message}")
+            return None
+
+    def _fact(self, kind: Kind) -> dict[str, Any]:
+        fact = self._first.fact
+        old = list(fact.old.all) if fact.old else []
+        if kind == "implications":
+            answers: dict[str, Any] = {"old": old, "new": list(fact.new.all)}
+        else:
+            answers = {"answers": [*old, *fact.new.all]}
+        return {"subject": list(fact.subject.all), "relation": fact.relation.text, **answers}
+
+    def _present(self, asked: _Asked) -> list[str]:
+        """What is written already; of holdout prompts only what this run wrote."""
+        edit = self._sieve.edit
+        if asked.kind == "prompts":
+            texts = [prompt.text for prompt in edit.prompts]
+        elif asked.kind == "holdout":
+            texts = [prompt.text for prompt in edit.holdout]
+        elif asked.kind == "unchanged":
+            texts = [unchanged.prompt for unchanged in edit.unchanged]
+        else:
+            texts = [implication.prompt for implication in edit.implications]
+        return [edit.fill(text) for text in texts[-_MOST_TOLD:]]
+
+    def _refused(self, kind: Kind) -> list[dict[str, str]]:
+        """What was dropped last of a kind, and why. No reason quotes another text: a holdout's
+        would be a prompt."""
+        of_kind = [dropped for dropped in self._sieve.dropped if dropped.kind == kind]
+        return [{"text": d.text, "why": d.reason} for d in of_kind[-_MOST_TOLD:]]
+
+
+def _item(text: Text, *, shown: bool = False) -> dict[str, str]:
+    """A text as its file has it; as `Added` has it where it is shown."""
+    by = text.by or ""
+    if isinstance(text, Implication):
+        old = {"old": text.old.text} if text.old else {}
+        why = {"reason": text.reason} if text.reason else {}
+        key = "text" if shown else "prompt"
+        return {key: text.prompt, **old, "new": text.new.text, **why, "by": by}
+    if isinstance(text, Unchanged) and not shown:
+        return {"prompt": text.prompt, "by": by}
+    return {"text": text.prompt if isinstance(text, Unchanged) else text.text, "by": by}
+
+
+def _read(registry: Registry, id_: str) -> tuple[Edit, bytes]:
+    """An edit as its file has it now, and the file's bytes.
+
+    Raises:
+        EditFileError: it has errors by now.
+    """
+    (known,) = registry.select([id_])
+    assert known.path is not None
+    reading = read_file(known.path, severities=registry.settings.checks)
+    if reading.edit is None:
+        raise EditFileError(f"'{id_}' has errors", reading.findings)
+    return reading.edit, reading.data
+
+
+def _write(registry: Registry, edit: Edit, before: bytes, added: list[tuple[Kind, Text]]) -> None:
+    """Splice texts into an edit's file.
+
+    Raises:
+        ConflictError: the file is not as it was read.
+        EditFileError: it would have an error; nothing was written.
+        InputError: its layout does not allow it.
+    """
+    path = edit.path
+    assert path is not None
+    additions: dict[Loc, list[Any]] = {}
+    for kind, text in added:
+        loc: Loc = ("fact", kind, "aliases") if isinstance(text, Alias) else (kind,)
+        additions.setdefault(loc, []).append(_item(text))
+    data = add_texts(before.decode(), path, additions).encode()
+    _, findings = parse_edit(data, path, severities=registry.settings.checks)
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if errors:
+        raise EditFileError(f"{count(len(errors), 'error')}: nothing was written", errors)
+    if path.read_bytes() != before:
+        raise ConflictError(
+            f"{path} was changed meanwhile: nothing was written",
+            hint="the replies are kept: run the command again",
+        )
+    write_bytes(path, data, registry.root)
