@@ -65,7 +65,9 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 # Files of few tests that take minutes: begun last, one process would wait for the other.
-FIRST = ("test_smollm2.py", "test_trust.py", "test_examples.py", "test_hub.py", "test_quick.py")
+FIRST = (
+    "test_smollm2.py", "test_first_edit.py", "test_trust.py", "test_examples.py", "test_hub.py",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from sake_registry import compile_registry, open_registry
 from tests import tiny_models, workshop
 from tests.conftest import ROOT
 from tests.repositories import GitRegistry, _own_configuration, make_registry, registry
@@ -65,7 +66,7 @@ def test_attach_compiles_and_shows_which_edit_fired(tiny: Path) -> None:
 
 
 def test_batch_gives_a_json_line_for_each_prompt(tiny: Path, tmp_path: Path) -> None:
-    run("attach.py", str(tiny))  # which compiles
+    compile_registry(open_registry(tiny))
     prompts = PROMPTS * 5  # more than one batch
     file = tmp_path / "prompts.txt"
     file.write_text("\n\n".join(prompts))

@@ -15,7 +15,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.test_docs import blocks, section
 
-pytestmark = pytest.mark.model
+pytestmark = [pytest.mark.model, pytest.mark.slow]
 
 CONFIGURATION = "[user]\n\tname = Ann Author\n\temail = ann@example.org\n"
 

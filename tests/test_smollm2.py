@@ -7,7 +7,6 @@ it takes a minute.
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -196,14 +195,12 @@ def test_the_commands_speak_json(world: World, sake: Run) -> None:
     assert {"prompt", "before", "after", "decision"} <= set(report["rows"][0])
 
 
-def test_a_floor_that_is_missed_is_exit_1(world: World, sake_process: Run) -> None:
-    here = ("-C", str(world.root))
-    out = sake_process(
-        *here,
-        "test",
-        "telephone-inventor",
-        env={**os.environ, "SAKE_TEST_MIN_HOLDOUT": "1.0", "SAKE_ROUTER_THRESHOLD": "0.2"},
-    )
+def test_a_floor_that_is_missed_is_exit_1(
+    world: World, sake: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAKE_TEST_MIN_HOLDOUT", "1.0")
+    monkeypatch.setenv("SAKE_ROUTER_THRESHOLD", "0.2")
+    out = sake("-C", str(world.root), "test", "telephone-inventor")
     assert out.returncode == 1
     assert "below the floor: holdout" in out.stderr
     assert "the bundle holds another version" in out.stderr

@@ -211,12 +211,6 @@ def _drafted(
     guessed |= {prompt: why for prompt, why in prompts.items() if why}
     unchanged = questions.unchanged(question, (subject, *aliases), MOST_UNCHANGED)
     guessed |= dict.fromkeys(unchanged, "another question about it")
-    reason = (
-        f"Correction. Asked “{shorten(question.text, _QUOTED)}”, the model said something else."
-    )
-    if wrong.answer.strip():
-        said = shorten(wrong.answer, _QUOTED)
-        reason = f"Correction. Asked “{shorten(question.text, _QUOTED)}”, the model said “{said}”."
     draft = Draft(
         id=_free_id(f"{subject} {relation}", taken),
         subject=subject,
@@ -226,12 +220,18 @@ def _drafted(
         new=wrong.should,
         prompts=list(prompts),
         unchanged=unchanged,
-        reason=reason,
+        reason=_reason(wrong, question),
         sources=wrong.sources,
         status="draft",
         guessed=guessed,
     )
     return draft, warnings
+
+
+def _reason(wrong: WrongAnswer, question: Question) -> str:
+    """Why the edit is needed: what was asked and answered."""
+    said = f"“{shorten(wrong.answer, _QUOTED)}”" if wrong.answer.strip() else "something else"
+    return f"Correction. Asked “{shorten(question.text, _QUOTED)}”, the model said {said}."
 
 
 def _written(near: Iterable[InForce], text: str) -> dict[str, InForce]:
@@ -258,7 +258,7 @@ def _subject(wrong: WrongAnswer, question: Question) -> str:
         some = ", ".join(f"'{name}'" for name in question.candidates[:5])
         message = f"what '{shorten(question.text)}' is about is not plain"
         message += f"; it names {some}" if some else ": it has no name that is written large"
-        raise UnclearError("subject", message, (question.candidates or ("the name in it",))[0])
+        raise UnclearError("subject", message, (question.candidates or ("Leo Tolstoy",))[0])
     return question.subject
 
 

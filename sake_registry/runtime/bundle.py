@@ -93,7 +93,7 @@ class Bundle:
 
     def router(self) -> Router:
         """The router over this bundle's edits, with its embedder proved; made once."""
-        with self._lock:
+        with self._lock, _collector_paused():  # the encoder's table of words, too
             if self._router is None:
                 self._router = self.router_by(self._embedder())
             return self._router
@@ -108,7 +108,7 @@ class Bundle:
         Raises:
             BundleFormatError: what its detector has learned is no such thing.
         """
-        with _nothing_is_garbage():
+        with _collector_paused():
             return Router(
                 entries, embed, self.metric(),
                 last_names=self.last_names, tasks=self.tasks, learned=self.learned,
@@ -388,18 +388,18 @@ def load_bundle(path: Path | str) -> Bundle:
         InputError: no such file.
         BundleFormatError: not a bundle, damaged, or made to harm.
     """
-    with _nothing_is_garbage():
+    with _collector_paused():
         return Bundle(BundleFile(path))
 
 
 @contextmanager
-def _nothing_is_garbage() -> Iterator[None]:
-    """Of ten thousand edits a million objects are made, none of them garbage. Meanwhile the search
-    for garbage in cycles would go through all of them again and again: it waits."""
-    searched = gc.isenabled()
+def _collector_paused() -> Iterator[None]:
+    """Python's collector of cycles waits: of many edits a million objects are made, none of them
+    garbage, and it would look through all of them again and again."""
+    enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if searched:
+        if enabled:
             gc.enable()

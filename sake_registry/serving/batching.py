@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections import deque
 from dataclasses import dataclass
 from itertools import islice
@@ -51,13 +50,14 @@ class BatchLimits:
         rows: most rows under way.
         waiting: most requests that wait.
         portion: most tokens of prompts that are read between two tokens of the rows under way.
-        window: seconds for which a row that could join waits for a few others to join with it.
+        held_back: steps of the rows under way for which one that could join waits for a few others
+            to join with it.
     """
 
     rows: int = 16
     waiting: int = 256
     portion: int = 128
-    window: float = 0.05
+    held_back: int = 2
 
 
 class FullError(Exception):
@@ -96,7 +96,7 @@ class Batcher:
         self._waiting: deque[Asked] = deque()
         self._running: dict[Asked, _Answer] = {}
         self._ready: deque[Row] = deque()
-        self._since = 0.0
+        self._held_back = 0
         self._changed, self._closed = threading.Condition(), False
         self._threads = [
             threading.Thread(target=work, name=work.__name__.strip("_"), daemon=True)
@@ -162,7 +162,13 @@ class Batcher:
     def _next(self) -> list[_Answer]:
         """The requests that are decided on next, waited for; none if there are none after all."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or (self._waiting and self._room > 0))
+            # A few together cost half of what one by one does; as many are ahead of their turn.
+            few = min(self._few, TOGETHER)
+            self._changed.wait_for(
+                lambda: (
+                    self._closed or (self._waiting and self._room >= min(few, len(self._waiting)))
+                )
+            )
             self._drop()
             answers: list[_Answer] = []
             rows, most = 0, min(self._room, TOGETHER)
@@ -208,8 +214,6 @@ class Batcher:
                 self._count(answer.asked, one, row.prompt.text)
             answer.asked.tell(Begun(of_it))
         with self._changed:
-            if not self._ready:
-                self._since = time.monotonic()
             self._ready.extend(rows)
             self._changed.notify_all()
 
@@ -244,13 +248,14 @@ class Batcher:
             free = self._limits.rows - len(decoder.running)
             ready = list(islice(self._ready, max(0, free)))
             # A pass for one row's prompt takes nearly as long as one for a few.
-            alone = time.monotonic() - self._since < self._limits.window
-            if decoder.running and len(ready) < self._few and alone:
+            alone = len(ready) < self._few and self._held_back < self._limits.held_back
+            if decoder.running and alone:
+                self._held_back += bool(ready)
                 return
             if count := decoder.admit(ready):
                 for _ in range(count):
                     self._ready.popleft()
-                self._since = time.monotonic()
+                self._held_back = 0
 
     def _pass(self, make: Callable[[], None], rows: list[Row]) -> None:
         """Make a pass with these rows; where it fails, so do their requests."""

@@ -56,7 +56,7 @@ def added(before: str, text: str) -> str:
     return after
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(edit_files(), fields)
 def test_any_text_can_be_added_to_files_as_people_type_them(before: str, text: str) -> None:
     try:

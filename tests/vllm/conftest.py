@@ -115,7 +115,7 @@ def answer(world: World, tmp_path_factory: pytest.TempPathFactory) -> Answer:
         done = subprocess.run(
             [sys.executable, "-m", "tests.vllm.answering", str(job), str(answers)],
             env={**environment(runner, bundle, log), **(env or {})},
-            cwd=ROOT, capture_output=True, text=True, timeout=900, check=False,
+            cwd=ROOT, capture_output=True, text=True, timeout=1800, check=False,
         )  # fmt: skip
         output = done.stdout + done.stderr
         if fails:
