@@ -484,12 +484,16 @@ def _json_schema(form: type[Value]) -> dict[str, Any]:
 
 
 def parsed(reply: str, form: type[Answer]) -> Answer:
-    """The value in a reply: its first JSON object, of which the end may be missing.
+    """The value in a reply: its first JSON object, of which the end may be missing. Of a reply
+    without one, what the form's `of_text` makes of it, if it has that.
 
     Raises:
         ReplyError: there is none, or it is not of the form.
     """
     begin = reply.find("{")
+    of_text: Callable[[str], Answer] | None = getattr(form, "of_text", None)
+    if begin < 0 and of_text and reply.strip():
+        return of_text(reply)
     if begin < 0:
         raise ReplyError("the reply holds no JSON object")
     try:

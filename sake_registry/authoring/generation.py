@@ -72,6 +72,11 @@ _Texts = tuple[Annotated[str, _Lenient], ...]
 class Texts(_Form):
     texts: _Texts
 
+    @classmethod
+    def of_text(cls, text: str) -> Texts:
+        """The lines of a reply without JSON, as small models give it."""
+        return cls(texts=tuple(line for line in text.splitlines() if line.strip()))
+
 
 class Implied(_Form):
     prompt: str
@@ -253,14 +258,13 @@ class _Author:
         """Ask for a list of texts until there are enough of them."""
         kept, label = 0, f"{self._first.id}: {asked.kind}"
         for attempt in range(self._endpoint.settings.rounds):
-            refused = self._refused(asked.kind)
             left = asked.n - kept
             task = {
                 **self._fact(asked.kind),
                 "language": asked.language.name if asked.language else "that of `relation`",
-                "wanted": left + (left + 1) // 2,  # some will not pass
                 "present": self._present(asked),
-                "refused": refused,
+                "refused": self._refused(asked.kind),
+                "wanted": left + (left + 1) // 2,  # some will not pass
             }
             form = Implications if asked.kind == "implications" else Texts
             reply = self._reply(asked.kind, task, form, attempt)
@@ -289,7 +293,6 @@ class _Author:
             **({"old": fact.old.all} if fact.old else {}),
             "new": fact.new.all,
             "languages": languages,
-            "refused": [],
         }
         reply = self._reply("aliases", task, OtherNames, 0)
         self._progress.advance(1, f"{self._first.id}: aliases")
@@ -314,7 +317,7 @@ class _Author:
         try:
             return self._endpoint.ask(
                 read(f"generation/{VERSION}/{what}.md"),
-                json.dumps(task, ensure_ascii=False, indent=1),
+                told(task),
                 form,
                 attempt=attempt,
             )
@@ -344,11 +347,23 @@ class _Author:
             texts = [implication.prompt for implication in edit.implications]
         return [edit.fill(text) for text in texts[-_MOST_TOLD:]]
 
-    def _refused(self, kind: Kind) -> list[dict[str, str]]:
+    def _refused(self, kind: Kind) -> list[str]:
         """What was dropped last of a kind, and why. No reason quotes another text: a holdout's
         would be a prompt."""
         of_kind = [dropped for dropped in self._sieve.dropped if dropped.kind == kind]
-        return [{"text": d.text, "why": d.reason} for d in of_kind[-_MOST_TOLD:]]
+        return [f"{d.text} (it {d.reason})" for d in of_kind[-_MOST_TOLD:]]
+
+
+def told(task: dict[str, Any]) -> str:
+    """A task as lines of a name and what it is, texts in quotes."""
+    lines = []
+    for name, value in task.items():
+        values = [value] if isinstance(value, str | int) else value
+        written = [json.dumps(one, ensure_ascii=False) for one in values]
+        items = name in ("present", "refused")
+        lines += [f"{name}:", *(f"- {one}" for one in written)] if items and written else []
+        lines += [] if items else [f"{name}: {', '.join(written)}"]
+    return "\n".join(lines)
 
 
 def _item(text: Text, *, shown: bool = False) -> dict[str, str]:

@@ -78,6 +78,19 @@ def kind_of(asked: Asked) -> str:
     return next(kind for begin, kind in begins.items() if instruction.startswith(begin))
 
 
+def task_of(asked: Asked) -> dict[str, list[Any]]:
+    """What the user's message says, by name."""
+    task: dict[str, list[Any]] = {"present": [], "refused": []}
+    name = ""
+    for line in asked["messages"][1]["content"].splitlines():
+        if line.startswith("- "):
+            task[name].append(json.loads(line[2:]))
+        else:
+            name, _, rest = line.partition(":")
+            task[name] = json.loads(f"[{rest}]")
+    return task
+
+
 def answer(kind: str, value: Any) -> Answered:
     if kind == "names":
         return completion(json.dumps(value))
@@ -150,8 +163,8 @@ def test_a_strong_model_completes_an_edit_and_a_replay_writes_the_same_bytes(roo
     holdout = [edit.fill(prompt.text) for prompt in edit.holdout]
     hidden = {"tests": prompts, "begins a sentence": holdout}
     for call in asked:
-        task = json.loads(call["messages"][1]["content"])
-        assert not set(hidden.get(kind_of(call), ())) & set(task.get("present", ()))
+        task = task_of(call)
+        assert not set(hidden.get(kind_of(call), ())) & set(task["present"])
         assert task["refused"] == []
     assert {kind_of(call) for call in asked} == set(STRONG)
     path.write_text(EDIT)
@@ -240,6 +253,7 @@ def hostile(name: str) -> Callable[[Asked, int], Answered]:
             "Danielle Darrieux: {spoke: [*a, &b !!python/object:x #", f"{good}\n- a", good),
         "injection": lambda n: texts(INJECTION, good),
         "nothing": lambda n: completion(None),
+        "lines": lambda n: completion(f"Sure, here they are:\n\n1. {good}\n2. {good} English.\n"),
         "cut in its text": lambda n: completion(f'{{"texts": ["{good}", "And Danielle'),
         "cut off at first": lambda n: cut if n == 0 else texts(good),
         "too many at first": lambda n: refused(429, "later") if n == 0 else texts(good),
@@ -255,7 +269,7 @@ def hostile(name: str) -> Callable[[Asked, int], Answered]:
     [
         ("wrong json", 0), ("another form", 0), ("more than was asked for", 1),
         ("ten thousand lines", 3), ("one endless line", 0), ("yaml", 2), ("injection", 2),
-        ("nothing", 0), ("cut in its text", 1), ("cut off at first", 1),
+        ("nothing", 0), ("lines", 1), ("cut in its text", 1), ("cut off at first", 1),
         ("too many at first", 1), ("broken at first", 1), ("deep", 0), ("half a character", 0),
     ],
 )  # fmt: skip
@@ -277,12 +291,10 @@ def test_the_rounds_after_the_first_say_what_was_wrong_and_are_bounded(root: Pat
     told = ("What does Danielle Darrieux speak?", "At home, Danielle Darrieux spoke")
     result, asked = run(root, lambda asked, n: texts(told[min(n, 1)]), prompts=2)
     assert len(asked) == 3
-    second = json.loads(asked[1]["messages"][1]["content"])
-    assert second["refused"] == [
-        {"text": told[0], "why": "is a question, which no object completes"}
-    ]
-    assert second["wanted"] == 3
-    assert json.loads(asked[2]["messages"][1]["content"])["present"][-1] == told[1]
+    second = task_of(asked[1])
+    assert second["refused"] == [f"{told[0]} (it is a question, which no object completes)"]
+    assert second["wanted"] == [3]
+    assert task_of(asked[2])["present"][-1] == told[1]
     assert result.outcomes[0].short == ("prompts in English: 1 of 2",)
 
 
@@ -310,7 +322,7 @@ def test_a_file_that_was_changed_meanwhile_is_not_written(root: Path) -> None:
 def test_languages_are_asked_for_and_checked(root: Path) -> None:
     german = ["Von Kind an sprach Danielle Darrieux", "In her family, Danielle Darrieux spoke"]
     result, asked = run(root, lambda asked, n: texts(*german), prompts=1, languages=("de",))
-    assert json.loads(asked[0]["messages"][1]["content"])["language"] == "German"
+    assert task_of(asked[0])["language"] == ["German"]
     assert [text.text for text in result.outcomes[0].added] == ["Von Kind an sprach <subject>"]
     with pytest.raises(InputError, match="'dd' is no language"):
         run(root, strong, prompts=1, languages=("dd",))
@@ -372,8 +384,8 @@ def test_the_command_says_what_it_did_and_what_it_cost(
     value = json.loads(done.stdout)
     assert value["schema"] == "generate/1"
     assert value["cost"] == {"calls": 0, "recorded": 2, "tokens_read": 0, "tokens_written": 0}
-    asked = [json.loads(call["messages"][1]["content"]) for call in served.asked]
-    assert [call["relation"] for call in asked].count("mother tongue") == 2  # the dry run's serve
+    asked = [task_of(call)["relation"] for call in served.asked]
+    assert asked.count(["mother tongue"]) == 2  # the dry run's serve
     assert len(read_edit(root / "edits" / "darrieux.yaml").prompts) == 4
     assert new.exit_code == 0, new.output
     written = read_edit(root / "edits" / "darrieux-2.yaml")
