@@ -184,7 +184,7 @@ def test_explain_gives_json() -> None:
 
 
 def test_explain_of_no_code_offers_the_nearest() -> None:
-    error = run(explain.command, "SAKE16").exception
+    error = run(explain.command, "SAKE1164").exception
     assert isinstance(error, InputError)
     assert error.hint == "did you mean 'SAKE116'?"
 

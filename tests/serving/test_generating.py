@@ -8,10 +8,17 @@ from pathlib import Path
 import pytest
 
 from sake_registry.authoring.endpoint import FOLDER, Endpoint
-from sake_registry.authoring.generation import Texts
 from sake_registry.errors import ReplyError
 from sake_registry.settings import load_settings
+from sake_registry.values import Value
 from tests.serving.conftest import MODEL, Running
+
+
+class Numbers(Value):
+    """What a random model does not say: JSON, of these names."""
+
+    first: int
+    second: int
 
 
 def test_a_server_without_structured_output_is_asked_for_text(
@@ -25,10 +32,10 @@ def test_a_server_without_structured_output_is_asked_for_text(
     at_hand = load_settings(None, {}, environ)
     with Endpoint(at_hand, tmp_path) as endpoint:
         with pytest.raises(ReplyError):
-            endpoint.ask("Write texts.", "About X.", Texts)
+            endpoint.ask("Count.", "From 1.", Numbers)
         assert endpoint.cost.calls == 2  # the first named the field that is not taken
         assert endpoint.cost.tokens_written > 0
     (record,) = (json.loads(p.read_text()) for p in (tmp_path / FOLDER).iterdir())
     assert record["sent"] == ["max_tokens", "seed", "temperature"]
     with Endpoint(at_hand, tmp_path, replay=True) as again, pytest.raises(ReplyError):
-        again.ask("Write texts.", "About X.", Texts)
+        again.ask("Count.", "From 1.", Numbers)
