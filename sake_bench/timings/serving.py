@@ -22,7 +22,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -365,19 +365,38 @@ async def measure(given: argparse.Namespace, work: Path) -> dict[str, object]:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+def options(about: str | None, seconds: float, work: str) -> argparse.ArgumentParser:
+    """What a load is asked for on the command line.
+
+    Args:
+        about: the tool's docstring, of which the first line is shown.
+        seconds: the default length.
+        work: the folder below `.cache` where it works.
+    """
+    parser = argparse.ArgumentParser(description=(about or "").split("\n")[0])
     parser.add_argument("--clients", type=int, default=64)
-    parser.add_argument("--seconds", type=float, default=120)
+    parser.add_argument("--seconds", type=float, default=seconds)
     parser.add_argument("--tokens", type=int, default=8, help="of each answer")
     parser.add_argument(
         "--named", type=float, default=0.25, help="share of prompts that name an edit's subject"
     )
-    parser.add_argument("--serve", default="", help="further options of both servers")
-    parser.add_argument("--work", type=Path, default=ROOT / ".cache" / "serving-load")
-    given = parser.parse_args()
+    parser.add_argument("--work", type=Path, default=ROOT / ".cache" / work)
+    return parser
+
+
+def show(
+    measure: Callable[[argparse.Namespace, Path], Coroutine[Any, Any, dict[str, object]]],
+    given: argparse.Namespace,
+) -> None:
+    """Measure, and print what came of it."""
     given.work.mkdir(parents=True, exist_ok=True)
     print(json.dumps(asyncio.run(measure(given, given.work)), indent=1, ensure_ascii=False))
+
+
+def main() -> None:
+    parser = options(__doc__, 120, "serving-load")
+    parser.add_argument("--serve", default="", help="further options of both servers")
+    show(measure, parser.parse_args())
 
 
 if __name__ == "__main__":

@@ -42,8 +42,10 @@ from sake_bench.timings.serving import (
     Turns,
     bundles,
     latencies,
+    options,
     prompts_of,
     repeat,
+    show,
     turn,
     unexplained,
 )
@@ -220,17 +222,7 @@ async def measure(given: argparse.Namespace, work: Path) -> dict[str, object]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--clients", type=int, default=64)
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--tokens", type=int, default=8, help="of each answer")
-    parser.add_argument(
-        "--named", type=float, default=0.25, help="share of prompts that name an edit's subject"
-    )
-    parser.add_argument("--work", type=Path, default=ROOT / ".cache" / "vllm-load")
-    given = parser.parse_args()
-    given.work.mkdir(parents=True, exist_ok=True)
-    print(json.dumps(asyncio.run(measure(given, given.work)), indent=1, ensure_ascii=False))
+    show(measure, options(__doc__, 60, "vllm-load").parse_args())
 
 
 if __name__ == "__main__":
