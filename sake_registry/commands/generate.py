@@ -128,8 +128,9 @@ def _show(result: Generated) -> None:
         say("reversed relations are out of an edit's reach: write an edit of their own for each",
             err=True)  # fmt: skip
     say(f"{result.generator}: {result.cost}")
-    if result.written and any(outcome.added for outcome in result.outcomes):
-        say(f"next: read {count(len(result.outcomes), 'file')} before anybody else does, "
+    grown = sum(bool(outcome.added) for outcome in result.outcomes)
+    if result.written and grown:
+        say(f"next: read {count(grown, 'file')} before anybody else does, "
             "`git diff`, then `sake check`", err=True)  # fmt: skip
 
 
