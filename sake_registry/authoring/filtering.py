@@ -265,7 +265,9 @@ class Sieve:
         if kind == "unchanged":
             others = [unchanged.prompt for unchanged in edit.unchanged]
             masked = self._masked(written)
-            if SUBJECT in masked and self._cosine(masked, asking) >= NEAR_FACT:
+            # A prompt with something around it may ask otherwise ("In 1950, …"), a part does not.
+            part = any(f" {wording(masked)} " in f" {wording(other)} " for other in asking)
+            if SUBJECT in masked and (part or self._cosine(masked, asking) >= NEAR_FACT):
                 return "asks for the fact itself"
         elif kind == "implications":
             others = [implication.prompt for implication in edit.implications]

@@ -217,6 +217,18 @@ def test_what_is_no_prompt_is_dropped_with_its_reason(root: Path, text: Any, rea
     assert (root / "edits" / "darrieux.yaml").read_text() == EDIT
 
 
+def test_a_part_of_a_prompt_is_not_to_stay_what_it_was(root: Path) -> None:
+    given = [
+        "The mother tongue of Danielle Darrieux",
+        "Danielle Darrieux is a native speaker",
+        "In 1950, the mother tongue of Danielle Darrieux was",
+    ]
+    result = kept(root, lambda asked, n: texts(*given), unchanged=3)
+    assert [added.text for added in result.outcomes[0].added] == given[2:]
+    reasons = {dropped.reason for dropped in result.outcomes[0].dropped}
+    assert "asks for the fact itself" in reasons
+
+
 def test_a_text_is_mended_where_it_is_plain_what_is_meant(root: Path) -> None:
     given = [
         "1. As a child, Danielle Darrieux spoke ___.",
