@@ -13,13 +13,17 @@ if TYPE_CHECKING:
 
 Mode = Literal["edit", "shadow", "bare"]
 """`shadow` decides and changes nothing; `bare` does not decide."""
+BUDGET = 0.25
+"""Seconds for deciding on a prompt, unless told otherwise: above, nothing fires."""
+TOGETHER = 4
+"""Prompts that are decided on together, which costs half of what one by one does."""
 ASKED_BARE = "the request asked for the bare model"
 NOT_ASKED_FOR = "the request asked for other edits only"
 
 
 class Judged(Protocol):
     """The router's decision, what became of it and why in words, by the bundle of which key; and
-    what deciding took (None where nothing was decided)."""
+    what deciding took (None where nothing was decided), and whether that was too long."""
 
     @property
     def decision(self) -> Decision: ...
@@ -31,6 +35,8 @@ class Judged(Protocol):
     def key(self) -> str | None: ...
     @property
     def seconds(self) -> float | None: ...
+    @property
+    def over_budget(self) -> bool: ...
 
 
 def outcome(judged: Judged) -> str:

@@ -3,7 +3,8 @@
 Guarantees:
 - A request begins with one bundle and one set of disabled edits, those in force when it is decided
   on, and ends with them. No more are decided on than there is room for in a moment.
-- Deciding takes no time of the answers under way: it has a thread of its own.
+- Answers under way do not wait for a decision: deciding has a thread of its own, with which they
+  share the cores.
 - What is waiting is bounded; whoever comes when it is full is told so at once.
 - Requests begin in the order in which they came, as soon as a row is free.
 - A row ends by itself (its end, its stop strings, its length, its time, its client's hanging up)
@@ -23,8 +24,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sake_registry.errors import SakeError
+from sake_registry.runtime.judged import TOGETHER
 from sake_registry.serving.asked import Begun, Failed, Row
-from sake_registry.serving.deciding import TOGETHER
 from sake_registry.serving.decoding import Decoder
 
 if TYPE_CHECKING:
@@ -218,10 +219,7 @@ class Batcher:
             self._changed.notify_all()
 
     def _count(self, asked: Asked, decided: Decided, prompt: str) -> None:
-        metrics = self._metrics
-        metrics.count(decided)
-        if decided.over_budget:
-            metrics.over_budget.inc()
+        self._metrics.count(decided)
         self._decisions.write(asked.id, decided, prompt)
 
     # -- decoding ------------------------------------------------------------------------------

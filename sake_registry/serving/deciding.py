@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from sake_registry.routing.reasons import Reason
 from sake_registry.routing.router import Decision
-from sake_registry.runtime.judged import ASKED_BARE, in_words
+from sake_registry.runtime.judged import ASKED_BARE, TOGETHER, in_words
 from sake_registry.serving.asked import Decided
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from sake_registry.serving.asked import Row
     from sake_registry.serving.live import Attached
 
-TOGETHER = 4
-"""Prompts that are decided on together."""
 _BARE = Decision(reason=Reason.GIVEN)
 NO_BUNDLE = "no bundle is loaded"
 

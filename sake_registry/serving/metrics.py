@@ -73,6 +73,8 @@ class Metrics:
             self.fires.labels(judged.decision.edit).inc()
         if judged.seconds is not None:
             self.decision_seconds.observe(judged.seconds)
+        if judged.over_budget:
+            self.over_budget.inc()
 
     def watch(self, now: Callable[[], Followed[L] | None]) -> None:
         """Show what is live whenever the metrics are read."""

@@ -20,6 +20,7 @@ import uvicorn
 from sake_registry.errors import InputError, SetupError
 from sake_registry.remote.following import Follower
 from sake_registry.remote.places import local_path
+from sake_registry.runtime.judged import BUDGET
 from sake_registry.serving.admin import TOKEN_VARIABLE, Admin
 from sake_registry.serving.app import Service, application
 from sake_registry.serving.batching import Batcher, BatchLimits
@@ -66,7 +67,7 @@ class Serving:
     log: Path | None = None
     log_prompts: bool = False
     token: str | None = None
-    budget: float = 0.25
+    budget: float = BUDGET
     prompt_tokens: int | None = None
     answer_tokens: int = 1024
     seconds: float = 120.0

@@ -26,7 +26,7 @@ from sake_registry.models.tokens import text_of
 from sake_registry.routing.router import NOBODY
 from sake_registry.runtime.bundle import load_bundle
 from sake_registry.runtime.huggingface import check_identity
-from sake_registry.runtime.judged import ASKED_BARE, in_words
+from sake_registry.runtime.judged import ASKED_BARE, BUDGET, TOGETHER, in_words
 from sake_registry.runtime.probe import check_probe
 from sake_registry.runtime.vllm.budget import Budget, OverBudget
 from sake_registry.runtime.vllm.layer import Site
@@ -47,10 +47,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-BUDGET = 0.25
-"""Seconds for deciding on a prompt."""
-TOGETHER = 4
-"""Prompts that are decided on together, which costs half of what one by one does."""
 CHOICE = "sake_edits"
 """What a request says in `vllm_xargs`: "none" asks for the bare model, ids for those edits."""
 

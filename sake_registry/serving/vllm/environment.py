@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import Field, ValidationError
 
 from sake_registry.errors import SettingsError
+from sake_registry.runtime.judged import BUDGET
 from sake_registry.values import Value
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ class Environment(Value):
     bundle: str
     overrides: str | None = None
     mode: Literal["edit", "shadow"] = "edit"
-    budget: Annotated[float, Field(gt=0)] = 0.25
+    budget: Annotated[float, Field(gt=0)] = BUDGET
     log: Path | None = None
     log_prompts: bool = False
     metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None

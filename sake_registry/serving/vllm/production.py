@@ -58,7 +58,5 @@ class Production:
 
     def _decided(self, decided: Decided) -> None:
         self._metrics.count(decided)
-        if decided.over_budget:
-            self._metrics.over_budget.inc()
         if self._log is not None:
             self._log.write(decided.request, decided, decided.prompt)
