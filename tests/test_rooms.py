@@ -23,6 +23,7 @@ ORDER = [
     "settings",
     "tomltext",  # writes what `settings` reads
     "data",
+    "places",  # files that may lie elsewhere
     "transport",
     "store",
     "names",

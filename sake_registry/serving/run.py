@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from sake_registry.errors import InputError, SetupError
+from sake_registry.places import local_path
 from sake_registry.remote.following import Follower
-from sake_registry.remote.places import local_path
 from sake_registry.runtime.judged import BUDGET
 from sake_registry.serving.admin import TOKEN_VARIABLE, Admin
 from sake_registry.serving.app import Service, application

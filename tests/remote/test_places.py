@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from sake_registry import places
 from sake_registry.errors import InputError, SetupError, StorageError
-from sake_registry.remote import places
-from sake_registry.remote.places import absolute, beside, download, local_path, read_small, shown
+from sake_registry.places import absolute, beside, download, local_path, read_small, shown
 from tests.remote.conftest import Remote
 
 
