@@ -694,14 +694,14 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
 
         model_config = SettingsConfigDict(
             env_prefix=PREFIX,
-            env_nested_delimiter="_",
-            env_nested_max_split=1,  # SAKE_COMPILE_KEEP_FAILED is compile.keep_failed
+            env_nested_delimiter="__",
             enable_decoding=False,  # a list is `a,b`, not JSON
         )
 
     source = EnvSettingsSource(Environment)
+    # By the dotted names: SAKE_TRUST_REMOTE_CODE is none of the section `trust`.
     source.env_vars = {
-        f"{PREFIX}{known[name].replace('.', '_')}".lower(): given[name]
+        f"{PREFIX}{known[name].replace('.', '__')}".lower(): given[name]
         for name in given.keys() & known.keys()
     }
     return source()

@@ -22,13 +22,15 @@ import threading
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from sake_registry.errors import InputError, SakeError
 from sake_registry.places import absolute, beside, local_path, read_small, shown, state
 from sake_registry.remote.age import ExpiredError, Seen, check_age
+from sake_registry.remote.fetching import fetch_bundle
 from sake_registry.remote.pointer import MAX_BYTES as MAX_POINTER
-from sake_registry.remote.pointer import Pointer, fetch_bundle, parse_pointer, read_pointer
+from sake_registry.remote.pointer import Pointer, parse_pointer, read_pointer
+from sake_registry.remote.trust import Policy
 from sake_registry.runtime.overrides import MAX_BYTES as MAX_OVERRIDES
 from sake_registry.runtime.overrides import parse_overrides
 from sake_registry.wording import count
@@ -85,7 +87,7 @@ class Follower(Generic[T]):
         every: seconds between two looks.
         overrides: where they lie; `overrides.json` beside the place unless given.
         pause: seconds until what was refused is tried again.
-        expired: what is done about a pointer that has expired.
+        policy: on signatures, and on a pointer that has expired; this machine's unless given.
 
     Raises:
         SakeError: the first bundle cannot be had or is refused, its pointer is too old, or the
@@ -100,11 +102,12 @@ class Follower(Generic[T]):
         *,
         overrides: str | Path | None = None,
         pause: float = PAUSE,
-        expired: Literal["refuse", "warn"] = "warn",
+        policy: Policy | None = None,
     ) -> None:
         self.place = str(place)
         self.overrides = str(overrides) if overrides else beside(self.place, OVERRIDES)
-        self._take, self._every, self._pause, self._expired = take, every, pause, expired
+        self._take, self._every, self._pause = take, every, pause
+        self._policy = Policy.of_machine() if policy is None else policy
         self._pointer_file = _Watched(self.place, MAX_POINTER)
         self._overrides_file = _Watched(self.overrides, MAX_OVERRIDES)
         self._looking = {"pointer": threading.Lock(), "overrides": threading.Lock()}
@@ -123,7 +126,7 @@ class Follower(Generic[T]):
         self._due = time.monotonic() + ELSEWHERE
         self._taken = _state_of(pointer)
         self._seen = pointer, self._taken
-        taken = take(fetch_bundle(pointer))
+        taken = take(self._fetch(pointer))
         self._seen_number.record(pointer.number)
         self._now = Followed(taken, pointer, 1, 0, frozenset(disabled or ()))
         self.look_at_overrides()  # taking may have lasted
@@ -220,7 +223,7 @@ class Follower(Generic[T]):
 
     def _take_from(self, pointer: Pointer, state: str | None) -> None:
         try:
-            taken = self._take(fetch_bundle(pointer))
+            taken = self._take(self._fetch(pointer))
         except Exception as error:  # whatever it is, the old bundle serves on
             if isinstance(error, SakeError):
                 why = _said(error)
@@ -246,12 +249,16 @@ class Follower(Generic[T]):
             where = shown(self.place)
             raise InputError(f"no pointer {where}", hint="put it back") from error
 
+    def _fetch(self, pointer: Pointer) -> Path:
+        place = self.place if self._follows else None
+        return fetch_bundle(pointer, place=place, policy=self._policy)
+
     def _check_age(self, pointer: Pointer) -> None:
         """`check_age`, which of one that has expired only tells, if no more is asked for."""
         try:
             check_age(pointer, datetime.now(UTC), self._seen_number.number)
         except ExpiredError as error:
-            if self._expired == "refuse":
+            if self._policy.expired == "refuse":
                 raise
             self._tell("expiry", _said(error))
         else:

@@ -4,20 +4,16 @@
 
 `bundle` is a path relative to the pointer, or a URL. With `content`, the bundle's content hash, no
 other bundle is taken; with `sha256` no other file, which tells apart what the content leaves out:
-the dates between which edits are valid, and the provenance. A bundle that lies elsewhere is
-brought to the user's cache folder. A pointer that was promoted (`publishing`) says as well how it
-is called, its number, when it was written, until when it holds and what it replaced, and may be
-signed.
+the dates between which edits are valid, and the provenance. A pointer that was promoted
+(`publishing`) says as well how it is called, its number, when it was written, until when it holds
+and what it replaced, and may be signed.
 
-Guarantees: a pointer is read strictly, one in another's place is refused, and a bundle is handed
-out only when every digest in it is right, also one that was in the cache.
+Guarantees: a pointer is read strictly, and one in another's place is refused.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,13 +21,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, ValidationError
 
 from sake_registry.bundle.format import Hash
-from sake_registry.bundle.newest import SUFFIX, bundle_files
-from sake_registry.bundle.reader import BundleFile
-from sake_registry.digests import digest
-from sake_registry.errors import BundleError, BundleFormatError, InputError
-from sake_registry.files import remove, replacing, write_text
-from sake_registry.models.sources import cache_folder
-from sake_registry.places import beside, download, local_path, read_small, shown
+from sake_registry.errors import InputError
+from sake_registry.files import write_text
+from sake_registry.places import beside, local_path, read_small, shown
 from sake_registry.runtime.overrides import json_object
 from sake_registry.values import Value
 from sake_registry.wording import did_you_mean
@@ -40,10 +32,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_BYTES = 1 << 16
-MAX_BUNDLE_BYTES = 1 << 36
-"""Of a bundle that lies elsewhere: 64 GiB."""
-KEPT = 8
-"""So many bundles from elsewhere stay in the cache folder, those that were used last."""
 _HINT = 'its form: {"bundle": "PATH OR URL", "content": "its content hash", "note": "free text"}'
 
 
@@ -167,85 +155,3 @@ def write_pointer(path: Path, bundle: str, *, content: str | None = None, note: 
         StorageError: it cannot be written.
     """
     write_text(path, Pointer(bundle=bundle, content=content, note=note).text)
-
-
-def fetch_bundle(pointer: Pointer, folder: Path | None = None) -> Path:
-    """The bundle that a pointer names, as a file of this machine, with every digest verified.
-
-    Args:
-        folder: where bundles from elsewhere are kept, by their content; in the user's cache folder
-            unless given.
-
-    Raises:
-        InputError: there is none.
-        BundleError: it is damaged, hostile, or has another content than the pointer says.
-        SetupError: it cannot be reached, or the cache folder cannot be written.
-    """
-    if (path := local_path(pointer.bundle)) is not None:
-        _verify(path, pointer)
-        return path
-    folder = folder or cache_folder() / "bundles"
-    # Not by the content alone: it leaves out the dates between which edits are valid.
-    kept = folder / f"{digest(['pointer', pointer.bundle, pointer.statement])}{SUFFIX}"
-    if pointer.content is None or not _is_sound(kept, pointer):
-        with replacing(kept) as temporary:
-            try:
-                download(pointer.bundle, temporary, MAX_BUNDLE_BYTES)
-            except FileNotFoundError as error:
-                raise InputError(
-                    f"no bundle {shown(pointer.bundle)}", hint="put it there, then the pointer"
-                ) from error
-            _verify(temporary, pointer)
-    _keep(kept, folder)
-    return kept
-
-
-def _is_sound(path: Path, pointer: Pointer) -> bool:
-    try:
-        _verify(path, pointer)
-    except InputError:  # it is not here yet, or was damaged
-        return False
-    return True
-
-
-def _verify(path: Path, pointer: Pointer) -> None:
-    try:
-        with BundleFile(path) as file:
-            content = file.manifest.content_hash
-            if content != (pointer.content or content):
-                raise BundleError(
-                    f"{shown(pointer.bundle)}: its content is {content[:12]}, and the pointer says "
-                    f"{pointer.content and pointer.content[:12]}",
-                    hint="put the bundle there that is meant, or correct the pointer",
-                )
-            file.verify()
-        _verify_file(path, pointer)
-    except BundleFormatError as error:
-        # Not by the name of a file of the cache.
-        said = error.message.replace(str(path), shown(pointer.bundle))
-        raise BundleFormatError(said, hint=error.hint) from error
-
-
-def _verify_file(path: Path, pointer: Pointer) -> None:
-    if pointer.sha256 is None:
-        return
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != pointer.sha256:
-        raise BundleError(
-            f"{shown(pointer.bundle)}: its file has SHA-256 {found[:12]}, and the pointer says "
-            f"{pointer.sha256[:12]}",
-            hint="put the bundle there that is meant, or correct the pointer",
-        )
-
-
-def _keep(path: Path, folder: Path) -> None:
-    """Mark a bundle as used, and remove those that were not used for long. An open one stays
-    readable."""
-    path.touch()
-    ages = {}
-    for other in bundle_files(folder):
-        with suppress(OSError):  # another process removed it
-            ages[other] = other.stat().st_mtime_ns
-    for old in sorted(ages, key=ages.__getitem__, reverse=True)[KEPT:]:
-        remove(old, folder)

@@ -283,8 +283,11 @@ def read_statement(envelope: Envelope, keys: Iterable[SSlibKey], of: str) -> Sta
         ) from error
 
 
-def check_statement(statement: Statement, path: Path, manifest: Manifest, of: str) -> None:
+def check_statement(statement: Statement, manifest: Manifest, found: str, of: str) -> None:
     """Hold a statement against the bundle that it lies beside.
+
+    Args:
+        found: the SHA-256 of the bundle's file.
 
     Raises:
         TrustError: it is the signature of another bundle, or of one for another model; or the file
@@ -304,7 +307,6 @@ def check_statement(statement: Statement, path: Path, manifest: Manifest, of: st
             f"{manifest.content_hash[:12]})",
             hint="put the bundle's own signature beside it",
         )
-    found = sha256(path)
     if found != statement.file.digest.sha256:
         raise TrustError(
             f"{of} is not the file that was signed: its SHA-256 is {found[:12]}, and "

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from sake_registry.errors import SetupError, TrustError
-from sake_registry.remote.places import read_small, shown
+from sake_registry.places import read_small, shown
 from sake_registry.remote.signing import (
     MAX_BYTES,
     POINTER,

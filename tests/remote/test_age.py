@@ -11,6 +11,7 @@ from sake_registry.errors import InputError
 from sake_registry.remote.age import ExpiredError, Seen, check_age
 from sake_registry.remote.following import Follower
 from sake_registry.remote.pointer import Pointer
+from sake_registry.remote.trust import Policy
 from tests.bundle.synthetic import EDITS, write
 
 NEVER = 1e6
@@ -38,7 +39,7 @@ def put(path: Path, number: int | None, bundle: str, expires: datetime | None = 
 
 
 def follow(place: Path) -> Follower[str]:
-    return Follower(place, lambda path: path.stem, NEVER, pause=0, expired="refuse")
+    return Follower(place, lambda path: path.stem, NEVER, pause=0)
 
 
 def test_a_follower_takes_no_older_one_not_even_after_a_restart(tmp_path: Path) -> None:
@@ -68,10 +69,11 @@ def test_a_follower_takes_no_older_one_not_even_after_a_restart(tmp_path: Path) 
         assert follower.current == "one"
 
 
-def test_of_an_expired_one_a_follower_only_tells_unless_asked_to_refuse(tmp_path: Path) -> None:
+def test_of_an_expired_one_a_follower_only_tells_where_the_policy_says_so(tmp_path: Path) -> None:
     write(tmp_path / "one.h5")
     put(tmp_path / "p.json", 1, "one.h5", datetime.now(UTC))
-    with Follower(tmp_path / "p.json", lambda path: path.stem, NEVER) as follower:
+    lenient = Policy(expired="warn")
+    with Follower(tmp_path / "p.json", lambda path: path.stem, NEVER, policy=lenient) as follower:
         assert follower.current == "one"
         assert "expired at" in (follower.problem or "")
     with pytest.raises(InputError, match="expired at"):

@@ -9,10 +9,9 @@ import pytest
 
 from sake_registry.bundle.reader import BundleFile, read_manifest
 from sake_registry.errors import BundleError, BundleFormatError, InputError, StateError
+from sake_registry.remote.fetching import KEPT, fetch_bundle
 from sake_registry.remote.pointer import (
-    KEPT,
     Pointer,
-    fetch_bundle,
     parse_pointer,
     read_pointer,
     write_pointer,
