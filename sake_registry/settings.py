@@ -47,11 +47,11 @@ PREFIX = "SAKE_"
 ELSEWHERE = frozenset(
     f"{PREFIX}{name}"
     for name in (
-        "ADMIN_TOKEN BUDGET BUNDLE GENERATOR_API_KEY LOG LOG_PROMPTS METRICS_HOST METRICS_PORT MODE "
-        "SIGNING_KEY SIGNING_KEY_PASSWORD"
+        "ADMIN_TOKEN BUDGET BUNDLE GENERATOR_API_KEY LOG LOG_PROMPTS METRICS_HOST METRICS_PORT "
+        "MODE SIGNING_KEY SIGNING_KEY_PASSWORD"
     ).split()
 )
-"""Variables that are no settings: of servers, and a secret."""
+"""Variables that are no settings: of servers, and secrets."""
 log = logging.getLogger(__name__)
 
 METHOD_VERSION = 8

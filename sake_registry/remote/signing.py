@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner, SSlibKey
 
     from sake_registry.bundle.format import Manifest
+    from sake_registry.remote.pointer import Pointer
 
 SUFFIX = ".sig.json"
 """What the name of a bundle's signature has behind the bundle's."""
@@ -211,11 +212,13 @@ class Envelope(Value):
 
         known = {key.keyid: key for key in keys}
         if not known.keys() & set(self.signers):
-            strangers = ", ".join(signer[:12] or "nobody" for signer in self.signers)
-            counts = ", ".join(id_[:12] for id_ in known) or "none"
+            strangers = ", ".join(signer[:12] or "without a name" for signer in self.signers)
+            counts = ", ".join(id_[:12] for id_ in known)
             raise TrustError(
-                f"{of} is signed by a stranger: the key {strangers}; those that count: {counts}",
-                hint="if that key is to count, name it: SAKE_TRUST_KEYS, or keys under [trust]",
+                f"{of} is signed by a stranger: the key {strangers}"
+                + (f"; what counts is {counts}" if known else ", and nothing says that it counts"),
+                hint="if that key is to count, name its public half: SAKE_TRUST_KEYS=FILE, or keys "
+                "under [trust] in sake.toml",
             )
         try:
             # A copy: securesystemslib changes what it reads.
@@ -266,15 +269,17 @@ def sign_bundle(
     return _json(envelope) + b"\n"
 
 
-def read_statement(envelope: Envelope, keys: Iterable[SSlibKey], of: str) -> Statement:
-    """What somebody whose key counts says of a bundle.
+def read_statement(
+    envelope: Envelope, keys: Iterable[SSlibKey], of: str
+) -> tuple[Statement, SSlibKey]:
+    """What somebody whose key counts says of a bundle, and that key.
 
     Raises:
         TrustError: it is nobody's whose key counts, was changed, or is no statement of a bundle.
     """
-    payload, _ = envelope.opened(STATEMENT, keys, of)
+    payload, key = envelope.opened(STATEMENT, keys, of)
     try:
-        return Statement.model_validate_json(payload)
+        return Statement.model_validate_json(payload), key
     except ValidationError as error:
         raise TrustError(
             f"{of}: its signature says nothing of a bundle that this version understands "
@@ -321,9 +326,31 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def canonical(fields: Mapping[str, Any]) -> bytes:
-    """What is signed of a pointer: its other fields, as JSON in one form."""
-    return _json(fields)
+def sign_pointer(pointer: Pointer, signer: CryptoSigner) -> dict[str, Any]:
+    """What the field `signature` of a pointer is to hold: an envelope over all that it says but
+    where the bundle lies.
+
+    Raises:
+        InputError: it does not say enough to be told from others.
+    """
+    if lacking := indistinct(pointer):
+        raise InputError(
+            f"a pointer without {lacking} would pass for another, signed or not",
+            hint="`sake promote --key KEY` writes them and signs",
+        )
+    return sealed(canonical(pointer), POINTER, signer)
+
+
+def indistinct(pointer: Pointer) -> str:
+    """What a pointer lacks by which it is told from others; empty where it lacks nothing."""
+    return ", ".join(
+        name for name in ("content", "name", "number") if getattr(pointer, name) is None
+    )
+
+
+def canonical(pointer: Pointer) -> bytes:
+    """What is signed of a pointer, as JSON in one form."""
+    return _json(pointer.statement)
 
 
 def _json(value: Any) -> bytes:

@@ -25,6 +25,7 @@ from sake_registry.remote.signing import (
     Envelope,
     Statement,
     canonical,
+    indistinct,
     read_key,
     read_statement,
 )
@@ -104,7 +105,7 @@ class Policy:
         """
         if self.level != "off":
             with self.weighing():
-                return read_statement(read_envelope(bundle), self.keys, shown(bundle))
+                return read_statement(read_envelope(bundle), self.keys, shown(bundle))[0]
         return None
 
 
@@ -140,15 +141,14 @@ def check_pointer(pointer: Pointer, place: str, keys: Iterable[SSlibKey]) -> SSl
     if pointer.signature is None:
         raise TrustError(f"{where} is not signed", hint="sign it when it is promoted: --key KEY")
     payload, key = Envelope.read(pointer.signature, where).opened(POINTER, keys, where)
-    if payload != canonical(pointer.statement):
+    if payload != canonical(pointer):
         raise TrustError(
             f"{where} was changed after it had been signed: {_changed(payload, pointer)}",
             hint="promote the bundle that is meant: sake promote",
         )
-    lacking = [name for name in ("content", "name", "number") if getattr(pointer, name) is None]
-    if lacking:
+    if lacking := indistinct(pointer):
         raise TrustError(
-            f"{where} is signed without {', '.join(lacking)}, and would pass for another",
+            f"{where} is signed without {lacking}, and would pass for another",
             hint="promote the bundle: sake promote",
         )
     return key

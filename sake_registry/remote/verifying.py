@@ -6,29 +6,30 @@ first reason, each is told.
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pydantic import computed_field
 
-from sake_registry.errors import InputError, SakeError
+from sake_registry.bundle.reader import read_manifest
+from sake_registry.errors import SakeError
 from sake_registry.places import absolute, shown
 from sake_registry.remote.age import Seen, check_age
-from sake_registry.remote.fetching import fetch_bundle, verify_bundle
+from sake_registry.remote.fetching import fetch_bundle
 from sake_registry.remote.pointer import Pointer, read_pointer
-from sake_registry.remote.signing import Predicate, read_statement
+from sake_registry.remote.signing import Predicate, check_statement, read_statement, sha256
 from sake_registry.remote.trust import Policy, check_pointer, read_envelope
 from sake_registry.values import Value
 from sake_registry.wording import count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from securesystemslib.signer import SSlibKey
 
-    from sake_registry.bundle.format import Manifest
-    from sake_registry.remote.signing import Statement
-
+LISTED = 10
+"""Edits, gates or people that a sentence names."""
 SHOWN = 12
 """Characters of a hash, a commit or a key that a sentence names."""
 _CHECKED_ALONE = Policy(expired="warn")
@@ -54,6 +55,10 @@ class Verdict(Value):
     open: tuple[str, ...]
     statement: Predicate | None
 
+    @property
+    def is_pointer(self) -> bool:
+        return self.place.endswith(".json")
+
     @computed_field
     @property
     def passed(self) -> bool:
@@ -68,6 +73,7 @@ class _Findings:
         self.said: list[str] = []
         self.wrong: list[str] = []
         self.open: list[str] = []
+        self.statement: Predicate | None = None
 
     def key(self, key: SSlibKey) -> str:
         return f"the key {self.names[key.keyid]} ({key.keyid[:SHOWN]})"
@@ -100,9 +106,7 @@ def verify(place: str, keys: Mapping[str, SSlibKey], now: datetime | None = None
     else:
         pointer = Pointer(bundle=absolute(place))
         findings.open.append("that it is the newest: a bundle has no number, a pointer has one")
-    statement: list[Statement] = []
-    findings.attempt(lambda: statement.append(_statement(pointer, findings)))
-    findings.attempt(lambda: _look_at_bundle(pointer, next(iter(statement), None), findings))
+    findings.attempt(lambda: _look_at_bundle(pointer, findings))
     return Verdict(
         place=shown(place),
         bundle=shown(pointer.bundle),
@@ -110,7 +114,7 @@ def verify(place: str, keys: Mapping[str, SSlibKey], now: datetime | None = None
         said=tuple(findings.said),
         wrong=tuple(findings.wrong),
         open=tuple(findings.open),
-        statement=statement[0].predicate if statement else None,
+        statement=findings.statement,
     )
 
 
@@ -136,21 +140,61 @@ def _look_at_age(pointer: Pointer, place: str, now: datetime, findings: _Finding
         findings.proven.append(f"it holds until {pointer.expires:%Y-%m-%d %H:%M} UTC")
 
 
-def _statement(pointer: Pointer, findings: _Findings) -> Statement:
-    where = shown(pointer.bundle)
-    return read_statement(read_envelope(pointer.bundle), findings.keys, where)
-
-
-def _look_at_bundle(pointer: Pointer, statement: Statement | None, findings: _Findings) -> None:
+def _look_at_bundle(pointer: Pointer, findings: _Findings) -> None:
     path = fetch_bundle(pointer, policy=_CHECKED_ALONE)
-    manifest = verify_bundle(path, pointer, None)
-    model = manifest.model
+    manifest = read_manifest(path)
+    model, where = manifest.model, shown(pointer.bundle)
     findings.proven.append(
         f"every digest in the bundle is right: content {manifest.content_hash[:SHOWN]}, "
         f"{count(len(manifest.edits), 'edit')} for {model.name} ({model.hash[:SHOWN]})"
     )
-    if statement is None:
+    findings.open.append("that your model is that one: attaching the bundle proves it")
+    statement, key = read_statement(read_envelope(pointer.bundle), findings.keys, where)
+    check_statement(statement, manifest, sha256(path), where)
+    findings.proven.append(f"{findings.key(key)} signed this very file")
+    findings.statement = statement.predicate
+    _tell(statement.predicate, findings)
+
+
+def _tell(said: Predicate, findings: _Findings) -> None:
+    """What is said of a bundle that a key which counts has signed."""
+    commit = said.commit and said.commit[:SHOWN]
+    tree = {True: " with uncommitted changes", False: "", None: ", perhaps with changes"}
+    origin = f"commit {commit}{tree[said.dirty]}" if commit else "no commit"
+    findings.said.append(
+        f"it was compiled from {origin} and signed at {said.time:%Y-%m-%d %H:%M} UTC"
+    )
+    findings.said.append(f"it holds {_listed([edit.id for edit in said.edits])}")
+    if said.partial:
+        findings.said.append("some edits could not be built, and are not in it")
+    by: Counter[str] = Counter(name for names in said.reviewers.values() for name in names)
+    if by:
+        each = [f"{name} ({count(number, 'edit')})" for name, number in by.most_common()]
+        findings.said.append(f"edits were reviewed by {_listed(each)}")
+    if unreviewed := len({edit.id for edit in said.edits} - said.reviewers.keys()):
+        of = f"{unreviewed} of {count(len(said.edits), 'edit')}"
+        findings.open.append(f"who reviewed {of}: the commits name nobody")
+    findings.open.append("that what its signer says is true: a signature tells who says it")
+    if said.review is None:
+        findings.open.append("which gates it passed: it was signed without a review")
         return
-    verify_bundle(path, pointer, statement)
-    findings.proven.append("the bundle is, byte for byte, the file that was signed")
-    _tell(statement.predicate, manifest, findings)
+    review = said.review
+    head = review.head[:SHOWN] if review.head else "the working tree"
+    for state in dict.fromkeys(gate.state for gate in review.gates):
+        gates = [gate.name for gate in review.gates if gate.state == state]
+        findings.said.append(
+            f"in the review of {review.base[:SHOWN]}...{head}, gates with the state '{state}': "
+            f"{_listed(gates)}"
+        )
+    if review.head is None or review.head != said.commit:
+        findings.open.append(
+            f"that the review is of what was compiled: it is of {head}, and the bundle is of "
+            f"{origin}"
+        )
+    if review.model is None:
+        findings.open.append("what the model answered in the review: none was asked")
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - LISTED
+    return ", ".join(names[:LISTED]) + (f" and {more} more" if more > 0 else "")
