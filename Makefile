@@ -69,7 +69,7 @@ bench-quick: $(READY)  ## ten edits, every method that leaves the weights alone;
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[models,serve,bench,dev]'
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[models,serve,sign,bench,dev]'
 	$(BIN)/python -m pip install -q --no-deps -c constraints.txt $(EMBEDDED)
 	touch $(READY)
 
