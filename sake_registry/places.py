@@ -2,7 +2,10 @@
 
 Guarantees:
 - "Is not there" and "cannot be reached" are never taken for one another.
-- No more is read of a file than the caller allows, and no read of http waits for ever.
+- No more is read of a file than the caller allows, and no read waits for ever.
+- What is written is there whole or not at all; `create` replaces nothing, and of two who create one
+  file at one time, one is told that it is there (on this machine, in S3 and Google Cloud Storage;
+  elsewhere as far as the reader of the protocol keeps to it).
 - What a URL may hold of secrets (user, password, query) stands in no message.
 
 A path needs no package; a URL needs fsspec and, by its protocol, what fsspec reads it with.
@@ -10,8 +13,11 @@ A path needs no package; a URL needs fsspec and, by its protocol, what fsspec re
 
 from __future__ import annotations
 
+import errno
+import os
 import posixpath
 import re
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
@@ -19,25 +25,31 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 from urllib.request import url2pathname
 
 from sake_registry.errors import (
+    ConflictError,
     InputError,
     MissingExtraError,
     SakeError,
     SetupError,
     StorageError,
 )
-from sake_registry.files import read_bounded
+from sake_registry.files import read_bounded, remove, replacing, write_bytes
 from sake_registry.wording import shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _IN_TEXT = re.compile(rf"{_URL.pattern}[^\s'\"<>]+", re.IGNORECASE)
 _HTTP = ("http", "https")
+_S3 = ("s3", "s3a")
+CONDITIONAL = frozenset({*_S3, "gs", "gcs", "memory"})
+"""The protocols whose files can be created without replacing another's, beside paths."""
 SMALL_SECONDS = 5.0
 """How long the whole of a small file may take over http."""
 IDLE_SECONDS = 30.0
 """How long a large one may send nothing."""
+CONNECT_SECONDS = 5.0
+"""How long a server of S3 may take to answer at all."""
 _CHUNK = 1 << 20
 _TELLING = frozenset(
     "checksum contentmd5 created crc32c digest etag generation lastmodified md5hash modified mtime "
@@ -101,7 +113,161 @@ def read_small(place: str, limit: int) -> bytes:
             raise StorageError(
                 f"{path}: cannot be read: {error.strerror}", hint="name a file that can be read"
             ) from error
-    return b"".join(_chunks(place, limit, total=SMALL_SECONDS))
+    if _protocol(place) in _HTTP:
+        return b"".join(_chunks(place, limit, total=SMALL_SECONDS))
+    # One request: what is asked for size and content in two may be replaced between them.
+    [data] = read_many([place], limit)
+    if data is None:
+        raise FileNotFoundError(f"there is no {shown(place)}")
+    return data
+
+
+def read_many(places: Sequence[str], limit: int) -> list[bytes | None]:
+    """The first `limit` bytes of files, and one more of larger ones; None for those that are not
+    there. Elsewhere than on this machine they are read at once.
+
+    Raises:
+        StorageError, SetupError, InputError: as of `read_small`.
+    """
+    if not places:
+        return []
+    if local_path(places[0]) is not None or _protocol(places[0]) in _HTTP:
+        return [_read_if_there(place, limit) for place in places]
+    with _reached(places[0]):
+        files = _files(places[0], {})
+        found = files.cat_ranges(list(places), 0, limit + 1, on_error="return")
+        return [_found(data) for data in found]
+
+
+def _read_if_there(place: str, limit: int) -> bytes | None:
+    try:
+        return read_small(place, limit)
+    except FileNotFoundError:
+        return None
+
+
+def _found(data: bytes | Exception) -> bytes | None:
+    if isinstance(data, FileNotFoundError):
+        return None
+    if isinstance(data, OSError) and data.errno == errno.EINVAL and "range" in str(data).lower():
+        return b""  # S3 has no range of an empty file
+    if isinstance(data, Exception):
+        raise data
+    return data
+
+
+def create(place: str, content: bytes | Path) -> bool:
+    """Write a file where none is, whole or not at all.
+
+    Args:
+        content: bytes, or a file of this machine.
+
+    Returns:
+        Whether it was written; False if there is one, which stays as it is.
+
+    Raises:
+        StorageError, SetupError, InputError: it cannot be written.
+    """
+    try:
+        if (path := local_path(place)) is not None:
+            with replacing(path, once=True) as temporary:
+                if isinstance(content, bytes):
+                    temporary.write_bytes(content)
+                else:
+                    shutil.copyfile(content, temporary)
+            return True
+        with _written(place):
+            files = _writable(place)
+            if isinstance(content, bytes):
+                files.pipe_file(place, content, mode="create")
+            else:
+                files.put_file(str(content), place, mode="create")
+    except (ConflictError, FileExistsError):
+        return False
+    return True
+
+
+def write(place: str, data: bytes) -> None:
+    """Write a small file, whole or not at all; a reader sees the old one or this one.
+
+    Raises:
+        StateError: the path is a link.
+        StorageError, SetupError, InputError: it cannot be written.
+    """
+    if (path := local_path(place)) is not None:
+        write_bytes(path, data)
+        return
+    with _written(place):
+        _writable(place).pipe_file(place, data)
+
+
+def delete(place: str) -> None:
+    """Remove a file, if it is there; errors as of `write`."""
+    if (path := local_path(place)) is not None:
+        remove(path, path.parent)
+        return
+    try:
+        with _reached(place):
+            files = _writable(place)
+            files.invalidate_cache()
+            files.rm_file(place)
+    except FileNotFoundError:
+        pass
+
+
+def is_listed(place: str) -> bool:
+    """Whether the files of a folder can be listed."""
+    return local_path(place) is not None or _protocol(place) not in _HTTP
+
+
+def listing(folder: str) -> dict[str, int]:
+    """The files below a folder, by their path from there, with their sizes in bytes; none where
+    there is no such folder.
+
+    Raises:
+        StorageError, SetupError, InputError: it cannot be reached or listed.
+    """
+    if (path := local_path(folder)) is not None:
+        return dict(_local_files(path))
+    if not is_listed(folder):
+        raise SetupError(
+            f"{shown(folder)}: files over http cannot be listed",
+            hint="name the folder by a URL of its storage, like s3://bucket/folder",
+        )
+    try:
+        with _reached(folder):
+            files = _files(folder, {})
+            files.invalidate_cache()  # what is listed is remembered, and others write
+            found = files.find(folder, detail=True)
+            start = files._strip_protocol(folder).rstrip("/") + "/"
+    except FileNotFoundError:
+        return {}
+    return {
+        name.removeprefix(start): int(said.get("size") or 0)
+        for name, said in found.items()
+        if name.startswith(start)
+    }
+
+
+def _local_files(folder: Path) -> Iterator[tuple[str, int]]:
+    def refuse(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            message = f"{folder}: cannot be listed: {error.strerror}"
+            raise StorageError(message, hint="name a folder that can be read") from error
+
+    for inner, _, names in os.walk(folder, onerror=refuse):
+        for path in (Path(inner, name) for name in names if not name.startswith(".")):
+            if path.is_file():
+                yield path.relative_to(folder).as_posix(), path.stat().st_size
+
+
+def _writable(place: str) -> Any:
+    if _protocol(place) in _HTTP:
+        raise SetupError(
+            f"{shown(place)}: nothing is written over http",
+            hint="name the place by a URL of its storage, like s3://bucket/folder",
+        )
+    return _files(place, {})
 
 
 def state(place: str) -> str | None:
@@ -162,6 +328,11 @@ def _files(place: str, timeouts: Mapping[str, float]) -> Any:
     import fsspec
 
     protocol = _protocol(place)
+    if protocol in _S3:
+        waiting = {"connect_timeout": CONNECT_SECONDS, "read_timeout": IDLE_SECONDS,
+                   "retries": {"max_attempts": 1}}  # fmt: skip
+        configured = fsspec.config.conf.get(protocol, {}).get("config_kwargs", {})
+        return fsspec.filesystem(protocol, config_kwargs={**waiting, **configured})
     if protocol not in _HTTP:
         return fsspec.filesystem(protocol)
     from aiohttp import ClientTimeout
@@ -173,21 +344,40 @@ def _files(place: str, timeouts: Mapping[str, float]) -> Any:
 
 
 @contextmanager
-def _reached(place: str) -> Iterator[None]:
-    """Turn whatever the reader of a protocol raises into errors that name the place."""
+def _reached(place: str, *passing: type[Exception]) -> Iterator[None]:
+    """Turn whatever the reader of a protocol raises into errors that name the place, but for
+    those that are to pass."""
     try:
         yield
+    except (SakeError, *passing):
+        raise
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no {shown(place)}") from None
     except ImportError as error:
         if error.name in ("fsspec", "aiohttp"):
             raise MissingExtraError(f"{shown(place)} is read by {error.name}", "serve") from error
+        if _protocol(place) in _S3:
+            raise MissingExtraError(f"{shown(place)} is read by s3fs", "remote") from error
         raise SetupError(f"{shown(place)}: {error}", hint="install what is named there") from error
     except Exception as error:  # each protocol's package has errors of its own
         said = _IN_TEXT.sub(lambda url: shown(url[0]), str(error)) or type(error).__name__
         raise SetupError(
             f"{shown(place)}: cannot be reached: {shorten(said, 200)}",
             hint="see that the server is up, and that this machine may read it",
+        ) from error
+
+
+@contextmanager
+def _written(place: str) -> Iterator[None]:
+    """`_reached` for what is written: a file that exists is told to the caller, and no file that
+    is missing is meant where there is no bucket."""
+    try:
+        with _reached(place, FileExistsError):
+            yield
+    except FileNotFoundError as error:
+        raise SetupError(
+            f"{shown(place)}: cannot be written: there is no such bucket or folder",
+            hint="make it, or name another one",
         ) from error
 
 

@@ -468,6 +468,31 @@ class TrustSettings(_Section):
     """What becomes of a pointer that has expired; of one that is in use, a warning always."""
 
 
+def _remote(value: str) -> str:
+    """A place that may be shown: it holds no secret."""
+    try:
+        parts = urlsplit(value)
+    except ValueError as error:
+        raise ValueError("a URL like s3://bucket/folder, or a folder, is expected") from error
+    if "://" in value and (parts.username is not None or parts.query or parts.fragment):
+        raise ValueError("a URL without a user, '?' and '#' is expected: credentials have their "
+                         "own variables and files")  # fmt: skip
+    return value.rstrip("/")
+
+
+Remote = Annotated[str, AfterValidator(_remote)]
+
+
+class RemoteSettings(_Section):
+    """What lies elsewhere, at URLs that fsspec reads (`s3://bucket/folder`). A file of the
+    repository has it read alone: it is written to where a flag or a variable names it."""
+
+    store: Remote = ""
+    """Builds that others share: looked for there, and sent there."""
+    bundles: Remote = ""
+    """Where bundles are published, and the pointers to them."""
+
+
 class Settings(_Section):
     """Everything that can be set, validated."""
 
@@ -495,6 +520,7 @@ class Settings(_Section):
     review: ReviewSettings = ReviewSettings()
     generator: GeneratorSettings = GeneratorSettings()
     trust: TrustSettings = TrustSettings()
+    remote: RemoteSettings = RemoteSettings()
     _given: frozenset[str] = PrivateAttr(frozenset())
     """What a flag, a variable or a program set, by dotted name."""
 

@@ -25,6 +25,7 @@ ORDER = [
     "data",
     "places",  # files that may lie elsewhere
     "transport",
+    "shared",  # what a store shares with others
     "store",
     "names",
     "edits",

@@ -232,9 +232,5 @@ def _keys(
         for stage in stages:
             for edit in edits:
                 of_edit = edit_keys(edit, model_hash=model.hash, dtype=model.dtype, **stage)
-                keys |= {
-                    ("activations", of_edit.activations),
-                    ("maps", of_edit.maps),
-                    ("routes", of_edit.edit),
-                }
+                keys.update(of_edit.objects)
     return keys
