@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+import tempfile
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import click
@@ -19,7 +20,7 @@ _MAX_REVIEW = 1 << 28
 
 
 @click.command("sign")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("place", metavar="PLACE")
 @click.option(
     "--key",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -34,56 +35,74 @@ _MAX_REVIEW = 1 << 28
 @json_option
 @click.pass_obj
 def command(
-    state: State, /, file: Path, key: Path | None, review: Path | None, as_json: bool
+    state: State, /, place: str, key: Path | None, review: Path | None, as_json: bool
 ) -> None:
-    """Sign FILE, a bundle or a pointer (.json), with a private key.
+    """Sign PLACE, a bundle (path or URL) or a pointer (.json, path), with a private key.
 
     The signature of a bundle says what it is, of which commit, and who reviewed what; it is
-    written beside it, as FILE.sig.json. That of a pointer is put into it. The password of a key is
-    read from SAKE_SIGNING_KEY_PASSWORD.
+    written beside it, as PLACE.sig.json. That of a pointer is put into it. The password of a key
+    is read from SAKE_SIGNING_KEY_PASSWORD.
 
     \b
     sake sign bundles/smollm2-135m-0123abcd-4567cdef8901.h5 --key release.pem
     sake sign production.json --key release.pem
     """
+    from sake_registry.places import shown
     from sake_registry.remote.signing import read_signer
 
+    is_pointer = shown(place).endswith(".json")
+    if is_pointer and review is not None:
+        raise click.UsageError("--review goes with a bundle: a pointer has no gates")
     if key is not None:
         _refuse_tracked(key)
     signer = read_signer(key)
-    if file.suffix == ".json":
-        if review is not None:
-            raise click.UsageError("--review goes with a bundle: a pointer has no gates")
-        written = _sign_pointer(file, signer)
+    if is_pointer:
+        written = _sign_pointer(place, signer)
     else:
-        written = _sign_bundle(file, signer, None if review is None else _claimed(review))
-    signed = {"signed": str(file), "signature": str(written), "key": signer.public_key.keyid}
+        written = _sign_bundle(place, signer, None if review is None else _claimed(review))
+    id_ = signer.public_key.keyid
     if as_json:
-        emit_json("sign/1", signed)
+        emit_json("sign/1", {"signed": shown(place), "signature": shown(written), "key": id_})
     else:
-        say(f"signed {file} with the key {signer.public_key.keyid[:12]}: {written}")
+        say(f"signed {shown(place)} with the key {id_[:12]}: {shown(written)}")
 
 
-def _sign_bundle(path: Path, signer: CryptoSigner, review: ClaimedReview | None) -> Path:
-    from sake_registry.files import write_bytes
+def _sign_bundle(place: str, signer: CryptoSigner, review: ClaimedReview | None) -> str:
+    from sake_registry.errors import InputError
+    from sake_registry.places import download, local_path, shown, write
+    from sake_registry.remote.fetching import MAX_BUNDLE_BYTES
     from sake_registry.remote.signing import SUFFIX, sign_bundle
 
-    data = sign_bundle(path, signer, review=review)
-    written = path.with_name(path.name + SUFFIX)
-    write_bytes(written, data)
-    return written
+    with tempfile.TemporaryDirectory() as folder:
+        name = PurePosixPath(shown(place)).name
+        path = local_path(place)
+        if path is None:
+            path = Path(folder) / "bundle.h5"
+            try:
+                download(place, path, MAX_BUNDLE_BYTES)
+            except FileNotFoundError as error:
+                raise InputError(f"no bundle {shown(place)}", hint="publish it first") from error
+        data = sign_bundle(path, signer, review=review, name=name)
+    write(place + SUFFIX, data)
+    return place + SUFFIX
 
 
-def _sign_pointer(path: Path, signer: CryptoSigner) -> Path:
-    from sake_registry.files import read_bounded, write_text
+def _sign_pointer(place: str, signer: CryptoSigner) -> str:
+    from sake_registry.errors import InputError
+    from sake_registry.places import local_path, read_small, shown, write
     from sake_registry.remote.pointer import MAX_BYTES, read_pointer
     from sake_registry.remote.signing import sign_pointer
 
-    pointer = read_pointer(path)
-    value = json.loads(read_bounded(path, MAX_BYTES))  # as it stands there, paths and all
+    pointer = read_pointer(place)
+    if local_path(place) is None:
+        raise InputError(
+            f"{shown(place)} is signed when it is written: others may read it already",
+            hint="sake promote --key KEY",
+        )
+    value = json.loads(read_small(place, MAX_BYTES))  # as it stands there, paths and all
     value["signature"] = sign_pointer(pointer, signer)
-    write_text(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
-    return path
+    write(place, json.dumps(value, ensure_ascii=False, indent=1).encode() + b"\n")
+    return place
 
 
 def _claimed(path: Path) -> ClaimedReview:
