@@ -14,10 +14,12 @@ A path needs no package; a URL needs fsspec and, by its protocol, what fsspec re
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import posixpath
 import re
 import shutil
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
@@ -215,6 +217,11 @@ def delete(place: str) -> None:
         pass
 
 
+def is_conditional(place: str) -> bool:
+    """Whether of two who create one file there at one time, one is known to be told."""
+    return local_path(place) is not None or _protocol(place) in CONDITIONAL
+
+
 def is_listed(place: str) -> bool:
     """Whether the files of a folder can be listed."""
     return local_path(place) is not None or _protocol(place) not in _HTTP
@@ -286,6 +293,22 @@ def state(place: str) -> str | None:
         return None
     telling = {re.sub(r"[^a-z0-9]", "", name.lower()): value for name, value in said.items()}
     return str(sorted((n, str(v)) for n, v in telling.items() if n in _TELLING)) or None
+
+
+def sha256(place: str) -> str:
+    """The SHA-256 of a file, in hex.
+
+    Raises:
+        FileNotFoundError, SetupError, InputError: as of `read_small`.
+        OSError: a path that cannot be read.
+    """
+    if (path := local_path(place)) is not None:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    state = hashlib.sha256()
+    for chunk in _chunks(place, sys.maxsize, sock_connect=IDLE_SECONDS, sock_read=IDLE_SECONDS):
+        state.update(chunk)
+    return state.hexdigest()
 
 
 def download(place: str, target: Path, limit: int) -> None:

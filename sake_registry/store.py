@@ -33,9 +33,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 from pydantic import Field
 
 from sake_registry.digests import digest
-from sake_registry.errors import StorageError
+from sake_registry.errors import SettingsError, StorageError
 from sake_registry.files import below, locked, remove, remove_leftovers, write_bytes, write_text
-from sake_registry.places import shown
+from sake_registry.places import listing, shown
 from sake_registry.values import Value
 from sake_registry.wording import shorten
 
@@ -68,7 +68,8 @@ _KEY = re.compile(r"[0-9a-f]{64}")
 
 
 class StoredObject(Value):
-    """An object that is in the store: where, and how many bytes it takes."""
+    """An object that is in the store: where, and how many bytes it takes. The path of one that is
+    shared begins at the URL."""
 
     kind: Kind
     key: str
@@ -215,6 +216,14 @@ class Store:
                             )
         return sorted(found, key=lambda stored: (KINDS.index(stored.kind), stored.key))
 
+    def place(self, stored: StoredObject) -> str:
+        """Where an object lies, for messages."""
+        return str(stored.path)
+
+    def damages(self, objects: Iterable[StoredObject]) -> dict[StoredObject, str]:
+        """Those that are damaged, and what is wrong with them."""
+        return {found: wrong for found in objects if (wrong := self.damage(found))}
+
     def damage(self, stored: StoredObject) -> str | None:
         """What is wrong with an object, in words; None if it is as it was put, or is gone."""
         from safetensors import deserialize
@@ -279,6 +288,69 @@ class Store:
             for part in (*KINDS, "models"):
                 remove_leftovers(below(self.folder, self.folder / part))
             yield
+
+
+class SharedStore:
+    """What is shared with other stores, to be looked through.
+
+    Raises:
+        SettingsError: nothing is shared.
+    """
+
+    def __init__(self, store: Store) -> None:
+        if store.shared is None:
+            raise SettingsError(
+                "no store is shared", hint="SAKE_REMOTE_STORE=URL, or `store` under [remote]"
+            )
+        self._files = store.shared
+
+    @property
+    def folder(self) -> str:
+        return str(self._files)
+
+    def objects(self) -> list[StoredObject]:
+        """What is there; errors as of `places.listing`."""
+        found = []
+        for name, size in listing(self._files.url).items():
+            kind, _, rest = name.partition("/")
+            key = rest.rpartition("/")[2].removesuffix(SUFFIX)
+            if kind in SHARED and name == _name(kind, key):
+                found.append(StoredObject(kind=kind, key=key, path=Path(name), bytes=size))
+        return sorted(found, key=lambda stored: (KINDS.index(stored.kind), stored.key))
+
+    def place(self, stored: StoredObject) -> str:
+        return shown(self._files.place(stored.path.as_posix()))
+
+    def damages(self, objects: Iterable[StoredObject]) -> dict[StoredObject, str]:
+        """As of a `Store`: all of them are read."""
+        named = {stored.path.as_posix(): stored for stored in objects}
+        damaged = {}
+        for name, data in self._files.read(named):
+            try:
+                with _damage():
+                    _checked(data, named[name].kind, named[name].key)
+            except _Damaged as error:
+                damaged[named[name]] = str(error)
+        return damaged
+
+    def remove(self, objects: Iterable[StoredObject]) -> None:
+        """Remove objects; whoever compiles meanwhile builds them again.
+
+        Raises:
+            SettingsError: only a file of the repository names the place.
+            SetupError, StorageError: they cannot be removed.
+        """
+        for stored in objects:
+            if not self._files.writable:
+                raise SettingsError(
+                    f"only sake.toml says that {self} is shared, and nothing is removed elsewhere "
+                    "because a file of the repository says so",
+                    hint=f"say it yourself: SAKE_REMOTE_STORE='{self}'",
+                )
+            self._files.remove(stored.path.as_posix())
+
+    def __str__(self) -> str:
+        return self.folder
 
 
 def _name(kind: Kind, key: str) -> str:

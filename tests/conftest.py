@@ -187,3 +187,13 @@ def bucket(_s3: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
         monkeypatch.setenv(name, value)
     s3fs.S3FileSystem().makedirs("bucket", exist_ok=True)
     return "s3://bucket"
+
+
+@pytest.fixture(params=["file", "memory", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A URL of an empty folder."""
+    if request.param == "file":
+        return (tmp_path / "shared").as_uri()
+    if request.param == "memory":
+        return f"memory://{tmp_path.name}"
+    return f"{request.getfixturevalue('bucket')}/{tmp_path.name}"

@@ -20,16 +20,6 @@ NAME = f"maps/ab/{KEY}.safetensors"
 TENSORS = {"t": torch.arange(12.0)}
 
 
-@pytest.fixture(params=["file", "memory", "s3"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A URL of an empty folder."""
-    if request.param == "file":
-        return (tmp_path / "shared").as_uri()
-    if request.param == "memory":
-        return f"memory://{tmp_path.name}"
-    return f"{request.getfixturevalue('bucket')}/{tmp_path.name}"
-
-
 def store(tmp_path: Path, name: str, place: str, *, writable: bool = True) -> Store:
     return Store(tmp_path / name, SharedFiles(place, writable=writable))
 
