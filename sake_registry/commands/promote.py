@@ -11,9 +11,11 @@ import click
 
 from sake_registry.commands.console import State, emit_json, json_option, say, styled, warn
 from sake_registry.commands.publish import place_of_bundles, place_option
+from sake_registry.commands.sign import key_option, signer_at_hand
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from sake_registry.history.versions import Version
     from sake_registry.remote.publishing import EditChange, Promotion
@@ -44,6 +46,7 @@ def changing_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--expires", type=Days(), metavar="30d|12h", help="How long it may be followed."
         ),
+        key_option,
         place_option,
     ):
         function = option(function)
@@ -63,6 +66,7 @@ def command(
     to: str | None,
     expires: timedelta | None,
     note: str,
+    key: Path | None,
     yes: bool,
     dry_run: bool,
     as_json: bool,
@@ -80,13 +84,20 @@ def command(
 
     place = place_of_bundles(state, to, writing=True)
     promotion = plan_promotion(place, name, source, lasts=expires, note=note)
-    change(state, promotion, "promote", yes=yes, dry_run=dry_run, as_json=as_json)
+    change(state, promotion, "promote", key=key, yes=yes, dry_run=dry_run, as_json=as_json)
 
 
 def change(
-    state: State, promotion: Promotion, verb: str, *, yes: bool, dry_run: bool, as_json: bool
+    state: State,
+    promotion: Promotion,
+    verb: str,
+    *,
+    key: Path | None,
+    yes: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
-    """Show what a pointer's change would do, ask, and make it.
+    """Show what a pointer's change would do, ask, sign and make it.
 
     Raises:
         StateError: nobody said yes, or another was first.
@@ -94,6 +105,7 @@ def change(
     from sake_registry.errors import StateError
     from sake_registry.remote.publishing import carry_out
 
+    signer = signer_at_hand(key)
     edits = promotion.edits
     commits = _commits(state, promotion, [edit.id for edit in edits[:SHOWN]])
     if not as_json:
@@ -105,7 +117,7 @@ def change(
     if not dry_run and not confirmed:
         raise StateError("nothing was changed: nobody said yes", hint="--yes makes the change")
     if not dry_run:
-        carry_out(promotion)
+        carry_out(promotion, signer)
     if as_json:
         value = {
             **promotion.model_dump(mode="json"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sake_registry.commands.console import State, emit_json, json_option, say, warn
+from sake_registry.commands.sign import claimed, key_option, signer_at_hand
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,15 +67,22 @@ def place_of_bundles(state: State, to: str | None, *, writing: bool = False) -> 
     metavar="FILE",
     help="What `sake review --json` said of it.",
 )
+@key_option
 @json_option
 @click.pass_obj
 def command(
-    state: State, bundle: Path | None, to: str | None, review: Path | None, as_json: bool
+    state: State,
+    bundle: Path | None,
+    to: str | None,
+    review: Path | None,
+    key: Path | None,
+    as_json: bool,
 ) -> None:
     """Put BUNDLE where others load it from: bundles/<content hash>.h5.
 
     Without BUNDLE, the newest one of the registry is put there. What is there is never replaced.
-    Nothing loads it before `sake promote` lets a pointer lead to it.
+    Nothing loads it before `sake promote` lets a pointer lead to it. Its signature goes with it:
+    the one that is made with --key, or else BUNDLE.sig.json.
 
     \b
     sake publish --to s3://bucket/edits
@@ -84,7 +92,8 @@ def command(
 
     place = place_of_bundles(state, to, writing=True)
     bundle = bundle or _newest(state.registry())
-    result = publish(bundle, place, _read(review) if review else None)
+    said = _read(review) if review else None
+    result = publish(bundle, place, said, _signature(bundle, key, review))
     if as_json:
         emit_json("publish/1", result)
         return
@@ -94,8 +103,26 @@ def command(
     say(
         f"{shown(result.url)}: {count(result.edits, 'edit')}, {result.bytes / 1e6:.1f} MB"
         + ("" if result.created else ", was there already")
+        + (", signed" if result.signed else "")
     )
     say(f"  content {result.content[:12]} · sake promote {result.content[:12]} NAME", err=True)
+
+
+def _signature(bundle: Path, key: Path | None, review: Path | None) -> bytes | None:
+    """The signature that is made with a key, or else lies beside a bundle; None if there is none.
+
+    Raises:
+        InputError, StateError: the key is none, or git tracks it.
+    """
+    from sake_registry.files import read_bounded
+    from sake_registry.remote.signing import MAX_BYTES, SUFFIX, sign_bundle
+
+    if signer := signer_at_hand(key):
+        return sign_bundle(bundle, signer, review=claimed(review) if review else None)
+    try:
+        return read_bounded(bundle.with_name(bundle.name + SUFFIX), MAX_BYTES)
+    except FileNotFoundError:
+        return None
 
 
 def _newest(registry: Registry) -> Path:

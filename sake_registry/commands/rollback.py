@@ -12,6 +12,7 @@ from sake_registry.commands.publish import place_of_bundles
 
 if TYPE_CHECKING:
     from datetime import timedelta
+    from pathlib import Path
 
 
 @click.command("rollback")
@@ -27,6 +28,7 @@ def command(
     to: str | None,
     expires: timedelta | None,
     note: str,
+    key: Path | None,
     yes: bool,
     dry_run: bool,
     as_json: bool,
@@ -44,4 +46,4 @@ def command(
 
     place = place_of_bundles(state, to, writing=True)
     promotion = plan_rollback(place, name, number, lasts=expires, note=note)
-    change(state, promotion, "rollback", yes=yes, dry_run=dry_run, as_json=as_json)
+    change(state, promotion, "rollback", key=key, yes=yes, dry_run=dry_run, as_json=as_json)

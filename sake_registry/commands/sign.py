@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from sake_registry.commands.console import State, emit_json, json_option, say
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from securesystemslib.signer import CryptoSigner
 
     from sake_registry.remote.signing import ClaimedReview
@@ -19,13 +22,33 @@ if TYPE_CHECKING:
 _MAX_REVIEW = 1 << 28
 
 
+def key_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--key`: what is signed with."""
+    return click.option(
+        "--key",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="A private key to sign with, PEM; else that in SAKE_SIGNING_KEY.",
+    )(function)
+
+
+def signer_at_hand(key: Path | None) -> CryptoSigner | None:
+    """What a flag, or the variable, gives to sign with; None where neither does.
+
+    Raises:
+        InputError, StateError: it is no private key, or git tracks it.
+    """
+    from sake_registry.remote.signing import KEY_VARIABLE, read_signer
+
+    if key is None and not os.environ.get(KEY_VARIABLE):
+        return None
+    if key is not None:
+        _refuse_tracked(key)
+    return read_signer(key)
+
+
 @click.command("sign")
 @click.argument("place", metavar="PLACE")
-@click.option(
-    "--key",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="A private key, PEM; else that in SAKE_SIGNING_KEY.",
-)
+@key_option
 @click.option(
     "--review",
     "review",
@@ -53,13 +76,11 @@ def command(
     is_pointer = shown(place).endswith(".json")
     if is_pointer and review is not None:
         raise click.UsageError("--review goes with a bundle: a pointer has no gates")
-    if key is not None:
-        _refuse_tracked(key)
-    signer = read_signer(key)
+    signer = signer_at_hand(key) or read_signer(None)
     if is_pointer:
         written = _sign_pointer(place, signer)
     else:
-        written = _sign_bundle(place, signer, None if review is None else _claimed(review))
+        written = _sign_bundle(place, signer, claimed(review) if review else None)
     id_ = signer.public_key.keyid
     if as_json:
         emit_json("sign/1", {"signed": shown(place), "signature": shown(written), "key": id_})
@@ -105,7 +126,7 @@ def _sign_pointer(place: str, signer: CryptoSigner) -> str:
     return place
 
 
-def _claimed(path: Path) -> ClaimedReview:
+def claimed(path: Path) -> ClaimedReview:
     """What is signed of a review: its commits, its model, how each gate came out."""
     from sake_registry.errors import InputError
     from sake_registry.files import read_bounded

@@ -2,6 +2,7 @@
 
     bundles/<content hash>.h5            a bundle, for ever
     bundles/<content hash>.json          what is in it (`Record`)
+    bundles/<content hash>.h5.sig.json   who signed it, if somebody did
     bundles/<content hash>.review.json   what a review said of it, if that was published too
     pointers/<name>.json                 what is loaded under a name
     pointers/<name>/<number>.json        what it was with each change, for ever
@@ -34,13 +35,17 @@ from sake_registry.bundle.reader import BundleFile
 from sake_registry.errors import ConflictError, InputError, SetupError, StateError
 from sake_registry.remote.fetching import fetch_bundle
 from sake_registry.remote.pointer import MAX_BYTES, Name, Pointer, parse_pointer, read_pointer
+from sake_registry.remote.signing import SUFFIX as SIGNATURE
+from sake_registry.remote.signing import check_subject, sign_pointer
 from sake_registry.values import Value
 from sake_registry.wording import count, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import timedelta
     from pathlib import Path
+
+    from securesystemslib.signer import CryptoSigner
 
     from sake_registry.bundle.format import Manifest
 
@@ -111,6 +116,7 @@ class Published(Value):
     bytes: int
     edits: int
     created: bool
+    signed: bool
 
 
 class EditChange(Value):
@@ -221,31 +227,41 @@ def _held(manifest: Manifest) -> Iterator[Held]:
         )
 
 
-def publish(bundle: Path, to: str, review: bytes | None = None) -> Published:
+def publish(
+    bundle: Path, to: str, review: bytes | None = None, signature: bytes | None = None
+) -> Published:
     """Put a bundle where others load it from; one that is there already stays as it is.
 
     Args:
         to: a URL that fsspec writes, or a folder.
         review: what `sake review --json` said of it, to be read by those who promote it.
+        signature: what `signing.sign_bundle` made; it takes the place of an earlier one.
 
     Raises:
         BundleFormatError, InputError: as of `record_of`.
+        TrustError: the signature is of another file.
         SetupError, StorageError: it cannot be written, or is not what was sent.
     """
     record, to = record_of(bundle), places.absolute(to)
+    if signature is not None:
+        check_subject(signature, record.sha256, str(bundle))
     stem, created = _sent(bundle, record, to)
     manifest = f"{to}/bundles/{stem}.json"
     places.create(manifest, _text(record))
     if review is not None:
         places.create(f"{to}/bundles/{stem}.review.json", review)
+    url = f"{to}/bundles/{stem}{SUFFIX}"
+    if signature is not None:
+        places.write(url + SIGNATURE, signature)
     return Published(
-        url=f"{to}/bundles/{stem}{SUFFIX}",
+        url=url,
         content=record.content,
         manifest=manifest,
         sha256=record.sha256,
         bytes=record.bytes,
         edits=len(record.edits),
         created=created,
+        signed=signature is not None,
     )
 
 
@@ -335,18 +351,20 @@ def plan_rollback(
     return _promotion(to, name, target, lasts, note, now)
 
 
-def carry_out(promotion: Promotion, sign: Callable[[Pointer], Pointer] = lambda p: p) -> Pointer:
+def carry_out(promotion: Promotion, signer: CryptoSigner | None = None) -> Pointer:
     """Make the change that was planned; returns the pointer as it was written.
 
     Args:
-        sign: puts a signature into the pointer.
+        signer: signs the pointer; nobody does if None.
 
     Raises:
         ConflictError: the pointer was changed since.
         SetupError, StorageError: it cannot be written, or the backend lets one file be created
             twice.
     """
-    to, name, pointer = promotion.to, promotion.name, sign(promotion.pointer)
+    to, name, pointer = promotion.to, promotion.name, promotion.pointer
+    if signer is not None:
+        pointer = pointer.model_copy(update={"signature": sign_pointer(pointer, signer)})
     record = f"{to}/bundles/{_stem(pointer)}.json"
     places.create(record, _text(promotion.after))
     if not places.is_conditional(to) or places.create(record, _text(promotion.after)):

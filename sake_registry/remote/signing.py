@@ -14,6 +14,7 @@ Guarantees:
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -317,6 +318,26 @@ def check_statement(statement: Statement, manifest: Manifest, found: str, of: st
             f"{of} is not the file that was signed: its SHA-256 is {found[:12]}, and "
             f"{statement.file.digest.sha256[:12]} was signed",
             hint="bring the signed file again; if it was made anew, sign it: sake sign",
+        )
+
+
+def check_subject(signature: bytes, found: str, of: str) -> None:
+    """See that a signature says that it is of a file; who made it is not looked at.
+
+    Args:
+        found: the SHA-256 of the file.
+
+    Raises:
+        TrustError: it is of another, or of none.
+    """
+    envelope = Envelope.read(signature, of)
+    try:
+        statement = Statement.model_validate_json(base64.b64decode(envelope.payload))
+    except ValueError:
+        statement = None
+    if statement is None or statement.file.digest.sha256 != found:
+        raise TrustError(
+            f"the signature beside {of} is of another file", hint=f"sign it again: sake sign {of}"
         )
 
 
