@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-MAX_BYTES = 1 << 30
-"""Of one file."""
-AT_ONCE = 64
+MAX_BYTES = 1 << 28
+"""Of one file; a larger one is not shared."""
+AT_ONCE = 32
 """So many files are read at once."""
 
 
@@ -112,7 +112,7 @@ class SharedFiles:
             self._damaged.discard(name)
             return True
 
-        if self.writable and self._attempt(written, False):
+        if self.writable and len(data) <= MAX_BYTES and self._attempt(written, False):
             self.sent.add(len(data))
 
     def remove(self, name: str) -> None:
