@@ -19,6 +19,7 @@ from tests.test_docs import blocks
 from tests.test_life import Shell
 from tests.workshop import make_registry
 
+pytestmark = [pytest.mark.model, pytest.mark.slow]
 PAGE = ROOT / "docs" / "fleet.md"
 
 
