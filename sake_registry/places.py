@@ -372,7 +372,9 @@ def _reached(place: str, *passing: type[Exception]) -> Iterator[None]:
     those that are to pass."""
     try:
         yield
-    except (SakeError, *passing):
+    except passing:
+        raise
+    except SakeError:
         raise
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no {shown(place)}") from None

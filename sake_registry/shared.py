@@ -20,14 +20,14 @@ from sake_registry.errors import SakeError
 from sake_registry.wording import count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-MAX_BYTES = 1 << 30
-"""Of one file."""
-AT_ONCE = 64
+MAX_BYTES = 1 << 28
+"""Of one file; a larger one is not shared."""
+AT_ONCE = 32
 """So many files are read at once."""
 
 
@@ -67,7 +67,8 @@ class SharedFiles:
     def names(self) -> dict[str, int]:
         """The files there, and their sizes in bytes, as they were when this was first asked."""
         if self._names is None:
-            self._names = self._attempt(lambda: places.listing(self.url), {})
+            nothing: dict[str, int] = {}
+            self._names = self._attempt(lambda: places.listing(self.url), nothing)
         return self._names
 
     def has(self, name: str) -> bool:
@@ -81,12 +82,15 @@ class SharedFiles:
         larger than `MAX_BYTES`, its beginning."""
         wanted = [name for name in names if name not in self._damaged]
         for start in range(0, len(wanted), AT_ONCE):
-            some = [self.place(name) for name in wanted[start : start + AT_ONCE]]
-            found = self._attempt(lambda some=some: places.read_many(some, MAX_BYTES), [])
-            for name, data in zip(wanted[start:], found, strict=False):
+            some = wanted[start : start + AT_ONCE]
+            for name, data in zip(some, self._read(some), strict=False):
                 if data is not None:
                     self.brought.add(len(data))
                     yield name, data
+
+    def _read(self, names: Sequence[str]) -> list[bytes | None]:
+        found = [self.place(name) for name in names]
+        return self._attempt(lambda: places.read_many(found, MAX_BYTES), [])
 
     @property
     def summary(self) -> str:
@@ -112,7 +116,7 @@ class SharedFiles:
             self._damaged.discard(name)
             return True
 
-        if self.writable and self._attempt(written, False):
+        if self.writable and len(data) <= MAX_BYTES and self._attempt(written, False):
             self.sent.add(len(data))
 
     def remove(self, name: str) -> None:

@@ -171,7 +171,8 @@ class Store:
     def _take(self, data: bytes, kind: Kind, key: str) -> Any:
         """Keep an object that came from elsewhere; its note."""
         note = _checked(data, kind, key)
-        with suppress(StorageError):  # it is of use all the same
+        # It is of use all the same; who locks the store may take away a file that is being made.
+        with suppress(StorageError, FileNotFoundError):
             write_bytes(self.path(kind, key), data, self.folder)
         return note
 

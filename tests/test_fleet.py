@@ -19,13 +19,13 @@ from tests.test_docs import blocks
 from tests.test_life import Shell
 from tests.workshop import make_registry
 
+pytestmark = [pytest.mark.model, pytest.mark.slow]
 PAGE = ROOT / "docs" / "fleet.md"
 
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
     shell = Shell(tmp_path)
-    shell.environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
     make_registry(tmp_path / "facts", tiny_models.save("llama", tmp_path / "tiny"))
     shell.run("cd facts && git init -q -b main && git add . && git commit -qm 'Two facts'")
     shell.folder /= "facts"

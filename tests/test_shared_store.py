@@ -108,6 +108,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_models.save("gpt2", tmp_path_factory.mktemp("model") / "tiny-gpt2")
 
 
+@pytest.mark.parametrize("place", ["file", "s3"], indirect=True)
 @pytest.mark.model
 def test_a_cold_machine_compiles_what_changed_and_nothing_else(
     tmp_path: Path, model: Path, place: str, monkeypatch: pytest.MonkeyPatch

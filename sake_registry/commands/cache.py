@@ -96,6 +96,7 @@ def _size(store: Store | SharedStore, models: Sequence[StoredModel], as_json: bo
 
 def _verify(store: Store | SharedStore, delete: bool, as_json: bool) -> None:
     from sake_registry.models.fingerprint import verify_memory
+    from sake_registry.store import Store
     from sake_registry.wording import count
 
     with _held(store, delete):
@@ -103,7 +104,7 @@ def _verify(store: Store | SharedStore, delete: bool, as_json: bool) -> None:
         damaged = store.damages(objects)
         if delete:
             store.remove(damaged)
-    files = verify_memory()
+    files = verify_memory() if isinstance(store, Store) else {}
     changed = [file for file, same in files.items() if not same]
     if as_json:
         listed = [
@@ -125,7 +126,8 @@ def _verify(store: Store | SharedStore, delete: bool, as_json: bool) -> None:
             say(f"{store.place(found)}: {wrong}")
         for file in changed:
             say(f"{file}: the remembered hash is not its own: forgotten")
-        say(f"{count(len(files), 'model file')} hashed again", err=True)
+        if isinstance(store, Store):
+            say(f"{count(len(files), 'model file')} hashed again", err=True)
         say(f"{count(len(objects), 'object')}, {len(damaged)} damaged")
         if damaged:
             say("removed" if delete else "--delete removes them", err=True)

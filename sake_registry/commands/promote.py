@@ -24,7 +24,7 @@ SHOWN = 20
 _COLOURS = {"added": "green", "changed": "yellow", "removed": "red"}
 
 
-class Days(click.ParamType):
+class Days(click.ParamType):  # type: ignore[type-arg]  # it takes one in later versions of click
     """`30d`, `12h`."""
 
     name = "days"
@@ -149,7 +149,7 @@ def _show(promotion: Promotion, edits: Sequence[EditChange], commits: dict[str, 
     if pointer.expires:
         say(f"  expires {pointer.expires:%Y-%m-%d %H:%M} UTC")
     _show_review(promotion)
-    counted = Counter(edit.action for edit in edits)
+    counted = Counter[str](edit.action for edit in edits)
     parts = [f"{counted[action]} {action}" for action in _COLOURS if counted[action]]
     say(f"  {', '.join(parts) or 'no edit changes'}")
     for edit in edits[:SHOWN]:
