@@ -445,12 +445,12 @@ class GeneratorSettings(_Section):
     """Most new texts of one kind that begin and end alike."""
 
 
-Level = Literal["off", "warn", "require"]
+TrustLevel = Literal["off", "warn", "require"]
 Expired = Literal["warn", "refuse"]
-LEVELS: tuple[Level, ...] = get_args(Level)
+TRUST_LEVELS: tuple[TrustLevel, ...] = get_args(TrustLevel)
 """From the weakest policy to the strictest."""
 STRICTER: Mapping[str, Sequence[str]] = {
-    "trust.policy": LEVELS,
+    "trust.policy": TRUST_LEVELS,
     "trust.expired": get_args(Expired),
 }
 """What `sake.toml` can make stricter than a variable has it, and never weaker."""
@@ -459,7 +459,7 @@ STRICTER: Mapping[str, Sequence[str]] = {
 class TrustSettings(_Section):
     """Whose signatures a bundle needs before it is loaded for use."""
 
-    policy: Level = "off"
+    policy: TrustLevel = "off"
     """Bundles and pointers that nobody named by `keys` signed are used, used with a warning, or
     refused. `SAKE_TRUST` sets it for a machine; a file can make that stricter alone."""
     keys: Names = []

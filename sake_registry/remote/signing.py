@@ -46,7 +46,6 @@ MAX_BYTES = 1 << 28
 MAX_KEY_BYTES = 1 << 16
 STATEMENT = "application/vnd.in-toto+json"
 POINTER = "application/vnd.sake-registry.pointer+json"
-PREDICATE = "urn:sake-registry:bundle:1"
 KEY_VARIABLE, PASSWORD_VARIABLE = "SAKE_SIGNING_KEY", "SAKE_SIGNING_KEY_PASSWORD"
 
 
@@ -151,7 +150,9 @@ class Statement(Value):
         "https://in-toto.io/Statement/v1", alias="_type"
     )
     subject: tuple[Subject]
-    predicate_type: Literal["urn:sake-registry:bundle:1"] = Field(PREDICATE, alias="predicateType")
+    predicate_type: Literal["urn:sake-registry:bundle:1"] = Field(
+        "urn:sake-registry:bundle:1", alias="predicateType"
+    )
     predicate: Predicate
 
     @property
@@ -285,7 +286,7 @@ def read_statement(
         raise TrustError(
             f"{of}: its signature says nothing of a bundle that this version understands "
             f"({error.errors()[0]['msg']})",
-            hint=f"sign it with this version: sake sign (its statements are of {PREDICATE})",
+            hint="sign it with this version: sake sign",
         ) from error
 
 

@@ -29,7 +29,7 @@ from sake_registry.remote.signing import (
     read_key,
     read_statement,
 )
-from sake_registry.settings import Expired, Level, load_settings
+from sake_registry.settings import Expired, TrustLevel, load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -53,7 +53,7 @@ class Policy:
         expired: what becomes of a pointer that has expired.
     """
 
-    level: Level = "off"
+    level: TrustLevel = "off"
     keys: tuple[SSlibKey, ...] = ()
     expired: Expired = "refuse"
 
