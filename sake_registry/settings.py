@@ -564,7 +564,7 @@ class Settings(_Section):
             StateError: a part of a path below the registry is a link.
         """
         keys = self.trust.keys
-        if self.is_given("trust.keys"):
+        if keys and self.is_given("trust.keys"):
             return [Path(key) for key in keys]
         if self.is_given("trust.policy") and self.trust.policy != "off":
             raise SettingsError(
