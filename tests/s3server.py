@@ -35,11 +35,13 @@ def serving() -> Iterator[dict[str, str]]:
         env={**os.environ, "PYTHONPATH": path},
     ) as process:  # fmt: skip
         assert process.stdout is not None
-        port = process.stdout.readline().strip()
-        yield {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-            "AWS_ACCESS_KEY_ID": "key",
-            "AWS_SECRET_ACCESS_KEY": "secret",
-            "AWS_DEFAULT_REGION": "us-east-1",
-        }
-        process.terminate()
+        try:
+            port = process.stdout.readline().strip()
+            yield {
+                "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+                "AWS_ACCESS_KEY_ID": "key",
+                "AWS_SECRET_ACCESS_KEY": "secret",
+                "AWS_DEFAULT_REGION": "us-east-1",
+            }
+        finally:
+            process.terminate()

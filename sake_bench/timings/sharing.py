@@ -79,9 +79,9 @@ def _compiled(folder: Path, at: str) -> None:
             print(f"  {line}")
 
 
-def swaps(at: str, work: Path, number: int) -> None:
+def swaps(at: str, work: Path, bundle: Path, number: int) -> None:
     """Two who promote, and readers: what was read that was wrong, and how long it took."""
-    bundles = [repeated(_demo(), work / f"{n}.h5", n, partial=False) for n in (11, 12)]
+    bundles = [repeated(bundle, work / f"{n}.h5", n, partial=False) for n in (11, 12)]
     hashes = [publish(bundle, at).content for bundle in bundles]
     place = f"{at}/pointers/production.json"
     carry_out(plan_promotion(at, "production", hashes[0]))
@@ -126,7 +126,7 @@ def swaps(at: str, work: Path, number: int) -> None:
     print(f"{reads.total()} reads by {READERS} meanwhile: {len(wrong)} wrong {wrong[:1]}")
 
 
-def many(at: str, work: Path, edits: int) -> None:
+def many(at: str, work: Path, demo: Path, edits: int) -> None:
     """Publish a large bundle, promote it, bring it and load it."""
     bundle = work / "many.h5"
     _measured(
@@ -180,6 +180,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("part", choices=["cold", "swaps", "many"])
     parser.add_argument("--at", required=True, metavar="URL", help="an empty place")
+    parser.add_argument("--bundle", type=Path, help="that of the demo unless given")
     parser.add_argument("--swaps", type=int, default=1000)
     parser.add_argument("--edits", type=int, default=10_000)
     given = parser.parse_args()
@@ -189,9 +190,9 @@ def main() -> None:
         if given.part == "cold":
             cold(at, work)
         elif given.part == "swaps":
-            swaps(at, work, given.swaps)
+            swaps(at, work, given.bundle or _demo(), given.swaps)
         else:
-            many(at, work, given.edits)
+            many(at, work, given.bundle or _demo(), given.edits)
 
 
 if __name__ == "__main__":
