@@ -18,7 +18,6 @@ from sake_registry.errors import BuildError, BundleFormatError, LockedError
 from sake_registry.files import sweep
 from sake_registry.models.loading import locate
 from sake_registry.progress import SILENT
-from sake_registry.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -156,10 +155,11 @@ def compile_registry(
                 result.bundle, result.manifest = plan.path, manifest
                 result.seconds = time.monotonic() - started
                 return result
-    store = Store(registry.store)
+    store = registry.open_store()
     with RunContext(settings, plan.located, store) as run, store.lock():
         located = plan.located
         store.remember_model(located.source.name, located.hash, located.dtype)
+        store.fetch(found for p in plan.edits if p.keys for found in p.keys.objects)
         for planned in plan.edits:
             if planned.edit is None or planned.keys is None or planned.id not in plan.chosen:
                 continue
@@ -186,6 +186,8 @@ def compile_registry(
                 run.metric(), provenance or {},
             )  # fmt: skip
             result.bundle = plan.path
+    if store.shared and (moved := store.shared.summary):
+        log.info("%s", moved)
     result.seconds = time.monotonic() - started
     return result
 
