@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from sake_registry.edits.registry import Registry
-    from sake_registry.store import SharedStore, Store, StoredModel, StoredObject
+    from sake_registry.store import SharedStore, Store, StoredObject
 
 # What a user loses with an object of each kind.
 _COSTS = {
@@ -57,17 +57,17 @@ def command(state: State, action: str, delete: bool, remote: bool, as_json: bool
     here = registry.open_store()
     store = SharedStore(here) if remote else here
     if action == "size":
-        _size(store, here.models(), as_json)
+        _size(store, here, as_json)
     elif action == "verify":
         _verify(store, delete, as_json)
     else:
         _collect(registry, store, delete, as_json)
 
 
-def _size(store: Store | SharedStore, models: Sequence[StoredModel], as_json: bool) -> None:
+def _size(store: Store | SharedStore, here: Store, as_json: bool) -> None:
     from sake_registry.store import KINDS
 
-    objects = store.objects()
+    objects, models, shared = store.objects(), here.models(), here.shared
     kinds = [(kind, [found for found in objects if found.kind == kind]) for kind in KINDS]
     if as_json:
         emit_json(
@@ -78,6 +78,7 @@ def _size(store: Store | SharedStore, models: Sequence[StoredModel], as_json: bo
                 **_sum(objects),
                 "kinds": {kind: _sum(found) for kind, found in kinds},
                 "models": [model.model_dump() for model in models],
+                "shared": str(shared) if shared else None,
             },
         )
         return
@@ -90,6 +91,9 @@ def _size(store: Store | SharedStore, models: Sequence[StoredModel], as_json: bo
         ],
     )
     say(f"{store.folder}: {_said(objects)}")
+    if shared is not None:
+        does = "read and written" if shared.writable else "read"
+        say(f"  shared with {shared}, which is {does}")
     for model in models:
         say(f"  compiled for {model.name} ({model.hash[:8]}, {model.dtype})")
 

@@ -141,6 +141,7 @@ def test_what_is_shared_is_shown_verified_and_collected(
     (registry / "sake.toml").write_text('[remote]\nstore = "shared"\n')
     value = asked(sake, registry, "--remote")
     assert (value["objects"], value["store"]) == (4, str(shared))  # replies are nobody else's
+    assert f"  shared with {shared}, which is read\n" in sake("cache", cwd=registry).stdout
     damaged = Store(shared).path("maps", "b" * 64)
     damaged.write_bytes(damaged.read_bytes()[:-1])
     done = sake("cache", "verify", "--remote", cwd=registry)
