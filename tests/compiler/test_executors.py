@@ -9,25 +9,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from threading import Event, Thread
 
 import psutil
 import pytest
 import torch
 
 from sake_registry import Compiled, compile_registry, make_plan, open_registry
-from sake_registry.compiler.executors import Executor, executor_of
+from sake_registry.compiler.executors import LOCAL, Executor, executor_of
 from sake_registry.compiler.executors.queue import MOST_LOSSES, Queue
 from sake_registry.compiler.executors.worker import Built, Job, RemoteWorker, Task
 from sake_registry.errors import BuildError, SakeError, SetupError
 from sake_registry.models.loading import locate
-from sake_registry.progress import SILENT
+from sake_registry.progress import SILENT, Progress
 from sake_registry.store import Store
 from tests import tiny_models
-from tests.compiler.test_kill import written
 from tests.conftest import ROOT
 from tests.workshop import TONGUE, make_registry
 
@@ -76,9 +74,9 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
     return make
 
 
-def compile_(root: Path, executor: Executor | None = None) -> Compiled:
-    options = {"executor": executor} if executor else {}
-    return compile_registry(open_registry(root), keep_going=True, **options)  # type: ignore[arg-type]
+def compile_(root: Path, executor: Executor = LOCAL, progress: Progress = SILENT) -> Compiled:
+    registry = open_registry(root)
+    return compile_registry(registry, keep_going=True, executor=executor, progress=progress)
 
 
 @pytest.fixture(scope="module")
@@ -123,43 +121,28 @@ def test_equal_bundles(on: str, workers: int, ray_here: None, make: Make, local:
     assert str(done.failures[BROKEN]) == str(local.failures[BROKEN])
 
 
-@contextmanager
-def killing(on: str, store: Path, kills: int) -> Iterator[list[int]]:
-    """Kill a worker whenever the store has a number of files that is drawn at random, at most one
-    at a time; yields the processes that were."""
-    draw = random.Random(0)
-    moments = sorted(draw.sample(range(3 * len(NAMES)), k=kills))
-    killed: list[int] = []
-    ended = Event()
+class Killer:
+    """Progress that kills one of the workers, drawn at random, whenever an edit is done."""
 
-    def kill() -> None:
-        for moment in moments:
-            while not ended.is_set():
-                workers = [] if written(store) < moment else _workers(on)
-                if workers:
-                    victim = draw.choice(workers)
-                    victim.kill()
-                    killed.append(victim.pid)
-                    break
-                time.sleep(0.01)
+    def __init__(self, on: str, kills: int) -> None:
+        self._name, self._most, self._draw = WORKER[on], kills, random.Random(0)
+        self.killed: list[int] = []
 
-    thread = Thread(target=kill)
-    thread.start()
-    try:
-        yield killed
-    finally:
-        ended.set()
-        thread.join()
+    def begin(self, phase: str, total: int) -> None:
+        pass
 
+    def advance(self, steps: int = 1, label: str = "") -> None:
+        workers = [*self._workers()] if len(self.killed) < self._most else []
+        if workers:
+            victim = self._draw.choice(workers)
+            victim.kill()
+            self.killed.append(victim.pid)
 
-def _workers(on: str) -> list[psutil.Process]:
-    """The processes that build for this one."""
-    found = []
-    for process in psutil.Process().children(recursive=True):
-        with suppress(psutil.Error):
-            if WORKER[on] in " ".join(process.cmdline()):
-                found.append(process)
-    return found
+    def _workers(self) -> Iterator[psutil.Process]:
+        for process in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error):  # it has just ended
+                if self._name in " ".join(process.cmdline()):
+                    yield process
 
 
 @pytest.mark.parametrize("on", [ON_RAY, ON_SLURM])
@@ -167,9 +150,9 @@ def test_killed_workers_change_nothing(
     on: str, ray_here: None, make: Make, local: Compiled
 ) -> None:
     root = make(f"killed-{on}")
-    with killing(on, open_registry(root).store, 4) as killed:
-        done = compile_(root, executor(on, 2))
-    assert len({*killed}) == 4
+    killer = Killer(on, 4)
+    done = compile_(root, executor(on, 2), killer)
+    assert killer.killed
     assert_same(done, local)
     assert [*done.failures] == [BROKEN]
     assert not (open_registry(root).store / "jobs").exists()

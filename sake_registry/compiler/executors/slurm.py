@@ -24,7 +24,7 @@ from sake_registry.progress import SILENT
 from sake_registry.wording import shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Collection, Generator, Iterator, Sequence
 
     from sake_registry.compiler.context import RunContext
     from sake_registry.progress import Progress
@@ -33,6 +33,7 @@ DEFAULT_WORKERS = 4
 _MINUTES = 24 * 60
 """A job's limit, where SBATCH_TIMELIMIT sets no other."""
 _POLL_SECONDS = 0.2
+_END_SECONDS = 10.0
 _TASKS, _WAITING, _TAKEN, _DONE = "tasks.pickle", "waiting", "taken", "done"
 
 
@@ -92,8 +93,7 @@ class SlurmExecutor:
                         yield given_up
                 time.sleep(_POLL_SECONDS)
         finally:
-            for submitted in jobs.values():
-                submitted.cancel(check=False)
+            _end(jobs.values())
 
     def _submitter(self, log: Path, job: Job) -> Any:
         """What submits a job."""
@@ -127,6 +127,15 @@ class SlurmExecutor:
                 ) from error
 
         return submit
+
+
+def _end(jobs: Collection[Any]) -> None:
+    """Tell jobs to end, and give them time to: their folder goes next."""
+    for job in jobs:
+        job.cancel(check=False)
+    until = time.monotonic() + _END_SECONDS
+    while time.monotonic() < until and not all(job.done() for job in jobs):
+        time.sleep(_POLL_SECONDS)
 
 
 def _work(folder: Path, job: Job, number: int) -> None:
