@@ -14,8 +14,10 @@ Imports `errors` alone.
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
+import platform
 import re
 import shutil
 import stat
@@ -42,7 +44,9 @@ _HINTS = {
     errno.EIO: "the disk has a fault: set a folder on another one",
 }
 TEMPORARY = ".partial-"
-_LEFTOVER = re.compile(re.escape(TEMPORARY) + r"(\d+)-[a-z0-9_]{8}(\.\w+)?")
+_HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+_LEFTOVER = re.compile(rf"{re.escape(TEMPORARY)}(?:{_HOST}-)?(\d+)-[a-z0-9_]{{8}}(\.\w+)?")
+"""Of this machine alone: a folder may be shared, and another machine's processes are not seen."""
 _swept: set[Path] = set()
 """The folders in which this process has removed what killed ones left: one look is enough."""
 if hasattr(os, "register_at_fork"):  # not on Windows
@@ -118,7 +122,7 @@ def replacing(path: Path, root: Path | None = None, *, once: bool = False) -> It
         if path.parent not in _swept:
             _swept.add(path.parent)
             sweep(path.parent)
-        prefix = f"{TEMPORARY}{os.getpid()}-"
+        prefix = f"{TEMPORARY}{_HOST}-{os.getpid()}-"
         temporary = Path(tempfile.mktemp(prefix=prefix, suffix=path.suffix, dir=path.parent))
         try:
             yield temporary
@@ -231,8 +235,8 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed writers left in a folder: what has a name made here, of a process that
-    is no more."""
+    """Remove what killed writers of this machine left in a folder: what has a name made here, of a
+    process that is no more."""
     for path in folder.iterdir():
         left = _LEFTOVER.fullmatch(path.name)
         if left and not _alive(int(left[1])):

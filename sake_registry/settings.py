@@ -212,7 +212,7 @@ distances between a model's states have the model's own unit: there is no defaul
 MULTILINGUAL_THRESHOLDS = {"contrast": 0.56, "centre": 0.93}
 """The same in the space of the multilingual embedder, for single edits whose files set another
 router than the detector; set on 150 development records of CounterFact."""
-DETECTOR_BOUND, DETECTOR_BOUND_OF_MANY, MANY_PROMPTS = 0.5, 0.6, 5
+DETECTOR_BOUND, DETECTOR_BOUND_OF_MANY, MANY_PROMPTS = 0.5, 0.7, 5
 """The largest probability of something else being asked at which the detector has an edit fire; and
 that of an edit with so many prompts, which have said more of what asks for it
 (docs/decisions/0016-scope-detector.md)."""
