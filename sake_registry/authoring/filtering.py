@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from sake_registry import names
 from sake_registry.authoring.wordings import is_in, shape, wording, wraps
 from sake_registry.edits.checks import findings_of, plainly
 from sake_registry.edits.schema import Alias, Edit, Implication, Name, Prompt, Unchanged
 from sake_registry.names import SUBJECT
-from sake_registry.names.words import is_common, is_kind
+from sake_registry.names.words import FUNCTION, is_common, is_kind
 from sake_registry.values import Value
 from sake_registry.wording import HIDDEN, printable, shorten
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sake_registry.edits.schema import By
 
     Near = Callable[[str, Sequence[str]], float]
+    Asks = Callable[[Edit, str], "Asking"]
     Works = Callable[[Edit, "Kind", Sequence["Text"]], list[bool]]
 
 Kind = Literal["prompts", "holdout", "implications", "unchanged", "subject", "old", "new"]
@@ -42,8 +43,14 @@ MOST_AT_ONCE = 120
 NEAR = 0.95
 """Cosine of two prompts' embeddings at which one is the other once more: above that of 99 % of the
 pairs of prompts that people have written for one fact (the demo registry's, 633 pairs)."""
-NEAR_FACT = 0.9
-"""That at which an unchanged prompt about the subject asks for the fact itself."""
+SURE = 0.85
+"""Probability at which the detector is believed that an unchanged prompt asks for the fact …"""
+PAIR = 0.83
+"""… unless its cosine with a prompt is this, and it has another word in place of one of the
+prompt's: so do the best of those that people write ("bachelor's" for "master's"), and the detector
+does not weigh which word it is."""
+TAKEN = "the router takes it for the fact: does its answer stay?"
+"""What is said beside an unchanged prompt that a person has to look at."""
 
 _LIST = re.compile(r"^\s*(?:[-*•]|\d{1,3}[.)])\s+")
 _BLANK = re.compile(
@@ -73,14 +80,23 @@ class Dropped(Value):
     reason: str
 
 
+class Asking(NamedTuple):
+    """What the detector makes of a text: the probability that it asks for an edit's fact, and
+    whether the router takes it for such a one."""
+
+    probability: float
+    taken: bool
+
+
 class Sieve:
-    """An edit that grows by the texts that pass.
+    """An edit that grows by the texts that pass. `remarks` says of some what is to be looked at.
 
     Args:
         edit: the edit as its file has it.
         taken: names of other edits' subjects.
         max_alike: most new texts of a kind that begin and end alike.
         near: the largest cosine of a text with some others; wordings alone are compared if None.
+        asks: whether a text asks for an edit's fact; not known if None.
         works: whether texts work with the model; all are taken for such if None.
     """
 
@@ -91,11 +107,13 @@ class Sieve:
         taken: Collection[str] = (),
         max_alike: int = 3,
         near: Near | None = None,
+        asks: Asks | None = None,
         works: Works | None = None,
     ) -> None:
         self.edit, self.dropped = edit, list[Dropped]()
+        self.remarks: dict[str, str] = {}
         self._taken = {plainly(name) for name in taken}
-        self._max_alike, self._near, self._works = max_alike, near, works
+        self._max_alike, self._near, self._asks, self._works = max_alike, near, asks, works
         self._shapes: Counter[tuple[Any, ...]] = Counter()
         self._faults = Counter(code for code, *_ in findings_of(edit))
 
@@ -267,7 +285,7 @@ class Sieve:
             masked = self._masked(written)
             # A prompt with something around it may ask otherwise ("In 1950, …"), a part does not.
             part = any(f" {wording(masked)} " in f" {wording(other)} " for other in asking)
-            if SUBJECT in masked and (part or self._cosine(masked, asking) >= NEAR_FACT):
+            if SUBJECT in masked and (part or self._asks_surely(written, masked)):
                 return "asks for the fact itself"
         elif kind == "implications":
             others = [implication.prompt for implication in edit.implications]
@@ -285,6 +303,24 @@ class Sieve:
         if self._shapes[kind, shape(written)] > self._max_alike:
             return "is one more of a shape"
         return None
+
+    def _asks_surely(self, text: str, masked: str) -> bool:
+        """Whether a text asks for the fact beyond doubt; where the router takes it for such a one
+        and it may be a near miss, that is remarked."""
+        if self._asks is None:
+            return False
+        asking = self._asks(self.edit, text)
+        if asking.probability >= SURE and not self._is_pair(masked):
+            return True
+        if asking.taken:
+            self.remarks[text] = TAKEN
+        return False
+
+    def _is_pair(self, masked: str) -> bool:
+        """Whether a text is a prompt but for a word of it that is another one."""
+        words = set(wording(masked).split()) | FUNCTION
+        lacking = [p.text for p in self.edit.prompts if set(wording(p.text).split()) - words]
+        return self._cosine(masked, lacking) >= PAIR
 
     def _cosine(self, text: str, others: Sequence[str]) -> float:
         """The largest cosine of a text with others; 0 where nothing can be compared."""

@@ -25,22 +25,30 @@ from sake_registry.edits.adding import add_texts
 from sake_registry.edits.files import parse_edit
 from sake_registry.edits.files import read as read_file
 from sake_registry.edits.schema import Alias, Implication, Unchanged
-from sake_registry.errors import ConflictError, EditFileError, GeneratorError, ReplyError
+from sake_registry.errors import (
+    ConflictError,
+    EditFileError,
+    GeneratorError,
+    ModelNotFoundError,
+    ReplyError,
+)
 from sake_registry.files import write_bytes
 from sake_registry.progress import SILENT
 from sake_registry.values import Value
 from sake_registry.wording import count
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sake_registry.authoring.endpoint import Endpoint, Reply
     from sake_registry.authoring.filtering import Text
+    from sake_registry.authoring.trying import Reader
     from sake_registry.authoring.wordings import Language
     from sake_registry.edits.registry import Registry
     from sake_registry.edits.schema import Edit
     from sake_registry.edits.yamltext import Loc
     from sake_registry.progress import Progress
+    from sake_registry.settings import Settings
 
 VERSION = "v1"
 """Of the instructions, `data/generation/`."""
@@ -111,7 +119,8 @@ class Wanted(Value):
 
 
 class Added(Value):
-    """A text that was added, and what else it says, as the file has it."""
+    """A text that was added, what else it says, as the file has it, and what a person has to see
+    to."""
 
     kind: Kind
     text: str
@@ -119,6 +128,7 @@ class Added(Value):
     old: str | None = None
     new: str | None = None
     reason: str | None = None
+    remark: str | None = None
 
 
 class Outcome(Value):
@@ -145,7 +155,7 @@ class Generated(Value):
 
     generator: str
     compared: bool
-    """Whether texts were compared by the encoder, and not by their wordings alone."""
+    """Whether texts were read as the router does, and not compared by their wordings alone."""
     tried: bool
     """Whether they were tried on the model."""
     written: bool
@@ -191,7 +201,7 @@ def generate(
     outcomes: list[Outcome] = []
     stopped = None
     with ExitStack() as held:
-        near = _nearness()
+        reader = _reader(registry.settings)
         works = None
         if with_model:
             from sake_registry.authoring.trying import Trial
@@ -203,8 +213,9 @@ def generate(
             edit, before = _read(registry, id_)
             taken = [n for e in registry.edits if e.id != edit.id for n in e.fact.subject.all]
             sieve = Sieve(
-                edit, taken=taken, max_alike=endpoint.settings.max_alike, near=near, works=works
-            )
+                edit, taken=taken, max_alike=endpoint.settings.max_alike, works=works,
+                near=reader.near if reader else None, asks=reader.asks if reader else None,
+            )  # fmt: skip
             author = _Author(endpoint, sieve, progress)
             try:
                 for asked in _lists(edit, wanted, chosen):
@@ -215,24 +226,22 @@ def generate(
                 stopped = str(error)
             outcome = author.outcome()
             if not dry_run and outcome.added:
-                _write(registry, edit, before, author.added)
+                _write(registry, edit, before, author.added, sieve.remarks)
             outcomes.append(outcome)
             if stopped:
                 break
     return Generated(
-        generator=endpoint.settings.model, compared=near is not None, tried=with_model,
+        generator=endpoint.settings.model, compared=reader is not None, tried=with_model,
         written=not dry_run, outcomes=tuple(outcomes), cost=endpoint.cost, stopped=stopped,
     )  # fmt: skip
 
 
-def _nearness() -> Any:
-    """How near texts are; None where the extra `models` is not installed."""
-    from sake_registry.errors import ModelNotFoundError
-
+def _reader(settings: Settings) -> Reader | None:
+    """What reads texts as the router does; None where the extra `models` is not installed."""
     try:
-        from sake_registry.authoring.trying import nearness
+        from sake_registry.authoring.trying import Reader
 
-        return nearness()
+        return Reader(settings.router)
     except (ModuleNotFoundError, ModelNotFoundError):
         return None
 
@@ -309,7 +318,11 @@ class _Author:
         return Outcome(
             edit=self._first.id, path=path, dropped=tuple(self._sieve.dropped),
             short=tuple(self._short),
-            added=tuple(Added(kind=kind, **_item(text, shown=True)) for kind, text in self.added),
+            added=tuple(
+                Added(kind=kind, **item, remark=self._sieve.remarks.get(item["text"]))
+                for kind, text in self.added
+                for item in [_item(text, shown=True)]
+            ),
         )  # fmt: skip
 
     def _reply(self, what: str, task: dict[str, Any], form: Any, attempt: int) -> Reply[Any] | None:
@@ -393,7 +406,13 @@ def _read(registry: Registry, id_: str) -> tuple[Edit, bytes]:
     return reading.edit, reading.data
 
 
-def _write(registry: Registry, edit: Edit, before: bytes, added: list[tuple[Kind, Text]]) -> None:
+def _write(
+    registry: Registry,
+    edit: Edit,
+    before: bytes,
+    added: list[tuple[Kind, Text]],
+    remarks: Mapping[str, str],
+) -> None:
     """Splice texts into an edit's file.
 
     Raises:
@@ -407,7 +426,7 @@ def _write(registry: Registry, edit: Edit, before: bytes, added: list[tuple[Kind
     for kind, text in added:
         loc: Loc = ("fact", kind, "aliases") if isinstance(text, Alias) else (kind,)
         additions.setdefault(loc, []).append(_item(text))
-    data = add_texts(before.decode(), path, additions).encode()
+    data = add_texts(before.decode(), path, additions, remarks).encode()
     _, findings = parse_edit(data, path, severities=registry.settings.checks)
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors:

@@ -135,11 +135,15 @@ def _show(result: Generated) -> None:
 
 
 def _show_outcome(outcome: Outcome, *, written: bool) -> None:
-    numbers = ", ".join(f"{n} {_NOUNS[kind]}" for kind, n in outcome.counts.items()) or "nothing"
+    from sake_registry.wording import count
+
+    numbers = ", ".join(count(n, *_NOUNS[kind]) for kind, n in outcome.counts.items()) or "nothing"
     say(f"{outcome.edit}: {numbers} {'added' if written else 'would be added'}  ({outcome.path})")
-    for text in () if written else outcome.added:
+    for text in outcome.added:
         answers = f"  [{text.old or '(nothing)'} → {text.new}]" if text.new else ""
-        say(f"  {_NOUNS[text.kind]}: {text.text}{answers}")
+        remark = f"  ({text.remark})" if text.remark else ""
+        if remark or not written:
+            say(f"  {_NOUNS[text.kind][0]}: {text.text}{answers}{remark}")
     for reason, n in outcome.reasons.items():
         say(f"  dropped {n}: {reason}")
     for short in outcome.short:
@@ -147,7 +151,9 @@ def _show_outcome(outcome: Outcome, *, written: bool) -> None:
 
 
 _NOUNS = {
-    "prompts": "prompts", "holdout": "holdout", "implications": "implications",
-    "unchanged": "unchanged", "subject": "aliases of the subject",
-    "old": "aliases of the old object", "new": "aliases of the new object",
+    "prompts": ("prompt",), "holdout": ("holdout prompt",), "implications": ("implication",),
+    "unchanged": ("unchanged prompt",),
+    "subject": ("alias of the subject", "aliases of the subject"),
+    "old": ("alias of the old object", "aliases of the old object"),
+    "new": ("alias of the new object", "aliases of the new object"),
 }  # fmt: skip

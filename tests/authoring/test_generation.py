@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from sake_registry.authoring.endpoint import FOLDER, Endpoint
+from sake_registry.authoring.filtering import TAKEN
 from sake_registry.authoring.generation import Generated, Wanted, generate
 from sake_registry.commands import cli
 from sake_registry.edits.files import read_edit
@@ -217,16 +218,23 @@ def test_what_is_no_prompt_is_dropped_with_its_reason(root: Path, text: Any, rea
     assert (root / "edits" / "darrieux.yaml").read_text() == EDIT
 
 
-def test_a_part_of_a_prompt_is_not_to_stay_what_it_was(root: Path) -> None:
+def test_what_asks_for_the_fact_is_not_to_stay_and_a_near_miss_is_remarked(root: Path) -> None:
+    near = "The mother of Danielle Darrieux is"
     given = [
         "The mother tongue of Danielle Darrieux",
         "Danielle Darrieux is a native speaker",
+        "The mother tongue of the actress Danielle Darrieux is",
         "In 1950, the mother tongue of Danielle Darrieux was",
+        near,
     ]
     result = kept(root, lambda asked, n: texts(*given), unchanged=3)
-    assert [added.text for added in result.outcomes[0].added] == given[2:]
-    reasons = {dropped.reason for dropped in result.outcomes[0].dropped}
-    assert "asks for the fact itself" in reasons
+    (outcome,) = result.outcomes
+    assert [(text.text, text.remark) for text in outcome.added] == [
+        (given[3], None), (near, TAKEN)
+    ]  # fmt: skip
+    reasons = {dropped.text: dropped.reason for dropped in reversed(outcome.dropped)}
+    assert {reasons[text] for text in given[:3]} == {"asks for the fact itself"}
+    assert f"- prompt: {near}  # {TAKEN}\n" in (root / "edits" / "darrieux.yaml").read_text()
 
 
 def test_a_text_is_mended_where_it_is_plain_what_is_meant(root: Path) -> None:
@@ -385,7 +393,7 @@ def test_the_command_says_what_it_did_and_what_it_cost(
         monkeypatch.setenv("SAKE_GENERATOR_BASE_URL", served.url)
         dry = sake("generate", "darrieux", *few, "--dry-run")
         assert dry.exit_code == 0, dry.output
-        assert "prompts: The first language that <subject> learned was" in dry.stdout
+        assert "prompt: The first language that <subject> learned was" in dry.stdout
         assert (root / "edits" / "darrieux.yaml").read_text() == EDIT
         done = sake("generate", "darrieux", *few, "--json")
         new = sake(

@@ -285,7 +285,7 @@ def test_a_generator_adds_to_the_draft_that_was_written(
         monkeypatch.setenv("SAKE_GENERATOR_ROUNDS", "1")
         done = CliRunner().invoke(cli, arguments)
     assert done.exit_code == 0
-    assert "peru-capital: 1 prompts" in done.output
+    assert "peru-capital: 1 prompt added" in done.output
     text = (registry / "edits" / "peru-capital.yaml").read_text()
     assert "Ministers who rule <subject> sit in" in text
     assert text.count("# guessed: ") == 2 + 5 + 3
