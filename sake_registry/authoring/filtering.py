@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from sake_registry import names
 from sake_registry.authoring.wordings import is_in, shape, wording, wraps
 from sake_registry.edits.checks import findings_of, plainly
+from sake_registry.edits.conflicts import alike
 from sake_registry.edits.schema import Alias, Edit, Implication, Name, Prompt, Unchanged
 from sake_registry.names import SUBJECT
 from sake_registry.names.words import FUNCTION, is_common, is_kind
@@ -22,9 +23,10 @@ from sake_registry.values import Value
 from sake_registry.wording import HIDDEN, printable, shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from sake_registry.authoring.wordings import Language
+    from sake_registry.edits.conflicts import Statement
     from sake_registry.edits.schema import By
 
     Near = Callable[[str, Sequence[str]], float]
@@ -94,6 +96,7 @@ class Sieve:
     Args:
         edit: the edit as its file has it.
         taken: names of other edits' subjects.
+        stated: what edits in force say, by their prompts as `alike` has them.
         max_alike: most new texts of a kind that begin and end alike.
         near: the largest cosine of a text with some others; wordings alone are compared if None.
         asks: whether a text asks for an edit's fact; not known if None.
@@ -105,6 +108,7 @@ class Sieve:
         edit: Edit,
         *,
         taken: Collection[str] = (),
+        stated: Mapping[str, Sequence[Statement]] | None = None,
         max_alike: int = 3,
         near: Near | None = None,
         asks: Asks | None = None,
@@ -113,9 +117,14 @@ class Sieve:
         self.edit, self.dropped = edit, list[Dropped]()
         self.remarks: dict[str, str] = {}
         self._taken = {plainly(name) for name in taken}
+        self._stated = stated or {}
         self._max_alike, self._near, self._asks, self._works = max_alike, near, asks, works
         self._shapes: Counter[tuple[Any, ...]] = Counter()
         self._faults = Counter(code for code, *_ in findings_of(edit))
+
+    def of(self, edit: Edit) -> Sieve:
+        """The same for another edit, by what is in its file alone."""
+        return Sieve(edit, max_alike=self._max_alike, near=self._near)
 
     def sift(
         self, kind: Kind, proposed: Sequence[Any], n: int, language: Language | None, by: By
@@ -231,6 +240,8 @@ class Sieve:
             return fault
         if language is not None and not is_in(written, language):
             return f"is not in the language asked for ({language.name})"
+        if self._is_elsewhere(kind, text):
+            return "is a prompt of another edit"
         return self._repeats(kind, text)
 
     def _leak(self, text: Text) -> str | None:
@@ -258,6 +269,15 @@ class Sieve:
         more = Counter(code for code, *_ in findings_of(grown)) - self._faults
         code = next(iter(more), None)
         return _OF_CHECK.get(code, f"is found at fault ({code})") if code else None
+
+    def _is_elsewhere(self, kind: Kind, text: Text) -> bool:
+        """Whether an edit in force says something of a text that this one would say otherwise."""
+        said = self._stated.get(alike(self.edit.fill(_words(text))), ())
+        stays = kind == "unchanged"
+        return any(
+            other.edit.id != self.edit.id and not (stays and other.kind == "unchanged")
+            for other in said
+        )
 
     def _fault_of_name(self, kind: Kind, alias: Alias) -> str | None:
         plain, fact = plainly(alias.text), self.edit.fact

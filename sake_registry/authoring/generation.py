@@ -2,6 +2,7 @@
 
 Guarantees:
 - What a model returns becomes texts of this one edit, or nothing: it names no file, id or setting.
+  Only where the fact is asked for the other way round, a draft of a file of its own comes of it.
 - Prompts and holdout prompts come from different calls, of which neither is shown the other's.
 - The file is written once, whole, as the last step, and only if nobody changed it meanwhile.
 - From one file, one set of settings and the recorded calls, the same bytes are written.
@@ -18,13 +19,15 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 from pydantic import ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from sake_registry.authoring.endpoint import Cost
-from sake_registry.authoring.filtering import Dropped, Kind, Sieve
+from sake_registry.authoring.filtering import LONGEST_NAME, Dropped, Kind, Sieve
+from sake_registry.authoring.reversing import draft_reversed, reversed_edit, said_already
 from sake_registry.authoring.wordings import language, language_of
 from sake_registry.data import read
 from sake_registry.edits.adding import add_texts
+from sake_registry.edits.conflicts import by_text
 from sake_registry.edits.files import parse_edit
 from sake_registry.edits.files import read as read_file
-from sake_registry.edits.schema import Alias, Implication, Unchanged
+from sake_registry.edits.schema import Alias, Implication, Prompt, Unchanged
 from sake_registry.errors import (
     ConflictError,
     EditFileError,
@@ -32,16 +35,17 @@ from sake_registry.errors import (
     ModelNotFoundError,
     ReplyError,
 )
-from sake_registry.files import write_bytes
+from sake_registry.files import write_bytes, write_text
 from sake_registry.progress import SILENT
 from sake_registry.values import Value
-from sake_registry.wording import count
+from sake_registry.wording import HIDDEN, count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sake_registry.authoring.endpoint import Endpoint, Reply
     from sake_registry.authoring.filtering import Text
+    from sake_registry.authoring.proposing import Proposal
     from sake_registry.authoring.trying import Reader
     from sake_registry.authoring.wordings import Language
     from sake_registry.edits.registry import Registry
@@ -55,6 +59,8 @@ VERSION = "v1"
 NAMES: tuple[Kind, ...] = ("subject", "old", "new")
 MOST_NAMES = 6
 """Aliases that are added to a name at once."""
+MOST_REVERSED = 4
+"""Prompts of an edit the other way round."""
 _MOST_TOLD = 24
 """Refused texts, and of those that are there already, that a round is told of."""
 
@@ -103,6 +109,11 @@ class OtherNames(_Form):
     new: _Texts = ()
 
 
+class TurnedRound(_Form):
+    relation: str
+    texts: _Texts
+
+
 class Wanted(Value):
     """How many texts of each kind are to be added, and in which languages.
 
@@ -115,6 +126,7 @@ class Wanted(Value):
     implications: int = Field(2, ge=0, le=30)
     unchanged: int = Field(6, ge=0, le=60)
     aliases: bool = False
+    reversed: bool = False
     languages: tuple[str, ...] = ()
 
 
@@ -132,10 +144,13 @@ class Added(Value):
 
 
 class Outcome(Value):
-    """What was made of one edit. `short` says where fewer were kept than were asked for."""
+    """What was made of one edit. `short` says where fewer were kept than were asked for; `drafted`
+    is the file of the fact the other way round."""
 
     edit: str
     path: Path
+    drafted: Path | None = None
+    warnings: tuple[str, ...] = ()
     added: tuple[Added, ...]
     dropped: tuple[Dropped, ...]
     short: tuple[str, ...]
@@ -208,13 +223,16 @@ def generate(
 
             works = held.enter_context(Trial(registry.settings)).works
         lists = [asked for edit in edits for asked in _lists(edit, wanted, chosen)]
-        progress.begin("asking for texts", len(lists) + len(edits) * wanted.aliases)
+        further = wanted.aliases + wanted.reversed
+        progress.begin("asking for texts", len(lists) + len(edits) * further)
+        stated = by_text(registry.active)
         for id_ in dict.fromkeys(ids):
             edit, before = _read(registry, id_)
             taken = [n for e in registry.edits if e.id != edit.id for n in e.fact.subject.all]
             sieve = Sieve(
-                edit, taken=taken, max_alike=endpoint.settings.max_alike, works=works,
+                edit, taken=taken, stated=stated, max_alike=endpoint.settings.max_alike,
                 near=reader.near if reader else None, asks=reader.asks if reader else None,
+                works=works,
             )  # fmt: skip
             author = _Author(endpoint, sieve, progress)
             try:
@@ -222,11 +240,16 @@ def generate(
                     author.write(asked)
                 if wanted.aliases:
                     author.name(chosen)
+                if wanted.reversed:
+                    author.reverse(registry, chosen)
             except GeneratorError as error:
                 stopped = str(error)
             outcome = author.outcome()
             if not dry_run and outcome.added:
                 _write(registry, edit, before, author.added, sieve.remarks)
+            if not dry_run and author.drafted:
+                path, proposal = author.drafted
+                write_text(path, proposal.text, registry.root)
             outcomes.append(outcome)
             if stopped:
                 break
@@ -261,6 +284,7 @@ class _Author:
         self._endpoint, self._sieve, self._progress = endpoint, sieve, progress
         self._first = sieve.edit
         self.added: list[tuple[Kind, Text]] = []
+        self.drafted: tuple[Path, Proposal] | None = None
         self._short: list[str] = []
 
     def write(self, asked: _Asked) -> None:
@@ -312,10 +336,42 @@ class _Author:
             passed = self._sieve.sift(kind, names, MOST_NAMES, None, reply.by)
             self.added += [(kind, alias) for alias in passed]
 
+    def reverse(self, registry: Registry, chosen: Sequence[Language]) -> None:
+        """Ask for the fact the other way round, once: there may be no such fact."""
+        edit, label = self._first, f"{self._first.id}: reversed"
+        self._progress.advance(1, label)
+        if known := said_already(registry, edit):
+            self._short.append(f"reversed: '{known}' may say it already")
+            return
+        own = language_of(prompt.text for prompt in edit.prompts)
+        in_language = chosen[0] if chosen else own
+        task = {
+            "subject": list(edit.fact.subject.all),
+            "relation": edit.fact.relation.text,
+            "answers": list(edit.fact.new.all),
+            "language": in_language.name if in_language else "that of `relation`",
+            "wanted": MOST_REVERSED,
+        }
+        reply = self._reply("reversed", task, TurnedRound, 0)
+        if reply is None:
+            return
+        relation = " ".join(reply.value.relation.split())
+        sieve = self._sieve.of(reversed_edit(edit, relation or edit.fact.relation.text))
+        passed = sieve.sift("prompts", reply.value.texts, MOST_REVERSED, in_language, reply.by)
+        self._sieve.dropped += sieve.dropped
+        if HIDDEN.search(relation) or not 0 < len(relation) <= LONGEST_NAME or not passed:
+            self._short.append("reversed: no draft, as nothing of use came")
+            return
+        prompts = [text for text in passed if isinstance(text, Prompt)]
+        self.drafted = draft_reversed(registry, edit, relation, prompts)
+
     def outcome(self) -> Outcome:
         path = self._first.path
         assert path is not None  # it is of a registry
+        drafted = self.drafted
         return Outcome(
+            drafted=drafted[0] if drafted else None,
+            warnings=drafted[1].warnings if drafted else (),
             edit=self._first.id, path=path, dropped=tuple(self._sieve.dropped),
             short=tuple(self._short),
             added=tuple(

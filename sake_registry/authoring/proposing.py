@@ -145,14 +145,30 @@ def propose_in(registry: Registry, wrong: WrongAnswer) -> tuple[Path, Proposal]:
     )
     named = sorted(index.owners(wrong.prompt[-questions.LONGEST :]))
     draft, warnings = _drafted(wrong, [in_force[id_] for id_ in named], taken_ids(registry))
+    return checked_draft(registry, draft, warnings)
+
+
+def checked_draft(
+    registry: Registry, draft: Draft, warnings: Mapping[str, str] | None = None
+) -> tuple[Path, Proposal]:
+    """A draft for a registry, and the path that its file would have.
+
+    Args:
+        warnings: what is to be said of other edits, by their ids; what they say otherwise, and
+            drafts of the same fact, are added.
+
+    Raises:
+        EditFileError: it makes no sound file.
+    """
+    said = dict(warnings or {})
     path, text = place_of(registry, draft.id), text_in(registry, draft)
     edit = sound_edit(text, path, registry.settings.checks)
     for other in registry.edits:
         same = agree(edit.fact.subject.all, other.fact.subject.all)
         if other.lifecycle.status == "draft" and same and _same_relation(other, edit):
-            warnings[other.id] = f"'{other.id}' is a draft about the same: {other.claim}"
-    warnings |= _conflicts(registry, edit, text, path)
-    return path, _proposal(draft, text, warnings)
+            said[other.id] = f"'{other.id}' is a draft about the same: {other.claim}"
+    said |= _conflicts(registry, edit, text, path)
+    return path, _proposal(draft, text, said)
 
 
 def _proposal(draft: Draft, text: str, warnings: Mapping[str, str]) -> Proposal:
@@ -212,7 +228,7 @@ def _drafted(
     unchanged = questions.unchanged(question, (subject, *aliases), MOST_UNCHANGED)
     guessed |= dict.fromkeys(unchanged, "another question about it")
     draft = Draft(
-        id=_free_id(f"{subject} {relation}", taken),
+        id=free_id(f"{subject} {relation}", taken),
         subject=subject,
         aliases=aliases,
         relation=relation,
@@ -331,7 +347,8 @@ def _form(text: str) -> str:
     return "digit" if first.isdigit() else "small" if first.islower() else "large"
 
 
-def _free_id(text: str, taken: Collection[str]) -> str:
+def free_id(text: str, taken: Collection[str]) -> str:
+    """An id made of a text that is none of those taken."""
     plain = unicodedata.normalize("NFKD", names.fold(text)).encode("ascii", "ignore").decode()
     stem = "-".join(re.findall(r"[a-z0-9]+", plain.replace("'", "")))[:60].strip("-") or "edit"
     free = (f"{stem}-{n}" if n > 1 else stem for n in range(1, len(taken) + 2))
