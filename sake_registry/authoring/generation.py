@@ -286,6 +286,7 @@ class _Author:
         self.added: list[tuple[Kind, Text]] = []
         self.drafted: tuple[Path, Proposal] | None = None
         self._short: list[str] = []
+        self._unread: dict[str, str] = {}
 
     def write(self, asked: _Asked) -> None:
         """Ask for a list of texts until there are enough of them."""
@@ -383,15 +384,13 @@ class _Author:
 
     def _reply(self, what: str, task: dict[str, Any], form: Any, attempt: int) -> Reply[Any] | None:
         """A reply in the form; None, and a note, where it is in no form."""
+        self._unread.pop(what, None)
+        instruction = read(f"generation/{VERSION}/{what}.md")
         try:
-            return self._endpoint.ask(
-                read(f"generation/{VERSION}/{what}.md"),
-                told(task),
-                form,
-                attempt=attempt,
-            )
+            return self._endpoint.ask(instruction, told(task), form, attempt=attempt)
         except ReplyError as error:
             self._short.append(f"{what}: a reply was of no use: {error.message}")
+            self._unread[what] = error.message
             return None
 
     def _fact(self, kind: Kind) -> dict[str, Any]:
@@ -417,10 +416,11 @@ class _Author:
         return [edit.fill(text) for text in texts[-_MOST_TOLD:]]
 
     def _refused(self, kind: Kind) -> list[str]:
-        """What was dropped last of a kind, and why. No reason quotes another text: a holdout's
-        would be a prompt."""
+        """What was dropped last of a kind, and why, or why a whole reply was. No reason quotes
+        another text: a holdout's would be a prompt."""
         of_kind = [dropped for dropped in self._sieve.dropped if dropped.kind == kind]
-        return [f"{d.text} (it {d.reason})" for d in of_kind[-_MOST_TOLD:]]
+        unread = [f"a whole reply ({self._unread[kind]})"] if kind in self._unread else []
+        return [f"{d.text} (it {d.reason})" for d in of_kind[-_MOST_TOLD:]] + unread
 
 
 def told(task: dict[str, Any]) -> str:
