@@ -52,7 +52,7 @@ ELSEWHERE = frozenset(
 """Variables that are no settings: of servers, and a secret."""
 log = logging.getLogger(__name__)
 
-METHOD_VERSION = 8
+METHOD_VERSION = 9
 """Not to be set: raised whenever the same input gives other activations, maps, or decisions."""
 
 ALIASES = {
