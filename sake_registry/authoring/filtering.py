@@ -305,12 +305,14 @@ class Sieve:
             masked = self._masked(written)
             # A prompt with something around it may ask otherwise ("In 1950, …"), a part does not.
             part = any(f" {wording(masked)} " in f" {wording(other)} " for other in asking)
-            if SUBJECT in masked and (part or self._asks_surely(written, masked)):
+            if SUBJECT in masked and (part or self._asks_surely(kind, written, masked)):
                 return "asks for the fact itself"
         elif kind == "implications":
             others = [implication.prompt for implication in edit.implications]
             if any(wording(written) == wording(other) for other in asking):
                 return "is there already"
+            if SUBJECT in written and self._asks_surely(kind, edit.fill(written), written):
+                return "asks for the fact itself"
         else:
             others = asking
         if any(wording(written) == wording(other) for other in others):
@@ -324,15 +326,15 @@ class Sieve:
             return "is one more of a shape"
         return None
 
-    def _asks_surely(self, text: str, masked: str) -> bool:
-        """Whether a text asks for the fact beyond doubt; where the router takes it for such a one
-        and it may be a near miss, that is remarked."""
+    def _asks_surely(self, kind: Kind, text: str, masked: str) -> bool:
+        """Whether a text asks for the fact beyond doubt; where the router takes one that is to stay
+        for such a one and it may be a near miss, that is remarked."""
         if self._asks is None:
             return False
         asking = self._asks(self.edit, text)
         if asking.probability >= SURE and not self._is_pair(masked):
             return True
-        if asking.taken:
+        if asking.taken and kind == "unchanged":
             self.remarks[text] = TAKEN
         return False
 

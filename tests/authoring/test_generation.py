@@ -365,6 +365,8 @@ def test_names_and_implications_that_would_do_harm_are_dropped(root: Path) -> No
          "new": "Danielle Darrieux", "reason": ""},
         {"prompt": "Darrieux's accent was", "old": "fine", "new": "fine", "reason": ""},
         {"prompt": "The home of Danielle Darrieux was", "old": "Paris"},
+        {"prompt": "The mother tongue of the actress Danielle Darrieux is", "old": "X", "new": "Y",
+         "reason": ""},
     ]  # fmt: skip
 
     def script(asked: Asked, n: int) -> Answered:
@@ -377,7 +379,7 @@ def test_names_and_implications_that_would_do_harm_are_dropped(root: Path) -> No
     ]  # fmt: skip
     assert outcome.reasons.keys() >= {
         "names another edit's subject", "is a common word", "is no name", "is there already",
-        "holds the new object", "its two answers are the same",
+        "holds the new object", "its two answers are the same", "asks for the fact itself",
         "asks for the subject: a reversed relation is out of reach, an edit of its own",
     }  # fmt: skip
 
