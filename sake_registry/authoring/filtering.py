@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from sake_registry import names
 from sake_registry.authoring.wordings import is_in, shape, wording, wraps
 from sake_registry.edits.checks import findings_of, plainly
-from sake_registry.edits.conflicts import alike
+from sake_registry.edits.conflicts import agree, alike
 from sake_registry.edits.schema import Alias, Edit, Implication, Name, Prompt, Unchanged
 from sake_registry.names import SUBJECT
 from sake_registry.names.words import FUNCTION, is_common, is_kind
@@ -311,7 +311,8 @@ class Sieve:
             others = [implication.prompt for implication in edit.implications]
             if any(wording(written) == wording(other) for other in asking):
                 return "is there already"
-            if SUBJECT in written and self._asks_surely(kind, edit.fill(written), written):
+            same = isinstance(text, Implication) and agree(text.new.all, edit.fact.new.all)
+            if same and SUBJECT in written and self._asks_surely(kind, edit.fill(written), written):
                 return "asks for the fact itself"
         else:
             others = asking

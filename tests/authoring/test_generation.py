@@ -365,8 +365,8 @@ def test_names_and_implications_that_would_do_harm_are_dropped(root: Path) -> No
          "new": "Danielle Darrieux", "reason": ""},
         {"prompt": "Darrieux's accent was", "old": "fine", "new": "fine", "reason": ""},
         {"prompt": "The home of Danielle Darrieux was", "old": "Paris"},
-        {"prompt": "The mother tongue of the actress Danielle Darrieux is", "old": "X", "new": "Y",
-         "reason": ""},
+        {"prompt": "The mother tongue of the actress Danielle Darrieux is", "old": "X",
+         "new": "English", "reason": ""},
     ]  # fmt: skip
 
     def script(asked: Asked, n: int) -> Answered:
