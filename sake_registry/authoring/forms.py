@@ -52,7 +52,7 @@ class _Language(NamedTuple):
 
 
 def read_form(sentence: str, subject: str | None, is_name: Callable[[str], bool]) -> Form | None:
-    """What a sentence asks, in one of the languages of the file, or states without its end.
+    """What a question asks, in one of the languages of the file; None where no form is its.
 
     Args:
         subject: its subject, where that is known.
