@@ -11,7 +11,8 @@ Guarantees:
 - Decoding proves itself before it is used: what it computes is what the model makes of the whole
   texts, or it is refused. Where a cache cannot be joined (one of recurrent states) rows do not
   join: others are admitted when all are done.
-- A pass that fails loses the rows that took it, and no others.
+- A pass that fails loses the rows that took it, and no others. A row that was lost may be admitted
+  again (`Row.alone`): what it holds is its text, which is read anew.
 """
 
 from __future__ import annotations
@@ -79,7 +80,8 @@ class Decoder:
         return self._running.rows if self._running else []
 
     def admit(self, rows: Sequence[Row]) -> int:
-        """Let rows join, the first of these that are read together; returns how many.
+        """Let rows join, the first of these that are read together; returns how many. One that is
+        to be alone is read by itself.
 
         None while the prompts of others are being read, or where rows do not join.
         """
@@ -87,8 +89,9 @@ class Decoder:
             return 0
         taken = longest = 0
         for row in rows:
-            longest = max(longest, len(row.prompt.ids))
-            if taken and self.joins and longest * (taken + 1) > self._portion:
+            longest = max(longest, len(row.ids))
+            wide = self.joins and longest * (taken + 1) > self._portion
+            if taken and (wide or row.alone or rows[0].alone):
                 break
             taken += 1
         self._filling = _Batch(list(rows[:taken]), self._cache(), self._padding, self._device)
@@ -108,10 +111,10 @@ class Decoder:
             self._filling = batch
             return
         self._take(batch, logits)
-        if self._running is None:
-            self._running = batch if batch.rows else None
-        elif batch.rows:
-            self._running.join(batch)
+        running, self._running = self._running, None
+        if running and batch.rows:
+            running.join(batch)
+        self._running = running or (batch if batch.rows else None)
 
     def step(self) -> None:
         """The next token of every row that is under way."""
@@ -200,7 +203,7 @@ class Decoder:
             log.warning("decoding with a cache fails: %s", error)
             self._filling = self._running = None
             return math.inf
-        whole = [torch.tensor([[*row.prompt.ids, *row.tokens]]) for row in rows]
+        whole = [torch.tensor([row.ids]) for row in rows]
         expected = torch.cat(
             [self._model(input_ids=ids.to(self._device)).logits[:, -1] for ids in whole]
         ).float()
@@ -220,7 +223,7 @@ class _Batch:
         self, rows: list[Row], cache: DynamicCache, padding: int, device: torch.device
     ) -> None:
         self.rows, self.cache = rows, cache
-        ids, mask = pad([row.prompt.ids for row in rows], padding, left=True)
+        ids, mask = pad([row.ids for row in rows], padding, left=True)
         self.ids, self.unread = ids.to(device), mask.to(device)
         self.mask = self.unread[:, :0]
 
