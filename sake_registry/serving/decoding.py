@@ -48,6 +48,10 @@ _JOINED = (DynamicLayer, DynamicSlidingWindowLayer)
 """Layers of a cache that hold nothing but a row's keys and values, by position."""
 _CACHES = ("past_key_values", "cache_params")
 """What models call the cache that they are given."""
+_SUPPORTED = (
+    "supported: transformers' own models, whose cache is a DynamicCache; others may be edited in "
+    "Python, by `bundle.attach(model, tokenizer).generate`, or served by vLLM"
+)
 
 
 class Decoder:
@@ -57,13 +61,20 @@ class Decoder:
         portion: most tokens of prompts that are read in one pass.
 
     Raises:
-        UnsupportedModelError: with a cache, the model does not compute what it does without.
+        UnsupportedModelError: the model takes no cache, or does not compute with one what it does
+            without.
     """
 
     def __init__(self, model: Any, tokenizer: Any, portion: int) -> None:
         self._model, self._portion, self._padding = model, portion, pad_token(tokenizer)
         self._device = next(model.parameters()).device
         self._takes = frozenset(inspect.signature(model.forward).parameters)
+        if self._takes.isdisjoint(_CACHES):
+            raise UnsupportedModelError(
+                f"{type(model).__name__} cannot be served: it takes no cache of keys and values "
+                f"({' or '.join(_CACHES)})",
+                hint=_SUPPORTED,
+            )
         self._filling: _Batch | None = None
         self._running: _Batch | None = None
         self.joins = all(type(layer) in _JOINED for layer in self._cache().layers)
@@ -172,11 +183,11 @@ class Decoder:
             self.joins = False
             off = self._off(tokenizer)
         if not off <= allowed:
+            what = f"its logits are {off:.1%} away from those without"
             raise UnsupportedModelError(
-                f"this model cannot be served: with a cache its logits are {off:.1%} away from "
-                "those without",
-                hint="supported: transformers' own models, whose cache is a DynamicCache; or serve "
-                "it by vLLM",
+                f"this model cannot be served: with a cache "
+                f"{what if math.isfinite(off) else 'it fails'}",
+                hint=_SUPPORTED,
             )
 
     def _off(self, tokenizer: Any) -> float:
