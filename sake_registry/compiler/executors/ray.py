@@ -92,7 +92,7 @@ class _Actors:
             raise  # the worker lives, and has a bug
         except RayError as error:
             reason = shorten(str(error), 200)
-            given_up = self._queue.lost(task and task.edit.id, reason)
+            given_up = self._queue.lost(task.edit.id if task else None, reason)
             if given_up:
                 yield given_up
             return
