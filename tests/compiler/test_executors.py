@@ -118,7 +118,7 @@ def ray_here() -> Iterator[None]:
         return
     import ray
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=80 << 20)
+    ray.init("local", num_cpus=2, include_dashboard=False, object_store_memory=80 << 20)
     yield
     ray.shutdown()
 
@@ -198,7 +198,8 @@ def head(tmp_path: Path) -> Iterator[tuple[str, str]]:
     options = ["--node-ip-address", "127.0.0.1", "--port", gcs, "--ray-client-server-port", client,
                "--num-cpus", "2", "--include-dashboard=false"]  # fmt: skip
     with (tmp_path / "head.log").open("w") as log:
-        process = subprocess.Popen([*command, *options], stdout=log, stderr=log)
+        environment = os.environ | {"RAY_AUTH_MODE": "disabled"}
+        process = subprocess.Popen([*command, *options], stdout=log, stderr=log, env=environment)
     try:
         while process.poll() is None and "runtime started" not in Path(log.name).read_text():
             time.sleep(0.1)

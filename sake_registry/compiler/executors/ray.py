@@ -119,7 +119,8 @@ def _cluster(address: str | None, threads: int) -> Iterator[Any]:
     options: dict[str, Any] = {"address": address}
     if address is None:
         cpus = max(os.cpu_count() or 1, threads)
-        options = {"num_cpus": cpus, "object_store_memory": _OBJECT_STORE}
+        # By "local" it is none that runs here already, which would be found else.
+        options = {"address": "local", "num_cpus": cpus, "object_store_memory": _OBJECT_STORE}
         options["include_dashboard"] = False
     try:
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
