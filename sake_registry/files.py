@@ -26,7 +26,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sake_registry.errors import LockedError, SakeError, StateError, StorageError
+from sake_registry.errors import ConflictError, LockedError, SakeError, StateError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -103,14 +103,16 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def replacing(path: Path, root: Path | None = None) -> Iterator[Path]:
+def replacing(path: Path, root: Path | None = None, *, once: bool = False) -> Iterator[Path]:
     """A temporary path that becomes `path` when the block ends well, and is removed if not.
 
     Args:
         root: the path must lie below it, and no link is followed from there on; the path's own
             folder unless given.
+        once: make a file, and replace none; of two who do so at one time, one succeeds.
 
     Raises:
+        ConflictError: there is a file already, where it is to be made once.
         StateError: the path is a link, or leads through one, or elsewhere.
         StorageError: the disk is full or read-only, or permission is lacking.
     """
@@ -128,6 +130,9 @@ def replacing(path: Path, root: Path | None = None) -> Iterator[Path]:
                 shutil.copymode(path, temporary)
             for written in (temporary, *temporary.rglob("*")):
                 _flush(written)
+            if once:
+                _link(temporary, path)
+                return
             try:
                 temporary.replace(path)
             except OSError as error:
@@ -149,6 +154,15 @@ def write_bytes(path: Path, data: bytes, root: Path | None = None) -> None:
     """Write a file, whole or not at all; `root` and errors as of `replacing`."""
     with replacing(path, root) as temporary:
         temporary.write_bytes(data)
+
+
+def _link(temporary: Path, path: Path) -> None:
+    """Give a file its name, if no other has it: renaming would replace that."""
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError as error:
+        raise ConflictError(f"{path} is there already", hint="leave it as it is") from error
+    _flush(path.parent)
 
 
 def remove(path: Path, root: Path) -> None:

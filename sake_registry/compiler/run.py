@@ -19,7 +19,6 @@ from sake_registry.errors import BuildError, BundleFormatError, LockedError, Set
 from sake_registry.files import sweep
 from sake_registry.models.loading import locate
 from sake_registry.progress import SILENT
-from sake_registry.store import Store
 from sake_registry.wording import count, shorten
 
 if TYPE_CHECKING:
@@ -147,10 +146,11 @@ def compile_registry(
                 result.bundle, result.manifest = plan.path, manifest
                 result.seconds = time.monotonic() - started
                 return result
-    store = Store(registry.store)
+    store = registry.open_store()
     with RunContext(settings, plan.located, store) as run, store.lock():
         located = plan.located
         store.remember_model(located.source.name, located.hash, located.dtype)
+        store.fetch(found for p in plan.edits if p.keys for found in p.keys.objects)
         # An edit that is there is taken from the store once, and no worker is asked for it.
         parts = {
             planned.id: part_of(planned.edit, planned.keys, store)
@@ -197,6 +197,8 @@ def compile_registry(
             )  # fmt: skip
             _tell_machines(result.manifest)
             result.bundle = plan.path
+    if store.shared and (moved := store.shared.summary):
+        log.info("%s", moved)
     result.seconds = time.monotonic() - started
     return result
 
