@@ -9,7 +9,7 @@ import fsspec
 import pytest
 import torch
 
-from sake_registry import Compiled, compile_registry, open_registry
+from sake_registry import Compiled, compile_registry, open_registry, places
 from sake_registry.shared import SharedFiles
 from sake_registry.store import Store
 from tests import tiny_models
@@ -150,7 +150,15 @@ def test_a_cold_machine_compiles_what_changed_and_nothing_else(
 
     before = SharedFiles(place, writable=False).names()
     third = compiled("third", may_write=False, change=True)
-    assert third.done == {"australia-capital": "reused", "tolstoy-tongue": "built"}
+    assert third.outcomes == {"australia-capital": "reused", "tolstoy-tongue": "built"}
     assert SharedFiles(place, writable=False).names() == before  # sake.toml alone sends nothing
     compiled("fourth", may_write=True, change=True)
     assert len(SharedFiles(place, writable=False).names()) == len(before) + 3
+
+    damaged = next(name for name in before if name.startswith("maps/"))
+    whole = places.read_small(f"{place}/{damaged}", 1 << 30)
+    places.write(f"{place}/{damaged}", whole[:-8])
+    fifth = compiled("fifth", may_write=True)
+    assert fifth.manifest and fifth.manifest.content_hash == first.manifest.content_hash
+    assert sorted(fifth.outcomes.values()) == ["refitted", "reused"] and fifth.texts_run == 0
+    assert store(tmp_path, "sixth", place).get("maps", Path(damaged).stem) is not None
