@@ -182,4 +182,4 @@ def _ended(folder: Path, number: int, job: Any, queue: Queue) -> Built | None:
         return None
     reason = f"job {job.job_id} ended as {job.state}"
     at = next((folder / _TAKEN).glob(f"{number}.*"), None)
-    return queue.lost(at and at.name.partition(".")[2], reason)
+    return queue.lost(at.name.partition(".")[2] if at else None, reason)
