@@ -133,7 +133,7 @@ def many(at: str, work: Path, demo: Path, edits: int) -> None:
     """Publish a large bundle, promote it, bring it and load it."""
     bundle = work / "many.h5"
     _measured(
-        "made", f"repeated(Path({str(_demo())!r}), Path({str(bundle)!r}), {edits}, partial=False)"
+        "made", f"repeated(Path({str(demo)!r}), Path({str(bundle)!r}), {edits}, partial=False)"
     )
     print(f"{edits} edits, {bundle.stat().st_size / 1e6:.0f} MB, slim")
     _measured("published", f"publish(Path({str(bundle)!r}), {at!r})")
