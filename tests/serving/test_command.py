@@ -61,6 +61,7 @@ def test_it_serves_until_it_is_told_to_stop(world: World, tmp_path: Path) -> Non
         "--bundle", str(tmp_path / "production.json"), "--model", str(world.loaded.located.folder),
         "--name", "named", "--log", str(tmp_path / "log.jsonl"), "--log-prompts",
         "--admin-token-file", str(token), "--max-prompt-tokens", "50", "--max-tokens", "20",
+        "--decision-budget-ms", "60000",  # a loaded machine is no finding
     ]  # fmt: skip
     with served(*arguments) as (process, url):
         client = OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
