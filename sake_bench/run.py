@@ -44,8 +44,8 @@ from sake_bench.scores import LONG, QUESTIONS, Case, as_rows, mark, relations, s
 from sake_bench.scoring import judge, met
 from sake_registry import names
 from sake_registry.asking.answers import needed
-from sake_registry.compiler.assemble import versions
 from sake_registry.compiler.context import metric_of
+from sake_registry.compiler.machine import versions
 from sake_registry.digests import digest
 from sake_registry.edits.checks import plainly
 from sake_registry.edits.registry import Registry, open_registry

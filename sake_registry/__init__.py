@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sake_registry.edits.schema import Edit
     from sake_registry.errors import SakeError
     from sake_registry.models.loading import LoadedModel, LocatedModel, load, locate
+    from sake_registry.remote.fetching import trusted_bundle
     from sake_registry.routing.reasons import Reason
     from sake_registry.routing.router import Decision
     from sake_registry.runtime.bundle import Bundle, EditedModel, load_bundle
@@ -52,6 +53,7 @@ __all__ = [
     "read_edit",
     "read_overrides",
     "test_registry",
+    "trusted_bundle",
 ]
 
 _HOMES = {
@@ -80,6 +82,7 @@ _HOMES = {
     "read_edit": "edits.files",
     "read_overrides": "runtime.overrides",
     "test_registry": "asking.testing",
+    "trusted_bundle": "remote.fetching",
 }
 
 

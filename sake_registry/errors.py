@@ -7,7 +7,8 @@
     │   ├── BuildError             an edit cannot be built
     │   └── BundleError            a bundle cannot be used
     │       ├── BundleFormatError      not a bundle, damaged, or hostile
-    │       └── ModelMismatchError     a bundle of another model
+    │       ├── ModelMismatchError     a bundle of another model
+    │       └── TrustError             what nobody signed whose signature counts
     ├── SetupError             4   the environment lacks something
     │   ├── MissingExtraError      installed without the extra that is needed
     │   ├── ModelNotFoundError     no such model on this machine
@@ -83,6 +84,10 @@ class BundleFormatError(BundleError):
 
 class ModelMismatchError(BundleError):
     """A bundle of another model than the one at hand."""
+
+
+class TrustError(BundleError):
+    """A bundle or a pointer whose signature is missing or wrong, or is nobody's that counts."""
 
 
 class SetupError(SakeError):

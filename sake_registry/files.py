@@ -14,8 +14,10 @@ Imports `errors` alone.
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
+import platform
 import re
 import shutil
 import stat
@@ -24,7 +26,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sake_registry.errors import LockedError, SakeError, StateError, StorageError
+from sake_registry.errors import ConflictError, LockedError, SakeError, StateError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -42,7 +44,9 @@ _HINTS = {
     errno.EIO: "the disk has a fault: set a folder on another one",
 }
 TEMPORARY = ".partial-"
-_LEFTOVER = re.compile(re.escape(TEMPORARY) + r"(\d+)-[a-z0-9_]{8}(\.\w+)?")
+_HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+_LEFTOVER = re.compile(rf"{re.escape(TEMPORARY)}(?:{_HOST}-)?(\d+)-[a-z0-9_]{{8}}(\.\w+)?")
+"""Of this machine alone: a folder may be shared, and another machine's processes are not seen."""
 _swept: set[Path] = set()
 """The folders in which this process has removed what killed ones left: one look is enough."""
 if hasattr(os, "register_at_fork"):  # not on Windows
@@ -99,14 +103,16 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def replacing(path: Path, root: Path | None = None) -> Iterator[Path]:
+def replacing(path: Path, root: Path | None = None, *, once: bool = False) -> Iterator[Path]:
     """A temporary path that becomes `path` when the block ends well, and is removed if not.
 
     Args:
         root: the path must lie below it, and no link is followed from there on; the path's own
             folder unless given.
+        once: make a file, and replace none; of two who do so at one time, one succeeds.
 
     Raises:
+        ConflictError: there is a file already, where it is to be made once.
         StateError: the path is a link, or leads through one, or elsewhere.
         StorageError: the disk is full or read-only, or permission is lacking.
     """
@@ -116,7 +122,7 @@ def replacing(path: Path, root: Path | None = None) -> Iterator[Path]:
         if path.parent not in _swept:
             _swept.add(path.parent)
             sweep(path.parent)
-        prefix = f"{TEMPORARY}{os.getpid()}-"
+        prefix = f"{TEMPORARY}{_HOST}-{os.getpid()}-"
         temporary = Path(tempfile.mktemp(prefix=prefix, suffix=path.suffix, dir=path.parent))
         try:
             yield temporary
@@ -124,6 +130,9 @@ def replacing(path: Path, root: Path | None = None) -> Iterator[Path]:
                 shutil.copymode(path, temporary)
             for written in (temporary, *temporary.rglob("*")):
                 _flush(written)
+            if once:
+                _link(temporary, path)
+                return
             try:
                 temporary.replace(path)
             except OSError as error:
@@ -145,6 +154,15 @@ def write_bytes(path: Path, data: bytes, root: Path | None = None) -> None:
     """Write a file, whole or not at all; `root` and errors as of `replacing`."""
     with replacing(path, root) as temporary:
         temporary.write_bytes(data)
+
+
+def _link(temporary: Path, path: Path) -> None:
+    """Give a file its name, if no other has it: renaming would replace that."""
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError as error:
+        raise ConflictError(f"{path} is there already", hint="leave it as it is") from error
+    _flush(path.parent)
 
 
 def remove(path: Path, root: Path) -> None:
@@ -217,8 +235,8 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed writers left in a folder: what has a name made here, of a process that
-    is no more."""
+    """Remove what killed writers of this machine left in a folder: what has a name made here, of a
+    process that is no more."""
     for path in folder.iterdir():
         left = _LEFTOVER.fullmatch(path.name)
         if left and not _alive(int(left[1])):

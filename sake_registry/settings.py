@@ -3,7 +3,8 @@
 A flag beats a `SAKE_*` variable, which beats `sake.toml`, which beats the default here.
 `sake.toml` also marks the root of a registry. Unknown keys are refused: a setting that is
 misspelt and silently ignored is worse than an error. A file comes with the repository, and
-cannot trust the code of a model: a flag or a variable can.
+cannot trust the code of a model: a flag or a variable can. What signatures a machine asks for, a
+file can make stricter and never weaker.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import os
 import struct
 import tomllib
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -46,13 +47,14 @@ PREFIX = "SAKE_"
 ELSEWHERE = frozenset(
     f"{PREFIX}{name}"
     for name in (
-        "ADMIN_TOKEN BUDGET BUNDLE GENERATOR_API_KEY LOG LOG_PROMPTS METRICS_HOST METRICS_PORT MODE"
+        "ADMIN_TOKEN BUDGET BUNDLE GENERATOR_API_KEY LOG LOG_PROMPTS METRICS_HOST METRICS_PORT "
+        "MODE SIGNING_KEY SIGNING_KEY_PASSWORD"
     ).split()
 )
-"""Variables that are no settings: of servers, and a secret."""
+"""Variables that are no settings: of servers, and secrets."""
 log = logging.getLogger(__name__)
 
-METHOD_VERSION = 8
+METHOD_VERSION = 9
 """Not to be set: raised whenever the same input gives other activations, maps, or decisions."""
 
 ALIASES = {
@@ -443,6 +445,54 @@ class GeneratorSettings(_Section):
     """Most new texts of one kind that begin and end alike."""
 
 
+TrustLevel = Literal["off", "warn", "require"]
+Expired = Literal["warn", "refuse"]
+TRUST_LEVELS: tuple[TrustLevel, ...] = get_args(TrustLevel)
+"""From the weakest policy to the strictest."""
+STRICTER: Mapping[str, Sequence[str]] = {
+    "trust.policy": TRUST_LEVELS,
+    "trust.expired": get_args(Expired),
+}
+"""What `sake.toml` can make stricter than a variable has it, and never weaker."""
+
+
+class TrustSettings(_Section):
+    """Whose signatures a bundle needs before it is loaded for use."""
+
+    policy: TrustLevel = "off"
+    """Bundles and pointers that nobody named by `keys` signed are used, used with a warning, or
+    refused. `SAKE_TRUST` sets it for a machine; a file can make that stricter alone."""
+    keys: Names = []
+    """Files of public keys (PEM). Where a variable sets the policy, a variable names them, too."""
+    expired: Expired = "refuse"
+    """What becomes of a pointer that has expired; of one that is in use, a warning always."""
+
+
+def _remote(value: str) -> str:
+    """A place that may be shown: it holds no secret."""
+    try:
+        parts = urlsplit(value)
+    except ValueError as error:
+        raise ValueError("a URL like s3://bucket/folder, or a folder, is expected") from error
+    if "://" in value and (parts.username is not None or parts.query or parts.fragment):
+        raise ValueError("a URL without a user, '?' and '#' is expected: credentials have their "
+                         "own variables and files")  # fmt: skip
+    return value.rstrip("/")
+
+
+Remote = Annotated[str, AfterValidator(_remote)]
+
+
+class RemoteSettings(_Section):
+    """What lies elsewhere, at URLs that fsspec reads (`s3://bucket/folder`). A file of the
+    repository has it read alone: it is written to where a flag or a variable names it."""
+
+    store: Remote = ""
+    """Builds that others share: looked for there, and sent there."""
+    bundles: Remote = ""
+    """Where bundles are published, and the pointers to them."""
+
+
 class Settings(_Section):
     """Everything that can be set, validated."""
 
@@ -469,6 +519,8 @@ class Settings(_Section):
     """How bad findings are: `SAKE111 = "error"`, `"warning"` or `"off"`, by code."""
     review: ReviewSettings = ReviewSettings()
     generator: GeneratorSettings = GeneratorSettings()
+    trust: TrustSettings = TrustSettings()
+    remote: RemoteSettings = RemoteSettings()
     _given: frozenset[str] = PrivateAttr(frozenset())
     """What a flag, a variable or a program set, by dotted name."""
 
@@ -502,6 +554,39 @@ class Settings(_Section):
         except StateError as error:
             raise StateError(error.message, hint=f"{error.hint}; {elsewhere}") from error
 
+    def trusted_keys(self, root: Path | None) -> list[Path]:
+        """The files of the keys whose signatures count.
+
+        Raises:
+            SettingsError: a variable asks for signatures, and none says whose: the keys that a
+                repository names would vouch for themselves. Or nobody says whose, or `sake.toml`
+                leads out of the registry.
+            StateError: a part of a path below the registry is a link.
+        """
+        keys = self.trust.keys
+        if keys and self.is_given("trust.keys"):
+            return [Path(key) for key in keys]
+        if self.is_given("trust.policy") and self.trust.policy != "off":
+            raise SettingsError(
+                f"SAKE_TRUST={self.trust.policy} does not say whose signatures count",
+                hint="SAKE_TRUST_KEYS=FILE names the public keys; those of a repository do not "
+                "count where it is not the repository that asks",
+            )
+        if root is None or not keys:
+            if self.trust.policy == "off":
+                return []
+            raise SettingsError(
+                f"trust.policy is '{self.trust.policy}', and nothing says whose signatures count",
+                hint='name public keys in sake.toml, keys = ["keys/release.pub"] under [trust]',
+            )
+        for key in keys:
+            if not _is_below(key):
+                raise SettingsError(
+                    f"{root / FILE_NAME}: trust.keys: '{key}' leads out of the registry",
+                    hint="name a path below its root; only SAKE_TRUST_KEYS=FILE leads elsewhere",
+                )
+        return [below(root, root / key) for key in keys]
+
 
 def find_root(start: Path) -> Path | None:
     """The nearest folder at or above `start` that holds a `sake.toml`, or None."""
@@ -530,6 +615,7 @@ def load_settings(
     """
     values: dict[str, Any] = {}
     origin: dict[str, str] = {}
+    asked: dict[str, Any] = {}
     if root is not None:
         path = root / FILE_NAME
         if data is None and path.is_symlink():
@@ -542,6 +628,7 @@ def load_settings(
                 "trusts the code that comes with a model",
             )
         _anchor_models(values, root)
+        asked = dict(_flat(values))
     for name, value in _flat(_from_environment(os.environ if environ is None else environ)):
         _put(values, name, value)
         origin[name] = _variable(name)
@@ -549,6 +636,7 @@ def load_settings(
         if value is not None:
             _put(values, name, value)
             origin[name] = f"--{name.rpartition('.')[2].replace('_', '-')}"
+    _keep_stricter(values, asked, origin)
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
@@ -591,9 +679,33 @@ def _anchor_models(values: dict[str, Any], root: Path) -> None:
         aliases[name] = anchored(value, EMBEDDED)
 
 
+def _keep_stricter(
+    values: dict[str, Any], asked: Mapping[str, Any], origin: dict[str, str]
+) -> None:
+    """Let the file's trust count only where it is stricter than a machine's that was given.
+
+    Args:
+        asked: what the file says, by dotted name.
+        origin: what a variable or a flag set; what the file sets after all is taken out.
+    """
+    if not isinstance(values.get("trust"), dict) or not origin.keys() & STRICTER.keys():
+        return  # nothing was given; or `trust = 5`: validation says so
+    defaults = TrustSettings()
+    for name, levels in STRICTER.items():
+        key = name.rpartition(".")[2]
+        won = values["trust"].get(key) if name in origin else getattr(defaults, key)
+        said = asked.get(name)
+        if won not in levels or said not in levels:
+            continue  # validation says so, or the file says nothing
+        if levels.index(said) > levels.index(won):
+            origin.pop(name, None)
+            won = said
+        values["trust"][key] = won
+
+
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     """What `SAKE_*` variables set, as nested tables of texts; unknown ones are warned of."""
-    known = dict.fromkeys(_variable(name) for name in _dotted_names(Settings))
+    known = {_variable(name): name for name in _dotted_names(Settings)}
     given = {name: value for name, value in environ.items() if name.startswith(PREFIX)}
     for name in sorted(given.keys() - known.keys() - ELSEWHERE):
         log.warning("%s is not a setting: %s", name, did_you_mean(name, known))
@@ -608,18 +720,22 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
 
         model_config = SettingsConfigDict(
             env_prefix=PREFIX,
-            env_nested_delimiter="_",
-            env_nested_max_split=1,  # SAKE_COMPILE_KEEP_FAILED is compile.keep_failed
+            env_nested_delimiter="__",
             enable_decoding=False,  # a list is `a,b`, not JSON
         )
 
     source = EnvSettingsSource(Environment)
-    source.env_vars = {name.lower(): given[name] for name in given.keys() & known.keys()}
+    # By the dotted names: SAKE_TRUST_REMOTE_CODE is none of the section `trust`.
+    source.env_vars = {
+        f"{PREFIX}{known[name].replace('.', '__')}".lower(): given[name]
+        for name in given.keys() & known.keys()
+    }
     return source()
 
 
 def _variable(dotted: str) -> str:
-    return PREFIX + dotted.upper().replace(".", "_")
+    name = "trust" if dotted == "trust.policy" else dotted
+    return PREFIX + name.upper().replace(".", "_")
 
 
 def _dotted_names(model: type[BaseModel], prefix: str = "") -> list[str]:

@@ -165,3 +165,36 @@ def browser() -> str:
             pytest.fail("no Chromium on this machine: continuous integration must have one")
         pytest.skip("no Chromium on this machine (chromium, chromium-browser, google-chrome)")
     return path
+
+
+@pytest.fixture(scope="session")
+def _s3() -> Iterator[dict[str, str]]:
+    from tests import s3server
+
+    if s3server.MISSING:
+        pytest.skip(
+            f"{', '.join(s3server.MISSING)} not installed: pip install 's3fs' 'moto[server]'"
+        )
+    with s3server.serving() as variables:
+        yield variables
+
+
+@pytest.fixture
+def bucket(_s3: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of a bucket of S3, on a server of this machine."""
+    import s3fs
+
+    for name, value in _s3.items():
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem().makedirs("bucket", exist_ok=True)
+    return "s3://bucket"
+
+
+@pytest.fixture(params=["file", "memory", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A URL of an empty folder."""
+    if request.param == "file":
+        return (tmp_path / "shared").as_uri()
+    if request.param == "memory":
+        return f"memory://{tmp_path.name}"
+    return f"{request.getfixturevalue('bucket')}/{tmp_path.name}"

@@ -23,7 +23,9 @@ ORDER = [
     "settings",
     "tomltext",  # writes what `settings` reads
     "data",
+    "places",  # files that may lie elsewhere
     "transport",
+    "shared",  # what a store shares with others
     "store",
     "names",
     "edits",

@@ -82,7 +82,7 @@ def main() -> None:
 
     def naming() -> None:
         for name in itertools.islice(names, PROMPTS):
-            list(router.held_against(SHORT.format(name, next(number))))
+            router.candidates(SHORT.format(name, next(number)))
 
     times = interleaved(
         given.rounds, short=short_prompts, long=long_prompts, encoder=encoding,

@@ -16,8 +16,11 @@ from sake_registry.bundle.writer import EditPayload, GroupPayload, MetricPayload
 from sake_registry.digests import digest
 
 
-def repeated(path: Path, out: Path, count: int) -> Path:
+def repeated(path: Path, out: Path, count: int, *, partial: bool = True) -> Path:
     """Write a slim bundle of `count` edits to `out`; those of the bundle at `path` come first.
+
+    Args:
+        partial: whether it says that it is a part of a registry, which nothing takes unasked.
 
     Raises:
         BundleFormatError: there is no bundle at `path`, or one without activations.
@@ -32,7 +35,7 @@ def repeated(path: Path, out: Path, count: int) -> Path:
             out,
             [*real, *made],
             key=digest(f"{manifest.key} {count}"),
-            partial=True,
+            partial=partial,
             model=manifest.model,
             embedder=manifest.embedder,
             metric=MetricPayload(manifest.metric, projection, background),

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -82,6 +83,7 @@ class _Pair(NamedTuple):
     fact: Fact
     text: str
     asks: bool
+    evidence: float
 
 
 def read_log(path: Path, known: Iterable[str]) -> list[Logged]:
@@ -144,7 +146,10 @@ def learn(registry: Registry, log: Sequence[Logged] = (), progress: Progress = S
             hint='`kind = "detector"` under [router] in sake.toml',
         )
     edits = [e for e in registry.active if (e.scope.router or settings.kind) == settings.kind]
-    shared = routers_of(registry)
+    # Always beside the package's own: what was learned before knows these edits.
+    plain = settings.model_copy(update={"learned": ""})
+    plain_settings = registry.settings.model_copy(update={"router": plain})
+    shared = routers_of(replace(registry, settings=plain_settings))
     router = shared.router(shared.entry(edit)[0] for edit in edits)
     stated = [Logged(prompt=e.fill(p.text), edit=e.id) for e in edits for p in e.holdout]
     stated += [Logged(prompt=e.fill(p.prompt), edit=None) for e in edits for p in e.unchanged]
@@ -158,8 +163,9 @@ def learn(registry: Registry, log: Sequence[Logged] = (), progress: Progress = S
             hint="`holdout` and `unchanged` prompts in the edits' files, or a log with --log, of "
             "what people ask and of what only looks like it",
         )
-    # Always beside the package's own: what was learned before knows these edits.
     features, logits = load().features([(pair.fact, pair.text) for pair in pairs])
+    # What is learned stands beside it.
+    logits = logits + torch.tensor([pair.evidence for pair in pairs])
     problem = Problem(features, logits, [(pair.edit, pair.asks) for pair in pairs])
     judged = {penalty: problem.of_others(penalty) for penalty in PENALTIES}
     best = min(PENALTIES, key=lambda penalty: problem.loss(judged[penalty]))
@@ -180,7 +186,7 @@ class Problem:
 
     Args:
         features: (pairs, 128).
-        logits: of the package's detector, (pairs,).
+        logits: of the package's detector with the evidence of distances, (pairs,).
         pairs: the edit of each, and whether its prompt asks for its fact.
     """
 
@@ -245,12 +251,12 @@ def _pairs(
     implied = {(e.id, e.fill(i.prompt)) for e in edits for i in e.implications}
     seen = set()
     for prompt in prompts:
-        for edit, fact, text in router.held_against(prompt.prompt):
+        for edit, fact, text, evidence in router.held_against(prompt.prompt):
             open_ = edit in same[prompt.edit] or (edit, prompt.prompt) in implied
             # What is written in the edit fires by itself: there is nothing to learn.
             if not open_ and (edit, text) not in seen and not fact.states(text):
                 seen.add((edit, text))
-                yield _Pair(edit, fact, text, edit == prompt.edit)
+                yield _Pair(edit, fact, text, edit == prompt.edit, evidence)
         progress.advance()
 
 

@@ -10,9 +10,10 @@ from sake_registry.commands.console import State, emit_json, json_option, say, t
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
     from sake_registry.edits.registry import Registry
-    from sake_registry.store import Store, StoredObject
+    from sake_registry.store import SharedStore, Store, StoredObject
 
 # What a user loses with an object of each kind.
 _COSTS = {
@@ -30,40 +31,43 @@ _COSTS = {
 @click.command("cache")
 @click.argument("action", type=click.Choice(["size", "verify", "gc"]), default="size")
 @click.option("--delete", is_flag=True, help="With verify or gc: remove what was found.")
+@click.option("--remote", is_flag=True, help="Of what is shared with others (remote.store).")
 @json_option
 @click.pass_obj
-def command(state: State, action: str, delete: bool, as_json: bool) -> None:
+def command(state: State, action: str, delete: bool, remote: bool, as_json: bool) -> None:
     """Show the size of the store, verify it, or collect garbage.
 
     verify reads every object and exits 1 if one is damaged or in another's place; such a one
     counts as missing, and is built again. It also hashes again the model files whose hashes are
     remembered, and forgets what is not so. gc lists what no branch, no tag and no working tree
-    reaches, and removes it with --delete. It needs the whole history.
+    reaches, and removes it with --delete. It needs the whole history. What several registries
+    share, gc of one would take from the others: give each a folder of its own.
 
     \b
     sake cache
-    sake cache verify
+    sake cache verify --remote
     sake cache gc && sake cache gc --delete
     """
     if action == "size" and delete:
         raise click.UsageError("--delete goes with verify or gc")
 
-    from sake_registry.store import Store
+    from sake_registry.store import SharedStore
 
     registry = state.registry()
-    store = Store(registry.store)
+    here = registry.open_store()
+    store = SharedStore(here) if remote else here
     if action == "size":
-        _size(store, as_json)
+        _size(store, here, as_json)
     elif action == "verify":
         _verify(store, delete, as_json)
     else:
         _collect(registry, store, delete, as_json)
 
 
-def _size(store: Store, as_json: bool) -> None:
+def _size(store: Store | SharedStore, here: Store, as_json: bool) -> None:
     from sake_registry.store import KINDS
 
-    objects = store.objects()
+    objects, models, shared = store.objects(), here.models(), here.shared
     kinds = [(kind, [found for found in objects if found.kind == kind]) for kind in KINDS]
     if as_json:
         emit_json(
@@ -73,7 +77,8 @@ def _size(store: Store, as_json: bool) -> None:
                 "store": str(store.folder),
                 **_sum(objects),
                 "kinds": {kind: _sum(found) for kind, found in kinds},
-                "models": [model.model_dump() for model in store.models()],
+                "models": [model.model_dump() for model in models],
+                "shared": str(shared) if shared else None,
             },
         )
         return
@@ -86,22 +91,24 @@ def _size(store: Store, as_json: bool) -> None:
         ],
     )
     say(f"{store.folder}: {_said(objects)}")
-    for model in store.models():
+    if shared is not None:
+        does = "read and written" if shared.writable else "read"
+        say(f"  shared with {shared}, which is {does}")
+    for model in models:
         say(f"  compiled for {model.name} ({model.hash[:8]}, {model.dtype})")
 
 
-def _verify(store: Store, delete: bool, as_json: bool) -> None:
-    from contextlib import nullcontext
-
+def _verify(store: Store | SharedStore, delete: bool, as_json: bool) -> None:
     from sake_registry.models.fingerprint import verify_memory
+    from sake_registry.store import Store
     from sake_registry.wording import count
 
-    with store.lock() if delete else nullcontext():
+    with _held(store, delete):
         objects = store.objects()
-        damaged = {found: wrong for found in objects if (wrong := store.damage(found))}
+        damaged = store.damages(objects)
         if delete:
             store.remove(damaged)
-    files = verify_memory()
+    files = verify_memory() if isinstance(store, Store) else {}
     changed = [file for file, same in files.items() if not same]
     if as_json:
         listed = [
@@ -120,10 +127,11 @@ def _verify(store: Store, delete: bool, as_json: bool) -> None:
         )
     else:
         for found, wrong in damaged.items():
-            say(f"{found.path}: {wrong}")
+            say(f"{store.place(found)}: {wrong}")
         for file in changed:
             say(f"{file}: the remembered hash is not its own: forgotten")
-        say(f"{count(len(files), 'model file')} hashed again", err=True)
+        if isinstance(store, Store):
+            say(f"{count(len(files), 'model file')} hashed again", err=True)
         say(f"{count(len(objects), 'object')}, {len(damaged)} damaged")
         if damaged:
             say("removed" if delete else "--delete removes them", err=True)
@@ -131,14 +139,21 @@ def _verify(store: Store, delete: bool, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _collect(registry: Registry, store: Store, delete: bool, as_json: bool) -> None:
+def _held(store: Store | SharedStore, delete: bool) -> AbstractContextManager[None]:
+    """The store's lock, where something is removed; what is shared has none."""
     from contextlib import nullcontext
 
+    from sake_registry.store import Store
+
+    return store.lock() if delete and isinstance(store, Store) else nullcontext()
+
+
+def _collect(registry: Registry, store: Store | SharedStore, delete: bool, as_json: bool) -> None:
     from sake_registry.upkeep.garbage import find_garbage
     from sake_registry.wording import count
 
-    with store.lock() if delete else nullcontext():
-        garbage = find_garbage(registry)
+    with _held(store, delete):
+        garbage = find_garbage(registry, store.objects())
         if delete:
             store.remove(garbage.unreached)
     if as_json:

@@ -34,6 +34,19 @@ if TYPE_CHECKING:
     help="Leave out edits that fail or cannot be seen.",
 )
 @click.option("--no-activations", is_flag=True, help="A slim bundle: maps and routes alone.")
+@click.option(
+    "--on",
+    default="local",
+    show_default=True,
+    metavar="WHERE",
+    help="Where edits are built: local, ray, ray://HOST:PORT, slurm.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    metavar="N",
+    help="So many at a time; on Ray, as many as its CPUs allow.",
+)
 @fit_options
 @model_options
 @json_option
@@ -45,6 +58,8 @@ def command(
     only: bool,
     keep_going: bool,
     no_activations: bool,
+    on: str,
+    workers: int | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -56,6 +71,7 @@ def command(
     \b
     sake compile
     sake compile --model gpt2-xl --dtype bfloat16
+    sake compile --on ray --workers 8
     """
     if only and not ids:
         raise click.UsageError("--only needs edit ids")
@@ -64,6 +80,7 @@ def command(
     if not registry.edits:
         show_findings(registry.findings)  # a wrong folder of edits would look like this
 
+    from sake_registry.compiler.executors import executor_of
     from sake_registry.compiler.plan import make_plan
     from sake_registry.compiler.run import compile_registry
     from sake_registry.history.provenance import provenance
@@ -72,6 +89,7 @@ def command(
     from sake_registry.wording import count
 
     settings = registry.settings
+    executor = executor_of(on, workers)
     plan = make_plan(registry, locate(settings), ids, only=only, slim=no_activations)
     origin: dict[str, Any] = {**provenance(registry.root, [settings.edits, "sake.toml"])}
     held = {planned.id for planned in plan.edits if planned.edit}
@@ -87,6 +105,7 @@ def command(
             plan=plan,
             provenance=origin,
             progress=progress,
+            executor=executor,
         )
     if as_json:
         emit_json("compile/1", result.report.model_dump(mode="json"))

@@ -123,6 +123,7 @@ def command(
     root = find_root(state.folder)
     settings = load_settings(root, options)
     try:
+        from sake_registry.remote.trust import Policy
         from sake_registry.serving.admin import read_token
         from sake_registry.serving.batching import BatchLimits
         from sake_registry.serving.run import Serving, listen, run, service
@@ -133,6 +134,7 @@ def command(
     from sake_registry.models.loading import load, locate
 
     token = read_token(admin_token_file, os.environ)
+    policy = Policy.of(settings, root)
     with listen(host, port, token) as bound:  # before the model, whose loading takes long
         located = locate(settings)
         if bundle is None and not bare:
@@ -141,6 +143,7 @@ def command(
             name=name or located.source.short,
             place=bundle,
             overrides=overrides,
+            policy=policy,
             shadow=shadow,
             log=log,
             log_prompts=log_prompts,

@@ -26,7 +26,7 @@ SECTIONS = {
     "Look": ("list", "show", "status", "inspect", "models", "explain"),
     "Check": ("check", "conflicts", "ask", "test", "replay", "review"),
     "Build": ("plan", "compile", "calibrate", "cache"),
-    "Serve": ("serve",),
+    "Serve": ("publish", "promote", "rollback", "pointers", "sign", "verify", "serve"),
     "History": ("diff", "log", "revert", "withdraw"),
     "Measure": (),
     "More": ("completion", "help"),

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import platform
-from importlib import metadata
+from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from sake_registry.bundle.format import (
 )
 from sake_registry.bundle.writer import EditPayload, GroupPayload, MetricPayload, write_bundle
 from sake_registry.compiler.build import stored_activations, stored_fit, stored_routes
+from sake_registry.compiler.machine import machine, versions
 from sake_registry.models.reading import PROBE_TEXTS
 from sake_registry.models.site import SITE_NAME
 from sake_registry.models.states import NAMES
@@ -37,9 +37,17 @@ if TYPE_CHECKING:
     from sake_registry.store import Store
 
 
+@dataclass(frozen=True)
+class Part:
+    """One edit as it goes into a bundle, and the machines that built it, where they are known."""
+
+    payload: EditPayload
+    machines: frozenset[str]
+
+
 def assemble(
     plan: Plan,
-    payloads: Sequence[EditPayload],
+    parts: Sequence[Part],
     settings: Settings,
     probe: Tensor,
     architecture: str,
@@ -49,12 +57,12 @@ def assemble(
     """Write the plan's bundle.
 
     Args:
-        payloads: of the plan's edits.
+        parts: of the plan's edits.
         probe: (8, width) float32 site activations of `PROBE_TEXTS`.
         architecture: the model's class.
         metric: how the router compares questions.
         provenance: what is recorded beside the keys: git commit, whether the tree was clean, who
-            reviewed.
+            reviewed; added to it is which edits were built on another machine than this.
 
     Raises:
         StorageError: the bundle cannot be written.
@@ -73,6 +81,8 @@ def assemble(
     embedder = located.embedder_name
     if representation != "embedder":
         embedder = f"{NAMES[representation]} of {located.source.name}"
+    payloads = [part.payload for part in parts]
+    others = elsewhere(parts, machine(located.device))
     # Without an edit there is no point to tell it by; the metric may.
     embedder_width = payloads[0].points.shape[1] if payloads else len(metric.projection) or 1
     return write_bundle(
@@ -93,19 +103,28 @@ def assemble(
         probe_texts=PROBE_TEXTS,
         probe=probe.numpy(),
         settings=settings.model_dump(include={"compile", "router", "answer"}, mode="json"),
-        versions=versions(),
-        provenance=provenance,
+        versions=versions(located.device),
+        provenance={**provenance, "machines": others} if others else provenance,
         activations=not plan.slim,
     )
 
 
-def payload(edit: Edit, keys: EditKeys, store: Store) -> EditPayload | None:
+def elsewhere(parts: Sequence[Part], here: str) -> dict[str, tuple[str, ...]]:
+    """The ids of the edits of which something was built on another machine, by that machine."""
+    others: dict[str, tuple[str, ...]] = {}
+    for part in parts:
+        for other in sorted(part.machines - {here}):
+            others[other] = (*others.get(other, ()), part.payload.info.id)
+    return others
+
+
+def part_of(edit: Edit, keys: EditKeys, store: Store) -> Part | None:
     """One edit of the store as it goes into a bundle; None if a part of it is missing there."""
     collected, fitted = stored_activations(store, keys), stored_fit(store, keys)
     routes = stored_routes(store, keys)
     if collected is None or fitted is None or routes is None:
         return None
-    (activations, _), (maps, fit), (points, routing) = collected, fitted, routes
+    (activations, *_), (maps, fit, _), (points, routing, _) = collected, fitted, routes
     info = EditInfo(
         id=edit.id,
         key=keys.edit,
@@ -126,7 +145,8 @@ def payload(edit: Edit, keys: EditKeys, store: Store) -> EditPayload | None:
         )
         for number, steps in zip(fit.kept, fit.factors, strict=True)
     ]
-    return EditPayload(info, payloads, _float(points))
+    machines = frozenset(stored[-1] for stored in (collected, fitted, routes)) - {""}
+    return Part(EditPayload(info, payloads, _float(points)), machines)
 
 
 def _rows(group: GroupActivations) -> dict[str, Any]:
@@ -143,17 +163,3 @@ def _rows(group: GroupActivations) -> dict[str, Any]:
 
 def _float(tensor: Tensor) -> Any:
     return np.ascontiguousarray(tensor.numpy(), dtype="<f4")
-
-
-def versions() -> dict[str, str]:
-    """What equal bytes depend on, besides the key: versions, machine, threads."""
-    import torch
-
-    capability = torch.backends.cpu.get_cpu_capability()
-    names: Sequence[str] = ("sake-registry", "torch", "transformers", "numpy", "h5py")
-    return {
-        **{name: metadata.version(name) for name in names},
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()} {capability}",
-        "threads": str(torch.get_num_threads()),
-    }

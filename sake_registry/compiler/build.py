@@ -79,33 +79,47 @@ def map_name(group: int, step: int, factor: str) -> str:
 
 def stored_activations(
     store: Store, keys: EditKeys
-) -> tuple[list[GroupActivations], tuple[str, ...]] | None:
-    """The activations of an edit's groups, and what was to be said of their objects' tokens."""
+) -> tuple[list[GroupActivations], tuple[str, ...], str] | None:
+    """The activations of an edit's groups, what was to be said of their objects' tokens, and the
+    machine that read them."""
 
-    def parse(tensors: Tensors, note: Any) -> tuple[list[GroupActivations], tuple[str, ...]]:
-        return _unpacked(tensors), tuple(note["warnings"])
+    def parse(tensors: Tensors, note: Any) -> tuple[list[GroupActivations], tuple[str, ...], str]:
+        return _unpacked(tensors), tuple(note["warnings"]), _machine({**note})
 
     return store.read("activations", keys.activations, parse)
 
 
-def stored_fit(store: Store, keys: EditKeys) -> tuple[Tensors, Fit] | None:
-    """The maps of an edit: their factors by `map_name`, and what was fitted."""
+def stored_fit(store: Store, keys: EditKeys) -> tuple[Tensors, Fit, str] | None:
+    """The maps of an edit: their factors by `map_name`, what was fitted, and the machine that
+    did."""
 
-    def parse(tensors: Tensors, note: Any) -> tuple[Tensors, Fit]:
-        fit = Fit.model_validate(note)
+    def parse(tensors: Tensors, note: Any) -> tuple[Tensors, Fit, str]:
+        fields = {**note}
+        machine = _machine(fields)
+        fit = Fit.model_validate(fields)
         names = {n for steps in fit.factors for step in steps for n in step.values()}
-        return {name: tensors[name] for name in names}, fit
+        return {name: tensors[name] for name in names}, fit, machine
 
     return store.read("maps", keys.maps, parse)
 
 
-def stored_routes(store: Store, keys: EditKeys) -> tuple[Tensor, Routing] | None:
-    """The router points of an edit, and how prompts find it."""
+def stored_routes(store: Store, keys: EditKeys) -> tuple[Tensor, Routing, str] | None:
+    """The router points of an edit, how prompts find it, and the machine that embedded them."""
 
-    def parse(tensors: Tensors, note: Any) -> tuple[Tensor, Routing]:
-        return tensors["points"], Routing.model_validate(note)
+    def parse(tensors: Tensors, note: Any) -> tuple[Tensor, Routing, str]:
+        fields = {**note}
+        machine = _machine(fields)
+        return tensors["points"], Routing.model_validate(fields), machine
 
     return store.read("routes", keys.edit, parse)
+
+
+def _machine(note: dict[str, Any]) -> str:
+    """Takes out of a note on which machine its object was built; an earlier sake did not say."""
+    machine = note.pop("machine", "")
+    if not isinstance(machine, str):
+        raise TypeError("its machine is no text")
+    return machine
 
 
 def build(edit: Edit, keys: EditKeys, run: RunContext, progress: Progress = SILENT) -> Outcome:
@@ -127,23 +141,26 @@ def build(edit: Edit, keys: EditKeys, run: RunContext, progress: Progress = SILE
     if collected is None:
         outcome = "built"
         collected = _collect(parts, keys.activations, run, progress)
-    activations, warnings = collected
+    activations, warnings, _ = collected
+    machine = {"machine": run.machine}
     if fitted is None:
         tensors, fit = fit_groups(edit, parts, activations, settings, run.load()[1])
         fit = fit.model_copy(update={"warnings": (*fit.warnings, *warnings)})
-        store.put("maps", keys.maps, tensors, fit.model_dump(mode="json"))
+        store.put("maps", keys.maps, tensors, fit.model_dump(mode="json") | machine)
     else:
         fit = fitted[1]
     if routes is None:
         points, routing = route(edit, parts, fit.kept, settings, run.embed, run.metric())
-        store.put("routes", keys.edit, {"points": points}, routing.model_dump(mode="json"))
+        store.put(
+            "routes", keys.edit, {"points": points}, routing.model_dump(mode="json") | machine
+        )
     return outcome
 
 
 def _collect(
     parts: tuple[PromptGroup, ...], key: str, run: RunContext, progress: Progress
-) -> tuple[list[GroupActivations], tuple[str, ...]]:
-    """The activations of an edit's groups, read now and put into the store, and warnings."""
+) -> tuple[list[GroupActivations], tuple[str, ...], str]:
+    """The same as `stored_activations`, read now and put into the store."""
     loaded, site = run.load()
     compile_ = run.settings.compile
     rows = collect(
@@ -157,8 +174,9 @@ def _collect(
         tensors[f"{g}.tokens"] = torch.tensor(group.tokens)
         tensors[f"{g}.closing"] = torch.tensor(closing)
     warnings = _token_warnings(parts, loaded.tokenizer, whole=compile_.whole)
-    run.store.put("activations", key, tensors, {"warnings": warnings})
-    return _unpacked(tensors), tuple(warnings)
+    note = {"warnings": warnings, "machine": run.machine}
+    run.store.put("activations", key, tensors, note)
+    return _unpacked(tensors), tuple(warnings), run.machine
 
 
 _TENSORS = ("plain", "forced", "target", "margin", "context")

@@ -4,8 +4,10 @@ when it is first needed; what it learns of them (the metric, the probe) is kept 
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from sake_registry.compiler.machine import machine
 from sake_registry.digests import digest
 from sake_registry.errors import StorageError
 from sake_registry.extraction import contexts
@@ -37,7 +39,7 @@ class RunContext:
     def __init__(self, settings: Settings, located: LocatedModel, store: Store) -> None:
         self.settings, self.store = settings, store
         self.contexts = contexts.choose(settings)
-        self._located = located
+        self.located = located
         self._loaded: tuple[LoadedModel, Site] | None = None
         self._embed: Embed | None = None
         self._metric: Metric | None = None
@@ -52,28 +54,33 @@ class RunContext:
     def load(self) -> tuple[LoadedModel, Site]:
         """The model, and its site, proved."""
         if self._loaded is None:
-            loaded = load(self._located, trust_remote_code=self.settings.trust_remote_code)
+            loaded = load(self.located, trust_remote_code=self.settings.trust_remote_code)
             self._loaded = loaded, proved_site(loaded.model, loaded.tokenizer)
         return self._loaded
+
+    @cached_property
+    def machine(self) -> str:
+        """What is recorded with all that is built here."""
+        return machine(self.located.device)
 
     def embed(self, texts: Sequence[str]) -> Tensor:
         """Embeddings of texts for the router, as its settings say."""
         if self._embed is None:
             representation = self.settings.router.representation
-            self._embed = embed_of(representation, self._located, self.load)
+            self._embed = embed_of(representation, self.located, self.load)
         return self._embed(texts)
 
     def metric(self) -> Metric:
         """How the router compares questions: learnt once for a space, then kept."""
         if self._metric is None:
             router = self.settings.router
-            space = space_of(router.representation, self._located)
+            space = space_of(router.representation, self.located)
             self._metric = metric_of(router.metric, space, self.embed, self.store)
         return self._metric
 
     def probe(self) -> tuple[Tensor, str]:
         """Site activations of the probe texts, and the model's class: once per model and dtype."""
-        key = probe_key(self._located)
+        key = probe_key(self.located)
         stored = self.store.read("probe", key, lambda t, note: (t["rows"], note["architecture"]))
         if stored is None:
             loaded, site = self.load()

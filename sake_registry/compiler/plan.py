@@ -152,7 +152,7 @@ def make_plan(
                 hint=f"set `status: active` in {edit.path}",
             )
     members = chosen if only and ids else registry.active
-    store = Store(registry.store)
+    store = registry.open_store()
     keys = keys_of(members, located, registry.settings)
     name = _model_name(located)
     newest = newest_bundles(registry.bundles, model=name)

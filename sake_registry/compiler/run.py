@@ -5,20 +5,21 @@ from __future__ import annotations
 import logging
 import os
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sake_registry.bundle.reader import BundleFile
-from sake_registry.compiler.assemble import assemble, payload
-from sake_registry.compiler.build import Outcome, build
+from sake_registry.compiler.assemble import assemble, part_of
+from sake_registry.compiler.build import Outcome
 from sake_registry.compiler.context import RunContext
+from sake_registry.compiler.executors import LOCAL, Executor, Task
 from sake_registry.compiler.plan import Plan, PlanReport, make_plan
-from sake_registry.errors import BuildError, BundleFormatError, LockedError
+from sake_registry.errors import BuildError, BundleFormatError, LockedError, SetupError
 from sake_registry.files import sweep
 from sake_registry.models.loading import locate
 from sake_registry.progress import SILENT
-from sake_registry.store import Store
+from sake_registry.wording import count, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -85,20 +86,6 @@ class CompileReport(PlanReport):
     seconds: float
 
 
-class _Counted:
-    """Progress of one edit's texts: each step is labelled with the edit, and counted."""
-
-    def __init__(self, progress: Progress, edit: str) -> None:
-        self._progress, self._edit, self.steps = progress, edit, 0
-
-    def begin(self, phase: str, total: int) -> None:
-        self._progress.begin(phase, total)
-
-    def advance(self, steps: int = 1, label: str = "") -> None:
-        self.steps += steps
-        self._progress.advance(steps, label or self._edit)
-
-
 def compile_registry(
     registry: Registry,
     ids: Sequence[str] = (),
@@ -110,6 +97,7 @@ def compile_registry(
     plan: Plan | None = None,
     provenance: Mapping[str, Any] | None = None,
     progress: Progress = SILENT,
+    executor: Executor = LOCAL,
 ) -> Compiled:
     """Compile a registry for a model: build what the store lacks, and write the bundle.
 
@@ -126,10 +114,12 @@ def compile_registry(
         plan: what `make_plan` gave for the same arguments, where it is already made.
         provenance: what is recorded in the bundle beside its keys (git commit, reviewers).
         progress: one phase, `compiling`: the texts that the model reads, labelled by the edit.
+        executor: where the edits are built.
 
     Raises:
         EditFileError, InputError, SettingsError: what was given is wrong.
         ModelNotFoundError, UnsupportedModelError: the model cannot be had or steered.
+        SetupError: workers cannot be had, or their store is another one.
         LockedError: another process compiles.
         StorageError: the store or the bundle cannot be written.
     """
@@ -156,38 +146,71 @@ def compile_registry(
                 result.bundle, result.manifest = plan.path, manifest
                 result.seconds = time.monotonic() - started
                 return result
-    store = Store(registry.store)
+    store = registry.open_store()
     with RunContext(settings, plan.located, store) as run, store.lock():
         located = plan.located
         store.remember_model(located.source.name, located.hash, located.dtype)
-        for planned in plan.edits:
-            if planned.edit is None or planned.keys is None or planned.id not in plan.chosen:
-                continue
-            counted = _Counted(progress, planned.id)
-            try:
-                result.done[planned.id] = build(planned.edit, planned.keys, run, counted)
-            except BuildError as error:
-                result.failures[planned.id] = error
-            result.texts_run += counted.steps
+        store.fetch(found for p in plan.edits if p.keys for found in p.keys.objects)
+        # An edit that is there is taken from the store once, and no worker is asked for it.
+        parts = {
+            planned.id: part_of(planned.edit, planned.keys, store)
+            for planned in plan.edits
+            if planned.edit and planned.keys and planned.action == "reuse"
+        }
+        tasks = [
+            Task(planned.edit, planned.keys)
+            for planned in plan.edits
+            if planned.edit and planned.keys and planned.id in plan.chosen
+            if parts.get(planned.id) is None
+        ]
+        if tasks:
+            with closing(executor.build(run, tasks, progress)) as results:
+                for built in results:
+                    if isinstance(built.error, BuildError):
+                        result.failures[built.id] = built.error
+                    elif built.outcome:
+                        result.done[built.id] = built.outcome
+                    result.texts_run += built.texts
+        result.done = dict(sorted(result.done.items()))
+        result.failures = dict(sorted(result.failures.items()))
         if result.failures and keep_going:
             plan = result.plan = plan.without(result.failures)
-        payloads = {
-            planned.id: payload(planned.edit, planned.keys, store)
+        found = {
+            planned.id: parts.get(planned.id) or part_of(planned.edit, planned.keys, store)
             for planned in plan.edits
             if planned.edit and planned.keys and planned.id not in result.failures
         }
-        result.missing = [id_ for id_, found in payloads.items() if found is None]
+        result.missing = [id_ for id_, part in found.items() if part is None]
+        if unseen := [id_ for id_ in result.missing if id_ in result.done]:
+            raise SetupError(
+                f"{shorten(', '.join(unseen))} was built, and is not in {store.folder} as this "
+                "machine sees it",
+                hint="let the workers share that folder: SAKE_STORE=FOLDER sets another one",
+            )
         # Where every edit failed, there is nothing to put into a bundle.
         sound = not result.failures or (keep_going and any(p.edit for p in plan.edits))
         if sound and not result.missing:
             probe, architecture = run.probe()
             result.manifest = assemble(
-                plan, [p for p in payloads.values() if p], settings, probe, architecture,
+                plan, [part for part in found.values() if part], settings, probe, architecture,
                 run.metric(), provenance or {},
             )  # fmt: skip
+            _tell_machines(result.manifest)
             result.bundle = plan.path
+    if store.shared and (moved := store.shared.summary):
+        log.info("%s", moved)
     result.seconds = time.monotonic() - started
     return result
+
+
+def _tell_machines(manifest: Manifest) -> None:
+    """Say which edits were built on another machine than the one that wrote the bundle."""
+    others = manifest.provenance.get("machines")
+    for machine, ids in others.items() if isinstance(others, dict) else ():
+        log.warning(
+            "%s built elsewhere, so other bytes than this machine would write are to be expected: "
+            "%s (by %s)", count(len(ids), "edit"), shorten(", ".join(ids)), machine,
+        )  # fmt: skip
 
 
 def _reviewed_since(plan: Plan, manifest: Manifest, provenance: Mapping[str, Any]) -> bool:

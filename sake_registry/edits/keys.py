@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sake_registry.edits.schema import Edit
+    from sake_registry.store import Kind
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,11 @@ class EditKeys:
     activations: str
     maps: str
     edit: str
+
+    @property
+    def objects(self) -> tuple[tuple[Kind, str], ...]:
+        """The objects of the store that are the edit's build, by kind and key."""
+        return ("activations", self.activations), ("maps", self.maps), ("routes", self.edit)
 
 
 def compiled_text(edit: Edit) -> dict[str, Any]:

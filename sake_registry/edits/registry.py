@@ -19,6 +19,7 @@ from sake_registry.edits.files import read
 from sake_registry.edits.ignoring import unused, without_ignored
 from sake_registry.edits.inventory import working_tree
 from sake_registry.errors import EditFileError, InputError
+from sake_registry.places import local_path
 from sake_registry.settings import FILE_NAME, Settings, find_root, load_settings
 from sake_registry.wording import count, nearest
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from sake_registry.edits.files import Reading
     from sake_registry.edits.schema import Edit
+    from sake_registry.store import Store
 
 
 log = logging.getLogger(__name__)
@@ -66,6 +68,25 @@ class Registry:
     def store(self) -> Path:
         """The folder of the store; errors as of `Settings.place`."""
         return self.settings.place("store", self.root)
+
+    def open_store(self) -> Store:
+        """The store, with what it shares with others': that is written to only where a person
+        names it, by a flag or a variable, and no file of the repository alone.
+
+        Raises:
+            SettingsError, StateError: as of `Settings.place`.
+        """
+        from sake_registry.shared import SharedFiles
+        from sake_registry.store import Store
+
+        place = self.settings.remote.store
+        if not place:
+            return Store(self.store)
+        if (path := local_path(place)) is not None:
+            place = str(self.root / path)
+        return Store(
+            self.store, SharedFiles(place, writable=self.settings.is_given("remote.store"))
+        )
 
     def sound(self, *, without_unseen: bool = False) -> Registry:
         """This registry, if no file has an error.

@@ -67,18 +67,36 @@ def locate(settings: Settings, name: str | None = None) -> LocatedModel:
     Raises:
         ModelNotFoundError: it is not on this machine and cannot be fetched.
     """
+    device = resolve_device(settings.device)
+    return _located(
+        resolve(name or settings.model, settings.aliases),
+        settings.router.embedder,
+        dtype=resolve_dtype(settings.dtype, device),
+        device=device,
+    )
+
+
+def relocate(located: LocatedModel) -> LocatedModel:
+    """Find on this machine what another one located; whether it is the same, its hash tells.
+
+    Raises:
+        InputError: its device is none of this machine.
+        ModelNotFoundError: it is not on this machine and cannot be fetched.
+    """
+    device = resolve_device(located.device)
+    return _located(located.source, located.embedder_name, dtype=located.dtype, device=device)
+
+
+def _located(source: ModelSource, embedder: str, *, dtype: str, device: str) -> LocatedModel:
     from sake_registry.models.embedder import locate_embedder
 
-    source = resolve(name or settings.model, settings.aliases)
-    folder = fetch(source)
-    embedder_folder = locate_embedder(settings.router.embedder)
-    device = resolve_device(settings.device)
+    folder, embedder_folder = fetch(source), locate_embedder(embedder)
     return LocatedModel(
         source=source,
         folder=folder,
         embedder_folder=embedder_folder,
-        embedder_name=settings.router.embedder,
-        dtype=resolve_dtype(settings.dtype, device),
+        embedder_name=embedder,
+        dtype=dtype,
         device=device,
         identity=identify(folder, embedder_folder),
     )

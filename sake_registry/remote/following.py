@@ -4,6 +4,9 @@ Guarantees:
 - What is current was verified before it became so: the bundle's digests in full, and by `take` the
   model and the probe. What is refused changes nothing, and `problem` says why; the same is not
   tried again before a pause. A pointer that is gone or unreachable changes nothing either.
+- A pointer that is older than one that was followed is refused, after a restart as well. Of one
+  that has expired `problem` tells, and it is refused where that is asked for; what is current
+  serves on.
 - Another bundle that was put in the place of one is noticed, as far as its place tells, and is
   taken like any new one.
 - Overrides are looked at in a thread of their own: a bundle that is being fetched or taken delays
@@ -18,12 +21,16 @@ import logging
 import threading
 import time
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from sake_registry.errors import InputError, SakeError
-from sake_registry.remote.places import absolute, beside, local_path, read_small, shown, state
+from sake_registry.places import absolute, beside, local_path, read_small, shown, state
+from sake_registry.remote.age import ExpiredError, Seen, check_age
+from sake_registry.remote.fetching import fetch_bundle
 from sake_registry.remote.pointer import MAX_BYTES as MAX_POINTER
-from sake_registry.remote.pointer import Pointer, fetch_bundle, parse_pointer, read_pointer
+from sake_registry.remote.pointer import Pointer, parse_pointer, read_pointer
+from sake_registry.remote.trust import Policy
 from sake_registry.runtime.overrides import MAX_BYTES as MAX_OVERRIDES
 from sake_registry.runtime.overrides import parse_overrides
 from sake_registry.wording import count
@@ -80,9 +87,11 @@ class Follower(Generic[T]):
         every: seconds between two looks.
         overrides: where they lie; `overrides.json` beside the place unless given.
         pause: seconds until what was refused is tried again.
+        policy: on signatures, and on a pointer that has expired; this machine's unless given.
 
     Raises:
-        SakeError: the first bundle cannot be had or is refused, or the overrides cannot be read.
+        SakeError: the first bundle cannot be had or is refused, its pointer is too old, or the
+            overrides cannot be read.
     """
 
     def __init__(
@@ -93,10 +102,12 @@ class Follower(Generic[T]):
         *,
         overrides: str | Path | None = None,
         pause: float = PAUSE,
+        policy: Policy | None = None,
     ) -> None:
         self.place = str(place)
         self.overrides = str(overrides) if overrides else beside(self.place, OVERRIDES)
         self._take, self._every, self._pause = take, every, pause
+        self._policy = Policy.of_machine() if policy is None else policy
         self._pointer_file = _Watched(self.place, MAX_POINTER)
         self._overrides_file = _Watched(self.overrides, MAX_OVERRIDES)
         self._looking = {"pointer": threading.Lock(), "overrides": threading.Lock()}
@@ -110,10 +121,13 @@ class Follower(Generic[T]):
         pointer = (
             read_pointer(self.place) if self._follows else Pointer(bundle=absolute(self.place))
         )
+        self._seen_number = Seen(self.place)
+        self._check_age(pointer)
         self._due = time.monotonic() + ELSEWHERE
         self._taken = _state_of(pointer)
         self._seen = pointer, self._taken
-        taken = take(fetch_bundle(pointer))
+        taken = take(self._fetch(pointer))
+        self._seen_number.record(pointer.number)
         self._now = Followed(taken, pointer, 1, 0, frozenset(disabled or ()))
         self.look_at_overrides()  # taking may have lasted
         self._threads = [
@@ -185,6 +199,7 @@ class Follower(Generic[T]):
         with self._looking["pointer"]:
             try:
                 pointer = self._read_pointer()
+                self._check_age(pointer)
             except SakeError as error:
                 self._tell("pointer", _said(error))
                 return
@@ -208,7 +223,7 @@ class Follower(Generic[T]):
 
     def _take_from(self, pointer: Pointer, state: str | None) -> None:
         try:
-            taken = self._take(fetch_bundle(pointer))
+            taken = self._take(self._fetch(pointer))
         except Exception as error:  # whatever it is, the old bundle serves on
             if isinstance(error, SakeError):
                 why = _said(error)
@@ -219,6 +234,7 @@ class Follower(Generic[T]):
             self._change(refused=self._now.refused + 1)
             self._tell("pointer", why)
         else:
+            self._seen_number.record(pointer.number)
             self._taken = state
             self._change(current=taken, pointer=pointer, generation=self._now.generation + 1)
             self._tell("pointer", None)
@@ -232,6 +248,21 @@ class Follower(Generic[T]):
         except FileNotFoundError as error:
             where = shown(self.place)
             raise InputError(f"no pointer {where}", hint="put it back") from error
+
+    def _fetch(self, pointer: Pointer) -> Path:
+        place = self.place if self._follows else None
+        return fetch_bundle(pointer, place=place, policy=self._policy)
+
+    def _check_age(self, pointer: Pointer) -> None:
+        """`check_age`, which of one that has expired only tells, if no more is asked for."""
+        try:
+            check_age(pointer, datetime.now(UTC), self._seen_number.number)
+        except ExpiredError as error:
+            if self._policy.expired == "refuse":
+                raise
+            self._tell("expiry", _said(error))
+        else:
+            self._tell("expiry", None)
 
     def _read_overrides(self) -> Mapping[str, str] | None:
         """What the overrides disable, and why; None where there are none."""

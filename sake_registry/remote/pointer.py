@@ -3,28 +3,27 @@
     {"bundle": "bundles/smollm2-135m-0123abcd-4567cdef8901.h5", "content": "9f86d0…", "note": "#12"}
 
 `bundle` is a path relative to the pointer, or a URL. With `content`, the bundle's content hash, no
-other bundle is taken. A bundle that lies elsewhere is brought to the user's cache folder.
+other bundle is taken; with `sha256` no other file, which tells apart what the content leaves out:
+the dates between which edits are valid, and the provenance. A pointer that was promoted
+(`publishing`) says as well how it is called, its number, when it was written, until when it holds
+and what it replaced, and may be signed.
 
-Guarantees: a pointer is read strictly, and a bundle is handed out only when every digest in it is
-right, also one that was in the cache.
+Guarantees: a pointer is read strictly, and one in another's place is refused.
 """
 
 from __future__ import annotations
 
 import json
-from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, ValidationError
 
 from sake_registry.bundle.format import Hash
-from sake_registry.bundle.newest import SUFFIX, bundle_files
-from sake_registry.bundle.reader import BundleFile
-from sake_registry.digests import digest
-from sake_registry.errors import BundleError, BundleFormatError, InputError
-from sake_registry.files import remove, replacing, write_text
-from sake_registry.models.sources import cache_folder
-from sake_registry.remote.places import beside, download, local_path, read_small, shown
+from sake_registry.errors import InputError
+from sake_registry.files import write_text
+from sake_registry.places import beside, local_path, read_small, shown
 from sake_registry.runtime.overrides import json_object
 from sake_registry.values import Value
 from sake_registry.wording import did_you_mean
@@ -33,25 +32,73 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_BYTES = 1 << 16
-MAX_BUNDLE_BYTES = 1 << 36
-"""Of a bundle that lies elsewhere: 64 GiB."""
-KEPT = 8
-"""So many bundles from elsewhere stay in the cache folder, those that were used last."""
 _HINT = 'its form: {"bundle": "PATH OR URL", "content": "its content hash", "note": "free text"}'
 
 
+def _text(value: Any) -> Any:
+    """A number is no time: pydantic would take it for seconds."""
+    if not isinstance(value, str | datetime):
+        raise ValueError("a time like 2026-11-29T12:00:00Z is expected")
+    return value
+
+
+Instant = Annotated[
+    AwareDatetime, BeforeValidator(_text), AfterValidator(lambda time: time.astimezone(UTC))
+]
+"""A moment, in UTC."""
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+"""How a pointer is called; `<name>.json` is its file."""
+Number = Annotated[int, Field(ge=1, lt=1 << 53, strict=True)]
+
+
 class Pointer(Value):
-    """What a pointer says.
+    """What a pointer says. Two are equal if they say the same, however they are signed.
 
     Attributes:
         bundle: a URL, or a path; relative to the pointer's folder in the file, absolute when read.
         content: the content hash that the bundle must have; None for whatever lies there.
+        sha256: that of the bundle's file, in hex.
         note: for people.
+        name: how the pointer is called.
+        number: that of the change that wrote it: 1 is the first, and it only grows.
+        time: when it was written.
+        expires: from when on it is too old to be followed.
+        previous: the content hash of what it replaced.
+        signature: a DSSE envelope over `statement`; whoever trusts it has verified it.
     """
 
     bundle: Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=4096)]
     content: Hash | None = None
+    sha256: Hash | None = None
     note: Annotated[str, Field(max_length=4096)] = ""
+    name: Name | None = None
+    number: Number | None = None
+    time: Instant | None = None
+    expires: Instant | None = None
+    previous: Hash | None = None
+    signature: dict[str, Any] | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Pointer) and self._said == other._said
+
+    def __hash__(self) -> int:
+        return hash((self.bundle, self.content, self.number))
+
+    @property
+    def _said(self) -> dict[str, Any]:
+        return self.model_dump(exclude={"signature"})
+
+    @property
+    def statement(self) -> dict[str, Any]:
+        """What a signature is over, as JSON: all but where the bundle lies, which `content` and
+        `sha256` pin wherever that is."""
+        return self.model_dump(mode="json", exclude={"bundle", "signature"}, exclude_defaults=True)
+
+    @property
+    def text(self) -> str:
+        """The pointer as a file says it."""
+        said = self.model_dump(mode="json", exclude_defaults=True)
+        return json.dumps(said, ensure_ascii=False, indent=1) + "\n"
 
 
 def read_pointer(place: str | Path) -> Pointer:
@@ -86,6 +133,13 @@ def parse_pointer(data: bytes, place: str) -> Pointer:
         first = error.errors()[0]
         what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
         raise InputError(f"{shown(place)}: {what}", hint=_HINT) from error
+    path = PurePosixPath(local_path(place) or shown(place))
+    # A numbered one of its history lies in the folder of its name.
+    if pointer.name not in (None, path.stem, path.parent.name):
+        raise InputError(
+            f"{shown(place)}: it is the pointer '{pointer.name}', in another's place",
+            hint=f"promote what is meant: sake promote {pointer.name} {path.stem}",
+        )
     return pointer.model_copy(update={"bundle": beside(place, pointer.bundle)})
 
 
@@ -100,74 +154,4 @@ def write_pointer(path: Path, bundle: str, *, content: str | None = None, note: 
         StateError: the path is a link.
         StorageError: it cannot be written.
     """
-    pointer = Pointer(bundle=bundle, content=content, note=note)
-    said = pointer.model_dump(mode="json", exclude_defaults=True)
-    write_text(path, json.dumps(said, ensure_ascii=False, indent=1) + "\n")
-
-
-def fetch_bundle(pointer: Pointer, folder: Path | None = None) -> Path:
-    """The bundle that a pointer names, as a file of this machine, with every digest verified.
-
-    Args:
-        folder: where bundles from elsewhere are kept, by their content; in the user's cache folder
-            unless given.
-
-    Raises:
-        InputError: there is none.
-        BundleError: it is damaged, hostile, or has another content than the pointer says.
-        SetupError: it cannot be reached, or the cache folder cannot be written.
-    """
-    if (path := local_path(pointer.bundle)) is not None:
-        _verify(path, pointer)
-        return path
-    folder = folder or cache_folder() / "bundles"
-    # Not by the content alone: it leaves out the dates between which edits are valid.
-    kept = folder / f"{digest(['pointer', pointer.model_dump(mode='json')])}{SUFFIX}"
-    if pointer.content is None or not _is_sound(kept, pointer):
-        with replacing(kept) as temporary:
-            try:
-                download(pointer.bundle, temporary, MAX_BUNDLE_BYTES)
-            except FileNotFoundError as error:
-                raise InputError(
-                    f"no bundle {shown(pointer.bundle)}", hint="put it there, then the pointer"
-                ) from error
-            _verify(temporary, pointer)
-    _keep(kept, folder)
-    return kept
-
-
-def _is_sound(path: Path, pointer: Pointer) -> bool:
-    try:
-        _verify(path, pointer)
-    except InputError:  # it is not here yet, or was damaged
-        return False
-    return True
-
-
-def _verify(path: Path, pointer: Pointer) -> None:
-    try:
-        with BundleFile(path) as file:
-            content = file.manifest.content_hash
-            if content != (pointer.content or content):
-                raise BundleError(
-                    f"{shown(pointer.bundle)}: its content is {content[:12]}, and the pointer says "
-                    f"{pointer.content and pointer.content[:12]}",
-                    hint="put the bundle there that is meant, or correct the pointer",
-                )
-            file.verify()
-    except BundleFormatError as error:
-        # Not by the name of a file of the cache.
-        said = error.message.replace(str(path), shown(pointer.bundle))
-        raise BundleFormatError(said, hint=error.hint) from error
-
-
-def _keep(path: Path, folder: Path) -> None:
-    """Mark a bundle as used, and remove those that were not used for long. An open one stays
-    readable."""
-    path.touch()
-    ages = {}
-    for other in bundle_files(folder):
-        with suppress(OSError):  # another process removed it
-            ages[other] = other.stat().st_mtime_ns
-    for old in sorted(ages, key=ages.__getitem__, reverse=True)[KEPT:]:
-        remove(old, folder)
+    write_text(path, Pointer(bundle=bundle, content=content, note=note).text)

@@ -30,7 +30,6 @@ from sake_registry.review.report import Build
 from sake_registry.review.sides import restricted
 from sake_registry.routing.router import NOBODY
 from sake_registry.runtime.bundle import load_bundle
-from sake_registry.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -131,7 +130,7 @@ def _available(
 ) -> list[Edit]:
     """The active edits that the review's bundle of a side holds: those that changed, and the
     others whose activations the store has."""
-    store = Store(registry.store)
+    store = registry.open_store()
     keys = keys_of(registry.active, located, registry.settings)
     return [
         edit

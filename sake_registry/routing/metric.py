@@ -113,15 +113,18 @@ class Metric:
             return ()
         if self.labels is None:
             raise ValueError("own topics are found with a metric as learned, not as loaded")
-        topics: set[int] = set()
-        if len(rows):
-            votes = Counter(self.topic_distances(self.points(rows)).argmin(1).tolist())
-            topics = {topic for topic, count in votes.items() if count >= VOTES * len(rows)}
+        topics = self.voted(self.points(rows)) if len(rows) else frozenset()
         if len(self.labels):
             alike = self.labels @ normalize(relation, dim=0)
             near = (alike >= ALIKE) & (alike >= alike.max() - NO_LESS)
-            topics |= set(near.nonzero()[:, 0].tolist())
-        return tuple(self.topic_names[topic] for topic in sorted(topics))
+            topics |= {self.topic_names[topic] for topic in near.nonzero()[:, 0].tolist()}
+        return tuple(topic for topic in self.topic_names if topic in topics)
+
+    def voted(self, points: Tensor) -> frozenset[str]:
+        """The topics that are nearest to `VOTES` of some points (n, p), or more."""
+        votes = Counter(self.topic_distances(points).argmin(1).tolist())
+        least = VOTES * len(points)
+        return frozenset(self.topic_names[topic] for topic, n in votes.items() if n >= least)
 
 
 def question_word(text: str) -> str:

@@ -80,9 +80,8 @@ _SPACE = re.compile(r"\s+")
 
 
 _SENTENCE = re.compile(r"(?<=[.!?。！？؟।])\s+|(?<=[。！？])(?=\S)|\n+")
-VIEWED = 1000
-"""Characters of a prompt that the detector reads, of which `_NAMED` about the last name."""
-_NAMED = 300
+VIEWED, NAMED = 1000, 300
+"""Characters of a prompt that the detector reads, of which so many about the last name."""
 
 
 def sentences(text: str) -> list[str]:
@@ -103,10 +102,10 @@ def _viewed(prompt: str, spans: Sequence[tuple[int, int]]) -> str:
         return masked
     last = len(prompt) - max((end for _, end in spans), default=len(prompt))
     named = len(masked) - last
-    if named > len(masked) - VIEWED + _NAMED // 2:
+    if named > len(masked) - VIEWED + NAMED // 2:
         return masked[_from(masked, len(masked) - VIEWED) :]
-    about = masked[_from(masked, named - _NAMED // 2) : named + _NAMED // 2]
-    return f"{about}\n{masked[_from(masked, len(masked) - VIEWED + _NAMED) :]}"
+    about = masked[_from(masked, named - NAMED // 2) : named + NAMED // 2]
+    return f"{about}\n{masked[_from(masked, len(masked) - VIEWED + NAMED) :]}"
 
 
 def looked_at(prompt: str) -> str:

@@ -2,7 +2,8 @@
 
 `detector` (default): an edit is a candidate if its subject or an alias stands in the prompt as a
 whole name; what a prompt does, held against the edit's own prompts, says the scope detector
-(`routing.detector`). The distance is the probability that it does not ask for the fact.
+(`routing.detector`), and beside it how near its question lies to theirs (`routing.nearness`).
+The distance is the probability that it does not ask for the fact.
 `anchored`: candidates are named as well, by no name that may be part of a longer one; the distance
 is that of the masked question to the nearest of the edit's own. An implication that does not name
 the subject is a candidate if the names it does use are there; one that shares no word with the
@@ -27,20 +28,22 @@ import torch
 from pydantic import ConfigDict, Field, field_serializer
 
 from sake_registry.names import NameIndex, Naming
-from sake_registry.routing.detector import Fact
+from sake_registry.routing.detector import KINDS, TASK, Fact
 from sake_registry.routing.detector import load as load_detector
 from sake_registry.routing.metric import (
     BACKGROUND_WEIGHT,
     MISMATCH,
     PREPOSITIONS,
+    VOTES,
     Metric,
     content_stems,
     final_preposition,
     question_word,
     question_words,
 )
+from sake_registry.routing.nearness import Nearness, with_evidence
 from sake_registry.routing.reasons import Reason, decision_words
-from sake_registry.routing.representation import clauses, looked_at, view
+from sake_registry.routing.representation import NAMED, clauses, looked_at, view
 from sake_registry.values import Value
 
 if TYPE_CHECKING:
@@ -52,7 +55,7 @@ if TYPE_CHECKING:
     from sake_registry.bundle.format import Route, RouterKind, Routing
     from sake_registry.models.embedder import Embed
     from sake_registry.names import Spans
-    from sake_registry.routing.detector import Detector
+    from sake_registry.routing.detector import Detector, Judgement
 
 COUNTER = -1
 """The group of rows that hold their ground against an edit."""
@@ -64,6 +67,8 @@ for one of its implications, or for what is unchanged, to take it for that; none
 is one of theirs."""
 MOST_TEXTS = 32
 """Texts of a prompt that are embedded, if it names many subjects."""
+BESIDE = 3
+"""Clauses that are measured beside the first where the detector reads, those nearest to the end."""
 _EUCLIDEAN = Metric("euclidean", torch.empty(0, 0), torch.empty(0, 0))
 
 
@@ -235,7 +240,7 @@ class Router:
             detector = load_detector(learned)
         self._detector, self._tasks = detector, tasks
         # An edit's own topics are passed over, however near: the next one is its rival.
-        self._rivals = 1 + max((len(entry.topics) for entry in anchored), default=0)
+        self._rivals = 1 + max((_most_topics(entry) for entry in anchored), default=0)
         self._ways = {entry.edit: list(self._ways_of(entry)) for entry in anchored}
         namings = {
             e.edit: [Naming(r.names, r.need, judged=e.kind == "detector") for r in e.routes]
@@ -298,21 +303,20 @@ class Router:
             decided[prompt] = self._choose(candidates, disabled, now)
         return [decided[prompt] for prompt in prompts]
 
-    def held_against(self, prompt: str) -> Iterator[tuple[str, Fact, str]]:
-        """The edits whose facts the detector holds a prompt against: the edit's id, its fact, and
-        the prompt as it is read."""
-        for way, texts in self._named(looked_at(prompt)):
+    def held_against(self, prompt: str) -> Iterator[tuple[str, Fact, str, float]]:
+        """The edits whose facts the detector holds a prompt against: the edit's id, its fact, the
+        prompt as it is read, and what distances add to the logarithm of the odds that it asks."""
+        ways = [(w, texts) for w, texts in self._named(looked_at(prompt)) if w.texts]
+        for (way, texts), (_, evidence) in zip(ways, self._reading(ways), strict=True):
             if way.group == 0:
-                yield from ((way.entry.edit, _fact(way), text) for text in texts if way.texts)
+                yield way.entry.edit, _fact(way), texts[0], evidence
 
     def _ways_of(self, entry: RouterEntry) -> Iterator[_Way]:
         # Entry by entry: what a router measures of an edit does not depend on the others in it.
         read = entry.kind == "detector"
         points, start = entry.points if read else self._metric.points(entry.points), 0
         how = question_words(entry.topics)
-        ends = torch.tensor(
-            [_number(end) for route in entry.routes for end in route.ends or [""] * route.rows]
-        )
+        ends = torch.tensor([_number(end) for route in entry.routes for end in _ends(route)])
         for route in entry.routes:
             rows = slice(start, start + route.rows)
             start = rows.stop
@@ -320,7 +324,8 @@ class Router:
             yield _Way(entry, route.group, points[rows], ends[rows], how, links, route.texts)
 
     def _named(self, prompt: str) -> Iterator[tuple[_Way, list[str]]]:
-        """Every route whose names stand in the prompt, with the texts to compare."""
+        """Every route whose names stand in the prompt, with the texts to compare; before those,
+        where the detector reads, the whole as it reads it."""
         ways = [
             (way, spans)
             for edit, located in self._index.locate(prompt)
@@ -330,18 +335,18 @@ class Router:
         texts: dict[Spans, list[str]] = {(): [prompt]}  # a route may need no names
         room = MOST_TEXTS
         read = {spans for way, spans in ways if way.texts}
-        compared = {spans for way, spans in ways if not way.texts}
         views: dict[Spans, str] = {(): prompt}
         for spans in sorted({s for _, s in ways if s}, key=lambda s: (s[-1], s), reverse=True):
             if room <= 0:
                 break
             if spans in read:
                 views[spans] = view(prompt, spans)
-            texts[spans] = clauses(prompt, spans) if spans in compared else []
+            texts[spans] = clauses(prompt, spans)
             room -= max(1, len(texts[spans]))
         for way, spans in ways:
             if way.texts and spans in views:
-                yield way, [views[spans]]
+                first, last = texts[spans][:1], texts[spans][1:][-BESIDE:]
+                yield way, [views[spans], *(text[-NAMED:] for text in first + last)]
             elif not way.texts and texts.get(spans):
                 yield way, texts[spans]
 
@@ -382,14 +387,15 @@ class Router:
     def _judge(
         self, read: Mapping[str, Sequence[tuple[_Way, list[str]]]]
     ) -> dict[str, list[_Candidate]]:
-        """What the detector makes of each prompt, held against the edits that it names."""
+        """What the detector makes of each prompt, held against the edits that it names, and
+        distances beside it."""
         judged: dict[str, list[_Candidate]] = {prompt: [] for prompt in read}
-        ways = [(prompt, way, text) for prompt, some in read.items() for way, (text,) in some]
-        if not ways or self._detector is None:
-            return judged
-        judgements = self._detector.judge([(_fact(way), text) for _, way, text in ways])
-        for (prompt, way, _), judgement in zip(ways, judgements, strict=True):
+        ways = [(prompt, *way) for prompt, some in read.items() for way in some]
+        readings = self._reading([(way, texts) for _, way, texts in ways])
+        for (prompt, way, _), (judgement, evidence) in zip(ways, readings, strict=True):
             answered = judgement.asks + (judgement.task if self._tasks else 0)
+            if answered < 1:  # or it is one of the edit's own prompts
+                answered = with_evidence(answered, evidence)
             judged[prompt].append(
                 _Candidate(
                     way.entry, way.group, 1 - answered, way.entry.threshold_of(way.group),
@@ -397,6 +403,39 @@ class Router:
                 )
             )  # fmt: skip
         return judged
+
+    def _reading(self, ways: Sequence[tuple[_Way, list[str]]]) -> Iterator[tuple[Judgement, float]]:
+        """What the detector sees in each text, and what distances add to the logarithm of its
+        odds: nothing where the metric is another than the one they were weighed in."""
+        if not ways or self._detector is None:
+            return
+        judgements = self._detector.judge([(_fact(way), texts[0]) for way, texts in ways])
+        if self._metric.kind != "contrast":
+            yield from ((judgement, 0.0) for judgement in judgements)
+            return
+        wholes = list(dict.fromkeys(texts[0] for _, texts in ways))
+        read = self._detector.pieces(wholes)
+        points = torch.stack([read[text].vectors[0] for text in wholes])
+        questions = dict(zip(wholes, self._questions(wholes, points), strict=True))
+        parts = list(dict.fromkeys(t for _, texts in ways for t in texts if t not in questions))
+        if parts:
+            questions |= zip(parts, self._questions(parts, self._embed(parts)), strict=True)
+        for (way, texts), judgement in zip(ways, judgements, strict=True):
+            whole, *clauses = [questions[text] for text in texts]
+            nearness = self._nearness(way, whole, clauses or [whole])
+            yield judgement, nearness.evidence(around=judgement.kind != KINDS[TASK])
+
+    def _nearness(self, way: _Way, whole: _Question, clauses: Sequence[_Question]) -> Nearness:
+        """How near a prompt's question lies to a route's own, which the detector reads."""
+        own = self._metric.points(way.points)
+        asked = torch.stack([question.point for question in (whole, *clauses)])
+        distances = torch.cdist(asked, own).amin(1).tolist()
+        distance, number = min((d, i) for i, d in enumerate(distances[1:]))
+        nearest = clauses[number]
+        topics = self._metric.voted(own)
+        rival = next(d for topic, d in nearest.rivals if topic not in topics)
+        otherwise = nearest.end > 0 and not bool((way.ends == nearest.end).any())
+        return Nearness(distance, distances[0], rival, otherwise)
 
     def _distance(self, way: _Way, question: _Question) -> float:
         """From a question to the nearest of a route's own."""
@@ -467,6 +506,16 @@ class Router:
         if entry.valid_until and today > entry.valid_until:
             return Reason.EXPIRED, str(entry.valid_until)
         return Reason.IN_SCOPE, ""
+
+
+def _most_topics(entry: RouterEntry) -> int:
+    """How many topics may be an edit's own; those of one that is read are voted for."""
+    return int(1 / VOTES) if entry.kind == "detector" else len(entry.topics)
+
+
+def _ends(route: Route) -> Sequence[str]:
+    """The last words of a route's questions, as far as they are known."""
+    return route.ends or [final_preposition(text) for text in route.texts] or [""] * route.rows
 
 
 def _fact(way: _Way) -> Fact:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from sake_registry.errors import InputError, SakeError
 from sake_registry.files import write_text
-from sake_registry.remote.places import local_path, shown
+from sake_registry.places import local_path, shown
 from sake_registry.runtime.overrides import read_overrides
 from sake_registry.serving.protocol import ApiError, claim, reviewer
 from sake_registry.wording import did_you_mean

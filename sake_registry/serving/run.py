@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from sake_registry.errors import InputError, SetupError
+from sake_registry.places import local_path
 from sake_registry.remote.following import Follower
-from sake_registry.remote.places import local_path
 from sake_registry.runtime.judged import BUDGET
 from sake_registry.serving.admin import TOKEN_VARIABLE, Admin
 from sake_registry.serving.app import Service, application
@@ -33,6 +33,8 @@ from sake_registry.serving.preparing import CONTEXT, Limits, Preparing
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from sake_registry.remote.trust import Policy
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +55,7 @@ class Serving:
         place: a bundle or a pointer, path or URL; None serves the model bare.
         overrides: the file of what is switched off; beside `place` if None.
         shadow: decide and log, and change nothing.
+        policy: on signatures; this machine's if None.
         log: the file of decisions; stderr if None.
         log_prompts: write prompts into it.
         token: of admin calls; None refuses them.
@@ -63,6 +66,7 @@ class Serving:
     name: str
     place: str | None = None
     overrides: str | None = None
+    policy: Policy | None = None
     shadow: bool = False
     log: Path | None = None
     log_prompts: bool = False
@@ -93,7 +97,10 @@ def service(
         stack.callback(live.close)
         if serving.place is not None:
             every = LOCAL_LOOKS if local_path(serving.place) else LOOKS
-            live.follower = Follower(serving.place, live.take, every, overrides=serving.overrides)
+            live.follower = Follower(
+                serving.place, live.take, every,
+                overrides=serving.overrides, policy=serving.policy,
+            )  # fmt: skip
         follower = live.follower
         metrics.watch(lambda: follower.now if follower else None)
         deciding = Deciding(serving.budget, shadow=serving.shadow)

@@ -38,7 +38,7 @@ from sake_registry.store import COMPILED, Store, StoredModel, StoredObject
 from sake_registry.values import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from sake_registry.diagnostics import Level
     from sake_registry.edits.registry import Registry
@@ -80,8 +80,11 @@ def total(objects: Iterable[StoredObject]) -> int:
     return sum(stored.bytes for stored in objects)
 
 
-def find_garbage(registry: Registry) -> Garbage:
+def find_garbage(registry: Registry, objects: Sequence[StoredObject] | None = None) -> Garbage:
     """The objects of a registry's store that no branch, no tag and no working tree reaches.
+
+    Args:
+        objects: those that are looked at; all of its store unless given.
 
     Raises:
         SetupError: the registry is in no git repository.
@@ -89,7 +92,7 @@ def find_garbage(registry: Registry) -> Garbage:
             says for which models the store was compiled.
     """
     store = Store(registry.store)
-    objects = store.objects()
+    objects = store.objects() if objects is None else objects
     repository = _repository(registry)
     known = models(registry)
     compiled = [stored for stored in objects if stored.kind in COMPILED]
@@ -232,9 +235,5 @@ def _keys(
         for stage in stages:
             for edit in edits:
                 of_edit = edit_keys(edit, model_hash=model.hash, dtype=model.dtype, **stage)
-                keys |= {
-                    ("activations", of_edit.activations),
-                    ("maps", of_edit.maps),
-                    ("routes", of_edit.edit),
-                }
+                keys.update(of_edit.objects)
     return keys

@@ -412,7 +412,7 @@ def _dates(registry: Registry, today: date) -> Iterator[Item]:
 
 
 def _production(place: str, held: Iterable[tuple[Path, Manifest]]) -> Production:
-    from sake_registry.remote.places import shown
+    from sake_registry.places import shown
     from sake_registry.remote.pointer import read_pointer
 
     pointer = read_pointer(place)
@@ -438,8 +438,8 @@ def _overrides(registry: Registry, pointer: str | None) -> tuple[Mapping[str, st
     if pointer is None:
         path = registry.settings.place("overrides", registry.root)
         return read_overrides(path).disabled, os.path.relpath(path)
+    from sake_registry.places import beside, read_small, shown
     from sake_registry.remote.following import OVERRIDES
-    from sake_registry.remote.places import beside, read_small, shown
 
     place = beside(pointer, OVERRIDES)
     try:

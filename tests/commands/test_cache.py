@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,34 @@ def test_garbage_is_shown_first_and_removed_when_told(
     assert ("maps", "b" * 64) not in [(found.kind, found.key) for found in store.objects()]
     assert len(store.objects()) == 4
     assert asked(sake, registry, "gc")["unreached"] == []
+
+
+def test_what_is_shared_is_shown_verified_and_collected(
+    sake: Run, registry: Path, store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert "no store is shared" in sake("cache", "--remote", cwd=registry).stderr
+    shared = tmp_path / "shared"
+    shutil.copytree(store.folder, shared)
+    (registry / "sake.toml").write_text('[remote]\nstore = "shared"\n')
+    value = asked(sake, registry, "--remote")
+    assert (value["objects"], value["store"]) == (4, str(shared))  # replies are nobody else's
+    assert f"  shared with {shared}, which is read\n" in sake("cache", cwd=registry).stdout
+    damaged = Store(shared).path("maps", "b" * 64)
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    done = sake("cache", "verify", "--remote", cwd=registry)
+    assert (done.returncode, done.stdout) == (
+        1, f"{damaged}: its content is not what was written\n4 objects, 1 damaged\n",
+    )  # fmt: skip
+    [found] = asked(sake, registry, "gc", "--remote")["unreached"]
+    assert found["key"] == "b" * 64
+    done = sake("cache", "gc", "--remote", "--delete", cwd=registry)
+    assert done.returncode == 1
+    assert "only sake.toml says that" in done.stderr
+    assert damaged.is_file()
+    monkeypatch.setenv("SAKE_REMOTE_STORE", str(shared))
+    assert sake("cache", "gc", "--remote", "--delete", cwd=registry).returncode == 0
+    assert not damaged.exists()
+    assert len(store.objects()) == 5
 
 
 def test_a_file_with_errors_keeps_what_git_has_of_it(

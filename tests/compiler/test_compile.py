@@ -20,8 +20,8 @@ from sake_registry import compile_registry, make_plan, open_registry, test_regis
 from sake_registry.bundle.reader import BundleFile
 from sake_registry.commands import cli
 from sake_registry.commands import compile_ as compile_command
-from sake_registry.compiler import run
 from sake_registry.compiler.choosing import COMPLEMENTS, SHARES
+from sake_registry.compiler.executors import worker
 from sake_registry.compiler.run import Compiled
 from sake_registry.errors import (
     BuildError,
@@ -52,7 +52,7 @@ def change(path: Path, old: str, new: str) -> None:
 
 @contextmanager
 def tolstoy_failing() -> Iterator[None]:
-    real = run.build
+    real = worker.build
 
     def failing(edit, *arguments):  # type: ignore[no-untyped-def]
         if edit.id == "tolstoy-tongue":
@@ -60,7 +60,7 @@ def tolstoy_failing() -> Iterator[None]:
         return real(edit, *arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "build", failing)
+        patch.setattr(worker, "build", failing)
         yield
 
 

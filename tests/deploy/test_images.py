@@ -92,7 +92,7 @@ def test_the_server_s_arguments_are_of_the_program() -> None:
 def test_the_server_s_image_has_what_the_server_imports() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["models"], *extras["serve"]]
+    wanted = [*project["dependencies"], *extras["models"], *extras["serve"], *extras["sign"]]
     installed = closure(re.split(r"[^\w.-]", one, maxsplit=1)[0] for one in wanted)
     found = distributions(imported("sake_registry.commands.serve", "sake_registry.commands"))
     assert {"fastapi", "torch", "click"} <= found.keys()

@@ -56,8 +56,9 @@ def test_every_field_of_the_log_stands_there() -> None:
 
 
 def test_the_limits_are_the_program_s() -> None:
+    from sake_registry import places
     from sake_registry.commands.serve import command
-    from sake_registry.remote import following, places, pointer
+    from sake_registry.remote import fetching, following, pointer
     from sake_registry.runtime import overrides
     from sake_registry.serving.preparing import Limits
     from sake_registry.serving.protocol import MAX_ROWS, MAX_STOPS
@@ -68,7 +69,7 @@ def test_the_limits_are_the_program_s() -> None:
         assert option.default == float(value), name
     assert f"{MAX_ROWS} answers; {MAX_STOPS} stop strings" in text
     assert Limits().body == 1 << 20
-    sizes = (pointer.MAX_BYTES, overrides.MAX_BYTES, pointer.MAX_BUNDLE_BYTES)
+    sizes = (pointer.MAX_BYTES, overrides.MAX_BYTES, fetching.MAX_BUNDLE_BYTES)
     assert sizes == (64 << 10, 1 << 20, 64 << 30)
     assert "64 KiB, 1 MiB; 64 GiB" in text
     assert f"after {places.SMALL_SECONDS:g} s, a bundle after {places.IDLE_SECONDS:g} s" in text

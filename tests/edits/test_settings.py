@@ -264,3 +264,56 @@ def test_what_no_map_can_be_fitted_with_is_refused(
     flags = {f"compile.{name}": value for name, value in compile_.items()}
     with pytest.raises(SettingsError, match=words):
         load_settings(tmp_path, flags, {})
+
+
+ASKING = '[trust]\npolicy = "require"\nkeys = ["keys/release.pub"]\n'
+LAX = '[trust]\npolicy = "off"\nexpired = "warn"\nkeys = ["keys/evil.pub"]\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "policy", "keys"),
+    [
+        (ASKING, {}, "require", ["keys/release.pub"]),
+        (ASKING, {"SAKE_TRUST": "off"}, "require", ["keys/release.pub"]),
+        (ASKING, {"SAKE_TRUST": "warn", "SAKE_TRUST_KEYS": "/k.pub"}, "require", ["/k.pub"]),
+        (LAX, {"SAKE_TRUST": "require", "SAKE_TRUST_KEYS": "/a.pub, b.pub"}, "require",
+         ["/a.pub", "b.pub"]),
+        (LAX, {}, "off", ["keys/evil.pub"]),
+        ("", {"SAKE_TRUST": "warn", "SAKE_TRUST_KEYS": "/k.pub"}, "warn", ["/k.pub"]),
+    ],
+)  # fmt: skip
+def test_a_repository_makes_trust_stricter_and_never_weaker(
+    toml: Path, text: str, environ: dict[str, str], policy: str, keys: list[str]
+) -> None:
+    toml.write_text(text)
+    settings = load_settings(toml.parent, {}, environ)
+    assert settings.trust.policy == policy
+    assert settings.trust.expired == ("warn" if text == LAX and not environ else "refuse")
+    paths = settings.trusted_keys(toml.parent)
+    below = Path() if "SAKE_TRUST_KEYS" in environ else toml.parent
+    assert paths == [below / key for key in keys]
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "why"),
+    [
+        (ASKING, {"SAKE_TRUST": "require"}, "SAKE_TRUST=require does not say whose"),
+        (LAX, {"SAKE_TRUST": "warn", "SAKE_TRUST_KEYS": ""}, "SAKE_TRUST=warn does not say whose"),
+        ('[trust]\npolicy = "warn"\n', {}, "trust.policy is 'warn', and nothing says whose"),
+        (ASKING.replace("keys/", "../"), {}, "trust.keys: '../release.pub' leads out of the"),
+    ],
+)
+def test_who_asks_for_signatures_says_whose(
+    toml: Path, text: str, environ: dict[str, str], why: str
+) -> None:
+    toml.write_text(text)
+    with pytest.raises(SettingsError, match=why):
+        load_settings(toml.parent, {}, environ).trusted_keys(toml.parent)
+
+
+def test_code_is_trusted_apart_from_signatures() -> None:
+    environ = {"SAKE_TRUST_REMOTE_CODE": "true", "SAKE_TRUST": "warn", "SAKE_TRUST_EXPIRED": "warn"}
+    settings = load_settings(None, {}, environ)
+    assert settings.trust_remote_code
+    assert (settings.trust.policy, settings.trust.expired) == ("warn", "warn")
+    assert refused(None, environ={"SAKE_TRUST": "maybe"}).startswith("SAKE_TRUST: ")

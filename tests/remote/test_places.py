@@ -10,9 +10,21 @@ from pathlib import Path
 
 import pytest
 
+from sake_registry import places
 from sake_registry.errors import InputError, SetupError, StorageError
-from sake_registry.remote import places
-from sake_registry.remote.places import absolute, beside, download, local_path, read_small, shown
+from sake_registry.places import (
+    absolute,
+    beside,
+    create,
+    delete,
+    download,
+    listing,
+    local_path,
+    read_many,
+    read_small,
+    shown,
+    write,
+)
 from tests.remote.conftest import Remote
 
 
@@ -135,3 +147,23 @@ def test_what_no_package_reads() -> None:
 def test_a_path_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="cannot be read: Is a directory"):
         read_small(str(tmp_path), 10)
+
+
+def test_what_is_created_is_not_replaced_and_what_is_written_is(place: str, tmp_path: Path) -> None:
+    assert listing(place) == {}
+    assert create(f"{place}/a/b", b"first")
+    assert not create(f"{place}/a/b", b"second")
+    (tmp_path / "file").write_bytes(b"from a file")
+    assert create(f"{place}/c", tmp_path / "file")
+    assert not create(f"{place}/c", tmp_path / "file")
+    assert listing(place) == {"a/b": 5, "c": 11}
+    assert read_many([f"{place}/{name}" for name in ("c", "none", "a/b")], 4) == [
+        b"from ", None, b"first",
+    ]  # fmt: skip
+    write(f"{place}/a/b", b"")
+    assert read_small(f"{place}/a/b", 10) == b""
+    for _ in range(2):
+        delete(f"{place}/c")
+    assert listing(place) == {"a/b": 0}
+    with pytest.raises(SetupError, match="cannot be listed"):
+        listing("http://127.0.0.1:9/x")

@@ -9,10 +9,9 @@ import pytest
 
 from sake_registry.bundle.reader import BundleFile, read_manifest
 from sake_registry.errors import BundleError, BundleFormatError, InputError, StateError
+from sake_registry.remote.fetching import KEPT, fetch_bundle
 from sake_registry.remote.pointer import (
-    KEPT,
     Pointer,
-    fetch_bundle,
     parse_pointer,
     read_pointer,
     write_pointer,
@@ -28,7 +27,7 @@ def test_what_a_pointer_says(anywhere: Remote) -> None:
     assert read_pointer(anywhere / "p.json") == Pointer(bundle=anywhere / "b.h5")
     said = {"bundle": "s3://bucket/b.h5", "content": CONTENT, "note": "ticket 12"}
     anywhere.put("p.json", json.dumps(said).encode())
-    assert read_pointer(anywhere / "p.json").model_dump() == said
+    assert json.loads(read_pointer(anywhere / "p.json").text) == said
     with pytest.raises(InputError, match=r"no pointer .*none\.json"):
         read_pointer(anywhere / "none.json")
 
@@ -48,6 +47,11 @@ def test_what_a_pointer_says(anywhere: Remote) -> None:
         ('{"bundle": "b", "bundle": "c"}', "'bundle' stands twice"),
         (json.dumps({"bundle": "b" * 5000}), "bundle: String should have at most"),
         (json.dumps({"bundle": "b", "note": "n" * 70_000}), "larger than 65536 bytes"),
+        ('{"bundle": "b", "number": 0}', "number: Input should be greater than or equal to 1"),
+        ('{"bundle": "b", "number": "5"}', "number: Input should be a valid integer"),
+        ('{"bundle": "b", "time": 5}', "time: Value error, a time like 2026"),
+        ('{"bundle": "b", "expires": "2026-11-29T12:00:00"}', "expires: Input should have time"),
+        ('{"bundle": "b", "name": "../x"}', "name: String should match"),
         ("[" * 60_000, "not JSON that can be read"),
     ],
 )
@@ -73,6 +77,23 @@ def test_a_pointer_that_is_written_is_read(tmp_path: Path) -> None:
         write_pointer(link, "d.h5")
 
 
+def test_what_was_promoted_is_read_in_its_own_place_alone(anywhere: Remote) -> None:
+    said = {
+        "bundle": "b.h5", "content": CONTENT, "sha256": CONTENT, "name": "p", "number": 3,
+        "time": "2026-11-29T12:00:00Z", "expires": "2026-12-29T12:00:00Z", "previous": CONTENT,
+    }  # fmt: skip
+    envelope = {"payload": "e30=", "signatures": [{"sig": "c2ln"}]}
+    anywhere.put("p.json", json.dumps({**said, "signature": envelope}).encode())
+    pointer = read_pointer(anywhere / "p.json")
+    assert pointer.statement == {key: value for key, value in said.items() if key != "bundle"}
+    assert pointer.signature == envelope
+    anywhere.put("p.json", json.dumps(said).encode())
+    assert read_pointer(anywhere / "p.json") == pointer  # and not told apart by who signed it
+    anywhere.put("q.json", json.dumps(said).encode())
+    with pytest.raises(InputError, match="in another's place"):
+        read_pointer(anywhere / "q.json")
+
+
 def test_a_local_bundle_stays_where_it_is(good: Path, cache: Path) -> None:
     content = read_manifest(good).content_hash
     assert fetch_bundle(Pointer(bundle=str(good), content=content)) == good
@@ -80,6 +101,8 @@ def test_a_local_bundle_stays_where_it_is(good: Path, cache: Path) -> None:
     assert not cache.exists()
     with pytest.raises(BundleError, match=f"its content is {content[:12]}, and the pointer says"):
         fetch_bundle(Pointer(bundle=str(good), content=CONTENT))
+    with pytest.raises(BundleError, match=r"its file has SHA-256 .*, and the pointer says a{12}"):
+        fetch_bundle(Pointer(bundle=str(good), content=content, sha256=CONTENT))
     with pytest.raises(InputError, match="no bundle"):
         fetch_bundle(Pointer(bundle=str(good.parent / "none.h5")))
 

@@ -1,0 +1,161 @@
+"""`sake publish`: put a bundle where others load it from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sake_registry.commands.console import State, emit_json, json_option, say, warn
+from sake_registry.commands.sign import claimed, key_option, signer_at_hand
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sake_registry.edits.registry import Registry
+
+
+def place_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--to`: where bundles are published."""
+    return click.option("--to", metavar="URL", help="A folder, or a URL like s3://bucket/folder.")(
+        function
+    )
+
+
+def place_of_bundles(state: State, to: str | None, *, writing: bool = False) -> str:
+    """Where bundles are published, as the flag, a variable or the registry at hand says.
+
+    Raises:
+        InputError: nothing says it; or a file of the repository alone does, and it is to be
+            written to.
+    """
+    from sake_registry.errors import InputError, SettingsError
+    from sake_registry.places import local_path
+    from sake_registry.settings import find_root, load_settings
+
+    root = find_root(state.folder)
+    try:
+        settings = load_settings(root, {"remote.bundles": to})
+    except SettingsError as error:
+        raise SettingsError(
+            error.message.replace("--bundles:", "--to:"), hint=error.hint
+        ) from error
+    place, given = settings.remote.bundles, settings.is_given("remote.bundles")
+    if not place:
+        raise InputError(
+            "nothing says where bundles are published",
+            hint="--to URL, or SAKE_REMOTE_BUNDLES=URL: a folder, or a URL like s3://bucket/folder",
+        )
+    if writing and not given:
+        raise InputError(
+            f"only sake.toml says that bundles are published to {place}, and nothing is written "
+            "elsewhere because a file of the repository says so",
+            hint=f"say it yourself: --to '{place}', or SAKE_REMOTE_BUNDLES='{place}'",
+        )
+    if root is not None and not given and (path := local_path(place)) is not None:
+        place = str(root / path)
+    return place
+
+
+@click.command("publish")
+@click.argument("bundle", required=False, type=click.Path(path_type=Path))
+@place_option
+@click.option(
+    "--review",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="What `sake review --json` said of it.",
+)
+@key_option
+@json_option
+@click.pass_obj
+def command(
+    state: State,
+    bundle: Path | None,
+    to: str | None,
+    review: Path | None,
+    key: Path | None,
+    as_json: bool,
+) -> None:
+    """Put BUNDLE where others load it from: bundles/<content hash>.h5.
+
+    Without BUNDLE, the newest one of the registry is put there. What is there is never replaced.
+    Nothing loads it before `sake promote` lets a pointer lead to it. Its signature goes with it:
+    the one that is made with --key, or else BUNDLE.sig.json.
+
+    \b
+    sake publish --to s3://bucket/edits
+    sake publish bundles/smollm2-135m-0123abcd-4567cdef8901.h5 --to /srv/edits
+    """
+    from sake_registry.remote.publishing import publish
+
+    place = place_of_bundles(state, to, writing=True)
+    bundle = bundle or _newest(state.registry())
+    said = _read(review) if review else None
+    result = publish(bundle, place, said, _signature(bundle, key, review))
+    if as_json:
+        emit_json("publish/1", result)
+        return
+    from sake_registry.places import shown
+    from sake_registry.wording import count
+
+    say(
+        f"{shown(result.url)}: {count(result.edits, 'edit')}, {result.bytes / 1e6:.1f} MB"
+        + ("" if result.created else ", was there already")
+        + (", signed" if result.signed else "")
+    )
+    say(f"  content {result.content[:12]} · sake promote {result.content[:12]} NAME", err=True)
+
+
+def _signature(bundle: Path, key: Path | None, review: Path | None) -> bytes | None:
+    """The signature that is made with a key, or else lies beside a bundle; None if there is none.
+
+    Raises:
+        InputError, StateError: the key is none, or git tracks it.
+    """
+    from sake_registry.files import read_bounded
+    from sake_registry.remote.signing import MAX_BYTES, SUFFIX, sign_bundle
+
+    if signer := signer_at_hand(key):
+        return sign_bundle(bundle, signer, review=claimed(review) if review else None)
+    try:
+        return read_bounded(bundle.with_name(bundle.name + SUFFIX), MAX_BYTES)
+    except FileNotFoundError:
+        return None
+
+
+def _newest(registry: Registry) -> Path:
+    """The newest whole bundle of the registry, with a warning where it is not what the registry
+    says now."""
+    from sake_registry.bundle.newest import newest_bundles
+    from sake_registry.errors import InputError
+    from sake_registry.upkeep.bundles import bundle_states
+
+    held = newest_bundles(registry.bundles)
+    if len(held) != 1:
+        what = "bundles of several models" if held else "no bundle"
+        raise InputError(
+            f"{what} in {registry.bundles}",
+            hint="name the one that is meant" if held else "`sake compile` makes one",
+        )
+    [found] = bundle_states(registry, held)
+    if not found.current:
+        warn(f"{found.path} is not what the registry says now: `sake status`")
+    return found.path
+
+
+def _read(review: Path) -> bytes:
+    import json
+
+    from sake_registry.errors import InputError
+    from sake_registry.review.report import read_review
+
+    try:
+        data = review.read_bytes()
+        read_review(json.loads(data))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{review} cannot be read: {error}", hint="give what `sake review --json` wrote"
+        ) from error
+    return data

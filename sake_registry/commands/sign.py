@@ -1,0 +1,164 @@
+"""`sake sign`: say who vouches for a bundle or for a pointer."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sake_registry.commands.console import State, emit_json, json_option, say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from securesystemslib.signer import CryptoSigner
+
+    from sake_registry.remote.signing import ClaimedReview
+
+_MAX_REVIEW = 1 << 28
+
+
+def key_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--key`: what is signed with."""
+    return click.option(
+        "--key",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="A private key to sign with, PEM; else that in SAKE_SIGNING_KEY.",
+    )(function)
+
+
+def signer_at_hand(key: Path | None) -> CryptoSigner | None:
+    """What a flag, or the variable, gives to sign with; None where neither does.
+
+    Raises:
+        InputError, StateError: it is no private key, or git tracks it.
+    """
+    from sake_registry.remote.signing import KEY_VARIABLE, read_signer
+
+    if key is None and not os.environ.get(KEY_VARIABLE):
+        return None
+    if key is not None:
+        _refuse_tracked(key)
+    return read_signer(key)
+
+
+@click.command("sign")
+@click.argument("place", metavar="PLACE")
+@key_option
+@click.option(
+    "--review",
+    "review",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="What `sake review --json-file` wrote: its gates are signed, too.",
+)
+@json_option
+@click.pass_obj
+def command(
+    state: State, /, place: str, key: Path | None, review: Path | None, as_json: bool
+) -> None:
+    """Sign PLACE, a bundle (path or URL) or a pointer (.json, path), with a private key.
+
+    The signature of a bundle says what it is, of which commit, and who reviewed what; it is
+    written beside it, as PLACE.sig.json. That of a pointer is put into it. The password of a key
+    is read from SAKE_SIGNING_KEY_PASSWORD.
+
+    \b
+    sake sign bundles/smollm2-135m-0123abcd-4567cdef8901.h5 --key release.pem
+    sake sign production.json --key release.pem
+    """
+    from sake_registry.places import shown
+    from sake_registry.remote.signing import read_signer
+
+    is_pointer = shown(place).endswith(".json")
+    if is_pointer and review is not None:
+        raise click.UsageError("--review goes with a bundle: a pointer has no gates")
+    signer = signer_at_hand(key) or read_signer(None)
+    if is_pointer:
+        written = _sign_pointer(place, signer)
+    else:
+        written = _sign_bundle(place, signer, claimed(review) if review else None)
+    id_ = signer.public_key.keyid
+    if as_json:
+        emit_json("sign/1", {"signed": shown(place), "signature": shown(written), "key": id_})
+    else:
+        say(f"signed {shown(place)} with the key {id_[:12]}: {shown(written)}")
+
+
+def _sign_bundle(place: str, signer: CryptoSigner, review: ClaimedReview | None) -> str:
+    from sake_registry.errors import InputError
+    from sake_registry.places import download, local_path, shown, write
+    from sake_registry.remote.fetching import MAX_BUNDLE_BYTES
+    from sake_registry.remote.signing import SUFFIX, sign_bundle
+
+    with tempfile.TemporaryDirectory() as folder:
+        name = PurePosixPath(shown(place)).name
+        path = local_path(place)
+        if path is None:
+            path = Path(folder) / "bundle.h5"
+            try:
+                download(place, path, MAX_BUNDLE_BYTES)
+            except FileNotFoundError as error:
+                raise InputError(f"no bundle {shown(place)}", hint="publish it first") from error
+        data = sign_bundle(path, signer, review=review, name=name)
+    write(place + SUFFIX, data)
+    return place + SUFFIX
+
+
+def _sign_pointer(place: str, signer: CryptoSigner) -> str:
+    from sake_registry.errors import InputError
+    from sake_registry.places import local_path, read_small, shown, write
+    from sake_registry.remote.pointer import MAX_BYTES, read_pointer
+    from sake_registry.remote.signing import sign_pointer
+
+    pointer = read_pointer(place)
+    if local_path(place) is None:
+        raise InputError(
+            f"{shown(place)} is signed when it is written: others may read it already",
+            hint="sake promote --key KEY",
+        )
+    value = json.loads(read_small(place, MAX_BYTES))  # as it stands there, paths and all
+    value["signature"] = sign_pointer(pointer, signer)
+    write(place, json.dumps(value, ensure_ascii=False, indent=1).encode() + b"\n")
+    return place
+
+
+def claimed(path: Path) -> ClaimedReview:
+    """What is signed of a review: its commits, its model, how each gate came out."""
+    from sake_registry.errors import InputError
+    from sake_registry.files import read_bounded
+    from sake_registry.remote.signing import ClaimedGate, ClaimedReview
+    from sake_registry.review.report import read_review
+
+    try:
+        review = read_review(json.loads(read_bounded(path, _MAX_REVIEW)))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"{path}: no review: {error}", hint="name what `sake review --json-file` wrote"
+        ) from error
+    return ClaimedReview(
+        base=review.range.base,
+        head=review.range.head,
+        model=review.model.hash if review.model else None,
+        gates=tuple(ClaimedGate(name=gate.name, state=gate.state) for gate in review.gates),
+    )
+
+
+def _refuse_tracked(key: Path) -> None:
+    """A private key that a repository holds is everybody's who can clone it."""
+    from sake_registry import git
+    from sake_registry.errors import SakeError, StateError
+
+    try:
+        held = git.read(key.parent, "ls-files", "-z", "--", key.name)
+    except SakeError:  # no repository, no git
+        return
+    if held:
+        raise StateError(
+            f"{key} is in git: whoever can clone it can sign",
+            hint="make another key, outside the repository, and take this one's public half out "
+            "of every policy",
+        )
