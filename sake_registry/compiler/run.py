@@ -185,7 +185,8 @@ def compile_registry(
             raise SetupError(
                 f"{shorten(', '.join(unseen))} was built, and is not in {store.folder} as this "
                 "machine sees it",
-                hint="let the workers share that folder: SAKE_STORE=FOLDER sets another one",
+                hint="let the workers share that folder (SAKE_STORE=FOLDER sets another one), or "
+                "what is built (SAKE_REMOTE_STORE=URL)",
             )
         # Where every edit failed, there is nothing to put into a bundle.
         sound = not result.failures or (keep_going and any(p.edit for p in plan.edits))
