@@ -55,6 +55,7 @@ CODES: dict[str, str] = {
     "SAKE124": "a name or an object of several lines",
     "SAKE125": "the subject cannot be found in any prompt",
     "SAKE126": "a holdout was written in one call with prompts",
+    "SAKE127": "a call is confirmed that wrote no text of the edit",
     "SAKE201": "two edits have the same id",
     "SAKE202": "two edits contradict each other",
     "SAKE203": "one fact under two ids",
@@ -64,7 +65,7 @@ CODES: dict[str, str] = {
 UNSEEN = "SAKE001"
 """What nobody can see: no gate passes on it."""
 _WARNINGS = frozenset(
-    f"SAKE{n}" for n in (107, 111, 112, 114, 116, 117, 118, 119, 120, 121, 122, 126, 203, 204)
+    f"SAKE{n}" for n in (107, 111, 112, 114, 116, 117, 118, 119, 120, 121, 122, 126, 127, 203, 204)
 )
 FIXED = frozenset(
     code for code in CODES if code < "SAKE100" or code in ("SAKE101", "SAKE102", "SAKE103")

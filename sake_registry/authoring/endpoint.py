@@ -278,6 +278,12 @@ class Endpoint:
                 continue  # at most once for each parameter
             except _AgainError as error:
                 failed += 1
+                formed = error.broken and "response_format" in parameters
+                if failed > self.settings.retries and formed:
+                    # Some break where a form is asked for, and do not say that it is that.
+                    self._left_out.add("response_format")
+                    failed = 0
+                    continue
                 if failed > self.settings.retries:
                     raise GeneratorError(
                         f"{self._where} {error}, {count(failed, 'time')}",
@@ -376,7 +382,7 @@ class Endpoint:
                 self._left_out.update(out)
                 return _LeftOutError()
         if status in _MAKE_AGAIN or status >= 500:
-            return _AgainError(f"answers {status}: {said}", _seconds(error))
+            return _AgainError(f"answers {status}: {said}", _seconds(error), broken=status == 500)
         hint = None
         if status in (401, 403):
             hint = f"set {KEY}, and the address beside it: SAKE_GENERATOR_BASE_URL"
@@ -447,11 +453,12 @@ class Endpoint:
 
 
 class _AgainError(Exception):
-    """A call that may be answered when it is made again, after `wait` seconds if they are known."""
+    """A call that may be answered when it is made again, after `wait` seconds if they are known;
+    `broken` if the endpoint says that it failed."""
 
-    def __init__(self, message: str, wait: float | None = None) -> None:
+    def __init__(self, message: str, wait: float | None = None, *, broken: bool = False) -> None:
         super().__init__(message)
-        self.wait = wait
+        self.wait, self.broken = wait, broken
 
 
 class _LeftOutError(Exception):

@@ -10,24 +10,27 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from sake_registry import names
 from sake_registry.authoring.wordings import is_in, shape, wording, wraps
 from sake_registry.edits.checks import findings_of, plainly
+from sake_registry.edits.conflicts import agree, alike
 from sake_registry.edits.schema import Alias, Edit, Implication, Name, Prompt, Unchanged
 from sake_registry.names import SUBJECT
-from sake_registry.names.words import is_common, is_kind
+from sake_registry.names.words import FUNCTION, is_common, is_kind
 from sake_registry.values import Value
 from sake_registry.wording import HIDDEN, printable, shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from sake_registry.authoring.wordings import Language
+    from sake_registry.edits.conflicts import Statement
     from sake_registry.edits.schema import By
 
     Near = Callable[[str, Sequence[str]], float]
+    Asks = Callable[[Edit, str], "Asking"]
     Works = Callable[[Edit, "Kind", Sequence["Text"]], list[bool]]
 
 Kind = Literal["prompts", "holdout", "implications", "unchanged", "subject", "old", "new"]
@@ -42,8 +45,14 @@ MOST_AT_ONCE = 120
 NEAR = 0.95
 """Cosine of two prompts' embeddings at which one is the other once more: above that of 99 % of the
 pairs of prompts that people have written for one fact (the demo registry's, 633 pairs)."""
-NEAR_FACT = 0.9
-"""That at which an unchanged prompt about the subject asks for the fact itself."""
+SURE = 0.85
+"""Probability at which the detector is believed that an unchanged prompt asks for the fact …"""
+PAIR = 0.83
+"""… unless its cosine with a prompt is this, and it has another word in place of one of the
+prompt's: so do the best of those that people write ("bachelor's" for "master's"), and the detector
+does not weigh which word it is."""
+TAKEN = "the router takes it for the fact: does its answer stay?"
+"""What is said beside an unchanged prompt that a person has to look at."""
 
 _LIST = re.compile(r"^\s*(?:[-*•]|\d{1,3}[.)])\s+")
 _BLANK = re.compile(
@@ -73,14 +82,24 @@ class Dropped(Value):
     reason: str
 
 
+class Asking(NamedTuple):
+    """What the detector makes of a text: the probability that it asks for an edit's fact, and
+    whether the router takes it for such a one."""
+
+    probability: float
+    taken: bool
+
+
 class Sieve:
-    """An edit that grows by the texts that pass.
+    """An edit that grows by the texts that pass. `remarks` says of some what is to be looked at.
 
     Args:
         edit: the edit as its file has it.
         taken: names of other edits' subjects.
+        stated: what edits in force say, by their prompts as `alike` has them.
         max_alike: most new texts of a kind that begin and end alike.
         near: the largest cosine of a text with some others; wordings alone are compared if None.
+        asks: whether a text asks for an edit's fact; not known if None.
         works: whether texts work with the model; all are taken for such if None.
     """
 
@@ -89,15 +108,23 @@ class Sieve:
         edit: Edit,
         *,
         taken: Collection[str] = (),
+        stated: Mapping[str, Sequence[Statement]] | None = None,
         max_alike: int = 3,
         near: Near | None = None,
+        asks: Asks | None = None,
         works: Works | None = None,
     ) -> None:
         self.edit, self.dropped = edit, list[Dropped]()
+        self.remarks: dict[str, str] = {}
         self._taken = {plainly(name) for name in taken}
-        self._max_alike, self._near, self._works = max_alike, near, works
+        self._stated = stated or {}
+        self._max_alike, self._near, self._asks, self._works = max_alike, near, asks, works
         self._shapes: Counter[tuple[Any, ...]] = Counter()
         self._faults = Counter(code for code, *_ in findings_of(edit))
+
+    def of(self, edit: Edit) -> Sieve:
+        """The same for another edit, by what is in its file alone."""
+        return Sieve(edit, max_alike=self._max_alike, near=self._near)
 
     def sift(
         self, kind: Kind, proposed: Sequence[Any], n: int, language: Language | None, by: By
@@ -213,6 +240,8 @@ class Sieve:
             return fault
         if language is not None and not is_in(written, language):
             return f"is not in the language asked for ({language.name})"
+        if self._is_elsewhere(kind, text):
+            return "is a prompt of another edit"
         return self._repeats(kind, text)
 
     def _leak(self, text: Text) -> str | None:
@@ -241,6 +270,15 @@ class Sieve:
         code = next(iter(more), None)
         return _OF_CHECK.get(code, f"is found at fault ({code})") if code else None
 
+    def _is_elsewhere(self, kind: Kind, text: Text) -> bool:
+        """Whether an edit in force says something of a text that this one would say otherwise."""
+        said = self._stated.get(alike(self.edit.fill(_words(text))), ())
+        stays = kind == "unchanged"
+        return any(
+            other.edit.id != self.edit.id and not (stays and other.kind == "unchanged")
+            for other in said
+        )
+
     def _fault_of_name(self, kind: Kind, alias: Alias) -> str | None:
         plain, fact = plainly(alias.text), self.edit.fact
         known = {plainly(n) for name in (fact.subject, fact.old, fact.new) if name
@@ -267,12 +305,15 @@ class Sieve:
             masked = self._masked(written)
             # A prompt with something around it may ask otherwise ("In 1950, …"), a part does not.
             part = any(f" {wording(masked)} " in f" {wording(other)} " for other in asking)
-            if SUBJECT in masked and (part or self._cosine(masked, asking) >= NEAR_FACT):
+            if SUBJECT in masked and (part or self._asks_surely(kind, written, masked)):
                 return "asks for the fact itself"
         elif kind == "implications":
             others = [implication.prompt for implication in edit.implications]
             if any(wording(written) == wording(other) for other in asking):
                 return "is there already"
+            same = isinstance(text, Implication) and agree(text.new.all, edit.fact.new.all)
+            if same and SUBJECT in written and self._asks_surely(kind, edit.fill(written), written):
+                return "asks for the fact itself"
         else:
             others = asking
         if any(wording(written) == wording(other) for other in others):
@@ -285,6 +326,24 @@ class Sieve:
         if self._shapes[kind, shape(written)] > self._max_alike:
             return "is one more of a shape"
         return None
+
+    def _asks_surely(self, kind: Kind, text: str, masked: str) -> bool:
+        """Whether a text asks for the fact beyond doubt; where the router takes one that is to stay
+        for such a one and it may be a near miss, that is remarked."""
+        if self._asks is None:
+            return False
+        asking = self._asks(self.edit, text)
+        if asking.probability >= SURE and not self._is_pair(masked):
+            return True
+        if asking.taken and kind == "unchanged":
+            self.remarks[text] = TAKEN
+        return False
+
+    def _is_pair(self, masked: str) -> bool:
+        """Whether a text is a prompt but for a word of it that is another one."""
+        words = set(wording(masked).split()) | FUNCTION
+        lacking = [p.text for p in self.edit.prompts if set(wording(p.text).split()) - words]
+        return self._cosine(masked, lacking) >= PAIR
 
     def _cosine(self, text: str, others: Sequence[str]) -> float:
         """The largest cosine of a text with others; 0 where nothing can be compared."""

@@ -2,6 +2,7 @@
 
 Guarantees:
 - What a model returns becomes texts of this one edit, or nothing: it names no file, id or setting.
+  Only where the fact is asked for the other way round, a draft of a file of its own comes of it.
 - Prompts and holdout prompts come from different calls, of which neither is shown the other's.
 - The file is written once, whole, as the last step, and only if nobody changed it meanwhile.
 - From one file, one set of settings and the recorded calls, the same bytes are written.
@@ -18,35 +19,48 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 from pydantic import ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from sake_registry.authoring.endpoint import Cost
-from sake_registry.authoring.filtering import Dropped, Kind, Sieve
+from sake_registry.authoring.filtering import LONGEST_NAME, Dropped, Kind, Sieve
+from sake_registry.authoring.reversing import draft_reversed, reversed_edit, said_already
 from sake_registry.authoring.wordings import language, language_of
 from sake_registry.data import read
 from sake_registry.edits.adding import add_texts
+from sake_registry.edits.conflicts import by_text
 from sake_registry.edits.files import parse_edit
 from sake_registry.edits.files import read as read_file
-from sake_registry.edits.schema import Alias, Implication, Unchanged
-from sake_registry.errors import ConflictError, EditFileError, GeneratorError, ReplyError
-from sake_registry.files import write_bytes
+from sake_registry.edits.schema import Alias, Implication, Prompt, Unchanged
+from sake_registry.errors import (
+    ConflictError,
+    EditFileError,
+    GeneratorError,
+    ModelNotFoundError,
+    ReplyError,
+)
+from sake_registry.files import write_bytes, write_text
 from sake_registry.progress import SILENT
 from sake_registry.values import Value
-from sake_registry.wording import count
+from sake_registry.wording import HIDDEN, count
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sake_registry.authoring.endpoint import Endpoint, Reply
     from sake_registry.authoring.filtering import Text
+    from sake_registry.authoring.proposing import Proposal
+    from sake_registry.authoring.trying import Reader
     from sake_registry.authoring.wordings import Language
     from sake_registry.edits.registry import Registry
     from sake_registry.edits.schema import Edit
     from sake_registry.edits.yamltext import Loc
     from sake_registry.progress import Progress
+    from sake_registry.settings import Settings
 
 VERSION = "v1"
 """Of the instructions, `data/generation/`."""
 NAMES: tuple[Kind, ...] = ("subject", "old", "new")
 MOST_NAMES = 6
 """Aliases that are added to a name at once."""
+MOST_REVERSED = 4
+"""Prompts of an edit the other way round."""
 _MOST_TOLD = 24
 """Refused texts, and of those that are there already, that a round is told of."""
 
@@ -95,6 +109,11 @@ class OtherNames(_Form):
     new: _Texts = ()
 
 
+class TurnedRound(_Form):
+    relation: str
+    texts: _Texts
+
+
 class Wanted(Value):
     """How many texts of each kind are to be added, and in which languages.
 
@@ -107,11 +126,13 @@ class Wanted(Value):
     implications: int = Field(2, ge=0, le=30)
     unchanged: int = Field(6, ge=0, le=60)
     aliases: bool = False
+    reversed: bool = False
     languages: tuple[str, ...] = ()
 
 
 class Added(Value):
-    """A text that was added, and what else it says, as the file has it."""
+    """A text that was added, what else it says, as the file has it, and what a person has to see
+    to."""
 
     kind: Kind
     text: str
@@ -119,13 +140,17 @@ class Added(Value):
     old: str | None = None
     new: str | None = None
     reason: str | None = None
+    remark: str | None = None
 
 
 class Outcome(Value):
-    """What was made of one edit. `short` says where fewer were kept than were asked for."""
+    """What was made of one edit. `short` says where fewer were kept than were asked for; `drafted`
+    is the file of the fact the other way round."""
 
     edit: str
     path: Path
+    drafted: Path | None = None
+    warnings: tuple[str, ...] = ()
     added: tuple[Added, ...]
     dropped: tuple[Dropped, ...]
     short: tuple[str, ...]
@@ -145,7 +170,7 @@ class Generated(Value):
 
     generator: str
     compared: bool
-    """Whether texts were compared by the encoder, and not by their wordings alone."""
+    """Whether texts were read as the router does, and not compared by their wordings alone."""
     tried: bool
     """Whether they were tried on the model."""
     written: bool
@@ -191,48 +216,55 @@ def generate(
     outcomes: list[Outcome] = []
     stopped = None
     with ExitStack() as held:
-        near = _nearness()
+        reader = _reader(registry.settings)
         works = None
         if with_model:
             from sake_registry.authoring.trying import Trial
 
             works = held.enter_context(Trial(registry.settings)).works
         lists = [asked for edit in edits for asked in _lists(edit, wanted, chosen)]
-        progress.begin("asking for texts", len(lists) + len(edits) * wanted.aliases)
+        further = wanted.aliases + wanted.reversed
+        progress.begin("asking for texts", len(lists) + len(edits) * further)
+        stated = by_text(registry.active)
         for id_ in dict.fromkeys(ids):
             edit, before = _read(registry, id_)
             taken = [n for e in registry.edits if e.id != edit.id for n in e.fact.subject.all]
             sieve = Sieve(
-                edit, taken=taken, max_alike=endpoint.settings.max_alike, near=near, works=works
-            )
+                edit, taken=taken, stated=stated, max_alike=endpoint.settings.max_alike,
+                near=reader.near if reader else None, asks=reader.asks if reader else None,
+                works=works,
+            )  # fmt: skip
             author = _Author(endpoint, sieve, progress)
             try:
                 for asked in _lists(edit, wanted, chosen):
                     author.write(asked)
                 if wanted.aliases:
                     author.name(chosen)
+                if wanted.reversed:
+                    author.reverse(registry, chosen)
             except GeneratorError as error:
                 stopped = str(error)
             outcome = author.outcome()
             if not dry_run and outcome.added:
-                _write(registry, edit, before, author.added)
+                _write(registry, edit, before, author.added, sieve.remarks)
+            if not dry_run and author.drafted:
+                path, proposal = author.drafted
+                write_text(path, proposal.text, registry.root)
             outcomes.append(outcome)
             if stopped:
                 break
     return Generated(
-        generator=endpoint.settings.model, compared=near is not None, tried=with_model,
+        generator=endpoint.settings.model, compared=reader is not None, tried=with_model,
         written=not dry_run, outcomes=tuple(outcomes), cost=endpoint.cost, stopped=stopped,
     )  # fmt: skip
 
 
-def _nearness() -> Any:
-    """How near texts are; None where the extra `models` is not installed."""
-    from sake_registry.errors import ModelNotFoundError
-
+def _reader(settings: Settings) -> Reader | None:
+    """What reads texts as the router does; None where the extra `models` is not installed."""
     try:
-        from sake_registry.authoring.trying import nearness
+        from sake_registry.authoring.trying import Reader
 
-        return nearness()
+        return Reader(settings.router)
     except (ModuleNotFoundError, ModelNotFoundError):
         return None
 
@@ -252,7 +284,9 @@ class _Author:
         self._endpoint, self._sieve, self._progress = endpoint, sieve, progress
         self._first = sieve.edit
         self.added: list[tuple[Kind, Text]] = []
+        self.drafted: tuple[Path, Proposal] | None = None
         self._short: list[str] = []
+        self._unread: dict[str, str] = {}
 
     def write(self, asked: _Asked) -> None:
         """Ask for a list of texts until there are enough of them."""
@@ -303,26 +337,60 @@ class _Author:
             passed = self._sieve.sift(kind, names, MOST_NAMES, None, reply.by)
             self.added += [(kind, alias) for alias in passed]
 
+    def reverse(self, registry: Registry, chosen: Sequence[Language]) -> None:
+        """Ask for the fact the other way round, once: there may be no such fact."""
+        edit, label = self._first, f"{self._first.id}: reversed"
+        self._progress.advance(1, label)
+        if known := said_already(registry, edit):
+            self._short.append(f"reversed: '{known}' may say it already")
+            return
+        own = language_of(prompt.text for prompt in edit.prompts)
+        in_language = chosen[0] if chosen else own
+        task = {
+            "subject": list(edit.fact.subject.all),
+            "relation": edit.fact.relation.text,
+            "answers": list(edit.fact.new.all),
+            "language": in_language.name if in_language else "that of `relation`",
+            "wanted": MOST_REVERSED,
+        }
+        reply = self._reply("reversed", task, TurnedRound, 0)
+        if reply is None:
+            return
+        relation = " ".join(reply.value.relation.split())
+        sieve = self._sieve.of(reversed_edit(edit, relation or edit.fact.relation.text))
+        passed = sieve.sift("prompts", reply.value.texts, MOST_REVERSED, in_language, reply.by)
+        self._sieve.dropped += sieve.dropped
+        if HIDDEN.search(relation) or not 0 < len(relation) <= LONGEST_NAME or not passed:
+            self._short.append("reversed: no draft, as nothing of use came")
+            return
+        prompts = [text for text in passed if isinstance(text, Prompt)]
+        self.drafted = draft_reversed(registry, edit, relation, prompts)
+
     def outcome(self) -> Outcome:
         path = self._first.path
         assert path is not None  # it is of a registry
+        drafted = self.drafted
         return Outcome(
+            drafted=drafted[0] if drafted else None,
+            warnings=drafted[1].warnings if drafted else (),
             edit=self._first.id, path=path, dropped=tuple(self._sieve.dropped),
             short=tuple(self._short),
-            added=tuple(Added(kind=kind, **_item(text, shown=True)) for kind, text in self.added),
+            added=tuple(
+                Added(kind=kind, **item, remark=self._sieve.remarks.get(item["text"]))
+                for kind, text in self.added
+                for item in [_item(text, shown=True)]
+            ),
         )  # fmt: skip
 
     def _reply(self, what: str, task: dict[str, Any], form: Any, attempt: int) -> Reply[Any] | None:
         """A reply in the form; None, and a note, where it is in no form."""
+        self._unread.pop(what, None)
+        instruction = read(f"generation/{VERSION}/{what}.md")
         try:
-            return self._endpoint.ask(
-                read(f"generation/{VERSION}/{what}.md"),
-                told(task),
-                form,
-                attempt=attempt,
-            )
+            return self._endpoint.ask(instruction, told(task), form, attempt=attempt)
         except ReplyError as error:
             self._short.append(f"{what}: a reply was of no use: {error.message}")
+            self._unread[what] = error.message
             return None
 
     def _fact(self, kind: Kind) -> dict[str, Any]:
@@ -348,10 +416,11 @@ class _Author:
         return [edit.fill(text) for text in texts[-_MOST_TOLD:]]
 
     def _refused(self, kind: Kind) -> list[str]:
-        """What was dropped last of a kind, and why. No reason quotes another text: a holdout's
-        would be a prompt."""
+        """What was dropped last of a kind, and why, or why a whole reply was. No reason quotes
+        another text: a holdout's would be a prompt."""
         of_kind = [dropped for dropped in self._sieve.dropped if dropped.kind == kind]
-        return [f"{d.text} (it {d.reason})" for d in of_kind[-_MOST_TOLD:]]
+        unread = [f"a whole reply ({self._unread[kind]})"] if kind in self._unread else []
+        return [f"{d.text} (it {d.reason})" for d in of_kind[-_MOST_TOLD:]] + unread
 
 
 def told(task: dict[str, Any]) -> str:
@@ -393,7 +462,13 @@ def _read(registry: Registry, id_: str) -> tuple[Edit, bytes]:
     return reading.edit, reading.data
 
 
-def _write(registry: Registry, edit: Edit, before: bytes, added: list[tuple[Kind, Text]]) -> None:
+def _write(
+    registry: Registry,
+    edit: Edit,
+    before: bytes,
+    added: list[tuple[Kind, Text]],
+    remarks: Mapping[str, str],
+) -> None:
     """Splice texts into an edit's file.
 
     Raises:
@@ -407,7 +482,7 @@ def _write(registry: Registry, edit: Edit, before: bytes, added: list[tuple[Kind
     for kind, text in added:
         loc: Loc = ("fact", kind, "aliases") if isinstance(text, Alias) else (kind,)
         additions.setdefault(loc, []).append(_item(text))
-    data = add_texts(before.decode(), path, additions).encode()
+    data = add_texts(before.decode(), path, additions, remarks).encode()
     _, findings = parse_edit(data, path, severities=registry.settings.checks)
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors:

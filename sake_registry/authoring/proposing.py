@@ -46,10 +46,13 @@ MOST_PROMPTS, MOST_UNCHANGED = 5, 3
 """Of a draft."""
 _QUOTED = 200
 """Characters of what was asked and answered that a draft's reason quotes."""
+_FEW = 4
+"""Letters by which a word of a name may be known."""
 _LONGEST_OLD = 6
 """Words of an object that is taken out of an answer."""
 _BEFORE_OLD = frozenset("the is was are were in by".split())
 """Words that an object may follow, and that are none of it."""
+_WORD = re.compile(r"\w+")
 _INITIALS = re.compile(r"(?:\w\.)+,?")
 _SCHEMA = "../.sake/edit.schema.json"
 
@@ -139,20 +142,56 @@ def propose_in(registry: Registry, wrong: WrongAnswer) -> tuple[Path, Proposal]:
     Its conflicts with the edits in force, and drafts of the same fact, are among its warnings.
     Errors as of `propose`.
     """
-    in_force = {edit.id: InForce.of(edit) for edit in registry.active}
+    text = wrong.prompt[-questions.LONGEST :]
+    letters = "".join(_WORD.findall(names.fold(text)))
+    in_force = {
+        edit.id: InForce.of(edit)
+        for edit in registry.active
+        if any(_may_name(letters, name) for name in edit.fact.subject.all)
+    }
     index = NameIndex(
         {id_: [Naming(one.subject, "any", judged=True)] for id_, one in in_force.items()}
     )
-    named = sorted(index.owners(wrong.prompt[-questions.LONGEST :]))
+    named = sorted(index.owners(text))
     draft, warnings = _drafted(wrong, [in_force[id_] for id_ in named], taken_ids(registry))
+    return checked_draft(registry, draft, warnings)
+
+
+def checked_draft(
+    registry: Registry, draft: Draft, warnings: Mapping[str, str] | None = None
+) -> tuple[Path, Proposal]:
+    """A draft for a registry, and the path that its file would have.
+
+    Args:
+        warnings: what is to be said of other edits, by their ids; what they say otherwise, and
+            drafts of the same fact, are added.
+
+    Raises:
+        EditFileError: it makes no sound file.
+    """
+    said = dict(warnings or {})
     path, text = place_of(registry, draft.id), text_in(registry, draft)
     edit = sound_edit(text, path, registry.settings.checks)
     for other in registry.edits:
         same = agree(edit.fact.subject.all, other.fact.subject.all)
         if other.lifecycle.status == "draft" and same and _same_relation(other, edit):
-            warnings[other.id] = f"'{other.id}' is a draft about the same: {other.claim}"
-    warnings |= _conflicts(registry, edit, text, path)
-    return path, _proposal(draft, text, warnings)
+            said[other.id] = f"'{other.id}' is a draft about the same: {other.claim}"
+    said |= _conflicts(registry, edit, text, path)
+    return path, _proposal(draft, text, said)
+
+
+def _may_name(letters: str, name: str) -> bool:
+    """Whether a text of these folded letters may hold a name, in whatever form: it has those with
+    which a word of it begins or ends, or its initials. An index of all names takes ten times as
+    long."""
+    words = _WORD.findall(names.fold(name))
+    telling = [word for word in words if len(word) > 1 and word not in FUNCTION] or words
+    initials = "".join(word[0] for word in words)
+    return (
+        not words
+        or any(word[:_FEW] in letters or word[-_FEW:] in letters for word in telling)
+        or (len(words) > 1 and initials in letters)
+    )
 
 
 def _proposal(draft: Draft, text: str, warnings: Mapping[str, str]) -> Proposal:
@@ -212,7 +251,7 @@ def _drafted(
     unchanged = questions.unchanged(question, (subject, *aliases), MOST_UNCHANGED)
     guessed |= dict.fromkeys(unchanged, "another question about it")
     draft = Draft(
-        id=_free_id(f"{subject} {relation}", taken),
+        id=free_id(f"{subject} {relation}", taken),
         subject=subject,
         aliases=aliases,
         relation=relation,
@@ -331,7 +370,8 @@ def _form(text: str) -> str:
     return "digit" if first.isdigit() else "small" if first.islower() else "large"
 
 
-def _free_id(text: str, taken: Collection[str]) -> str:
+def free_id(text: str, taken: Collection[str]) -> str:
+    """An id made of a text that is none of those taken."""
     plain = unicodedata.normalize("NFKD", names.fold(text)).encode("ascii", "ignore").decode()
     stem = "-".join(re.findall(r"[a-z0-9]+", plain.replace("'", "")))[:60].strip("-") or "edit"
     free = (f"{stem}-{n}" if n > 1 else stem for n in range(1, len(taken) + 2))

@@ -17,6 +17,8 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from sake_registry import names
+from sake_registry.authoring.forms import labelled, read_form
+from sake_registry.authoring.wordings import language_of
 from sake_registry.data import questions
 from sake_registry.names import SUBJECT, languages
 from sake_registry.names.letters import unmarked
@@ -24,6 +26,8 @@ from sake_registry.names.words import ASKED, BEFORE, LINKING, PARTICLES, is_comm
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+    from sake_registry.authoring.forms import Form
 
 LONGEST = 4096
 """Characters of a text that are looked at: its end, which is what is asked."""
@@ -47,6 +51,8 @@ _SENTENCE = re.compile(r"(?<=[^\W\d_A-Z]{2}[.!?])\s+(?=[^\W\d_a-z])|(?<=[。！�
 _TURN = re.compile(r"^(?:system|user|human|assistant|model)[ \t]*:?[ \t]*\n", re.I | re.M)
 _WORD = re.compile(r"\w+(?:'s)?")
 AS_ASKED = "as it was asked"
+ASKED_SO = "the question as it was asked"
+TURNED = "the question, turned into a statement"
 _MARKS = ("?", "？", "؟")
 _MASK = "X"
 """What stands for the subject in the question library."""
@@ -77,6 +83,7 @@ class Question(NamedTuple):
         relation: what is asked of it, in words.
         topic: that of the question library which asks the same.
         asks: whether it ends in a question mark, so that no object completes it.
+        form: that of a question in another language than English.
     """
 
     text: str
@@ -85,6 +92,7 @@ class Question(NamedTuple):
     relation: str | None
     topic: str | None
     asks: bool
+    form: Form | None = None
 
 
 def read_question(text: str, subject: str | None = None, known: Sequence[str] = ()) -> Question:
@@ -98,10 +106,14 @@ def read_question(text: str, subject: str | None = None, known: Sequence[str] = 
     sentence = asked_sentence(text, [subject] if subject else known)
     asks = sentence.endswith(_MARKS)
     formed = _by_form(sentence, subject)
+    other = read_form(sentence, subject, _is_name) if asks and not formed else None
     candidates: tuple[str, ...] = ()
     if subject is None:
         if formed:
             subject = _as_known(formed[0], known)
+        elif other:
+            subject = _as_known(other.subject, known) if other.subject else None
+            candidates = () if subject else _candidates(sentence, known)
         else:
             candidates = _candidates(sentence, known)
             subject = candidates[0] if len(candidates) == 1 else None
@@ -110,10 +122,13 @@ def read_question(text: str, subject: str | None = None, known: Sequence[str] = 
         if formed:
             topic = _topic(f"{_MASK}'s {formed[1]} is", alike=False)
         topic = topic or _topic(masked(sentence, [subject], _MASK), alike=not formed)
-    relation = formed[1] if formed else None
+    relation = formed[1] if formed else other.relation if other else None
     if topic and (relation is None or " or " not in topic):
         relation = topic
-    return Question(sentence, subject, candidates if not subject else (), relation, topic, asks)
+    return Question(
+        sentence, subject, candidates if not subject else (), relation, topic, asks,
+        other,
+    )  # fmt: skip
 
 
 def masked(text: str, subject: Iterable[str], by: str = SUBJECT) -> str:
@@ -137,6 +152,8 @@ def asked_sentence(text: str, known: Sequence[str] = ()) -> str:
         return text  # nothing is asked, nor left to complete
     for part in (last.rpartition(": ")[2], last):  # "Tell me: what is …"
         if names.find(part, tuple(known)) or _candidates(part, ()) or _by_form(part, None):
+            return part
+        if (form := read_form(part, None, _is_name)) and form.subject:
             return part
     return text
 
@@ -212,8 +229,12 @@ def _candidates(sentence: str, known: Sequence[str]) -> tuple[str, ...]:
     found = [
         name for name in names.proper_names(sentence) if names.fold(name) not in BEFORE | ASKED
     ]
-    opens = len(found) > 1 and " " not in found[0] and sentence.startswith(found[0])
-    if opens and (sentence.endswith(_MARKS) or is_common(names.fold(found[0]))):
+    opens = found and " " not in found[0] and sentence.lstrip("¿¡").startswith(found[0])
+    first = names.fold(found[0]) if found else ""
+    if opens and (
+        first in languages.common_words()
+        or (len(found) > 1 and (sentence.endswith(_MARKS) or is_common(first)))
+    ):
         del found[0]  # "Wie heißt …?", "Tell me about Australia"
     of_known = [name for name in known if names.find(sentence, (name,))]
     for name in of_known:  # "Kingdom of Egypt" is no Egypt, nor is its Kingdom a name
@@ -303,12 +324,19 @@ def prompts(question: Question, subject: Sequence[str], most: int) -> list[tuple
     found: dict[str, str] = {}
     if not question.asks:
         found[text] = AS_ASKED
-    elif _may_be_english(question.text):
+    elif question.form or not _may_be_english(question.text):
+        known = language_of([question.text])
+        code = known.code if known else ""
+        if question.form:
+            found[masked(question.form.stated, subject)], code = TURNED, question.form.code
+        if asked := labelled(text, code):
+            found[asked] = ASKED_SO
+    else:
         if turned := _turned(question, subject):
-            found[turned] = "the question, turned into a statement"
-        found[f"Question: {text} Answer:"] = "the question as it was asked"
-    if not _may_be_english(question.text):
-        return list(found.items())
+            found[turned] = TURNED
+        found[f"Question: {text} Answer:"] = ASKED_SO
+    if question.form or not _may_be_english(question.text):
+        return list(found.items())[:most]
     closed = _ends_in_article(text)
     telling = {*_words(masked(text, (SUBJECT,), "")), *_words(question.topic or "")} - BEFORE
     for wording in questions().get(question.topic or "", ()):
@@ -357,7 +385,7 @@ def unchanged(question: Question, subject: Sequence[str], most: int) -> list[str
     Of topics that are asked otherwise than the question (where, when, how many, who): who owns a
     company may follow from what its parent company is; when it was founded does not.
     """
-    if question.topic is None or not _may_be_english(question.text):
+    if question.topic is None or question.form or not _may_be_english(question.text):
         return []
     topics = list(questions())
     here = topics.index(question.topic)

@@ -12,7 +12,7 @@ from sake_registry import names
 from sake_registry.edits.files import parse_edit
 from sake_registry.edits.inventory import working_tree
 from sake_registry.edits.schema import ID_PATTERN, json_schema
-from sake_registry.edits.writing import MODELINE
+from sake_registry.edits.writing import MODELINE, flow
 from sake_registry.edits.yamltext import quoted, scalar
 from sake_registry.errors import ConflictError, EditFileError, InputError
 from sake_registry.files import TEMPORARY, below, make_folder, write_bytes, write_text
@@ -45,6 +45,7 @@ class Draft:
     Attributes:
         guessed: what of it a person has to look at, by `subject`, `relation`, `old`, or a prompt,
             and where it is from.
+        by: the call of a language model that wrote a prompt, by the prompt.
     """
 
     id: str
@@ -60,6 +61,7 @@ class Draft:
     sources: Sequence[str] = ()
     status: Literal["draft", "active"] = "active"
     guessed: Mapping[str, str] = field(default_factory=dict)
+    by: Mapping[str, str] = field(default_factory=dict)
 
 
 def edit_text(draft: Draft, schema_path: str, today: date | None = None) -> str:
@@ -81,6 +83,10 @@ def edit_text(draft: Draft, schema_path: str, today: date | None = None) -> str:
     def beside(name: str) -> str:
         return f"  # guessed: {draft.guessed[name]}" if name in draft.guessed else ""
 
+    def written(prompt: str) -> str:
+        by = draft.by.get(prompt)
+        return flow({"text": prompt, "by": by}) if by else scalar(prompt)
+
     unchanged = [f"  - {scalar(prompt)}{beside(prompt)}" for prompt in draft.unchanged]
     if unchanged:
         unchanged.insert(0, "unchanged:                           # must be answered as before")
@@ -97,7 +103,7 @@ def edit_text(draft: Draft, schema_path: str, today: date | None = None) -> str:
         *([f"  old: {scalar(draft.old)}{beside('old')}"] if draft.old else []),
         f"  new: {scalar(draft.new)}",
         "prompts:                             # each completed at once by the object",
-        *(f"  - {scalar(prompt)}{beside(prompt)}" for prompt in prompts),
+        *(f"  - {written(prompt)}{beside(prompt)}" for prompt in prompts),
         "# holdout:                           # other wordings: tested, never compiled",
         f"#   - In other words, the {words} of {SUBJECT} is",
         *(

@@ -1,38 +1,78 @@
-"""What the models of a registry say of generated texts. Imports torch; imported when asked for."""
+"""What models say of generated texts. Imports torch; imported when asked for."""
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+from sake_registry.authoring.filtering import Asking
+from sake_registry.compiler.context import metric_of
 from sake_registry.edits.schema import Implication, Prompt
 from sake_registry.extraction.contexts import choose
 from sake_registry.extraction.extract import collect
 from sake_registry.extraction.texts import groups
 from sake_registry.models.embedder import locate_embedder, open_embedder, remembering
+from sake_registry.models.fingerprint import embedder_hash
 from sake_registry.models.loading import load, locate
 from sake_registry.models.reading import proved_site
+from sake_registry.models.sources import cache_folder
+from sake_registry.routing.entries import anchored_texts, representative
+from sake_registry.routing.router import Router, RouterEntry
 from sake_registry.settings import MULTILINGUAL
+from sake_registry.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sake_registry.authoring.filtering import Kind, Near, Text
+    from sake_registry.authoring.filtering import Kind, Text
     from sake_registry.edits.schema import Edit
-    from sake_registry.settings import Settings
+    from sake_registry.routing.metric import Metric
+    from sake_registry.settings import RouterSettings, Settings
 
 
-def nearness() -> Near:
-    """The largest cosine of a text with others, by the encoder that the detector reads with.
+class Reader:
+    """Texts as the detector and its encoder read them.
 
     Raises:
-        ModelNotFoundError: it is not on this machine.
+        ModelNotFoundError: the encoder is not on this machine.
     """
-    embed = remembering(open_embedder(locate_embedder(MULTILINGUAL, local=True)).embed)
 
-    def near(text: str, others: Sequence[str]) -> float:
-        return float((embed([text]) @ embed(list(others)).T).max())
+    def __init__(self, settings: RouterSettings) -> None:
+        self._settings = settings
+        self._folder = locate_embedder(MULTILINGUAL, local=True)
+        self._embed = remembering(open_embedder(self._folder).embed)
 
-    return near
+    def near(self, text: str, others: Sequence[str]) -> float:
+        """The largest cosine of a text with others."""
+        return float((self._embed([text]) @ self._embed(list(others)).T).max())
+
+    def asks(self, edit: Edit, text: str) -> Asking:
+        """Whether a text asks for an edit's fact, as its prompts alone say."""
+        relation, bound = edit.fact.relation.text, edit.scope.threshold
+        if edit.scope.router not in (None, "detector") or not bound:
+            bound = self._settings.bound_of("detector", len(edit.prompts))
+        stems = [prompt.text for prompt in edit.prompts]
+        routes, texts = anchored_texts(edit.fact.subject.all, [stems], (), relation, read=True)
+        routes, points = representative(routes, self._embed(texts))
+        assert bound is not None  # the detector has a default
+        entry = RouterEntry(edit.id, "detector", bound, routes, points, asks=relation)
+        learned = self._settings.learned if self._settings.kind == "detector" else ""
+        last_names = self._settings.last_names
+        # The detector alone, since near misses lie near, and the router with its distances.
+        alone, decision = (
+            Router(
+                [entry], self._embed, metric, last_names=last_names, learned=learned
+            ).decide(edit.fill(text))[0]
+            for metric in (None, self._metric)
+        )  # fmt: skip
+        asking = 0.0 if alone.distance is None else 1 - alone.distance
+        return Asking(asking, decision.edit is not None)
+
+    @cached_property
+    def _metric(self) -> Metric:
+        """Of the user's cache, or learnt now: it depends on no registry."""
+        store = Store(cache_folder() / "metrics")
+        return metric_of("contrast", embedder_hash(self._folder), self._embed, store)
 
 
 class Trial:

@@ -42,6 +42,10 @@ def generating_options(function: Callable[..., Any]) -> Callable[..., Any]:
             ),
             click.option("--aliases", is_flag=True, help="Other names, too."),
             click.option(
+                "--reversed", is_flag=True,
+                help="The fact the other way round, too: as the draft of another edit.",
+            ),
+            click.option(
                 "--languages", metavar="CODES", callback=_languages,
                 help="Languages, like de,fr; the file's own if not given.",
             ),
@@ -125,7 +129,7 @@ def _show(result: Generated) -> None:
         warn("near-duplicates were looked for by their wording alone: that by meaning needs the "
              "extra 'models'")  # fmt: skip
     if any(text.kind == "implications" for one in result.outcomes for text in one.added):
-        say("reversed relations are out of an edit's reach: write an edit of their own for each",
+        say("reversed relations are out of an edit's reach: --reversed drafts an edit of their own",
             err=True)  # fmt: skip
     say(f"{result.generator}: {result.cost}")
     grown = sum(bool(outcome.added) for outcome in result.outcomes)
@@ -135,11 +139,21 @@ def _show(result: Generated) -> None:
 
 
 def _show_outcome(outcome: Outcome, *, written: bool) -> None:
-    numbers = ", ".join(f"{n} {_NOUNS[kind]}" for kind, n in outcome.counts.items()) or "nothing"
+    from sake_registry.wording import count
+
+    numbers = ", ".join(count(n, *_NOUNS[kind]) for kind, n in outcome.counts.items()) or "nothing"
     say(f"{outcome.edit}: {numbers} {'added' if written else 'would be added'}  ({outcome.path})")
-    for text in () if written else outcome.added:
+    for text in outcome.added:
         answers = f"  [{text.old or '(nothing)'} → {text.new}]" if text.new else ""
-        say(f"  {_NOUNS[text.kind]}: {text.text}{answers}")
+        remark = f"  ({text.remark})" if text.remark else ""
+        if remark or not written:
+            say(f"  {_NOUNS[text.kind][0]}: {text.text}{answers}{remark}")
+    if outcome.drafted:
+        say(
+            f"  the other way round, a draft: {outcome.drafted}{'' if written else ', not written'}"
+        )
+    for warning in outcome.warnings:
+        warn(warning)
     for reason, n in outcome.reasons.items():
         say(f"  dropped {n}: {reason}")
     for short in outcome.short:
@@ -147,7 +161,9 @@ def _show_outcome(outcome: Outcome, *, written: bool) -> None:
 
 
 _NOUNS = {
-    "prompts": "prompts", "holdout": "holdout", "implications": "implications",
-    "unchanged": "unchanged", "subject": "aliases of the subject",
-    "old": "aliases of the old object", "new": "aliases of the new object",
+    "prompts": ("prompt",), "holdout": ("holdout prompt",), "implications": ("implication",),
+    "unchanged": ("unchanged prompt",),
+    "subject": ("alias of the subject", "aliases of the subject"),
+    "old": ("alias of the old object", "aliases of the old object"),
+    "new": ("alias of the new object", "aliases of the new object"),
 }  # fmt: skip

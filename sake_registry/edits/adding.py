@@ -41,12 +41,15 @@ _ORDER = [field.alias or name for name, field in EditFile.model_fields.items()]
 _DASH = re.compile(r"( *)-( +)$")
 
 
-def add_texts(text: str, path: Path, additions: Additions) -> str:
+def add_texts(
+    text: str, path: Path, additions: Additions, remarks: Mapping[str, str] | None = None
+) -> str:
     """The text of an edit file with items added to its lists, and no other line touched.
 
     Args:
         additions: items by the place of their list: `("prompts",)`, `("fact", "new", "aliases")`.
             An item is a text, or a mapping of texts.
+        remarks: comments beside items that have a line of their own, by their text.
 
     Raises:
         EditFileError: the file is not YAML that an edit file may hold.
@@ -65,7 +68,8 @@ def add_texts(text: str, path: Path, additions: Additions) -> str:
         hint="write its lists one item a line, each after '- ', and then again",
     )
     try:
-        spliced = apply(document.text, [_added(document, *one) for one in wanted.items()])
+        splices = [_added(document, *one, remarks or {}) for one in wanted.items()]
+        spliced = apply(document.text, splices)
         expected = _with(document.value, wanted)
     except (LayoutError, ValueError) as error:
         raise by_hand from error
@@ -74,10 +78,12 @@ def add_texts(text: str, path: Path, additions: Additions) -> str:
     return bom + spliced
 
 
-def _added(document: Document, loc: Loc, items: Sequence[Item]) -> Splice:
+def _added(
+    document: Document, loc: Loc, items: Sequence[Item], remarks: Mapping[str, str]
+) -> Splice:
     value = _at(document.value, loc)
     if isinstance(value, list):
-        return _to_list(document, loc, items)
+        return _to_list(document, loc, items, remarks)
     if value is not None:
         raise LayoutError(f"{yamltext.dotted(loc)} is not a list")
     if len(loc) > 1:
@@ -87,14 +93,16 @@ def _added(document: Document, loc: Loc, items: Sequence[Item]) -> Splice:
     if loc in document.keys:  # without a value
         newline = line_end(document.text)
         end = _end_of_line(document.text, document.key_spans[loc].end)
-        return Splice(end, end, "".join(f"{newline}{line}" for line in _lines(items, "  ")))
-    lines = [f"{loc[0]}:", *_lines(items, "  ")]
+        return Splice(end, end, "".join(newline + line for line in _lines(items, "  ", remarks)))
+    lines = [f"{loc[0]}:", *_lines(items, "  ", remarks)]
     behind = _ORDER[_ORDER.index(str(loc[0])) + 1 :]
     following = next((key for key in document.value if key in behind), None)
     return insert_before(document, (following,), lines) if following else append(document, lines)
 
 
-def _to_list(document: Document, loc: Loc, items: Sequence[Item]) -> Splice:
+def _to_list(
+    document: Document, loc: Loc, items: Sequence[Item], remarks: Mapping[str, str]
+) -> Splice:
     """Behind the last item of a list, in the list's own style."""
     last = (*loc, len(_at(document.value, loc)) - 1)
     if brackets := document.flows.get(loc):
@@ -110,7 +118,7 @@ def _to_list(document: Document, loc: Loc, items: Sequence[Item]) -> Splice:
         raise LayoutError(f"{yamltext.dotted(loc)}: its items do not begin their lines")
     newline = line_end(document.text)
     end = _end_of_line(document.text, _end(document, last))
-    return Splice(end, end, "".join(f"{newline}{text}" for text in _lines(items, dash[1])))
+    return Splice(end, end, "".join(newline + line for line in _lines(items, dash[1], remarks)))
 
 
 def _first_aliases(document: Document, loc: Loc, items: Sequence[Item]) -> Splice:
@@ -130,13 +138,17 @@ def _first_aliases(document: Document, loc: Loc, items: Sequence[Item]) -> Splic
     return Splice(end, end, f"{newline}{' ' * (column - 1)}aliases: {flow(names)}")
 
 
-def _lines(items: Sequence[Item], indent: str) -> Iterator[str]:
+def _lines(items: Sequence[Item], indent: str, remarks: Mapping[str, str]) -> Iterator[str]:
+    def beside(text: str) -> str:
+        return f"  # {remarks[text]}" if text in remarks else ""
+
     for item in items:
         if isinstance(item, str):
-            yield f"{indent}- {scalar(item)}"
+            yield f"{indent}- {scalar(item)}{beside(item)}"
             continue
         for number, (key, text) in enumerate(item.items()):
-            yield f"{indent}{' ' if number else '-'} {key}: {scalar(text)}"
+            remark = "" if number else beside(text)
+            yield f"{indent}{' ' if number else '-'} {key}: {scalar(text)}{remark}"
 
 
 def _plain(item: Item) -> Any:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sake_registry import names
 from sake_registry.diagnostics import Diagnostic, default_severity
-from sake_registry.edits.generated import of_the_prompts_call
+from sake_registry.edits.generated import confirmed_for_nothing, of_the_prompts_call
 from sake_registry.edits.schema import TYPED, Edit
 from sake_registry.edits.yamltext import NO_TEXT, dotted, quoted, read
 from sake_registry.names import SUBJECT
@@ -82,6 +82,10 @@ def findings_of(edit: Edit) -> Iterator[Finding]:
         if not _URL.match(source):
             hint = "give the address that shows it, https://…"
             yield "SAKE112", f"'{source}' is not a URL", ("provenance", "sources", i), hint
+    for loc in confirmed_for_nothing(edit):
+        hint = "write a call as a text's `by` has it, or take the line out with the texts"
+        message = f"'{edit.provenance.confirmed[int(loc[-1])]}' wrote no text of this edit"
+        yield "SAKE127", message, loc, hint
 
 
 def _agree(old: Name, new: Name) -> bool:

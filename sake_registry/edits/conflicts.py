@@ -186,7 +186,7 @@ def find_conflicts(
     """
     active = sorted((edit for edit in edits if edit.active), key=lambda edit: edit.id)
     places = Places(content)
-    met = _met(_by_text(active))
+    met = _met(by_text(active))
     conflicts: list[Conflict] = []
     settled = set()
     alike_pairs: dict[tuple[str, bool, bool], list[tuple[Edit, Edit, str]]] = defaultdict(list)
@@ -226,21 +226,21 @@ def in_order(conflicts: Iterable[Conflict]) -> list[Conflict]:
 # -- one fact ------------------------------------------------------------------------------------
 
 
-def _by_text(edits: Iterable[Edit]) -> dict[str, list[Statement]]:
+def by_text(edits: Iterable[Edit]) -> dict[str, list[Statement]]:
     """Statements by their prompt, filled with each of the subject's names."""
-    by_text: dict[str, list[Statement]] = defaultdict(list)
+    found: dict[str, list[Statement]] = defaultdict(list)
     for edit in edits:
         for statement in statements(edit):
             filled = (edit.fill(statement.stem, name) for name in edit.fact.subject.all)
             for text in dict.fromkeys(alike(text) for text in filled):
-                by_text[text].append(statement)
-    return by_text
+                found[text].append(statement)
+    return found
 
 
-def _met(by_text: Mapping[str, Sequence[Statement]]) -> list[tuple[Statement, Statement]]:
+def _met(texts: Mapping[str, Sequence[Statement]]) -> list[tuple[Statement, Statement]]:
     """Statements of two edits with one prompt, of which at most one is to stay unchanged."""
     pairs: dict[tuple[Any, ...], tuple[Statement, Statement]] = {}
-    for group in by_text.values():
+    for group in texts.values():
         if len(group) < 2:
             continue
         kept = [s for s in group if s.kind == "unchanged"]

@@ -42,6 +42,14 @@ def generated(edit: Edit) -> list[Generated]:
     return [Generated(kind, text, by) for kind, text, by in written if by]
 
 
+def confirmed_for_nothing(edit: Edit) -> Iterator[Loc]:
+    """Where a call is confirmed that wrote no text of the edit."""
+    calls = {one.by for one in generated(edit)}
+    for i, call in enumerate(edit.provenance.confirmed):
+        if call not in calls:
+            yield ("provenance", "confirmed", i)
+
+
 def of_the_prompts_call(edit: Edit) -> Iterator[Loc]:
     """Where holdout prompts stand that were written in one call with some of the prompts."""
     calls = {prompt.by for prompt in edit.prompts if prompt.by}

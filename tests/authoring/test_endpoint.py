@@ -168,6 +168,17 @@ def test_parameters_that_an_endpoint_does_not_take_are_left_out(tmp_path: Path) 
     assert served.asked[-1].keys() == {"messages", "model", "seed", "max_completion_tokens"}
 
 
+def test_the_form_is_left_out_where_an_endpoint_breaks_on_it_and_says_nothing(
+    tmp_path: Path,
+) -> None:
+    def breaking(asked: Asked, n: int) -> Answered:
+        return refused(500, "") if "response_format" in asked else texts("plain")
+
+    with scripted(breaking) as served, endpoint(served, tmp_path) as asked:
+        assert ask(asked) == ("plain",)
+    assert ["response_format" in sent for sent in served.asked] == [True] * 4 + [False]
+
+
 @pytest.mark.parametrize(
     ("answer", "said"),
     [

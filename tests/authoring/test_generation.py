@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from sake_registry.authoring.endpoint import FOLDER, Endpoint
+from sake_registry.authoring.filtering import TAKEN
 from sake_registry.authoring.generation import Generated, Wanted, generate
 from sake_registry.commands import cli
 from sake_registry.edits.files import read_edit
@@ -217,16 +218,27 @@ def test_what_is_no_prompt_is_dropped_with_its_reason(root: Path, text: Any, rea
     assert (root / "edits" / "darrieux.yaml").read_text() == EDIT
 
 
-def test_a_part_of_a_prompt_is_not_to_stay_what_it_was(root: Path) -> None:
+def test_what_asks_for_the_fact_is_not_to_stay_and_a_near_miss_is_remarked(root: Path) -> None:
+    near = "The mother of Danielle Darrieux is"
+    path = root / "edits" / "rocard.yaml"
+    path.write_text(path.read_text().replace("draft", "active"))
     given = [
         "The mother tongue of Danielle Darrieux",
         "Danielle Darrieux is a native speaker",
+        "The mother tongue of the actress Danielle Darrieux is",
+        "the mother tongue of Michel Ro is",
         "In 1950, the mother tongue of Danielle Darrieux was",
+        near,
     ]
     result = kept(root, lambda asked, n: texts(*given), unchanged=3)
-    assert [added.text for added in result.outcomes[0].added] == given[2:]
-    reasons = {dropped.reason for dropped in result.outcomes[0].dropped}
-    assert "asks for the fact itself" in reasons
+    (outcome,) = result.outcomes
+    assert [(text.text, text.remark) for text in outcome.added] == [
+        (given[4], None), (near, TAKEN)
+    ]  # fmt: skip
+    reasons = {dropped.text: dropped.reason for dropped in reversed(outcome.dropped)}
+    assert {reasons[text] for text in given[:3]} == {"asks for the fact itself"}
+    assert reasons[given[3]] == "is a prompt of another edit"
+    assert f"- prompt: {near}  # {TAKEN}\n" in (root / "edits" / "darrieux.yaml").read_text()
 
 
 def test_a_text_is_mended_where_it_is_plain_what_is_meant(root: Path) -> None:
@@ -353,6 +365,8 @@ def test_names_and_implications_that_would_do_harm_are_dropped(root: Path) -> No
          "new": "Danielle Darrieux", "reason": ""},
         {"prompt": "Darrieux's accent was", "old": "fine", "new": "fine", "reason": ""},
         {"prompt": "The home of Danielle Darrieux was", "old": "Paris"},
+        {"prompt": "The mother tongue of the actress Danielle Darrieux is", "old": "X",
+         "new": "English", "reason": ""},
     ]  # fmt: skip
 
     def script(asked: Asked, n: int) -> Answered:
@@ -365,9 +379,42 @@ def test_names_and_implications_that_would_do_harm_are_dropped(root: Path) -> No
     ]  # fmt: skip
     assert outcome.reasons.keys() >= {
         "names another edit's subject", "is a common word", "is no name", "is there already",
-        "holds the new object", "its two answers are the same",
+        "holds the new object", "its two answers are the same", "asks for the fact itself",
         "asks for the subject: a reversed relation is out of reach, an edit of its own",
     }  # fmt: skip
+
+
+def test_a_fact_the_other_way_round_is_the_draft_of_an_edit_of_its_own(root: Path) -> None:
+    said = {
+        "relation": "actress who speaks it",
+        "texts": ["The best-known speaker of English is", "English is the mother tongue of",
+                  "Danielle Darrieux speaks English as does", "Her name is"],
+    }  # fmt: skip
+
+    def script(asked: Asked, n: int) -> Answered:
+        assert asked["messages"][0]["content"].startswith("You write beginnings of sentences.")
+        return completion(json.dumps(said))
+
+    result, _ = run(root, script, reversed=True)
+    (outcome,) = result.outcomes
+    path = root / "edits" / "english-actress-who-speaks-it.yaml"
+    assert (outcome.drafted, outcome.added) == (path, ())
+    assert outcome.reasons == {"holds the new object": 1, "does not name the subject": 1}
+    edit = read_edit(path)
+    assert edit.claim == "English · actress who speaks it: (nothing) → Danielle Darrieux"
+    assert edit.lifecycle.status == "draft"
+    assert [prompt.text for prompt in edit.prompts] == [
+        "The best-known speaker of <subject> is", "<subject> is the mother tongue of"
+    ]  # fmt: skip
+    assert {prompt.by[:9] for prompt in edit.prompts if prompt.by} == {"strong@20"}
+    again, asked = run(root, script, reversed=True)
+    assert asked == []
+    assert again.outcomes[0].short == (f"reversed: '{path.stem}' may say it already",)
+    path.unlink()
+    said["texts"] = []
+    (root / "edits" / "darrieux.yaml").write_text(EDIT.replace("Danielle D", "Danièle D"))
+    none, _ = run(root, script, reversed=True)
+    assert none.outcomes[0].short == ("reversed: no draft, as nothing of use came",)
 
 
 def test_the_command_says_what_it_did_and_what_it_cost(
@@ -385,7 +432,7 @@ def test_the_command_says_what_it_did_and_what_it_cost(
         monkeypatch.setenv("SAKE_GENERATOR_BASE_URL", served.url)
         dry = sake("generate", "darrieux", *few, "--dry-run")
         assert dry.exit_code == 0, dry.output
-        assert "prompts: The first language that <subject> learned was" in dry.stdout
+        assert "prompt: The first language that <subject> learned was" in dry.stdout
         assert (root / "edits" / "darrieux.yaml").read_text() == EDIT
         done = sake("generate", "darrieux", *few, "--json")
         new = sake(

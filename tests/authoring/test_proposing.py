@@ -77,6 +77,15 @@ def test_a_draft_has_the_fact_its_prompts_and_where_it_is_from() -> None:
     assert len(marked) == 3 + 5 + 3
 
 
+def test_a_plain_question_in_another_language_needs_no_flag() -> None:
+    edit = edit_of(propose(wrong("Wie heißt die Hauptstadt von Peru?", answer="Cusco")))
+    assert edit.claim == "Peru · Hauptstadt: Cusco → Lima"
+    assert [prompt.text for prompt in edit.prompts] == [
+        "Die Hauptstadt von <subject> heißt",
+        "Frage: Wie heißt die Hauptstadt von <subject>? Antwort:",
+    ]
+
+
 def test_what_was_given_is_not_guessed() -> None:
     proposal = propose(
         wrong(
@@ -94,7 +103,7 @@ UNCLEAR = {
     "subject": (wrong("Who wrote Pride and Prejudice?", "Austen"), "--subject Pride"),
     "relation": (wrong("When did World War II end?", "1945"), "--relation 'mother tongue'"),
     "wording": (
-        wrong("Wie heißt die Hauptstadt von Peru?", relation="capital"),
+        wrong("Missä Peru sijaitsee?", subject="Peru", relation="continent"),
         "--wording 'The … of Peru is'",
     ),
 }
@@ -285,7 +294,7 @@ def test_a_generator_adds_to_the_draft_that_was_written(
         monkeypatch.setenv("SAKE_GENERATOR_ROUNDS", "1")
         done = CliRunner().invoke(cli, arguments)
     assert done.exit_code == 0
-    assert "peru-capital: 1 prompts" in done.output
+    assert "peru-capital: 1 prompt added" in done.output
     text = (registry / "edits" / "peru-capital.yaml").read_text()
     assert "Ministers who rule <subject> sit in" in text
     assert text.count("# guessed: ") == 2 + 5 + 3

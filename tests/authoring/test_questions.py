@@ -76,10 +76,55 @@ def test_a_question_is_turned_where_only_words_change_places(text: str) -> None:
     assert second[0] == f"Question: {masked} Answer:"
 
 
-def test_a_question_in_another_language_is_not_turned() -> None:
-    question = read_question("Wie heißt die Hauptstadt von Peru?", "Peru")
-    assert prompts(question, ["Peru"], 5) == []
-    assert unchanged(question, ["Peru"], 3) == []
+OTHER_LANGUAGES = {
+    "Wie lautet die Adresse des Kundendienstes der Muster GmbH?": (
+        "Muster GmbH", "Adresse des Kundendienstes",
+        "Die Adresse des Kundendienstes der <subject> lautet",
+    ),
+    "Quel est le jour de fermeture de l’Auberge du Pont ?": (
+        "Auberge du Pont", "jour de fermeture", "Le jour de fermeture de l'<subject> est"
+    ),
+    "¿Cuál es la capital de la República Dominicana?": (
+        "República Dominicana", "capital", "La capital de la <subject> es"
+    ),
+    "Qual è il numero verde della Banca di Roma?": (
+        "Banca di Roma", "numero verde", "Il numero verde della <subject> è"
+    ),
+    "Türkiye'nin başkenti neresidir?": ("Türkiye", "başkenti", "<subject>'nin başkenti"),
+    "澳大利亚的首都是哪里？": ("澳大利亚", "首都", "<subject>的首都是"),
+    "オーストラリアの首都はどこですか？": ("オーストラリア", "首都", "<subject>の首都は"),
+    "페루의 수도는 어디인가요?": ("페루", "수도", "<subject>의 수도는"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", OTHER_LANGUAGES)
+def test_a_plain_question_in_another_language_is_read_and_stated(text: str) -> None:
+    question = read_question(text)
+    subject, relation, stated = OTHER_LANGUAGES[text]
+    assert (question.subject, question.relation) == (subject, relation)
+    turned, asked = prompts(question, [subject], 5)
+    assert turned == (stated, "the question, turned into a statement")
+    assert "<subject>" in asked[0]
+    assert unchanged(question, [subject], 3) == []
+
+
+def test_a_subject_in_another_case_is_asked_for_and_found_where_it_is_given() -> None:
+    text = "Какова столица Франции?"
+    assert read_question(text).subject is None
+    question = read_question(text, "Франция")
+    assert question.relation == "столица"
+    assert [prompt for prompt, _ in prompts(question, ["Франция"], 5)] == [
+        "Столица <subject> —", "Вопрос: Какова столица <subject>? Ответ:"
+    ]  # fmt: skip
+
+
+def test_a_question_in_another_language_that_is_not_plain_is_not_turned() -> None:
+    question = read_question("Wo liegt Peru?")
+    assert (question.subject, question.relation) == ("Peru", None)
+    assert [prompt for prompt, _ in prompts(question, ["Peru"], 5)] == [
+        "Frage: Wo liegt <subject>? Antwort:"
+    ]
+    assert read_question("我们的首都是哪里？").subject is None
 
 
 def test_the_prompts_are_the_libraries_wordings_of_the_same_article() -> None:
@@ -116,7 +161,19 @@ def test_most_topics_know_their_own_question() -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", ["the of ", "a's ", "Tell me: ", "is ", "Ab ", "user\n", "? ", "in the A of B. "]
+    "piece",
+    [
+        "wie lautet der ",
+        "的首都是",
+        "the of ",
+        "a's ",
+        "Tell me: ",
+        "is ",
+        "Ab ",
+        "user\n",
+        "? ",
+        "in the A of B. ",
+    ],
 )
 def test_time_grows_with_the_text_and_no_more_is_read_than_its_end(piece: str) -> None:
     text = piece * (200_000 // len(piece)) + "What is the capital of Peru?"

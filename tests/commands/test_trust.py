@@ -25,6 +25,14 @@ class Configuration(GPT2Config):
 class Model(GPT2LMHeadModel):
     config_class = Configuration
 """
+QUICK = """\
+[compile]
+prompts = 4
+targets = ["twice"]
+[router]
+kind = "anchored"
+metric = "euclidean"
+"""
 
 
 @pytest.fixture
@@ -74,7 +82,7 @@ def test_only_a_person_lets_the_code_of_a_checkout_run(
     assert refused.returncode == 4, refused.stderr
     assert "without code of its own" in refused.stderr
     assert not ran.exists()
-    (cloned / "sake.toml").write_text('model = "./m"\n')
+    (cloned / "sake.toml").write_text(f'model = "./m"\n{QUICK}')
     trusted = {**os.environ, "SAKE_TRUST_REMOTE_CODE": "true"}
     done = sake_process("compile", *arguments, cwd=cloned, env=trusted)
     assert ran.exists()

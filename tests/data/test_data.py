@@ -23,7 +23,8 @@ METHOD = {
 SUFFIXES = (".txt", ".yaml", ".safetensors")
 OTHER = {
     "probes.txt": "927aac1fe1c5318a6da0dfa882f7e03cce4da2471f45318650c8f0d78ab616e3",
-    "explanations.yaml": "bf76246cbfcac6119d3449df324918653e239d3acc3b0a765a109c5eca59b92a",
+    "explanations.yaml": "445cf282ab4ab6cf18f28a5aee4a5b51dab0169de7f4aa76b9f4c14eaa001111",
+    "question_forms.txt": "0658cfe893a55c797278121e6cf5cc67c93c913f9f18787a916083e929fd392b",
     "unrelated.txt": "44c56429f257b584a2895e9bccc1af607c3d738eb70f416b6c8e089d6627df4b",
 }
 
