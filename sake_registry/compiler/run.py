@@ -163,6 +163,7 @@ def compile_registry(
             if planned.edit and planned.keys and planned.id in plan.chosen
             if parts.get(planned.id) is None
         ]
+        result.done |= {id_: "reused" for id_ in plan.chosen if parts.get(id_)}
         if tasks:
             with closing(executor.build(run, tasks, progress)) as results:
                 for built in results:
