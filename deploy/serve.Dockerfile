@@ -17,8 +17,8 @@ ENV PATH=/opt/sake/bin:$PATH
 COPY pyproject.toml constraints.txt ./
 RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
     extra = p['optional-dependencies']; \
-    print(*p['dependencies'], *extra['models'], *extra['serve'], *extra['sign'], sep='\n')" \
-    > requirements.txt \
+    extras = sum((extra[name] for name in ('models', 'serve', 'sign', 'remote')), []); \
+    print(*p['dependencies'], *extras, sep='\n')" > requirements.txt \
     && pip install -r requirements.txt
 COPY LICENSE README.md ./
 COPY sake_bench sake_bench

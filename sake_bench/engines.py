@@ -15,6 +15,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -133,14 +134,10 @@ def differing(first: Sequence[str], second: Sequence[str]) -> list[int]:
     return [i for i, (a, b) in enumerate(zip(first, second, strict=True)) if a != b]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--count", type=int, default=60, help="of prompts")
-    parser.add_argument("--tokens", type=int, default=16, help="of each answer")
-    parser.add_argument("--edits", type=int, default=100, help="that are loaded")
-    parser.add_argument("--dtype", default="float32", help="that both engines compute in")
-    parser.add_argument("--alone", action="store_true", help="one prompt at a time")
-    given = parser.parse_args()
+@contextmanager
+def of_many(edits: int) -> Iterator[tuple[Registry, Path, Path]]:
+    """The registry at hand, a bundle of so many edits made of its newest, and the model's folder;
+    vLLM, if it is imported now, runs in this process."""
     os.environ |= ON_CPU
     from sake_bench.timings.many import repeated
     from sake_registry.compiler.plan import find_bundle
@@ -150,8 +147,35 @@ def main() -> None:
     registry = open_registry(Path())
     located = locate(registry.settings)
     with tempfile.TemporaryDirectory() as folder:
-        bundle = repeated(find_bundle(registry, located), Path(folder) / "some.h5", given.edits)
-        print(json.dumps(_measured(registry, bundle, located.folder, given), indent=1))
+        bundle = repeated(find_bundle(registry, located), Path(folder) / "some.h5", edits)
+        yield registry, bundle, located.folder
+
+
+def begin_with(path: Path, decided: list[Any], **options: Any) -> None:
+    """Have the engine that vLLM makes next serve a bundle, and tell what it decides.
+
+    Args:
+        options: of `worker.install`.
+    """
+    from sake_registry.runtime.vllm.worker import install
+
+    def begin(engine: Any) -> None:
+        served = engine.take(path)
+        engine.serve(lambda: (served, frozenset()), decided.append)
+
+    install(begin, **options)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--count", type=int, default=60, help="of prompts")
+    parser.add_argument("--tokens", type=int, default=16, help="of each answer")
+    parser.add_argument("--edits", type=int, default=100, help="that are loaded")
+    parser.add_argument("--dtype", default="float32", help="that both engines compute in")
+    parser.add_argument("--alone", action="store_true", help="one prompt at a time")
+    given = parser.parse_args()
+    with of_many(given.edits) as (registry, bundle, folder):
+        print(json.dumps(_measured(registry, bundle, folder, given), indent=1))
 
 
 def _measured(
@@ -205,15 +229,9 @@ def _by_vllm(
     from vllm import LLM, SamplingParams
 
     from sake_registry.runtime.vllm.engine import CHOICE
-    from sake_registry.runtime.vllm.worker import install
 
     decided: list[Any] = []
-
-    def begin(engine: Any) -> None:
-        served = engine.take(path)
-        engine.serve(lambda: (served, frozenset()), decided.append)
-
-    install(begin, budget=3600)  # what is compared is no time
+    begin_with(path, decided, budget=3600)  # what is compared is no time
     llm = LLM(
         str(folder), dtype=given.dtype, enforce_eager=True, max_model_len=512,
         max_num_seqs=16, enable_prefix_caching=False,

@@ -9,6 +9,8 @@ Guarantees:
   what a partial clone left out. Only plumbing is called, and files of the working tree are read
   and hashed here, so that no clean filter runs either.
 - Reading writes nothing: no lock, no refreshed index.
+- Ctrl-C on the terminal reaches this program, and of git only what its user may talk to: what is
+  read, and what puts things right after an interruption, is not torn by another one.
 - A revision is resolved once, to a full id, and never stands where git could take it for an
   option. Paths are literal.
 """
@@ -18,7 +20,7 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from subprocess import PIPE
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -30,7 +32,8 @@ from git import Git, GitCommandNotFound, InvalidGitRepositoryError, Repo
 from sake_registry.errors import SetupError, StateError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+    from contextlib import AbstractContextManager
 
 # What git itself calls local to a repository (`git rev-parse --local-env-vars`), configuration
 # apart, and what changes how it reads paths and objects.
@@ -114,7 +117,13 @@ class Entry(NamedTuple):
 
 
 class _Runner(Git):
-    """GitPython's runner, in one folder and for the repository around it."""
+    """GitPython's runner, in one folder and for the repository around it.
+
+    Attributes:
+        foreground: what is started belongs to the terminal, whose Ctrl-C reaches it.
+    """
+
+    foreground = False
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
         # Of a text GitPython would take `~` and `$NAME` for more than names.
@@ -126,7 +135,7 @@ class _Runner(Git):
             raise SetupError(f"no folder {self.working_dir}")
         try:
             with _without_redirections():
-                return super().execute(*arguments, **options)
+                return super().execute(*arguments, **options, start_new_session=not self.foreground)
         except GitCommandNotFound as error:
             hint = "install git, https://git-scm.com"
             raise SetupError("git is not installed", hint=hint) from error
@@ -222,22 +231,34 @@ def read(
     return _run(git, command, arguments, stdin)
 
 
-def write(folder: Path, command: str, *arguments: str, stdin: bytes = b"") -> bytes:
+def write(
+    folder: Path,
+    command: str,
+    *arguments: str,
+    stdin: bytes = b"",
+    foreground: bool = False,
+    waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> bytes:
     """What a writing git command prints. Hooks, signing, filters and identity are the user's.
 
     Paths are to be marked as such, by `literal`: what would make all of them literal would do so
     for the hooks, too.
+
+    Args:
+        foreground: its hooks may talk to the user, on whose terminal it stays.
+        waiting: holds while git is waited for. What is raised there ends it.
 
     Raises:
         SetupError: there is no git.
         GitError: git ended with an error, or a hook did.
     """
     git = _Runner(folder)
+    git.foreground = foreground
     # Messages are handed over as UTF-8, whatever a user has set for other commits.
     git.set_persistent_git_options(c="i18n.commitEncoding=UTF-8")
     # Hooks speak the user's language: GitPython sets C, and empty is as good as unset.
     git.update_environment(**{name: os.environ.get(name, "") for name in ("LC_ALL", "LANGUAGE")})
-    return _run(git, command, arguments, stdin)
+    return _run(git, command, arguments, stdin, waiting)
 
 
 def literal(path: str) -> str:
@@ -245,10 +266,17 @@ def literal(path: str) -> str:
     return f":(literal){path}"
 
 
-def _run(git: Git, command: str, arguments: tuple[str, ...], stdin: bytes) -> bytes:
+def _run(
+    git: Git,
+    command: str,
+    arguments: tuple[str, ...],
+    stdin: bytes,
+    waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> bytes:
     process = getattr(git, command)(*arguments, istream=PIPE, as_process=True)
     try:
-        out, err = process.communicate(stdin)
+        with waiting():
+            out, err = process.communicate(stdin)
     except BaseException:
         # What it did is looked at next: it is to have ended by then, and removes its locks.
         process.proc.terminate()

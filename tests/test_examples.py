@@ -1,12 +1,15 @@
-"""The programs in examples/ run, and say what they are there to show."""
+"""The programs in examples/ run, and say what they are there to show. Those that answer run in this
+process, which has imported what they need."""
 
 from __future__ import annotations
 
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -23,6 +26,17 @@ __all__ = ["_own_configuration", "make_registry", "registry"]
 
 EXAMPLES = ROOT / "examples"
 PROMPTS = [*IN_SCOPE, *OUT_OF_SCOPE]
+
+
+def answered(name: str, *arguments: str, stdin: str = "") -> list[str]:
+    """The lines that an example prints that runs in this process."""
+    out = StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [name, *arguments])
+        patch.setattr(sys, "stdin", StringIO(stdin))
+        patch.setattr(sys, "stdout", out)
+        runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+    return out.getvalue().splitlines()
 
 
 def run(
@@ -57,7 +71,7 @@ def test_every_example_is_run_here() -> None:
 
 
 def test_attach_compiles_and_shows_which_edit_fired(tiny: Path) -> None:
-    lines = run("attach.py", str(tiny), *PROMPTS)
+    lines = answered("attach.py", str(tiny), *PROMPTS)
     assert all(line.startswith(prompt) for line, prompt in zip(lines[::2], PROMPTS, strict=True))
     fired = [line.removeprefix("  fired: ") for line in lines[1::2]]
     assert fired[0].startswith("australia-capital (")
@@ -70,13 +84,13 @@ def test_batch_gives_a_json_line_for_each_prompt(tiny: Path, tmp_path: Path) -> 
     prompts = PROMPTS * 5  # more than one batch
     file = tmp_path / "prompts.txt"
     file.write_text("\n\n".join(prompts))
-    from_file = [json.loads(line) for line in run("batch.py", str(tiny), str(file))]
+    from_file = [json.loads(line) for line in answered("batch.py", str(tiny), str(file))]
     assert [answer["prompt"] for answer in from_file] == prompts
     for answer in from_file:
         if answer["edit"] is None:
             assert answer["bare"] == answer["edited"]
     assert {answer["edit"] for answer in from_file} == {"australia-capital", "tolstoy-tongue", None}
-    from_stdin = run("batch.py", str(tiny), stdin="\n".join(prompts))
+    from_stdin = answered("batch.py", str(tiny), stdin="\n".join(prompts))
     assert [json.loads(line) for line in from_stdin] == from_file
 
 
@@ -100,10 +114,10 @@ def test_the_demo_is_answered(tmp_path: Path) -> None:
     """On the real model: the README's two prompts."""
     shutil.copy(ROOT / "sake.toml", tmp_path)
     shutil.copytree(ROOT / "edits", tmp_path / "edits")
-    lines = run("attach.py", str(tmp_path))
+    lines = answered("attach.py", str(tmp_path))
     assert lines[0].startswith("The capital of Australia is' Canberra")
     assert lines[1].startswith("  fired: australia-capital ")
     assert lines[3].startswith("  fired: none ")
-    (answer,) = run("batch.py", str(tmp_path), stdin="The capital of Australia is\n")
+    (answer,) = answered("batch.py", str(tmp_path), stdin="The capital of Australia is\n")
     read = json.loads(answer)
     assert (read["bare"].split()[0], read["edited"].split()[0]) == ("Sydney.", "Canberra.")

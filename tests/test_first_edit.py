@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 from pathlib import Path
@@ -19,7 +20,7 @@ import pytest
 from sake_registry.data import read
 from tests import tiny_models
 from tests.authoring.scripted import Answered, Asked, completion, scripted
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Run
 from tests.test_docs import blocks
 from tests.test_life import Shell
 
@@ -59,10 +60,34 @@ def answer(asked: Asked, number: int) -> Answered:
     return completion(json.dumps({"texts": WRITTEN[kind]}))
 
 
+class Warm(Shell):
+    """A shell in which `sake` runs in this process, that has imported what it needs."""
+
+    def __init__(self, folder: Path, sake: Run, patch: pytest.MonkeyPatch) -> None:
+        super().__init__(folder)
+        self._sake, self._patch = sake, patch
+
+    def run(self, text: str, code: int = 0) -> str:
+        said = ""
+        for line in text.replace("\\\n", " ").splitlines():
+            program, *words = shlex.split(line)
+            if program == "export":
+                self.environment |= dict(word.split("=", 1) for word in words)
+            elif program == "sake":
+                for name, value in self.environment.items():
+                    self._patch.setenv(name, value)
+                done = self._sake(*words, cwd=self.folder)
+                assert done.returncode == code, f"{line}\n{done.stdout}\n{done.stderr}"
+                said += done.stdout
+            else:
+                said += super().run(line, code)
+        return said
+
+
 @pytest.fixture
-def shell(tmp_path: Path) -> Shell:
+def shell(tmp_path: Path, sake: Run, monkeypatch: pytest.MonkeyPatch) -> Shell:
     model = tiny_models.save("llama", tmp_path / "tiny")
-    shell = Shell(tmp_path)
+    shell = Warm(tmp_path, sake, monkeypatch)
     shell.environment |= {**SETTINGS, "SAKE_MODEL": str(model)}
     shell.run("git init -q -b main facts && cd facts && sake init && git add . && git commit -qm 1")
     shell.folder /= "facts"

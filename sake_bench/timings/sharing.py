@@ -6,8 +6,8 @@
 
 `cold` compiles the demo on one machine that shares its store, and again where there is nothing but
 the installed packages; then with one shared object that has a flipped byte and one that was cut
-off. `swaps` has two promote at once, each to its own bundle, while readers take the pointer as fast
-as they can. `many` publishes a bundle of many edits, made of the demo's, and loads it as a server
+off. `swaps` has two promote at once, each to its own bundle, while readers take the pointer all
+the time. `many` publishes a bundle of many edits, made of the demo's, and loads it as a server
 would: each step in a process of its own, with the most memory that it took.
 """
 
@@ -38,6 +38,8 @@ from sake_registry.remote.publishing import carry_out, history, plan_promotion, 
 
 ROOT = Path(__file__).parent.parent.parent
 READERS = 4
+PAUSE = 0.001
+"""Seconds between two reads of one reader."""
 
 
 def cold(at: str, work: Path) -> None:
@@ -103,6 +105,7 @@ def swaps(at: str, work: Path, bundle: Path, number: int) -> None:
                 wrong.append(str(error))
                 continue
             reads[pointer.content or "none"] += 1
+            time.sleep(PAUSE)  # the promoters have their turn
             if pointer.content not in hashes:
                 wrong.append(str(pointer))
 
@@ -130,7 +133,7 @@ def many(at: str, work: Path, demo: Path, edits: int) -> None:
     """Publish a large bundle, promote it, bring it and load it."""
     bundle = work / "many.h5"
     _measured(
-        "made", f"repeated(Path({str(_demo())!r}), Path({str(bundle)!r}), {edits}, partial=False)"
+        "made", f"repeated(Path({str(demo)!r}), Path({str(bundle)!r}), {edits}, partial=False)"
     )
     print(f"{edits} edits, {bundle.stat().st_size / 1e6:.0f} MB, slim")
     _measured("published", f"publish(Path({str(bundle)!r}), {at!r})")

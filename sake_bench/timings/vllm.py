@@ -11,14 +11,12 @@ hand (`sake_bench.timings.many`).
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sake_bench.engines import ON_CPU
+from sake_bench.engines import begin_with, of_many
 
 PROMPT = "The weather in the mountains changes within the hour, and so"
 
@@ -31,17 +29,8 @@ def main() -> None:
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--prompt", default="The capital of Australia is", help="of an edit")
     given = parser.parse_args()
-    os.environ |= ON_CPU
-    from sake_bench.timings.many import repeated
-    from sake_registry.compiler.plan import find_bundle
-    from sake_registry.edits.registry import open_registry
-    from sake_registry.models.loading import locate
-
-    registry = open_registry(Path())
-    located = locate(registry.settings)
-    with tempfile.TemporaryDirectory() as folder:
-        bundle = repeated(find_bundle(registry, located), Path(folder) / "some.h5", given.edits)
-        measure(bundle, located.folder, given)
+    with of_many(given.edits) as (_, bundle, model):
+        measure(bundle, model, given)
 
 
 def measure(bundle: Path, model: Path, given: argparse.Namespace) -> None:
@@ -49,15 +38,9 @@ def measure(bundle: Path, model: Path, given: argparse.Namespace) -> None:
     from vllm import LLM, SamplingParams
 
     from sake_bench.timings.measure import interleaved
-    from sake_registry.runtime.vllm.worker import install
 
     decided: list[Any] = []
-
-    def begin(engine: Any) -> None:
-        served = engine.take(bundle)
-        engine.serve(lambda: (served, frozenset()), decided.append)
-
-    install(begin)
+    begin_with(bundle, decided)
     llm = LLM(str(model), dtype=given.dtype, enforce_eager=True, max_model_len=512, max_num_seqs=8)
     core: Any = llm.llm_engine.engine_core
     worker = core.engine_core.model_executor.driver_worker.worker

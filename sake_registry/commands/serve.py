@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sake_registry.commands.console import State, model_options, say
+from sake_registry.runtime.judged import BUDGET
 
 if TYPE_CHECKING:
     from sake_registry.models.loading import LocatedModel
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--decision-budget-ms",
-    default=250.0,
+    default=1000 * BUDGET,
     show_default=True,
     type=click.FloatRange(0.01),
     help="A decision that took longer does not count: the answer is bare.",

@@ -10,7 +10,7 @@ import logging
 import signal
 import threading
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 from sake_registry import git
 from sake_registry.errors import SetupError, StateError
@@ -51,15 +51,19 @@ def commit(repository: Repository, contents: Mapping[str, bytes | None], message
         if data is not None and path not in repository.index(path)
     ]
     before, late = repository.head, None
-    with _interrupted_once():
+    with _Interruptions() as interruptions:
         try:
             with replaced(repository.root, contents):
                 try:
                     if new:
-                        git.write(repository.root, "add", "--force", "--", *new)
+                        git.write(
+                            repository.root, "add", "--force", "--", *new,
+                            waiting=interruptions.let_through,
+                        )  # fmt: skip
                     git.write(
                         repository.root, "commit", "--only", "--quiet", "--file=-",
                         "--cleanup=whitespace", "--", *paths, stdin=message.encode(),
+                        foreground=True, waiting=interruptions.let_through,
                     )  # fmt: skip
                 except BaseException as error:
                     if not _is_made(repository, before, contents):
@@ -83,10 +87,12 @@ def commit(repository: Repository, contents: Mapping[str, bytes | None], message
         if late is not None:
             with suppress(git.GitError):  # git may have ended between the branch and the index
                 git.write(repository.root, "reset", "--quiet", made, "--", *paths)
-            if not isinstance(late, git.GitError):
-                log.warning("commit %s was made before the interruption, and stays", made[:10])
-                raise late
+        if isinstance(late, git.GitError):
             log.warning("after the commit, %s", late.message)
+        elif late is not None or interruptions.first is not None:
+            log.warning("commit %s was made before the interruption, and stays", made[:10])
+        if late is not None and not isinstance(late, git.GitError):
+            raise late
     return made
 
 
@@ -98,32 +104,53 @@ def _is_made(repository: Repository, before: str | None, paths: Iterable[str]) -
     return all(repository.file(now, path) != repository.file(before, path) for path in paths)
 
 
-@contextmanager
-def _interrupted_once() -> Iterator[None]:
-    """In the block the first signal that asks this program to end raises, SIGTERM and SIGHUP as
-    `SystemExit`; those after it, as of a second Ctrl-C, do not tear what puts things right."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    seen: list[int] = []
+class _Interruptions:
+    """In its block, a signal that asks this program to end waits: it is raised where it is let
+    through, or else at the block's end, SIGTERM and SIGHUP as `SystemExit`. Those after the first
+    one, as of a second Ctrl-C, do nothing.
 
-    def handle(number: int, _frame: object) -> None:
-        seen.append(number)
-        if len(seen) == 1:
-            raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+    A program's own handlers stay, and so do those of another thread than the main one.
+    """
 
-    ending = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
-    usual = (signal.SIG_DFL, signal.default_int_handler)  # a program's own handlers stay
-    replaced_handlers = {
-        number: signal.signal(number, handle)
-        for number in ending
-        if number is not None and signal.getsignal(number) in usual
-    }
-    try:
-        yield
-    finally:
-        for number, handler in replaced_handlers.items():
+    def __init__(self) -> None:
+        self.first: int | None = None
+        self._open = self._raised = False
+        self._usual: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+                number = getattr(signal, name, None)
+                usual = (signal.SIG_DFL, signal.default_int_handler)
+                if number is not None and signal.getsignal(number) in usual:
+                    self._usual[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        for number, handler in self._usual.items():
             signal.signal(number, handler)
+        if kind is None:
+            self._raise()
+
+    @contextmanager
+    def let_through(self) -> Iterator[None]:
+        """The block is ended by the first signal, also by one that came before it."""
+        self._open = True
+        try:
+            self._raise()
+            yield
+        finally:
+            self._open = False
+
+    def _handle(self, number: int, _frame: object) -> None:
+        self.first = self.first or number
+        if self._open:
+            self._raise()
+
+    def _raise(self) -> None:
+        if self.first is not None and not self._raised:
+            self._raised = True
+            raise KeyboardInterrupt if self.first == signal.SIGINT else SystemExit(128 + self.first)
 
 
 def _check_identity(repository: Repository) -> None:

@@ -146,6 +146,7 @@ class Row:
         tokens: those that it has taken.
         sampler: chooses them; None for the likeliest.
         steered: what an edit makes of it, and by which handle; None for the bare model's answer.
+        alone: it took part in a pass that failed, and takes its next one by itself.
     """
 
     def __init__(self, asked: Asked, number: int, tokenizer: object, ends: frozenset[int]) -> None:
@@ -155,7 +156,12 @@ class Row:
         self._text, self._ends = AnswerText(tokenizer, asked.stops), ends
         self.tokens: list[int] = []
         self.steered: tuple[Edited, Answering] | None = None
-        self.done = False
+        self.done = self.alone = False
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """All of its text: the prompt and what was answered."""
+        return (*self.prompt.ids, *self.tokens)
 
     def take(self, token: int) -> bool:
         """The row's next token; returns whether the row is done."""

@@ -9,7 +9,8 @@ Guarantees:
 - Requests begin in the order in which they came, as soon as a row is free.
 - A row ends by itself (its end, its stop strings, its length, its time, its client's hanging up)
   and is told to its request at once; the others go on.
-- A pass that fails fails its requests, with a message, and nothing else.
+- What fails is done again for each by itself, and only who fails alone has failed, with a message:
+  a row's pass of the model, and a request's decision.
 """
 
 from __future__ import annotations
@@ -152,13 +153,7 @@ class Batcher:
 
     def _decide(self) -> None:
         while not self._closed:
-            answers = self._next()
-            try:
-                if answers:
-                    self._begin(answers)
-            except Exception as error:
-                self._fail(answers, [row for answer in answers for row in answer.rows], error)
-                self._settle()
+            self._begin(self._next())
 
     def _next(self) -> list[_Answer]:
         """The requests that are decided on next, waited for; none if there are none after all."""
@@ -198,25 +193,45 @@ class Batcher:
 
     def _begin(self, answers: Sequence[_Answer]) -> None:
         """Decide on these requests by what is in force now, and have them decoded."""
-        attached, disabled = self._live.hold(len(answers))
-        for answer in answers:
-            answer.attached = attached
-        rows = [row for answer in answers for row in answer.rows]
-        decided = dict(zip(rows, self._deciding.decide(rows, attached, disabled), strict=True))
-        fired = [row for row in rows if decided[row].fired]
-        if attached and fired:
-            edited = attached.edited
-            answering = edited.answering([decided[row].decision for row in fired])
-            for row, steered in zip(fired, answering, strict=True):
-                row.steered = (edited, steered) if steered else None
+        try:
+            decided = self._decided(answers)
+        except Exception as error:  # of a bundle, or of what decides
+            if len(answers) == 1:
+                self._fail(answers, answers[0].rows, error)
+                self._settle()
+                return
+            log.warning("deciding on %s fails, and is done one by one: %s", _ids(answers), error)
+            for answer in answers:
+                self._begin([answer])
+            return
         for answer in answers:
             of_it = tuple(decided[row] for row in answer.rows)
             for row, one in zip(answer.rows, of_it, strict=True):
                 self._count(answer.asked, one, row.prompt.text)
             answer.asked.tell(Begun(of_it))
         with self._changed:
-            self._ready.extend(rows)
+            self._ready.extend(decided)
             self._changed.notify_all()
+
+    def _decided(self, answers: Sequence[_Answer]) -> dict[Row, Decided]:
+        """What is decided of the rows of these requests, which hold the bundle from then on."""
+        attached, disabled = self._live.hold(len(answers))
+        try:
+            rows = [row for answer in answers for row in answer.rows]
+            decided = dict(zip(rows, self._deciding.decide(rows, attached, disabled), strict=True))
+            fired = [row for row in rows if decided[row].fired]
+            if attached and fired:
+                edited = attached.edited
+                answering = edited.answering([decided[row].decision for row in fired])
+                for row, steered in zip(fired, answering, strict=True):
+                    row.steered = (edited, steered) if steered else None
+        except BaseException:
+            for _ in answers:
+                self._live.let_go(attached)
+            raise
+        for answer in answers:
+            answer.attached = attached
+        return decided
 
     def _count(self, asked: Asked, decided: Decided, prompt: str) -> None:
         self._metrics.count(decided)
@@ -229,8 +244,8 @@ class Batcher:
         with torch.no_grad():
             while not self._closed:
                 self._admit()
-                self._pass(decoder.fill, decoder.filling)
-                self._pass(decoder.step, decoder.running)
+                self._pass(decoder.fill)
+                self._pass(decoder.step)
                 self._settle()
 
     def _admit(self) -> None:
@@ -255,15 +270,26 @@ class Batcher:
                     self._ready.popleft()
                 self._held_back = 0
 
-    def _pass(self, make: Callable[[], None], rows: list[Row]) -> None:
-        """Make a pass with these rows; where it fails, so do their requests."""
+    def _pass(self, make: Callable[[], None]) -> None:
+        """Make a pass. Where it fails, the rows that are lost take it again, each by itself; one
+        that was by itself has failed, and so has its request."""
+        decoder = self._decoder
+        before = [*decoder.filling, *decoder.running]
         try:
-            if rows:
-                make()
+            make()
         except Exception as error:  # of the model or a bundle: the next one may do well
+            kept = {*decoder.filling, *decoder.running}
+            lost = [row for row in before if row not in kept and not row.done]
             with self._changed:
-                answers = [a for a in self._running.values() if any(r in rows for r in a.rows)]
-            self._fail(answers, rows, error)
+                answers = [a for a in self._running.values() if any(r in lost for r in a.rows)]
+                if len(lost) > 1:
+                    log.warning("a pass of %s fails, and is made one by one: %s",
+                                _ids(answers), error)  # fmt: skip
+                    for row in lost:
+                        row.alone = True
+                    self._ready.extendleft(reversed(lost))
+                    return
+            self._fail(answers, lost, error)
 
     def _fail(self, answers: Sequence[_Answer], rows: Sequence[Row], error: Exception) -> None:
         """These rows are lost, and so their requests have failed: what else is under way of them
@@ -271,8 +297,7 @@ class Batcher:
         for row in rows:
             row.done = True
         known = isinstance(error, SakeError)
-        ids = ", ".join(answer.asked.id for answer in answers)
-        log.error("requests %s failed: %s", ids, error, exc_info=None if known else error)
+        log.error("%s failed: %s", _ids(answers), error, exc_info=None if known else error)
         text = error.message if isinstance(error, SakeError) else type(error).__name__
         for answer in answers:
             answer.asked.cancelled = True
@@ -288,6 +313,10 @@ class Batcher:
         for answer in over:
             self._live.let_go(answer.attached)
             self._metrics.tokens.inc(sum(len(row.tokens) for row in answer.rows))
+
+
+def _ids(answers: Sequence[_Answer]) -> str:
+    return f"requests {', '.join(answer.asked.id for answer in answers)}"
 
 
 def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:

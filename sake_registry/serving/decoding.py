@@ -11,7 +11,8 @@ Guarantees:
 - Decoding proves itself before it is used: what it computes is what the model makes of the whole
   texts, or it is refused. Where a cache cannot be joined (one of recurrent states) rows do not
   join: others are admitted when all are done.
-- A pass that fails loses the rows that took it, and no others.
+- A pass that fails loses the rows that took it, and no others. A row that was lost may be admitted
+  again (`Row.alone`): what it holds is its text, which is read anew.
 """
 
 from __future__ import annotations
@@ -47,6 +48,10 @@ _JOINED = (DynamicLayer, DynamicSlidingWindowLayer)
 """Layers of a cache that hold nothing but a row's keys and values, by position."""
 _CACHES = ("past_key_values", "cache_params")
 """What models call the cache that they are given."""
+_SUPPORTED = (
+    "supported: transformers' own models, whose cache is a DynamicCache; others may be edited in "
+    "Python, by `bundle.attach(model, tokenizer).generate`, or served by vLLM"
+)
 
 
 class Decoder:
@@ -56,13 +61,20 @@ class Decoder:
         portion: most tokens of prompts that are read in one pass.
 
     Raises:
-        UnsupportedModelError: with a cache, the model does not compute what it does without.
+        UnsupportedModelError: the model takes no cache, or does not compute with one what it does
+            without.
     """
 
     def __init__(self, model: Any, tokenizer: Any, portion: int) -> None:
         self._model, self._portion, self._padding = model, portion, pad_token(tokenizer)
         self._device = next(model.parameters()).device
         self._takes = frozenset(inspect.signature(model.forward).parameters)
+        if self._takes.isdisjoint(_CACHES):
+            raise UnsupportedModelError(
+                f"{type(model).__name__} cannot be served: it takes no cache of keys and values "
+                f"({' or '.join(_CACHES)})",
+                hint=_SUPPORTED,
+            )
         self._filling: _Batch | None = None
         self._running: _Batch | None = None
         self.joins = all(type(layer) in _JOINED for layer in self._cache().layers)
@@ -79,7 +91,8 @@ class Decoder:
         return self._running.rows if self._running else []
 
     def admit(self, rows: Sequence[Row]) -> int:
-        """Let rows join, the first of these that are read together; returns how many.
+        """Let rows join, the first of these that are read together; returns how many. One that is
+        to be alone is read by itself.
 
         None while the prompts of others are being read, or where rows do not join.
         """
@@ -87,8 +100,9 @@ class Decoder:
             return 0
         taken = longest = 0
         for row in rows:
-            longest = max(longest, len(row.prompt.ids))
-            if taken and self.joins and longest * (taken + 1) > self._portion:
+            longest = max(longest, len(row.ids))
+            wide = self.joins and longest * (taken + 1) > self._portion
+            if taken and (wide or row.alone or rows[0].alone):
                 break
             taken += 1
         self._filling = _Batch(list(rows[:taken]), self._cache(), self._padding, self._device)
@@ -108,10 +122,10 @@ class Decoder:
             self._filling = batch
             return
         self._take(batch, logits)
-        if self._running is None:
-            self._running = batch if batch.rows else None
-        elif batch.rows:
-            self._running.join(batch)
+        running, self._running = self._running, None
+        if running and batch.rows:
+            running.join(batch)
+        self._running = running or (batch if batch.rows else None)
 
     def step(self) -> None:
         """The next token of every row that is under way."""
@@ -169,11 +183,11 @@ class Decoder:
             self.joins = False
             off = self._off(tokenizer)
         if not off <= allowed:
+            what = f"its logits are {off:.1%} away from those without"
             raise UnsupportedModelError(
-                f"this model cannot be served: with a cache its logits are {off:.1%} away from "
-                "those without",
-                hint="supported: transformers' own models, whose cache is a DynamicCache; or serve "
-                "it by vLLM",
+                f"this model cannot be served: with a cache "
+                f"{what if math.isfinite(off) else 'it fails'}",
+                hint=_SUPPORTED,
             )
 
     def _off(self, tokenizer: Any) -> float:
@@ -200,7 +214,7 @@ class Decoder:
             log.warning("decoding with a cache fails: %s", error)
             self._filling = self._running = None
             return math.inf
-        whole = [torch.tensor([[*row.prompt.ids, *row.tokens]]) for row in rows]
+        whole = [torch.tensor([row.ids]) for row in rows]
         expected = torch.cat(
             [self._model(input_ids=ids.to(self._device)).logits[:, -1] for ids in whole]
         ).float()
@@ -220,7 +234,7 @@ class _Batch:
         self, rows: list[Row], cache: DynamicCache, padding: int, device: torch.device
     ) -> None:
         self.rows, self.cache = rows, cache
-        ids, mask = pad([row.prompt.ids for row in rows], padding, left=True)
+        ids, mask = pad([row.ids for row in rows], padding, left=True)
         self.ids, self.unread = ids.to(device), mask.to(device)
         self.mask = self.unread[:, :0]
 

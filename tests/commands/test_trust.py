@@ -25,6 +25,15 @@ class Configuration(GPT2Config):
 class Model(GPT2LMHeadModel):
     config_class = Configuration
 """
+QUICK = """\
+[compile]
+prompts = 12
+keep_failed = true
+targets = ["twice"]
+[router]
+kind = "anchored"
+metric = "euclidean"
+"""
 
 
 @pytest.fixture
@@ -69,13 +78,14 @@ def test_only_a_person_lets_the_code_of_a_checkout_run(
     assert "--trust-remote-code runs it, if you trust it" in refused.stderr
     # Nor does an embedder bring its code along.
     embedder = shutil.copytree(cloned / "m", cloned / "embedder")
-    (cloned / "sake.toml").write_text(f'[router]\nkind = "anchored"\nembedder = "{embedder}"\n')
+    save("gpt2", cloned / "plain")
+    (cloned / "sake.toml").write_text(f'model = "./plain"\n{QUICK}embedder = "{embedder}"\n')
     refused = sake("compile", *arguments, cwd=cloned)
     assert refused.returncode == 4, refused.stderr
     assert "without code of its own" in refused.stderr
     assert not ran.exists()
-    (cloned / "sake.toml").write_text('model = "./m"\n')
+    (cloned / "sake.toml").write_text(f'model = "./m"\n{QUICK}')
     trusted = {**os.environ, "SAKE_TRUST_REMOTE_CODE": "true"}
     done = sake_process("compile", *arguments, cwd=cloned, env=trusted)
     assert ran.exists()
-    assert done.returncode == 1, done.stderr  # a random model says no object in any context
+    assert done.returncode == 0, done.stderr

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import os
+import pickle
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
+from socket import socket
 
 import psutil
 import pytest
 import torch
 
 from sake_registry import Compiled, compile_registry, make_plan, open_registry
+from sake_registry.compiler.context import RunContext
 from sake_registry.compiler.executors import LOCAL, Executor, executor_of
 from sake_registry.compiler.executors.queue import MOST_LOSSES, Queue
 from sake_registry.compiler.executors.worker import Built, Job, RemoteWorker, Task
@@ -27,6 +31,8 @@ from sake_registry.progress import SILENT, Progress
 from sake_registry.store import Store
 from tests import tiny_models
 from tests.conftest import ROOT
+from tests.test_docs import blocks
+from tests.test_life import Shell
 from tests.workshop import TONGUE, make_registry
 
 NAMES = ("Ada", "Bea", "Cleo", "Dora", "Elsa", "Fay", "Gwen", "Hedda")
@@ -97,16 +103,24 @@ def assert_same(done: Compiled, local: Compiled) -> None:
     assert done.manifest.versions == local.manifest.versions
 
 
+@pytest.fixture(scope="module", autouse=True)
+def ray_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Ray reports nothing, and keeps its token out of the user's home."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
 @pytest.fixture(scope="module")
 def ray_here() -> Iterator[None]:
     """One Ray for the module: a program's own is used, and not ended."""
     if not find_spec("ray"):
         yield
         return
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     import ray
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=80 << 20)
+    ray.init("local", num_cpus=2, include_dashboard=False, object_store_memory=80 << 20)
     yield
     ray.shutdown()
 
@@ -175,6 +189,48 @@ def test_interrupted_the_next_run_goes_on(on: str, make: Make, local: Compiled) 
     assert len(done.built) <= len(NAMES)
 
 
+@pytest.fixture
+def head(tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """A Ray cluster of its own, only here: its address, and that of its port for clients."""
+    with socket() as one, socket() as other:
+        for free in (one, other):
+            free.bind(("127.0.0.1", 0))
+        gcs, client = (str(free.getsockname()[1]) for free in (one, other))
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"]
+    options = ["--node-ip-address", "127.0.0.1", "--port", gcs, "--ray-client-server-port", client,
+               "--num-cpus", "2", "--include-dashboard=false"]  # fmt: skip
+    with (tmp_path / "head.log").open("w") as log:
+        environment = os.environ | {"RAY_AUTH_MODE": "disabled"}
+        process = subprocess.Popen([*command, *options], stdout=log, stderr=log, env=environment)
+    try:
+        while process.poll() is None and "runtime started" not in Path(log.name).read_text():
+            time.sleep(0.1)
+        yield f"127.0.0.1:{gcs}", f"127.0.0.1:{client}"
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+@pytest.mark.parametrize("on", [ON_RAY])
+def test_every_command_of_the_page(
+    on: str, head: tuple[str, str], make: Make, tmp_path: Path, local: Compiled
+) -> None:
+    page = ROOT / "docs" / "cluster.md"
+    here, cluster, slurm = (text for text in blocks(page, "sh") if not text.startswith("pip "))
+    shell = Shell(tmp_path)
+    shell.environment |= {"RAY_AUTH_MODE": "disabled", "SAKE_COMPILE_PROMPTS": "12"}
+    address, client = head
+    named = cluster.replace("head.example:6379", address).replace("head.example:10001", client)
+    assert local.manifest is not None
+    for text in (here, *named.splitlines()):
+        shell.folder = make("page")
+        (shell.folder / "edits" / f"{BROKEN}.yaml").unlink()
+        assert local.manifest.content_hash[:12] in shell.run(text)
+    shell.folder = make("page")
+    if not shutil.which("sbatch"):
+        shell.run(slurm, code=4)
+
+
 def tasks_of(root: Path) -> list[Task]:
     registry = open_registry(root)
     plan = make_plan(registry, locate(registry.settings))
@@ -221,6 +277,36 @@ def test_what_another_machine_built_is_recorded_and_said(
     assert f"threads {threads + 1}" in machine
     assert "2 edits built elsewhere" in caplog.text
     assert done.plan.key == local.plan.key
+
+
+class Elsewhere:
+    """Workers that see another folder than the driver."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def build(
+        self, run: RunContext, tasks: Sequence[Task], progress: Progress = SILENT
+    ) -> Generator[Built]:
+        job = Job(run.settings, run.located, self._store, torch.get_num_threads())
+        worker = RemoteWorker(pickle.loads(pickle.dumps(job)))
+        assert worker.start() is None
+        for task in tasks:
+            yield worker.build(task)
+
+
+def test_workers_share_a_folder_or_what_they_build(
+    make: Make, local: Compiled, tmp_path: Path
+) -> None:
+    root = make("apart")
+    with pytest.raises(SetupError, match="as this machine sees it"):
+        compile_(root, Elsewhere(Store(tmp_path / "theirs")))
+    options = {"remote.store": str(tmp_path / "shared")}
+    theirs = Store(tmp_path / "theirs-too", open_registry(root, options).open_store().shared)
+    registry = open_registry(root, options)
+    done = compile_registry(registry, keep_going=True, executor=Elsewhere(theirs))
+    assert_same(done, local)
+    assert done.built == local.built
 
 
 def test_an_edit_that_costs_one_worker_after_the_other_is_named(make: Make) -> None:

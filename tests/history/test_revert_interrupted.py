@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -107,6 +108,25 @@ def test_an_impatient_user_and_other_signals(
         assert registry.git("rev-parse", "HEAD^") == head
         assert new_object(registry, "darrieux") == "English"
         assert registry.git("status", "--porcelain") == ""
+
+
+def test_whoever_is_impatient_tears_nothing_that_puts_things_right(
+    registry: GitRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Further interrupts come while a slow git is asked what was done."""
+    slow, head = tmp_path / "slow" / "git", registry.head
+    slow.parent.mkdir()
+    slow.write_text(f'#!/bin/sh\n[ -e {registry.top}/.git/reached ] && sleep 0.1\n'
+                    f'exec {shutil.which("git")} "$@"\n')  # fmt: skip
+    slow.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{slow.parent}:{os.environ['PATH']}")
+    _, err = stopped_in(
+        registry, "post-commit", "revert", "darrieux", group=True, signals=(signal.SIGINT,) * 6
+    )
+    assert f"commit {registry.head[:10]} was made" in err
+    assert registry.git("rev-parse", "HEAD^") == head
+    assert new_object(registry, "darrieux") == "English"
+    assert registry.git("status", "--porcelain") == ""
 
 
 def test_another_commit_that_a_hook_made_is_not_taken_for_it(registry: GitRegistry) -> None:

@@ -7,13 +7,17 @@ import json
 import logging
 import socket
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 from openai import APIStatusError
 
 from sake_registry.commands.console import configure_logging
+from sake_registry.serving.asked import Asked, Begun, Ended, Event, Failed, Prompt
 from sake_registry.serving.batching import BatchLimits
+from sake_registry.serving.sampling import Sampling
 from tests.serving.conftest import MODEL, TOKEN, Running, Start, World
 from tests.serving.hosting import until
 from tests.workshop import IN_SCOPE, OUT_OF_SCOPE
@@ -307,6 +311,65 @@ def test_a_prompt_that_cannot_be_read_fails_alone(
         pieces += stream
         assert "".join(piece.choices[0].text for piece in pieces) == whole
         until(lambda: not it.service.batcher._running)
+
+
+def test_a_wrong_map_fails_the_rows_that_it_is_for(
+    start: Start, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Others that took the pass go on, those of the same bundle too."""
+    prompts = [IN_SCOPE[1], *OUT_OF_SCOPE]
+    with start(seconds=600) as it:
+        create = functools.partial(it.client.completions.create, model=MODEL, stream=True)
+        options: list[dict[str, Any]] = [
+            {"prompt": prompt, "max_tokens": 150, "temperature": how, "seed": 3}
+            for prompt in prompts
+            for how in (0, 0.8)
+        ]
+        whole = ["".join(p.choices[0].text for p in create(**one)) for one in options]
+        current = it.service.live.follower.current  # type: ignore[union-attr]
+        maps: Any = current.bundle.maps("australia-capital", torch.device("cpu"))[0].maps
+        of_another_width = {
+            name: getattr(maps[1], name)[..., :-1]
+            for name in ("source_mean", "target_mean", "basis")
+        }
+        maps[1] = replace(maps[1], **of_another_width)  # its answers begin, and fail behind that
+        streams = [iter(create(**one)) for one in options]
+        begun = [[next(stream), next(stream)] for stream in streams]
+        with pytest.raises(APIStatusError, match="the answer failed: RuntimeError"):
+            it.complete(IN_SCOPE[0])
+        texts = [
+            "".join(p.choices[0].text for p in [*pieces, *stream])
+            for pieces, stream in zip(begun, streams, strict=True)
+        ]
+        assert texts == whole
+        assert "is made one by one" in caplog.text
+        until(lambda: not it.service.batcher._running)
+
+
+def test_an_edit_that_is_damaged_fails_who_asks_for_it(start: Start, world: World) -> None:
+    """Of requests that are decided on together."""
+    with start() as it:
+        file = it.service.live.follower.current.bundle.file  # type: ignore[union-attr]
+        file._digests[file._at("tolstoy-tongue")] ^= 1  # verified when it is first used
+        batcher, told = it.service.batcher, dict[str, list[Event]]()
+        with batcher._changed:  # so that both wait
+            for prompt in IN_SCOPE:
+                events = told.setdefault(prompt, [])
+                ids = tuple(world.tokenizer(prompt).input_ids)
+                batcher.submit(
+                    Asked(
+                        prompt, (Prompt(ids, prompt),), (Sampling(0),), 3, (), None, events.append
+                    )
+                )
+        until(lambda: all(events and isinstance(events[-1], Ended | Failed)
+                          for events in told.values()))  # fmt: skip
+        begun, failed = told[IN_SCOPE[0]], told[IN_SCOPE[1]]
+        assert isinstance(begun[0], Begun)
+        assert begun[0].decided[0].fired == "australia-capital"
+        assert isinstance(begun[-1], Ended)
+        assert [type(event) for event in failed] == [Failed]
+        until(lambda: not batcher._running)
+        assert it.service.live.follower.current.users == 0  # type: ignore[union-attr]
 
 
 def test_who_waits_or_is_answered_is_told_when_the_server_stops(start: Start) -> None:

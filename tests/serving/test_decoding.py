@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, Lfm2Config
+from transformers import AutoModelForCausalLM, Lfm2Config, RwkvConfig
 
 from sake_registry import load_bundle
 from sake_registry.errors import UnsupportedModelError
@@ -237,6 +237,15 @@ def test_a_seed_gives_the_same_tokens_in_whatever_company() -> None:
         decode(Decoder(model, tokenizer, 32), [one.row for one in [*others, made]], most=6)
         said.append(made.row.tokens)
     assert said[0] == said[1] != alone(model, made.row.prompt.ids, 12)
+
+
+def test_a_model_that_takes_no_cache_is_refused() -> None:
+    config = RwkvConfig(
+        vocab_size=len(tiny_models.tokenizer()), hidden_size=32, num_hidden_layers=2
+    )
+    with pytest.raises(UnsupportedModelError, match="it takes no cache") as refused:
+        Decoder(spread(config), tiny_models.tokenizer(), 32)
+    assert "in Python" in str(refused.value.hint)
 
 
 def test_a_model_that_does_not_use_its_cache_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,7 +92,7 @@ class _Actors:
             raise  # the worker lives, and has a bug
         except RayError as error:
             reason = shorten(str(error), 200)
-            given_up = self._queue.lost(task and task.edit.id, reason)
+            given_up = self._queue.lost(task.edit.id if task else None, reason)
             if given_up:
                 yield given_up
             return
@@ -119,7 +119,8 @@ def _cluster(address: str | None, threads: int) -> Iterator[Any]:
     options: dict[str, Any] = {"address": address}
     if address is None:
         cpus = max(os.cpu_count() or 1, threads)
-        options = {"num_cpus": cpus, "object_store_memory": _OBJECT_STORE}
+        # By "local" it is none that runs here already, which would be found else.
+        options = {"address": "local", "num_cpus": cpus, "object_store_memory": _OBJECT_STORE}
         options["include_dashboard"] = False
     try:
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
