@@ -163,6 +163,7 @@ def compile_registry(
             if planned.edit and planned.keys and planned.id in plan.chosen
             if parts.get(planned.id) is None
         ]
+        result.done |= {id_: "reused" for id_ in plan.chosen if parts.get(id_)}
         if tasks:
             with closing(executor.build(run, tasks, progress)) as results:
                 for built in results:
@@ -185,7 +186,8 @@ def compile_registry(
             raise SetupError(
                 f"{shorten(', '.join(unseen))} was built, and is not in {store.folder} as this "
                 "machine sees it",
-                hint="let the workers share that folder: SAKE_STORE=FOLDER sets another one",
+                hint="let the workers share that folder (SAKE_STORE=FOLDER sets another one), or "
+                "what is built (SAKE_REMOTE_STORE=URL)",
             )
         # Where every edit failed, there is nothing to put into a bundle.
         sound = not result.failures or (keep_going and any(p.edit for p in plan.edits))

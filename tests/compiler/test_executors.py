@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import pickle
 import random
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +21,7 @@ import pytest
 import torch
 
 from sake_registry import Compiled, compile_registry, make_plan, open_registry
+from sake_registry.compiler.context import RunContext
 from sake_registry.compiler.executors import LOCAL, Executor, executor_of
 from sake_registry.compiler.executors.queue import MOST_LOSSES, Queue
 from sake_registry.compiler.executors.worker import Built, Job, RemoteWorker, Task
@@ -275,6 +277,36 @@ def test_what_another_machine_built_is_recorded_and_said(
     assert f"threads {threads + 1}" in machine
     assert "2 edits built elsewhere" in caplog.text
     assert done.plan.key == local.plan.key
+
+
+class Elsewhere:
+    """Workers that see another folder than the driver."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def build(
+        self, run: RunContext, tasks: Sequence[Task], progress: Progress = SILENT
+    ) -> Generator[Built]:
+        job = Job(run.settings, run.located, self._store, torch.get_num_threads())
+        worker = RemoteWorker(pickle.loads(pickle.dumps(job)))
+        assert worker.start() is None
+        for task in tasks:
+            yield worker.build(task)
+
+
+def test_workers_share_a_folder_or_what_they_build(
+    make: Make, local: Compiled, tmp_path: Path
+) -> None:
+    root = make("apart")
+    with pytest.raises(SetupError, match="as this machine sees it"):
+        compile_(root, Elsewhere(Store(tmp_path / "theirs")))
+    options = {"remote.store": str(tmp_path / "shared")}
+    theirs = Store(tmp_path / "theirs-too", open_registry(root, options).open_store().shared)
+    registry = open_registry(root, options)
+    done = compile_registry(registry, keep_going=True, executor=Elsewhere(theirs))
+    assert_same(done, local)
+    assert done.built == local.built
 
 
 def test_an_edit_that_costs_one_worker_after_the_other_is_named(make: Make) -> None:

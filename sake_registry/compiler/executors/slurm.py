@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 DEFAULT_WORKERS = 4
 _MINUTES = 24 * 60
 """A job's limit, where SBATCH_TIMELIMIT sets no other."""
-_POLL_SECONDS = 0.2
+_POLL_SECONDS = 0.5
 _END_SECONDS = 10.0
 _TASKS, _WAITING, _TAKEN, _DONE = "tasks.pickle", "waiting", "taken", "done"
 
@@ -78,10 +78,11 @@ class SlurmExecutor:
             while queue:
                 while task := queue.take():
                     (folder / _WAITING / task.edit.id).touch()
-                waiting = len([*(folder / _WAITING).iterdir()])
-                while len(jobs) < min(self._workers, waiting):
-                    jobs[begun] = submit(begun)
-                    begun += 1
+                if len(jobs) < self._workers:
+                    waiting = len([*(folder / _WAITING).iterdir()])
+                    while len(jobs) < min(self._workers, waiting):
+                        jobs[begun] = submit(begun)
+                        begun += 1
                 # Before the results are looked at: what has ended has written all of its own.
                 ended = [number for number, submitted in jobs.items() if submitted.done()]
                 for result in _results(folder):
