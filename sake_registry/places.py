@@ -355,7 +355,10 @@ def _files(place: str, timeouts: Mapping[str, float]) -> Any:
         waiting = {"connect_timeout": CONNECT_SECONDS, "read_timeout": IDLE_SECONDS,
                    "retries": {"max_attempts": 1}}  # fmt: skip
         configured = fsspec.config.conf.get(protocol, {}).get("config_kwargs", {})
-        return fsspec.filesystem(protocol, config_kwargs={**waiting, **configured})
+        # Of a large file so many parts of 50 MB are in memory.
+        return fsspec.filesystem(
+            protocol, config_kwargs={**waiting, **configured}, max_concurrency=3
+        )
     if protocol not in _HTTP:
         return fsspec.filesystem(protocol)
     from aiohttp import ClientTimeout

@@ -144,15 +144,21 @@ class Store:
                 self._tell(kind, key, error, elsewhere=source is shared)
         return None
 
-    def fetch(self, wanted: Iterable[tuple[Kind, str]]) -> None:
-        """Bring those of these objects that are shared and not here: many at once, which takes a
-        fraction of the time of one after the other."""
-        names = {
-            _name(kind, key): (kind, key)
-            for kind, key in wanted
-            if kind in SHARED and not self.path(kind, key).is_file()
-        }
-        for name, data in self.shared.read(names) if self.shared else ():
+    def exchange(self, wanted: Iterable[tuple[Kind, str]]) -> None:
+        """Bring those of these objects that are shared and not here, many at once, which takes a
+        fraction of the time of one after the other; send those that are here and not shared."""
+        if self.shared is None:
+            return
+        here: dict[str, tuple[Kind, str]] = {}
+        names: dict[str, tuple[Kind, str]] = {}
+        for kind, key in wanted:
+            if kind in SHARED:
+                of = here if self.path(kind, key).is_file() else names
+                of[_name(kind, key)] = kind, key
+        for name in here.keys() - self.shared.names().keys() if self.shared.writable else ():
+            with suppress(FileNotFoundError, _Damaged), _damage():
+                self.shared.write(name, _verified(self.path(*here[name]), *here[name])[0])
+        for name, data in self.shared.read(names):
             kind, key = names[name]
             try:
                 with _damage():

@@ -64,9 +64,10 @@ for _signal in (signal.SIGINT, signal.SIGHUP):
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-# Files of few tests that take minutes: begun last, one process would wait for the other.
+# Files that take longest: begun last, one process would wait for the other.
 FIRST = (
-    "test_smollm2.py", "test_first_edit.py", "test_trust.py", "test_examples.py", "test_hub.py",
+    "test_smollm2.py", "test_compile.py", "test_review.py", "test_calibrate.py", "test_length.py",
+    "test_hub.py", "test_first_edit.py",
 )  # fmt: skip
 
 

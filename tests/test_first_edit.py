@@ -112,7 +112,7 @@ def test_every_command_from_a_wrong_answer_to_a_server(shell: Shell) -> None:
 
     with scripted(answer) as endpoint:
         said = shell.run(generate.replace("http://127.0.0.1:11434/v1", endpoint.url))
-    assert "4 prompts, 3 holdout, 2 unchanged added" in said
+    assert "4 prompts, 3 holdout prompts, 2 unchanged prompts added" in said
     text = file.read_text()
     assert text.count("# guessed:") == guessed  # no comment is lost
     assert len(set(re.findall(r"by: \"?(qwen3@[\d-]+#\w+)", text))) == 3

@@ -38,13 +38,23 @@ def test_what_one_put_another_has(tmp_path: Path, place: str) -> None:
 
     two = store(tmp_path, "two", place)
     assert two.has("maps", KEY) and not two.has("replies", KEY)
-    two.fetch([("maps", KEY), ("maps", KEY[::-1]), ("replies", KEY)])
+    two.exchange([("maps", KEY), ("maps", KEY[::-1]), ("replies", KEY)])
     assert moved(two) == (1, 0)
     found = two.get("maps", KEY)
     assert found is not None and found[1] == {"of": "one"}
     assert moved(two) == (1, 0)  # it was here
     two.put("maps", KEY, TENSORS, {"of": "two"})
     assert moved(two) == (1, 0)  # made once
+
+    # What was built before it was shared is sent, too; what is damaged here is not.
+    before = Store(tmp_path / "before")
+    before.put("maps", KEY[::-1], TENSORS, 1)
+    before.put("routes", KEY, TENSORS, 1)
+    before.path("routes", KEY).write_bytes(b"damaged")
+    joined = store(tmp_path, "before", place)
+    joined.exchange([("maps", KEY[::-1]), ("routes", KEY)])
+    assert moved(joined) == (0, 1)
+    assert store(tmp_path, "four", place).has("maps", KEY[::-1])
 
     three = store(tmp_path, "three", place)
     assert three.read("maps", KEY, lambda tensors, note: note) == {"of": "one"}
@@ -72,7 +82,7 @@ def test_what_is_not_sound_is_named_and_made_again(
 
     two = store(tmp_path, "two", place)
     with caplog.at_level(logging.WARNING):
-        two.fetch([("maps", KEY)])
+        two.exchange([("maps", KEY)])
         assert two.get("maps", KEY) is None
     [record] = caplog.records
     assert record.getMessage().startswith(f"{place}/{NAME} is damaged, and built again: it")

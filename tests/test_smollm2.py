@@ -61,7 +61,7 @@ def world(
         (root / "edits" / f"{edit}.yaml").write_text(text)
     (root / "sake.toml").write_text(
         f'device = "cpu"\ndtype = "{request.param}"\n'
-        "[compile]\nprompts = 16\n[test]\nmin_holdout = 0.7\n"
+        "[compile]\nprompts = 10\n[test]\nmin_holdout = 0.7\n"
     )
     registry = open_registry(root)
     result = compile_registry(registry)
@@ -112,7 +112,7 @@ def test_greedy_beams_and_samples_begin_with_the_new_object(world: World) -> Non
             assert all("Tesla" in text for text in texts[half:]), texts
 
 
-@pytest.mark.parametrize("own", ["hidden", "middle"])
+@pytest.mark.parametrize("own", ["hidden", pytest.param("middle", marks=pytest.mark.slow)])
 def test_the_models_own_states_tell_questions_apart(world: World, own: str) -> None:
     # The metric `cosine` needs no library of questions, which takes a minute to read.
     settings = {
@@ -222,6 +222,7 @@ prompts:
 """
 
 
+@pytest.mark.slow
 def test_the_word_ends_with_the_object(tmp_path: Path) -> None:
     """Left alone the model says "sitcoms" after some of these prompts."""
     (tmp_path / "edits").mkdir()
@@ -253,6 +254,7 @@ def test_the_word_ends_with_the_object(tmp_path: Path) -> None:
     assert words(exact=True) == {"sitcom"}
 
 
+@pytest.mark.slow
 def test_requests_that_join_a_running_batch_are_answered_as_alone(world: World) -> None:
     """At any step, whatever the others ask; in float32, where a batch moves only the last bits."""
     if world.model.dtype != torch.float32:

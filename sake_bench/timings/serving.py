@@ -3,9 +3,11 @@
     python -m sake_bench.timings.serving [--clients 64] [--seconds 120] [--tokens 8]
 
 Two servers run, one with the bundle and one without, and are loaded in turns, so that what else the
-machine does falls on both. The registry is the demo's, compiled twice: whole, and without one edit.
-Every answer is held against what the server said alone, by its bundle's key and the edit that it
-says has fired. Clients share the machine with the servers.
+machine does falls on both. In a last turn, of the kill-switch, every client asks for the edit that
+is toggled, so that what is waited for is the server and not somebody who asks. The registry is the
+demo's, compiled twice: whole, and without one edit. Every answer is held against what the server
+said alone, by its bundle's key and the edit that it says has fired. Clients share the machine with
+the servers.
 """
 
 from __future__ import annotations
@@ -306,7 +308,10 @@ async def measure(given: argparse.Namespace, work: Path) -> dict[str, object]:
             write_text(overrides, json.dumps({"disabled": {TOGGLED: "toggled"}}))
             switched.append(time.monotonic())
 
-        actions = [off, lambda: write_text(overrides, '{"disabled": {}}')]
+        def on() -> None:
+            write_text(overrides, '{"disabled": {}}')
+
+        actions = [off, on]
         swaps = [lambda: write_pointer(pointer, str(second)),
                  lambda: write_pointer(pointer, str(first))]  # fmt: skip
         await turn(bare, Turns(), named, given, 3)  # warm
@@ -319,14 +324,23 @@ async def measure(given: argparse.Namespace, work: Path) -> dict[str, object]:
                 change.cancel()
             with suppress(asyncio.CancelledError):
                 await asyncio.gather(*changing)
+        killed, asked_for = Turns(), argparse.Namespace(**{**vars(given), "named": 1.0})
+        on()
+        of_load = len(switched)
+        changing = [asyncio.ensure_future(repeat(TOGGLE_SECONDS, actions))]
+        await turn(edited, killed, named[:2], asked_for, EDITED_SECONDS)
+        changing[0].cancel()
+        with suppress(asyncio.CancelledError):
+            await changing[0]
         taken, refused = (
             edited.metric(f'sake_bundle_swaps_total{{outcome="{outcome}"}}')
             for outcome in ("taken", "refused")
         )
         over = edited.metric("sake_decisions_over_budget_total")
-    wrong = unexplained(with_bundle.answers, expected, held)
-    fired = sorted(answer.began for answer in with_bundle.answers if answer.edit == TOGGLED)
-    off_answers = [answer for answer in with_bundle.answers if answer.reason == "disabled"]
+    wrong = unexplained([*with_bundle.answers, *killed.answers], expected, held)
+    end = max((answer.at for answer in killed.answers), default=0.0)
+    changes = [change for change in switched[of_load:] if change < end - TOGGLE_SECONDS]
+    failures = with_bundle.failures + without.failures + killed.failures
     memory = with_bundle.memory
     second_30, last_30 = statistics.mean(memory[30:60] or memory), statistics.mean(memory[-30:])
     ratios = [a / b for a, b in zip(with_bundle.rates, without.rates, strict=True)]
@@ -338,8 +352,8 @@ async def measure(given: argparse.Namespace, work: Path) -> dict[str, object]:
         "server": given.serve,
         "requests": len(with_bundle.answers),
         "fired": sum(answer.edit != "none" for answer in with_bundle.answers),
-        "failed": len(with_bundle.failures) + len(without.failures),
-        "failures": (with_bundle.failures + without.failures)[:3],
+        "failed": len(failures),
+        "failures": failures[:3],
         "unexplained": len(wrong),
         "examples": wrong[:3],
         "requests_per_second": [round(rate, 2) for rate in with_bundle.rates],
@@ -356,12 +370,13 @@ async def measure(given: argparse.Namespace, work: Path) -> dict[str, object]:
         "memory_second_30_s_MiB": round(second_30, 1),
         "memory_last_30_s_MiB": round(last_30, 1),
         "memory_growth": f"{last_30 / second_30 - 1:+.2%}",
-        "switched_off": len(switched),
-        "seconds_for_which_answers_still_began_with_it": still_begun(switched, fired),
-        "seconds_to_the_first_bare_answer": {
-            "its_beginning": latencies(switched, sorted(answer.began for answer in off_answers)),
-            "its_end": latencies(switched, sorted(answer.at for answer in off_answers)),
-        },
+        "switched_off_while_all_ask_for_it": len(changes),
+        "seconds_for_which_answers_still_began_with_it": still_begun(
+            changes, sorted(answer.began for answer in killed.answers if answer.edit == TOGGLED)
+        ),
+        "seconds_until_an_answer_without_it_began": latencies(
+            changes, sorted(a.began for a in killed.answers if a.reason == "disabled")
+        ),
     }
 
 

@@ -1,6 +1,6 @@
 """What it takes to share builds and to publish bundles, at a URL.
 
-    python -m sake_bench.timings.sharing cold --at s3://bucket/x
+    python -m sake_bench.timings.sharing cold --at s3://bucket/x [--only ID --only ID]
     python -m sake_bench.timings.sharing swaps --at s3://bucket/x [--swaps 1000]
     python -m sake_bench.timings.sharing many --at s3://bucket/x [--edits 10000]
 
@@ -25,7 +25,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -42,10 +42,10 @@ PAUSE = 0.001
 """Seconds between two reads of one reader."""
 
 
-def cold(at: str, work: Path) -> None:
+def cold(at: str, work: Path, only: Sequence[str]) -> None:
     """Compile on a machine that shares, and on new ones."""
-    _compiled(work / "first", at)
-    _compiled(work / "new", at)
+    _compiled(work / "first", at, only)
+    _compiled(work / "new", at, only)
     names = [name for name in places.listing(at) if name.startswith("maps/")][:2]
     for name, damage in zip(names, ("a flipped byte", "cut off"), strict=True):
         data = bytearray(places.read_small(f"{at}/{name}", 1 << 30))
@@ -55,18 +55,19 @@ def cold(at: str, work: Path) -> None:
             data[-1] ^= 1
         places.write(f"{at}/{name}", bytes(data))
         print(f"{name}: {damage}")
-    _compiled(work / "damaged", at)
-    _compiled(work / "mended", at)
+    _compiled(work / "damaged", at, only)
+    _compiled(work / "mended", at, only)
 
 
-def _compiled(folder: Path, at: str) -> None:
+def _compiled(folder: Path, at: str, only: Sequence[str]) -> None:
     """`sake compile` of the demo in a new folder, with an empty cache."""
     folder.mkdir()
     shutil.copytree(ROOT / "edits", folder / "edits")
     shutil.copy(ROOT / "sake.toml", folder)
     began = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, str(ROOT / "cli.py"), "-C", str(folder), "compile", "--json"],
+        [sys.executable, str(ROOT / "cli.py"), "-C", str(folder), "compile", "--json",
+         *only, *["--only"][: len(only)]],
         env={**os.environ, "SAKE_REMOTE_STORE": at, "XDG_CACHE_HOME": str(folder / "cache")},
         capture_output=True, text=True, check=True,
     )  # fmt: skip
@@ -133,7 +134,7 @@ def many(at: str, work: Path, demo: Path, edits: int) -> None:
     """Publish a large bundle, promote it, bring it and load it."""
     bundle = work / "many.h5"
     _measured(
-        "made", f"repeated(Path({str(_demo())!r}), Path({str(bundle)!r}), {edits}, partial=False)"
+        "made", f"repeated(Path({str(demo)!r}), Path({str(bundle)!r}), {edits}, partial=False)"
     )
     print(f"{edits} edits, {bundle.stat().st_size / 1e6:.0f} MB, slim")
     _measured("published", f"publish(Path({str(bundle)!r}), {at!r})")
@@ -184,6 +185,7 @@ def main() -> None:
     parser.add_argument("part", choices=["cold", "swaps", "many"])
     parser.add_argument("--at", required=True, metavar="URL", help="an empty place")
     parser.add_argument("--bundle", type=Path, help="that of the demo unless given")
+    parser.add_argument("--only", action="append", default=[], metavar="ID", help="these edits")
     parser.add_argument("--swaps", type=int, default=1000)
     parser.add_argument("--edits", type=int, default=10_000)
     given = parser.parse_args()
@@ -191,7 +193,7 @@ def main() -> None:
         work, at = Path(name), places.absolute(given.at)
         os.environ["XDG_CACHE_HOME"] = str(work / "own-cache")
         if given.part == "cold":
-            cold(at, work)
+            cold(at, work, given.only)
         elif given.part == "swaps":
             swaps(at, work, given.bundle or _demo(), given.swaps)
         else:

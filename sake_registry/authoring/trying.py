@@ -18,7 +18,7 @@ from sake_registry.models.reading import proved_site
 from sake_registry.models.sources import cache_folder
 from sake_registry.routing.entries import anchored_texts, representative
 from sake_registry.routing.router import Router, RouterEntry
-from sake_registry.settings import MULTILINGUAL
+from sake_registry.settings import MULTILINGUAL, RouterSettings
 from sake_registry.store import Store
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sake_registry.authoring.filtering import Kind, Text
     from sake_registry.edits.schema import Edit
     from sake_registry.routing.metric import Metric
-    from sake_registry.settings import RouterSettings, Settings
+    from sake_registry.settings import Settings
 
 
 class Reader:
@@ -48,9 +48,12 @@ class Reader:
 
     def asks(self, edit: Edit, text: str) -> Asking:
         """Whether a text asks for an edit's fact, as its prompts alone say."""
-        relation, bound = edit.fact.relation.text, edit.scope.threshold
-        if edit.scope.router not in (None, "detector") or not bound:
-            bound = self._settings.bound_of("detector", len(edit.prompts))
+        relation, number = edit.fact.relation.text, len(edit.prompts)
+        read = (edit.scope.router or self._settings.kind) == "detector"
+        bound = edit.scope.threshold if read else None
+        # Where the registry's router is another one, as the detector would decide by itself.
+        bound = bound or self._settings.bound_of("detector", number)
+        bound = bound or RouterSettings().bound_of("detector", number)
         stems = [prompt.text for prompt in edit.prompts]
         routes, texts = anchored_texts(edit.fact.subject.all, [stems], (), relation, read=True)
         routes, points = representative(routes, self._embed(texts))

@@ -150,7 +150,7 @@ def compile_registry(
     with RunContext(settings, plan.located, store) as run, store.lock():
         located = plan.located
         store.remember_model(located.source.name, located.hash, located.dtype)
-        store.fetch(found for p in plan.edits if p.keys for found in p.keys.objects)
+        store.exchange(found for p in plan.edits if p.keys for found in p.keys.objects)
         # An edit that is there is taken from the store once, and no worker is asked for it.
         parts = {
             planned.id: part_of(planned.edit, planned.keys, store)

@@ -27,7 +27,8 @@ class Model(GPT2LMHeadModel):
 """
 QUICK = """\
 [compile]
-prompts = 4
+prompts = 12
+keep_failed = true
 targets = ["twice"]
 [router]
 kind = "anchored"
@@ -77,7 +78,8 @@ def test_only_a_person_lets_the_code_of_a_checkout_run(
     assert "--trust-remote-code runs it, if you trust it" in refused.stderr
     # Nor does an embedder bring its code along.
     embedder = shutil.copytree(cloned / "m", cloned / "embedder")
-    (cloned / "sake.toml").write_text(f'[router]\nkind = "anchored"\nembedder = "{embedder}"\n')
+    save("gpt2", cloned / "plain")
+    (cloned / "sake.toml").write_text(f'model = "./plain"\n{QUICK}embedder = "{embedder}"\n')
     refused = sake("compile", *arguments, cwd=cloned)
     assert refused.returncode == 4, refused.stderr
     assert "without code of its own" in refused.stderr
@@ -86,4 +88,4 @@ def test_only_a_person_lets_the_code_of_a_checkout_run(
     trusted = {**os.environ, "SAKE_TRUST_REMOTE_CODE": "true"}
     done = sake_process("compile", *arguments, cwd=cloned, env=trusted)
     assert ran.exists()
-    assert done.returncode == 1, done.stderr  # a random model says no object in any context
+    assert done.returncode == 0, done.stderr

@@ -37,7 +37,7 @@ def test_out_of_scope_and_after_detaching_logits_are_the_bare_models(every: Comp
     assert not head._forward_pre_hooks and not head._forward_hooks
 
 
-@pytest.mark.parametrize("kind", tiny_models.CONFIGS)
+@pytest.mark.parametrize("kind", ["llama", "gemma2", "opt-projecting"])
 def test_the_same_in_bfloat16(kind: str, tmp_path: Path) -> None:
     folder = tiny_models.save(kind, tmp_path / "model", dtype=torch.bfloat16)
     compiled = workshop.compiled(tmp_path / "registry", folder, "bfloat16")

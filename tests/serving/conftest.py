@@ -124,7 +124,9 @@ def running(world: World, folder: Path, **options: Any) -> Iterator[Running]:
     given["budget"] = 60.0  # a loaded machine is no finding
     serving = Serving(name=MODEL, **{**given, **options})
     with hosted(world.model, world.tokenizer, serving) as (url, ready):
-        yield Running(url, ready, folder)
+        it = Running(url, ready, folder)
+        with it.client:  # its connections are not left to the collector
+            yield it
 
 
 Start = Callable[..., AbstractContextManager[Running]]

@@ -107,14 +107,14 @@ def test_a_network_learns_a_few_episodes_by_heart_and_folds_its_entry(
 ) -> None:
     torch.manual_seed(0)
     maker = Episodes(relations[::60], encoder, frames, 3)
-    episodes = [maker.draw() for _ in range(64)]
+    episodes = [maker.draw() for _ in range(24)]
     texts = [text for e in episodes for text in (*e.prompts, e.relation, e.text) if text]
     bank = Bank(encoder, texts)
     bank.add(texts)
     network = ScopeNetwork(Shape(32, 1, 2, RANK))
     stream = batches(episodes, bank, random.Random(0))
     batch, kinds = next(islice(stream, 1))
-    train(network, batches(episodes, bank, random.Random(1)), 150)
+    train(network, batches(episodes, bank, random.Random(1)), 100)
     network.eval()
     with torch.inference_mode():
         scores = network(batch._replace(tokens=network.entry(batch.tokens)))
