@@ -102,19 +102,20 @@ def test_episodes_are_the_same_for_a_seed_and_of_every_kind(
             assert episode.text not in episode.prompts
 
 
+@pytest.mark.slow
 def test_a_network_learns_a_few_episodes_by_heart_and_folds_its_entry(
     relations: list[Relation], frames: Frames, encoder: MultilingualEncoder
 ) -> None:
     torch.manual_seed(0)
     maker = Episodes(relations[::60], encoder, frames, 3)
-    episodes = [maker.draw() for _ in range(24)]
+    episodes = [maker.draw() for _ in range(64)]
     texts = [text for e in episodes for text in (*e.prompts, e.relation, e.text) if text]
     bank = Bank(encoder, texts)
     bank.add(texts)
     network = ScopeNetwork(Shape(32, 1, 2, RANK))
     stream = batches(episodes, bank, random.Random(0))
     batch, kinds = next(islice(stream, 1))
-    train(network, batches(episodes, bank, random.Random(1)), 100)
+    train(network, batches(episodes, bank, random.Random(1)), 150)
     network.eval()
     with torch.inference_mode():
         scores = network(batch._replace(tokens=network.entry(batch.tokens)))
