@@ -72,6 +72,8 @@ _NUMBER = re.compile(r"[-.,:]\d|[%‰°]")
 _WORD = re.compile(r"-\w")
 _JOINT = re.compile(r"[-\u2010\u2011]+")
 """What may end a text, and joins a name to what follows it: an answer never stops at it."""
+_ADDRESS_JOINT = re.compile(r"[-\u2010\u2011/@_&=#+~\\]+")
+"""The same behind an address, an identifier or a version; "." and "?" may end a sentence there."""
 _ASKED = tuple("?\uff1f\u061f")
 
 
@@ -79,8 +81,9 @@ def continued(tokenizer: Any, said: Sequence[int], after: Sequence[int]) -> bool
     """Whether the tokens `after` an object's make it another one; None where only what follows
     them tells (nothing yet, or "." and not ". ").
 
-    More than `continues` says: behind "Quaye" a model that said "-" has only words to go on with,
-    and a model without a template for chats answers a question with a question ("Vietnam?").
+    More than `continues` says: behind "Quaye" a model that said "-" has only words to go on with
+    (and behind "acme.example/form" one that said "/"), and a model without a template for chats
+    answers a question with a question ("Vietnam?").
     """
 
     def text(tokens: Sequence[int]) -> str:
@@ -92,7 +95,8 @@ def continued(tokenizer: Any, said: Sequence[int], after: Sequence[int]) -> bool
     rest = whole[len(name) :] if name and whole.startswith(name) else ""
     if after and not rest:  # a special token, or one that changes how the others read
         return False
-    if continues(name, rest) or _JOINT.fullmatch(rest) or rest.lstrip().startswith(_ASKED):
+    joint = _ADDRESS_JOINT if _IN_ADDRESS.search(name.rpartition(" ")[2]) else _JOINT
+    if continues(name, rest) or joint.fullmatch(rest) or rest.lstrip().startswith(_ASKED):
         return True
     return None if all(unicodedata.category(c)[0] in "PS" for c in rest) else False
 
