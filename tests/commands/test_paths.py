@@ -369,6 +369,10 @@ BEYOND = {
     "path.touch()",  # a bundle in the cache folder, which was just verified there
     'open("a", encoding="utf-8")',  # a log of decisions, which a person's flag names
     'open(number, "w"',  # a standard stream, by its number
+    # The queue of Slurm's jobs, in a folder of its own below the store that the gate has let pass.
+    "shutil.rmtree(root, ignore_errors=True)",
+    "(folder / _WAITING / task.edit.id).touch()",
+    'path.rename(folder / _TAKEN / f"{number}.{path.name}")',
 }
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from sake_registry.compiler.executors.queue import Queue
 from sake_registry.compiler.executors.worker import Built, Job, RemoteWorker, Task
 from sake_registry.errors import MissingExtraError, SetupError
-from sake_registry.files import TEMPORARY, below, storage_errors, write_bytes
+from sake_registry.files import TEMPORARY, below, make_folder, remove, storage_errors, write_bytes
 from sake_registry.progress import SILENT
 from sake_registry.wording import shorten
 
@@ -56,8 +56,8 @@ class SlurmExecutor:
         # Under the store's lock: what is there belongs to a driver that was killed, and its jobs
         # end when they find no folder.
         shutil.rmtree(root, ignore_errors=True)
+        make_folder(root, run.store.folder)
         with storage_errors(root):
-            root.mkdir(parents=True)
             folder = Path(tempfile.mkdtemp(dir=root)).absolute()
         try:
             yield from self._build(folder, Job.of(run), tasks, progress)
@@ -70,7 +70,7 @@ class SlurmExecutor:
         queue = Queue(tasks, self._workers, progress)
         submit = self._submitter(folder / "log", job)
         for name in (_WAITING, _TAKEN, _DONE):
-            (folder / name).mkdir()
+            make_folder(folder / name, folder)
         write_bytes(folder / _TASKS, pickle.dumps({task.edit.id: task for task in tasks}))
         jobs: dict[int, Any] = {}
         begun = 0
@@ -148,7 +148,7 @@ def _work(folder: Path, job: Job, number: int) -> None:
     tasks: dict[str, Task] = pickle.loads((folder / _TASKS).read_bytes())
     while name := _take(folder, number):
         _write(folder, name, worker.build(tasks[name]))
-        (folder / _TAKEN / f"{number}.{name}").unlink(missing_ok=True)
+        remove(folder / _TAKEN / f"{number}.{name}", folder)
 
 
 def _take(folder: Path, number: int) -> str | None:
@@ -172,7 +172,7 @@ def _results(folder: Path) -> Iterator[Built]:
     for path in (folder / _DONE).iterdir():
         if not path.name.startswith(TEMPORARY):
             yield pickle.loads(path.read_bytes())
-            path.unlink()
+            remove(path, folder)
 
 
 def _ended(folder: Path, number: int, job: Any, queue: Queue) -> Built | None:
