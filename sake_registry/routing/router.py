@@ -433,7 +433,7 @@ class Router:
         distance, number = min((d, i) for i, d in enumerate(distances[1:]))
         nearest = clauses[number]
         topics = self._metric.voted(own)
-        rival = next(d for topic, d in nearest.rivals if topic not in topics)
+        rival = next((d for topic, d in nearest.rivals if topic not in topics), distance)
         otherwise = nearest.end > 0 and not bool((way.ends == nearest.end).any())
         return Nearness(distance, distances[0], rival, otherwise)
 

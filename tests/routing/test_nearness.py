@@ -12,7 +12,7 @@ from sake_registry.models.embedder import locate_embedder
 from sake_registry.models.multilingual import multilingual
 from sake_registry.routing.detector import Judgement, load
 from sake_registry.routing.entries import anchored_texts
-from sake_registry.routing.metric import learn
+from sake_registry.routing.metric import Metric, learn
 from sake_registry.routing.nearness import Nearness, with_evidence
 from sake_registry.routing.router import Router, RouterEntry
 from sake_registry.settings import MULTILINGUAL
@@ -94,3 +94,15 @@ def test_what_is_learned_has_the_evidence_beside_it(routers: tuple[Router, Route
     assert (edit, isinstance(judgement, Judgement)) == ("hugo", True)
     (decision,) = beside.decide(text)
     assert decision.distance == pytest.approx(1 - with_evidence(judgement.asks, evidence), abs=1e-5)
+
+
+def test_without_a_background_nothing_is_a_rival() -> None:
+    """As a bundle may have it that somebody else wrote."""
+    embed = multilingual(locate_embedder(MULTILINGUAL, local=True)).embed
+    routes, texts = anchored_texts(["Victor Hugo"], [PROMPTS], [], read=True)
+    entry = RouterEntry("hugo", "detector", 0.5, routes, embed(texts))
+    learned = learn(embed, "contrast")
+    bare = Metric("contrast", learned.projection, learned.background[:0])
+    (decision,) = Router([entry], embed, bare).decide(AROUND.format("Victor Hugo"))
+    assert decision.nearest == "hugo"
+    assert 0 < (decision.distance or 0) < 1
