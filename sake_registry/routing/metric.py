@@ -121,8 +121,8 @@ class Metric:
         return tuple(topic for topic in self.topic_names if topic in topics)
 
     def voted(self, points: Tensor) -> frozenset[str]:
-        """The topics that are nearest to `VOTES` of some points (n, p), or more; none where there is
-        no background."""
+        """The topics that are nearest to `VOTES` of some points (n, p), or more; none without a
+        background."""
         if not self.topics:
             return frozenset()
         votes = Counter(self.topic_distances(points).argmin(1).tolist())
