@@ -139,11 +139,6 @@ class BundleFile:
     def info(self, edit: str) -> EditInfo:
         return self.manifest.edits[self._at(edit)]
 
-    @property
-    def all_points(self) -> Array:
-        """Router points of all edits, in their order; verified at opening."""
-        return self._points
-
     def points(self, edit: str) -> Array:
         """Router points of an edit, (points, embedder's width); verified at opening."""
         i = self._at(edit)

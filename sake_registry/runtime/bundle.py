@@ -126,10 +126,8 @@ class Bundle:
 
     def entries(self) -> Iterable[RouterEntry]:
         """What the router knows of each edit."""
-        edits = self.manifest.edits
-        rows = [sum(route.rows for route in edit.routes) for edit in edits]
-        of_each = torch.split(torch.from_numpy(self.file.all_points.copy()), rows)
-        for edit, points in zip(edits, of_each, strict=True):
+        for edit in self.manifest.edits:
+            points = torch.from_numpy(self.file.points(edit.id).copy())
             yield RouterEntry.of(edit.id, edit, points, edit.valid_from, edit.valid_until)
 
     def _embedder(self) -> Embed:

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -135,11 +134,7 @@ class Edited(EditedModel):
         undo = [self._site.remove]
         self._release = weakref.finalize(self, _do_all, undo)
         self._release.atexit = False
-        # What the router loads takes as long as the model's proof: one is made beside the other.
-        beside = ThreadPoolExecutor(1, "router")
         try:
-            by_embedder = bundle.representation == "embedder"  # which is part of the identity
-            router = beside.submit(bundle.router) if by_embedder else None
             proved = proved_by is not None and self._take_proof(proved_by)
             if not proved:
                 self._prove_model()
@@ -148,12 +143,10 @@ class Edited(EditedModel):
             self._steering = self._make_steering(exact)
             if not proved:
                 self._prove_steering()
-            self._router = router.result() if router else self._router_by_states()
+            self._router = self._make_router()
         except BaseException:
             self.detach()
             raise
-        finally:
-            beside.shutdown(wait=False)
 
     def detach(self) -> None:
         """Take the hook off; the model is what it was before. May be called twice."""
@@ -382,13 +375,14 @@ class Edited(EditedModel):
             self.tokenizer, head, self._device, guard=self._guard, exact=exact
         )
 
-    def _router_by_states(self) -> Router:
-        """The bundle's router, over this model's own states."""
-        bundle, site = self.bundle, self._attached()
-        representation = bundle.representation
-        assert representation != "embedder"
+    def _make_router(self) -> Router:
+        """The bundle's router, with its prompt embedder or this model's own states."""
+        bundle = self.bundle
+        if bundle.representation == "embedder":
+            return bundle.router()  # its embedder is part of the identity
         # One by one: what is decided of a prompt does not hang on what else is asked.
-        states = States(site, self.tokenizer, representation, batch_size=1)
+        site = self._attached()
+        states = States(site, self.tokenizer, bundle.representation, batch_size=1)
 
         def embed(texts: Sequence[str]) -> Tensor:  # holds no handle: that is to be collected
             _require_attached(site)
