@@ -7,11 +7,8 @@ is not looked at, and no gate is set on it.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
-import signal
-import subprocess
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -124,21 +121,10 @@ def test_every_command_from_a_wrong_answer_to_a_server(shell: Shell) -> None:
 
     assert "decision: " in shell.run(compile_)
 
-    with subprocess.Popen(
-        ["bash", "-c", f"exec {serve}"], cwd=shell.folder, env=shell.environment,
-        stderr=subprocess.PIPE, text=True,
-    ) as server:  # fmt: skip
-        assert server.stderr is not None
-        try:
-            address = next(
-                found[0] for line in server.stderr if (found := re.search(r"http://\S+", line))
-            )
-            given = {"prompt": "The capital of Australia is", "should": "Canberra"}
-            with (
-                pytest.raises(OSError, match="409"),
-                urlopen(Request(f"{address}/v1/drafts", json.dumps(given).encode()), timeout=60),
-            ):
-                pass
-        finally:
-            os.kill(server.pid, signal.SIGTERM)
-        assert server.wait(60) == 0
+    given = {"prompt": "The capital of Australia is", "should": "Canberra"}
+    with (
+        shell.serving(serve) as address,
+        pytest.raises(OSError, match="409"),
+        urlopen(Request(f"{address}/v1/drafts", json.dumps(given).encode()), timeout=60),
+    ):
+        pass

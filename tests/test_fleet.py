@@ -4,10 +4,7 @@ follows what was promoted. The model is a tiny random one."""
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
-import subprocess
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -52,20 +49,11 @@ def test_every_command_from_a_compile_to_a_rollback(shell: Shell, tmp_path: Path
     assert re.search(r"added    australia-capital: Australia .* \(\w{10} .*: Two facts\)", said)
     assert "production 1: " in said
 
-    with subprocess.Popen(
-        ["bash", "-c", f"exec {serve.strip()} --port 0"], cwd=shell.folder, env=shell.environment,
-        stderr=subprocess.PIPE, text=True,
-    ) as server:  # fmt: skip
-        assert server.stderr is not None
-        try:
-            address = next(
-                found[0] for line in server.stderr if (found := re.search(r"http://\S+", line))
-            )
-            with urlopen(f"{address}/health", timeout=60) as answer:
-                assert json.load(answer)["problem"] is None
-        finally:
-            os.kill(server.pid, signal.SIGTERM)
-        assert server.wait(60) == 0
+    with (
+        shell.serving(f"{serve.strip()} --port 0") as address,
+        urlopen(f"{address}/health", timeout=60) as answer,
+    ):
+        assert json.load(answer)["problem"] is None
 
     content = promote.splitlines()[0] + "\n"
     said = shell.run(bundles + content + look)

@@ -7,6 +7,8 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,21 @@ class Shell:
             "SAKE_DTYPE": "float32",
             "SAKE_DEVICE": "cpu",
         }
+
+    @contextmanager
+    def serving(self, command: str) -> Iterator[str]:
+        """The address of what a command serves; at the end it is asked to end, and ends well."""
+        with subprocess.Popen(
+            ["bash", "-c", f"exec {command}"], cwd=self.folder, env=self.environment,
+            stderr=subprocess.PIPE, text=True,
+        ) as server:  # fmt: skip
+            assert server.stderr is not None
+            try:
+                found = (re.search(r"http://\S+", line) for line in server.stderr)
+                yield next(match[0] for match in found if match)
+            finally:
+                server.terminate()
+            assert server.wait(60) == 0
 
     def run(self, text: str, code: int = 0) -> str:
         done = subprocess.run(

@@ -17,10 +17,10 @@ from sake_registry.bundle.reader import BundleFile
 from sake_registry.digests import digest
 from sake_registry.errors import BundleError, BundleFormatError, InputError
 from sake_registry.files import remove, replacing
-from sake_registry.models.sources import cache_folder
+from sake_registry.models.sources import cache_folder, sha256
 from sake_registry.places import absolute, download, local_path, shown
 from sake_registry.remote.pointer import Pointer, read_pointer
-from sake_registry.remote.signing import check_statement, read_key, sha256
+from sake_registry.remote.signing import check_statement, read_key
 from sake_registry.remote.trust import Policy
 
 if TYPE_CHECKING:

@@ -20,7 +20,6 @@ Guarantees:
 
 from __future__ import annotations
 
-import hashlib
 import re
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -33,6 +32,7 @@ from sake_registry.bundle.format import Day, Hash
 from sake_registry.bundle.newest import SUFFIX
 from sake_registry.bundle.reader import BundleFile
 from sake_registry.errors import ConflictError, InputError, SetupError, StateError
+from sake_registry.models.sources import sha256
 from sake_registry.remote.fetching import fetch_bundle
 from sake_registry.remote.pointer import MAX_BYTES, Name, Pointer, parse_pointer, read_pointer
 from sake_registry.remote.signing import SUFFIX as SIGNATURE
@@ -202,11 +202,9 @@ def record_of(bundle: Path, *, verified: bool = False) -> Record:
             )
         if not verified:
             file.verify()
-    with bundle.open("rb") as opened:
-        sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
     return Record(
         content=manifest.content_hash,
-        sha256=sha256,
+        sha256=sha256(bundle),
         bytes=bundle.stat().st_size,
         key=manifest.key,
         model=Model(name=manifest.model.name, hash=manifest.model.hash, dtype=manifest.model.dtype),

@@ -15,7 +15,6 @@ Guarantees:
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import os
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from sake_registry.bundle.format import Hash
 from sake_registry.bundle.reader import BundleFile
 from sake_registry.errors import InputError, MissingExtraError, TrustError
 from sake_registry.files import read_bounded
+from sake_registry.models.sources import sha256
 from sake_registry.values import Value
 
 if TYPE_CHECKING:
@@ -342,12 +342,6 @@ def check_subject(signature: bytes, found: str, of: str) -> None:
         raise TrustError(
             f"the signature beside {of} is of another file", hint=f"sign it again: sake sign {of}"
         )
-
-
-def sha256(path: Path) -> str:
-    """Of a file's bytes, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sign_pointer(pointer: Pointer, signer: CryptoSigner) -> dict[str, Any]:

@@ -14,11 +14,12 @@ from pydantic import computed_field
 
 from sake_registry.bundle.reader import read_manifest
 from sake_registry.errors import SakeError
+from sake_registry.models.sources import sha256
 from sake_registry.places import absolute, shown
 from sake_registry.remote.age import Seen, check_age
 from sake_registry.remote.fetching import fetch_bundle
 from sake_registry.remote.pointer import Pointer, read_pointer
-from sake_registry.remote.signing import Predicate, check_statement, read_statement, sha256
+from sake_registry.remote.signing import Predicate, check_statement, read_statement
 from sake_registry.remote.trust import Policy, check_pointer, read_envelope
 from sake_registry.values import Value
 from sake_registry.wording import count
