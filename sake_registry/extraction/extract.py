@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     from sake_registry.models.site import Site
     from sake_registry.progress import Progress
 
+CLEAR = 3.0
+"""TODO"""
+_ROWS = 128
+"""Of a head product: those of a large vocabulary take a quarter of a MiB each."""
 MOST_STEPS = 24
 """Tokens of an object that are looked at: after so many, a model goes on or has lost the way."""
 
@@ -88,6 +93,26 @@ class GroupActivations:
         return self.margin > 0
 
 
+@dataclass(frozen=True)
+class _Tried:
+    """A pair in the target context of a number: the margin of each token, (steps,), and the
+    states, (steps or one more, width)."""
+
+    context: int
+    margin: Tensor
+    rows: Tensor
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """How many tokens the model says, and the smallest margin."""
+        fails = (self.margin <= 0).nonzero()
+        return int(fails[0]) if len(fails) else len(self.margin), float(self.margin.min())
+
+    @property
+    def clear(self) -> bool:
+        return float(self.margin.min()) >= CLEAR
+
+
 @torch.no_grad()
 def margins(site: Site, hidden: Tensor, tokens: Tensor | int) -> Tensor:
     """How much more the model gives a token than any other, in logits; above 0 it says it.
@@ -100,17 +125,21 @@ def margins(site: Site, hidden: Tensor, tokens: Tensor | int) -> Tensor:
     Returns:
         (rows,) float32, on the output embedding's device.
     """
-    logits = _logits(site, hidden)
-    tokens = torch.as_tensor(tokens, device=logits.device).expand(len(logits))
-    of_token = logits.gather(-1, tokens[:, None])[:, 0]
-    return of_token - logits.scatter(-1, tokens[:, None], float("-inf")).amax(-1)
+    tokens = torch.as_tensor(tokens).expand(len(hidden))
+    found = []
+    for some, of_some in zip(hidden.split(_ROWS), tokens.split(_ROWS), strict=True):
+        logits = _logits(site, some)
+        wanted = of_some.to(logits.device)[:, None]
+        of_token = logits.gather(-1, wanted)[:, 0].float()
+        found.append(of_token - logits.scatter_(-1, wanted, float("-inf")).amax(-1).float())
+    return torch.cat(found)
 
 
 def _logits(site: Site, hidden: Tensor) -> Tensor:
-    """(rows, vocabulary) float32, on the output embedding's device."""
+    """(rows, vocabulary) in the output embedding's dtype, on its device."""
     weight = next(site.head.parameters())
     dtype = weight.dtype if weight.is_floating_point() else hidden.dtype
-    return site.logits(hidden.to(weight.device, dtype)).float()
+    return site.logits(hidden.to(weight.device, dtype))
 
 
 @torch.no_grad()
@@ -124,11 +153,13 @@ def collect(
     whole: bool = True,
     progress: Progress = SILENT,
 ) -> list[GroupActivations]:
-    """Activations of an edit's groups: of each prompt plain, forced, and in its best target
-    context.
+    """Activations of an edit's groups: of each prompt plain, forced, and in its target context.
 
-    The best one is that in which the unedited model says most of the object's tokens, and of
-    those the one in which its smallest margin is largest.
+    That is the first in which the smallest margin of the object's tokens is `CLEAR`; where there
+    is none, the one in which the unedited model says most of them, and of those the one in which
+    the smallest margin is largest. The contexts behind the first clear one are not read. A margin
+    is one of the edit's own batches, so the same machine reads the same texts whatever else it
+    compiles, and whoever asks it to.
 
     Args:
         whole: look at every token of an object and at its end, and not only at the first token.
@@ -165,35 +196,40 @@ def collect(
     pairs = [(g, prompt) for g, group in enumerate(groups) for prompt in group.prompts]
     plain = read(pairs)
     rounds = max(len(contexts.of(group, "target")) for group in groups)
-    best: dict[int, tuple[tuple[int, float], Tensor, Tensor, int]] = {}
+    best: dict[int, _Tried] = {}
     for number in range(rounds):
         members, places = [], []
         for place, (g, prompt) in enumerate(pairs):
             templates = contexts.of(groups[g], "target")
-            if number < len(templates):
-                text = _fill(templates[number], groups[g], prompt, fact=groups[g].fact_new)
-                if text is not None:
-                    members.append((g, text))
-                    places.append(place)
-        states = read(members) if members else []
-        for (g, _), place, rows in zip(members, places, states, strict=True):
-            margin = margins(site, rows[: len(tokens[g])], torch.tensor(tokens[g])).cpu()
-            fails = (margin <= 0).nonzero()
-            rank = int(fails[0]) if len(fails) else len(margin), float(margin.min())
-            if place not in best or rank > best[place][0]:
-                best[place] = rank, _float(rows), margin, number
+            if number >= len(templates) or (place in best and best[place].clear):
+                continue
+            text = _fill(templates[number], groups[g], prompt, fact=groups[g].fact_new)
+            if text is not None:
+                members.append((g, text))
+                places.append(place)
+        if not members:
+            continue
+        states = read(members)
+        wanted = [tokens[g] for g, _ in members]
+        lengths = [len(said) for said in wanted]
+        before = torch.cat([rows[:n] for rows, n in zip(states, lengths, strict=True)])
+        found = margins(site, before, torch.tensor([*chain(*wanted)])).cpu().split(lengths)
+        for place, rows, margin in zip(places, states, found, strict=True):
+            tried = _Tried(number, margin, _float(rows))
+            if place not in best or tried.rank > best[place].rank:
+                best[place] = tried
 
     for place, (g, _) in enumerate(pairs):
         # Without an old object, no context that names it can be filled: the pair did not work.
         failed = torch.full((len(tokens[g]),), float("-inf"))
-        best.setdefault(place, ((0, float("-inf")), _float(plain[place]), failed, -1))
+        best.setdefault(place, _Tried(-1, failed, _float(plain[place])))
     result = []
     for g in range(len(groups)):
         places = [place for place, (other, _) in enumerate(pairs) if other == g]
         before = _float(torch.stack([plain[place] for place in places]))
-        target = torch.stack([best[place][1] for place in places])
-        margin = torch.stack([best[place][2] for place in places])
-        context = torch.tensor([best[place][3] for place in places])
+        target = torch.stack([best[place].rows for place in places])
+        margin = torch.stack([best[place].margin for place in places])
+        context = torch.tensor([best[place].context for place in places])
         of_group = [row for (other, _), row in zip(forced, of_forced, strict=True) if other == g]
         closing = None
         if len(given[g]) == len(tokens[g]):
