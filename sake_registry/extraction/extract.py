@@ -126,8 +126,9 @@ def margins(site: Site, hidden: Tensor, tokens: Tensor | int) -> Tensor:
         (rows,) float32, on the output embedding's device.
     """
     tokens = torch.as_tensor(tokens).expand(len(hidden))
+    cuts = [*range(_ROWS, len(hidden), _ROWS)]
     found = []
-    for some, of_some in zip(hidden.split(_ROWS), tokens.split(_ROWS), strict=True):
+    for some, of_some in zip(hidden.tensor_split(cuts), tokens.tensor_split(cuts), strict=True):
         logits = _logits(site, some)
         wanted = of_some.to(logits.device)[:, None]
         of_token = logits.gather(-1, wanted)[:, 0].float()
@@ -213,7 +214,7 @@ def collect(
         wanted = [tokens[g] for g, _ in members]
         lengths = [len(said) for said in wanted]
         before = torch.cat([rows[:n] for rows, n in zip(states, lengths, strict=True)])
-        found = margins(site, before, torch.tensor([*chain(*wanted)])).cpu().split(lengths)
+        found = margins(site, before, torch.tensor([*chain(*wanted)])).cpu().split_with_sizes(lengths)
         for place, rows, margin in zip(places, states, found, strict=True):
             tried = _Tried(number, margin, _float(rows))
             if place not in best or tried.rank > best[place].rank:
