@@ -54,7 +54,7 @@ ELSEWHERE = frozenset(
 """Variables that are no settings: of servers, and secrets."""
 log = logging.getLogger(__name__)
 
-METHOD_VERSION = 9
+METHOD_VERSION = 10
 """Not to be set: raised whenever the same input gives other activations, maps, or decisions."""
 
 ALIASES = {
@@ -159,7 +159,7 @@ class CompileSettings(_Section):
     sources: Names = Field(["auto"], min_length=1)
     """What stands for the model before the edit: `plain` prompts, `forced` contexts, or both;
     `auto` chooses."""
-    targets: Names = Field(["repeat", "twice", "statement", "imagine"], min_length=1)
+    targets: Names = Field(["twice", "repeat", "statement", "imagine"], min_length=1)
     """Target contexts by name, in turn: of each prompt the first counts in which the model says
     the new object clearly, or else the one in which its margin for it is largest."""
     keep_failed: bool = False
