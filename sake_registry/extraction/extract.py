@@ -173,18 +173,15 @@ def collect(
     tokens = [tuple(ids[: MOST_STEPS if whole else 1]) for ids in objects]
     # Of an object that is cut short, nobody looks at the end.
     given = [
-        looked_at if whole and len(looked_at) == len(ids) else looked_at[:-1]
+        list(looked_at if whole and len(looked_at) == len(ids) else looked_at[:-1])
         for looked_at, ids in zip(tokens, objects, strict=True)
     ]
 
-    def read(members: Sequence[tuple[int, str]], *, first: bool = False) -> list[Tensor]:
-        """States before the object's tokens, and behind it where its end is looked at, by text;
-        the one before its first token alone if `first`."""
-        rows, tails = [], []
-        for g, text in members:
-            before, _ = object_tokens(tokenizer, text, groups[g].new)
-            rows.append(before if first else before + list(given[g]))
-            tails.append(1 if first else len(given[g]) + 1)
+    def ids_before(g: int, text: str) -> list[int]:
+        """The token ids of a text before the group's object."""
+        return object_tokens(tokenizer, text, groups[g].new)[0]
+
+    def read(rows: Sequence[Sequence[int]], tails: Sequence[int]) -> list[Tensor]:
         return read_tails(site, tokenizer, rows, tails, batch_size, progress)
 
     forced = [
@@ -195,32 +192,48 @@ def collect(
         for prompt in group.prompts
         if (text := _fill(template, group, prompt, fact=group.fact_old)) is not None
     ]
-    of_forced = read(forced, first=True) if forced else []
+    of_forced = read([ids_before(*member) for member in forced], [1] * len(forced))
     pairs = [(g, prompt) for g, group in enumerate(groups) for prompt in group.prompts]
-    plain = read(pairs)
+    bare = [ids_before(g, prompt) + given[g] for g, prompt in pairs]
+    # How many states are read of a pair: before the object's tokens, and behind it where its end
+    # is looked at.
+    sizes = [len(given[g]) + 1 for g, _ in pairs]
+    plain: dict[int, Tensor] = {}
     rounds = max(len(contexts.of(group, "target")) for group in groups)
     best: dict[int, _Tried] = {}
     for number in range(rounds):
-        members, places = [], []
+        rows, tails, places = [], [], []
         for place, (g, prompt) in enumerate(pairs):
             templates = contexts.of(groups[g], "target")
             if number >= len(templates) or (place in best and best[place].clear):
                 continue
             text = _fill(templates[number], groups[g], prompt, fact=groups[g].fact_new)
-            if text is not None:
-                members.append((g, text))
-                places.append(place)
-        if not members:
+            if text is None:
+                continue
+            row = ids_before(g, text) + given[g]
+            # What a text begins with is read with it: "twice" says the prompt and its object.
+            begins = place not in plain and row[: len(bare[place])] == bare[place]
+            rows.append(row)
+            tails.append(sizes[place] + (len(row) - len(bare[place]) if begins else 0))
+            places.append(place)
+        if not places:
             continue
-        states = read(members)
-        wanted = [tokens[g] for g, _ in members]
-        lengths = [len(said) for said in wanted]
-        before = torch.cat([rows[:n] for rows, n in zip(states, lengths, strict=True)])
-        found = margins(site, before, torch.tensor([*chain(*wanted)])).cpu().split_with_sizes(lengths)
-        for place, rows, margin in zip(places, states, found, strict=True):
-            tried = _Tried(number, margin, _float(rows))
+        states = read(rows, tails)
+        for place, found in zip(places, states, strict=True):
+            if len(found) > sizes[place]:
+                plain[place] = found[: sizes[place]]
+        last = [found[-sizes[place] :] for place, found in zip(places, states, strict=True)]
+        wanted = [tokens[pairs[place][0]] for place in places]
+        said = torch.cat([of[: len(ids)] for of, ids in zip(last, wanted, strict=True)])
+        of_said = margins(site, said, torch.tensor([*chain(*wanted)])).cpu()
+        of_places = of_said.split_with_sizes([len(ids) for ids in wanted])
+        for place, margin, of in zip(places, of_places, last, strict=True):
+            tried = _Tried(number, margin, _float(of))
             if place not in best or tried.rank > best[place].rank:
                 best[place] = tried
+    left = [place for place in range(len(pairs)) if place not in plain]
+    alone = read([bare[place] for place in left], [sizes[place] for place in left])
+    plain |= dict(zip(left, alone, strict=True))
 
     for place, (g, _) in enumerate(pairs):
         # Without an old object, no context that names it can be filled: the pair did not work.

@@ -211,16 +211,19 @@ def test_no_further_context_is_read_once_one_has_won_clearly(
     loaded, texts = LoadedModel(None, site.model, tokenizer), Counted()  # type: ignore[arg-type]
     chosen = contexts.choose(SETTINGS)
     (found,) = collect([group], loaded, site, chosen, batch_size=4, progress=texts)
-    needed = 0
+    needed, alone = 0, 0
     for i, of_prompt in enumerate(smallest):
         first = next((c for c, margin in enumerate(of_prompt) if margin >= clear), None)
         needed += len(of_prompt) if first is None else first + 1
+        # The second context, "twice", begins with the prompt and its object.
+        alone += first == 0
         assert int(found.context[i]) == (int(rows.context[i]) if first is None else first)
         own, length = tried[i][int(found.context[i])], len(rows.tokens)
         assert torch.allclose(found.target[i, :length], own[0], atol=1e-4, rtol=1e-4)
     n = len(group.prompts)
-    assert texts.read == 2 * n + needed
-    assert n < needed < smallest.numel()
+    assert 0 < alone < n < needed < smallest.numel()
+    assert texts.read == n + alone + needed
+    assert torch.allclose(found.plain[:, :length], rows.plain[:, :length], atol=1e-4, rtol=1e-4)
 
 
 def test_forced_rows_are_the_prompts_in_each_forced_context(
