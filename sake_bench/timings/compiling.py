@@ -4,9 +4,8 @@
         [--model NAME] [--prompts 20] [--against CHECKOUT]
 
 A process for each checkout loads the model, builds one edit to warm up, and then the edits in turn
-with the other's, each into a store of its own that is empty. Records are left out whose edits
-would be refused. With more than one thread, CPU seconds count threads that wait for each other:
-`OMP_NUM_THREADS=1` measures the work.
+with the other's, each into a store of its own that is empty. With more than one thread, CPU
+seconds count threads that wait for each other: `OMP_NUM_THREADS=1` measures the work.
 """
 
 from __future__ import annotations
@@ -28,12 +27,12 @@ HERE = Path(__file__).resolve()
 PARTS = {
     "forward passes": ("models/site.py", "read"),
     "head products": ("extraction/extract.py", "margins"),
-    "maps, with their head products": ("compiler/build.py", "_fit_step"),
+    "maps": ("compiler/build.py", "_fit_step"),
     "tokens": ("models/tokens.py", "object_tokens"),
     "routes": ("compiler/build.py", "route"),
     "store": ("sake_registry/store.py", "put"),
 }
-"""Functions, each with all that it calls."""
+"""Functions, each with all that it calls: head products of maps are in both."""
 
 
 def worker() -> None:
@@ -99,6 +98,8 @@ def main() -> None:
     if given.worker:
         worker()
         return
+    if given.data is None:
+        parser.error("--data names a file of records")
 
     from sake_bench.datasets.importing import import_into, sample
     from sake_bench.datasets.reading import read_data
@@ -119,14 +120,13 @@ def main() -> None:
                 found = build(process, edit)
                 if number:
                     rows[name].append(found)
+                print(f"{edit.stem}, {name}: {found['CPU seconds']:.2f}", file=sys.stderr)
         for process in workers.values():
             process.communicate()
     print(f"{len(edits) - 1} edits of {given.data.name}, seed {given.seed}; means of an edit")
     print(f"{'':36}" + "".join(f"{name:>10}" for name in rows))
     columns = {key for found in rows.values() for row in found for key in row}
-    for key in sorted(
-        columns, key=lambda key: (-statistics.fmean(r.get(key, 0) for r in rows["now"]), key)
-    ):
+    for key in sorted(columns):
         cells = (statistics.fmean(row.get(key, 0) for row in found) for found in rows.values())
         print(f"{key:36}" + "".join(f"{cell:10.2f}" for cell in cells))
     if given.against:
@@ -134,9 +134,8 @@ def main() -> None:
             a["CPU seconds"] / b["CPU seconds"]
             for a, b in zip(rows["before"], rows["now"], strict=True)
         )
-        print(
-            f"before / now: {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
-        )
+        low, high = ratios[0], ratios[-1]
+        print(f"before / now: {statistics.median(ratios):.2f} ({low:.2f} to {high:.2f})")
 
 
 if __name__ == "__main__":
