@@ -53,7 +53,7 @@ _ENDS = {"chat_after": "mention", "said_other": "mention"}
 _X = re.compile(r"(?<![A-Za-z0-9])X(?![A-Za-z0-9])")
 _COMPLETIONS, _SHORT_FORMS, _IMPERATIVE = "c", "qki", "i"
 _QUESTION_MARKS = "?？؟"
-_STOPS = " ,:.!。！" + _QUESTION_MARKS
+_STOPS, _BLANKS = " ,:.!。！،，" + _QUESTION_MARKS, "_…"
 
 
 class Episode(NamedTuple):
@@ -309,12 +309,14 @@ class Episodes:
 
 
 def _bared(wording: str, leads: Sequence[str], tails: Sequence[str]) -> str | None:
-    """An imperative without its beginning or its end, or None where none of those is there."""
+    """An imperative without the verb, which stands at the beginning or, in a language that has no
+    leads, at the end; None where no known one is there."""
     wording = wording.rstrip(_STOPS)
-    lead = next((lead for lead in leads if wording.startswith(lead)), "")
+    lead = next((n for n in leads if wording.startswith(n) and wording[len(n)] in " :,X"), "")
     tail = next((tail for t in tails if wording.endswith(tail := t.rstrip(_STOPS))), "")
     phrase = wording.removeprefix(lead).removesuffix(tail).strip(_STOPS)
-    return phrase if (lead or tail) and _X.search(phrase) else None
+    whole = (lead or not leads) and (tail or leads) and not set(phrase) & set(_BLANKS)
+    return phrase if whole and _X.search(phrase) else None
 
 
 def _neighbours(
