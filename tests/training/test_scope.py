@@ -115,8 +115,10 @@ def test_requests_ask_for_what_imperatives_ask_for(encoder: MultilingualEncoder)
         "en": [Wording("Name who heads X.", "i"), Wording("Who heads X?", "q")],
         "ja": [Wording("Xの社長を教えてください。", "i"), Wording("Xの社長は", "c")],
     }
-    maker = Episodes([Relation("head", "firm", "some", asks)], encoder, frames, 5)
-    texts = {e.text for e in (maker.draw() for _ in range(300)) if e.kind == "asks"}
+    age = {"en": [Wording("How old is X?", "q")], "ja": [Wording("Xは何歳ですか", "q")]}
+    relations = [Relation("head", "firm", "some", asks), Relation("age", "firm", "some", age)]
+    maker = Episodes(relations, encoder, frames, 5)
+    texts = {e.text for e in (maker.draw() for _ in range(500)) if e.kind == "asks"}
     assert "Who heads X, in one word." in texts
     assert "Xの社長を書いてください。" in texts
 
