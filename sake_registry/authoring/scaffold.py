@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sake_registry.edits.schema import Edit
 
 SCHEMA_PATH = Path(".sake/edit.schema.json")
-IGNORED = ("bundles/", ".sake/store/", f"{TEMPORARY}*")
+IGNORED = ("bundles/", ".sake/store/", ".sake/editing/", f"{TEMPORARY}*")
 _SETTINGS = """\
 # The root of a registry of knowledge edits. Every key is explained in the README.
 model = "smollm2-135m"
