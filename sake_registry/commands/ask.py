@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -31,7 +30,12 @@ if TYPE_CHECKING:
 
 @click.command("ask")
 @click.argument("prompt", required=False)
-@click.option("--file", type=click.File("rb"), metavar="FILE|-", help="Prompts, one a line.")
+@click.option(
+    "--file",
+    type=click.Path(path_type=Path, allow_dash=True),
+    metavar="FILE|-",
+    help="Prompts, one a line.",
+)
 @click.option("--chat", is_flag=True, help="A prompt is a user's turn, in the model's template.")
 @click.option("--bundle", type=click.Path(path_type=Path), help="Another bundle than the newest.")
 @click.option("--bare", is_flag=True, help="Without edits; nothing need be compiled.")
@@ -56,7 +60,7 @@ def command(
     state: State,
     /,
     prompt: str | None,
-    file: BinaryIO | None,
+    file: Path | None,
     chat: bool,
     bundle: Path | None,
     bare: bool,
@@ -83,36 +87,38 @@ def command(
     if prompt is not None and file:
         raise click.UsageError("give PROMPT or --file")
     registry = state.registry(options).sound()  # before torch is imported
-    source: BinaryIO = file or sys.stdin.buffer
-    terminal = prompt is None and source.isatty()
-    lines: Iterator[Line] = iter(())
-    if prompt is None:
-        from sake_registry.asking.prompts import read_prompts
 
-        lines = _typed(read_prompts(source)) if terminal else _some(read_prompts(source))
+    def opened() -> Any:
+        """The model, loaded to be asked."""
+        from sake_registry.asking.ask import asking, asking_bare
 
-    from sake_registry.asking.ask import asking, asking_bare
+        how = {"tokens": tokens, "top": top, "chat": chat}
+        return asking_bare(registry, **how) if bare else asking(registry, bundle=bundle, **how)
 
-    how = {"tokens": tokens, "top": top, "chat": chat}
-    opened = asking_bare(registry, **how) if bare else asking(registry, bundle=bundle, **how)
     show: Callable[[Any], None] = _show_bare if bare else _show
-    with opened as answer:
-        if prompt is not None:
+    if prompt is not None:
+        with opened() as answer:
             answered = answer(prompt)
-            emit_json("ask/1", answered) if as_json else show(answered)
-            return
-        wrong = 0
-        for line in lines:
-            try:
-                if line.problem:
-                    raise InputError(line.problem)
-                answered = answer(line.prompt)
-            except InputError as error:
-                wrong += 1
-                message = error.message if terminal else f"line {line.number}: {error.message}"
-                report_error(InputError(message, hint=error.hint))
-                continue
-            emit_json("ask/1", answered, line=True) if as_json else show(answered)
+        emit_json("ask/1", answered) if as_json else show(answered)
+        return
+    from sake_registry.asking.prompts import open_prompts, read_prompts
+
+    wrong = 0
+    with open_prompts(file or Path("-")) as source:
+        terminal, lines = source.isatty(), read_prompts(source)
+        lines = _typed(lines) if terminal else _some(lines)
+        with opened() as answer:
+            for line in lines:
+                try:
+                    if line.problem:
+                        raise InputError(line.problem)
+                    answered = answer(line.prompt)
+                except InputError as error:
+                    wrong += 1
+                    message = error.message if terminal else f"line {line.number}: {error.message}"
+                    report_error(InputError(message, hint=error.hint))
+                    continue
+                emit_json("ask/1", answered, line=True) if as_json else show(answered)
     if wrong and not terminal:
         raise click.exceptions.Exit(1)
 

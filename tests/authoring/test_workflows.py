@@ -28,6 +28,7 @@ import yaml
 from sake_registry.authoring.workflows import default_branch, workflows, write_workflows
 from sake_registry.commands import cli
 from sake_registry.errors import ConflictError
+from sake_registry.models.sources import EMBEDDED_MODELS
 from sake_registry.review.markdown import MARKER
 from sake_registry.settings import RouterSettings, Settings, load_settings
 from tests import tiny_models, workshop
@@ -287,6 +288,8 @@ def test_github_takes_the_action() -> None:
     programs = [step["run"] for step in ACTION_STEPS.values() if "run" in step]
     assert len(programs) == 6
     assert all("${{" not in program for program in programs)
+    pinned = EMBEDDED_MODELS[Settings().model].wheel
+    assert ACTION["inputs"]["models"]["default"] == pinned
 
 
 # -- hooks for pre-commit ------------------------------------------------------------------------
