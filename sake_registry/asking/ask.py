@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from jinja2 import TemplateError
@@ -87,7 +87,7 @@ def asking(
     located = locate(registry.settings, model)
     path = bundle or find_bundle(registry, located)
     loaded = load(located, trust_remote_code=registry.settings.trust_remote_code)
-    tokenizer, bare = loaded.tokenizer, loaded.model
+    tokenizer, bare = loaded.tokenizer, cast(Any, loaded.model)
     with (
         load_bundle(path) as opened,
         opened.attach(bare, tokenizer, source=located.folder) as edited,
@@ -133,7 +133,7 @@ def asking_bare(
     """
     located = locate(registry.settings, model)
     loaded = load(located, trust_remote_code=registry.settings.trust_remote_code)
-    tokenizer, bare = loaded.tokenizer, loaded.model
+    tokenizer, bare = loaded.tokenizer, cast(Any, loaded.model)
 
     def answer(prompt: str) -> BareAnswer:
         _, inputs = _encoded(bare, tokenizer, prompt, tokens, chat=chat)

@@ -92,7 +92,7 @@ def command(
         """The model, loaded to be asked."""
         from sake_registry.asking.ask import asking, asking_bare
 
-        how = {"tokens": tokens, "top": top, "chat": chat}
+        how: dict[str, Any] = {"tokens": tokens, "top": top, "chat": chat}
         return asking_bare(registry, **how) if bare else asking(registry, bundle=bundle, **how)
 
     show: Callable[[Any], None] = _show_bare if bare else _show

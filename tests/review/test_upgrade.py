@@ -10,11 +10,11 @@ import pytest
 from sake_registry.asking.rows import Row
 from sake_registry.edits.files import parse_edit
 from sake_registry.review.upgrade import Upgrade, judge, page
-from sake_registry.settings import TestSettings
+from sake_registry.settings import Settings
 from tests import tiny_models, workshop
 from tests.conftest import EDIT, Run
 
-FLOORS = TestSettings()
+FLOORS = Settings().test
 
 
 def row(kind: str, before: str, ok: bool = True) -> Row:
