@@ -79,6 +79,6 @@ def _show(value: Upgrade) -> None:
         )
         for edit in value.edits
     ]  # fmt: skip
-    table(("", "edit", "the model says", *KINDS, "why"), rows)
+    table(("", "edit", "by itself", *KINDS, "why"), rows)
     if value.bundle:
         say(f"bundle: {value.bundle}", err=True)
