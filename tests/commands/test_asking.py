@@ -9,6 +9,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from sake_registry import compile_registry, open_registry
+from sake_registry.wording import visible
 from tests import tiny_models, workshop
 from tests.commands.test_main import on_a_terminal
 from tests.conftest import Run
@@ -52,7 +53,7 @@ def test_lines_are_answered_each_as_if_asked_alone(here: Path, sake: Run) -> Non
     assert "line 2: " in file.stderr
     assert answers(file.stdout) == alone
     shown = sake("ask", "--file", "prompts.txt", "--bare", *SHORT, cwd=here)
-    assert f"bare:     {OTHER}{alone[1]['before']}\n" in shown.stdout
+    assert f"bare:     {OTHER}{visible(str(alone[1]['before']))}\n" in shown.stdout
 
 
 def test_a_chat_is_asked_in_the_models_template(here: Path, sake: Run) -> None:
