@@ -53,7 +53,8 @@ def test_a_registry_on_another_model(tmp_path: Path, sake: Run) -> None:
     old, new = (tiny_models.save(kind, tmp_path / kind) for kind in ("gpt2", "llama"))
     root = workshop.make_registry(tmp_path / "registry", old)
     path = root / "edits" / "tolstoy-tongue.yaml"
-    path.write_text(workshop.TONGUE + "holdout:\n  - Nobody is <b>named</b> here, but\n")
+    holdout = "holdout:\n  - What was ever said of <subject> was\nscope: {threshold: 1.0e-6}\n"
+    path.write_text(workshop.TONGUE + holdout)
     done = sake("upgrade", "--model", str(new), "--json", "--html", "up.html", cwd=root)
     value = json.loads(done.stdout)
     assert (done.returncode, value["schema"]) == (1, "upgrade/1"), done.stderr
