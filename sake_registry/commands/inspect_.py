@@ -124,8 +124,10 @@ def _edits(manifest: Manifest) -> None:
     maps = sum(len(group.steps) for group in groups)
     pairs = sum(group.written + group.added for group in groups)
     worked = sum(group.worked for group in groups)
+    reviewed = sum(bool(manifest.reviewers(edit.id)) for edit in manifest.edits)
     say(
-        f"  {count(len(manifest.edits), 'edit')}, {count(len(groups), 'object')}, "
+        f"  {count(len(manifest.edits), 'edit')}, {reviewed} reviewed; "
+        f"{count(len(groups), 'object')}, "
         f"{count(maps, 'map')}; {worked} of {pairs} pairs worked"
     )
     worst = sorted(manifest.edits, key=_score)

@@ -90,7 +90,8 @@ def test_a_review_that_came_behind_the_compile_comes_into_the_bundle(
     assert before.reviewers("australia-capital") == ()
     assert after.reviewers("australia-capital") == ("Rosa Rev",)
     assert after.provenance["commit"] == compiled.head
-    done = CliRunner().invoke(cli, ["-C", str(compiled.root), "inspect", str(path)])
+    assert "2 edits, 2 reviewed" in CliRunner().invoke(cli, ["inspect", str(path)]).output
+    done = CliRunner().invoke(cli, ["inspect", str(path), "--all"])
     assert "australia-capital: reviewed by Rosa Rev\n" in done.output
     written = path.stat().st_ino
     assert CliRunner().invoke(cli, ["-C", str(compiled.root), "compile"]).exit_code == 0
