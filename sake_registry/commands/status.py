@@ -83,13 +83,13 @@ def _sums(result: Status) -> Iterator[str]:
     """How many things somebody has to look at, and how many a compile mends."""
     from sake_registry.upkeep.status import MECHANICAL, TITLES
 
-    numbers = {kind: len(result.of(kind)) for kind in TITLES}
     for what, mechanical in (("needs somebody", False), ("to compile", True)):
-        of_kind = [
-            f"{number} {TITLES[kind]}"
-            for kind, number in numbers.items()
-            if number and (kind in MECHANICAL) is mechanical
-        ]
+        of_kind = []
+        for kind, title in TITLES.items():
+            items = result.of(kind)
+            if items and (kind in MECHANICAL) is mechanical:
+                whole = mechanical and any(item.id is None for item in items)
+                of_kind.append(f"{'all' if whole else len(items)} {title}")
         if of_kind:
             yield f"{what}: {', '.join(of_kind)}"
 
