@@ -89,7 +89,7 @@ def _sums(result: Status) -> Iterator[str]:
             items = result.of(kind)
             if items and (kind in MECHANICAL) is mechanical:
                 whole = mechanical and any(item.id is None for item in items)
-                of_kind.append(f"{'all' if whole else len(items)} {title}")
+                of_kind.append(f"{title} ({'all' if whole else len(items)})")
         if of_kind:
             yield f"{what}: {', '.join(of_kind)}"
 

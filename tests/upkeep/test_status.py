@@ -263,6 +263,8 @@ def test_dates_that_have_passed(registry: GitRegistry) -> None:
 def test_files_with_errors_are_counted(registry: GitRegistry) -> None:
     registry.write("broken", "schema: 1\n")
     assert of(status(registry.root), "errors") == {"broken": ("2 errors", "sake check")}
+    shown = CliRunner().invoke(status_command, obj=State(registry.root)).output
+    assert "needs somebody: files with errors (1), not committed (1)\nto compile: " in shown
 
 
 def test_what_production_switched_off(registry: GitRegistry) -> None:
