@@ -48,20 +48,22 @@ if TYPE_CHECKING:
 _DUE = re.compile(rb"(?:valid_until|review_by)(?:: *(\d{4}-\d\d-\d\d))?")
 
 Kind = Literal[
-    "errors", "uncommitted", "changed", "stale", "missing", "gone", "expired", "review", "disabled"
+    "errors", "expired", "review", "disabled", "uncommitted", "changed", "stale", "missing", "gone"
 ]
 TITLES: dict[Kind, str] = {
     "errors": "files with errors",
+    "expired": "expired",
+    "review": "review is due",
+    "disabled": "disabled in production",
     "uncommitted": "not committed",
     "changed": "changed since the bundle",
     "stale": "compiled under other settings",
     "missing": "missing in the bundle",
     "gone": "in the bundle, no longer active",
-    "expired": "expired",
-    "review": "review is due",
-    "disabled": "disabled in production",
 }
-"""What a status is told in, in this order."""
+"""What a status is told in, in this order: what somebody has to decide on comes first."""
+MECHANICAL: frozenset[Kind] = frozenset({"changed", "stale", "missing", "gone"})
+"""What a compile mends, and nobody need decide on."""
 
 
 class Item(Value):
