@@ -8,6 +8,7 @@ registry's root: a page is published, and tells nothing of the machine that made
 
 from __future__ import annotations
 
+import shlex
 from collections import defaultdict
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -26,6 +27,7 @@ from sake_registry.history.repository import Repository
 from sake_registry.history.reviewers import reviewers
 from sake_registry.history.snapshots import Action
 from sake_registry.history.versions import log_of
+from sake_registry.places import local_path
 from sake_registry.review.claims import sentence
 from sake_registry.review.report import Written
 from sake_registry.upkeep.status import Item, status
@@ -271,7 +273,7 @@ def catalog(
     today = today or datetime.now(UTC).date()
     registry = open_registry(start, today=today)
     state = status(start, today=today, pointer=pointer, registry=registry)
-    notes = list(state.notes)
+    notes = [_from_root(note, registry.root) for note in state.notes]
     logs: dict[str, dict[str, Any]] = {}
     try:
         logs = (histories or Histories()).of(registry)
@@ -287,7 +289,14 @@ def catalog(
         for one in registry.findings
     ]
     unreadable = {f.path.stem for f in findings if f.severity == "error"} - edits.keys()
-    about = _About(state, conflicts, findings, newest(registry.store), today)
+    items = [
+        item.model_copy(
+            update={name: _from_root(getattr(item, name), registry.root)
+                    for name in ("what", "command")}
+        )
+        for item in state.items
+    ]  # fmt: skip
+    about = _About(state, items, conflicts, findings, newest(registry.store), today)
     entries = [about.entry(edit, logs.get(edit.id, {})) for edit in edits.values()]
     entries += [about.unreadable(id_) for id_ in unreadable]
     if fires is not None:
@@ -308,8 +317,11 @@ def catalog(
             for b in state.bundles
         ),
         pointer=said
-        and Pointer(place=said.pointer, bundle=said.bundle, content=said.content, note=said.note),
-        items=tuple(item for item in state.items if item.id not in known),
+        and Pointer(
+            place=_told(said.pointer, registry.root), bundle=_told(said.bundle, registry.root),
+            content=said.content, note=said.note,
+        ),
+        items=tuple(item for item in items if item.id not in known),
         findings=tuple(f for f in findings if f.path.stem not in known),
         notes=tuple(notes),
     )  # fmt: skip
@@ -321,6 +333,7 @@ class _About:
     def __init__(
         self,
         state: Status,
+        items: Iterable[Item],
         conflicts: Iterable[Conflict],
         findings: Iterable[Diagnostic],
         tests: Mapping[str, tuple[ModelAnswers, EditAnswers]],
@@ -335,7 +348,7 @@ class _About:
         for finding in findings:
             self.findings[finding.path.stem].append(finding)
         self.items: dict[str, list[Item]] = defaultdict(list)
-        for item in state.items:
+        for item in items:
             self.items[item.id or ""].append(item)
         self.keys = {
             (b.path.name, info.id): info.key for b in state.bundles for info in b.manifest.edits
@@ -475,6 +488,20 @@ def _history(log: EditLog) -> dict[str, Any]:
 
 def _rooted(edit: Edit, root: Path) -> Edit:
     return edit.model_copy(update={"path": _inner(edit.path, root)}) if edit.path else edit
+
+
+def _told(place: str, root: Path) -> str:
+    """A place as it may be published: a file that lies elsewhere by its name alone."""
+    path = local_path(place)
+    if path is None:
+        return place
+    full = Path(path).resolve()
+    return full.relative_to(root).as_posix() if full.is_relative_to(root) else full.name
+
+
+def _from_root(text: str, root: Path) -> str:
+    """What is said of files and commands, as one says it who stands at the root."""
+    return text.replace(f"git -C {shlex.quote(str(root))} ", "git ").replace(f"{root}/", "")
 
 
 def _inner(path: Path, root: Path) -> Path:

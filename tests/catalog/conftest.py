@@ -82,7 +82,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitRegistry]:
         made.commit("Add Darrieux")
         made.write("darrieux", darrieux)
         made.commit(HOSTILE, "--trailer", "Reviewed-by: Rosa Rev <r@example.org>",
-                    GIT_AUTHOR_NAME="Bob & <b>Bob</b>")  # fmt: skip
+                    GIT_AUTHOR_NAME="Bob & Co")  # fmt: skip
         # Its new object is what Darrieux' file says stays as it is, and no subject of another.
         made.write(
             "rocard",
@@ -101,7 +101,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitRegistry]:
         held = {i: made.path(i).read_text() for i in ("darrieux", "tolstoy", "town-00", "town-01")}
         held["town-01"] = held["town-01"].replace("Weser1", "Oder")
         bundle(top, held)
-        quoted = HOSTILE.replace("\u202e", r"\u202e").replace('"', r"\"")
+        # A check refuses what hides in an edit; of a commit's message none does.
+        quoted = HOSTILE.replace("\u202e", "").replace('"', r"\"")
         hostile = edit_text("Eve", more=f'provenance: {{reason: "{quoted}"}}\ntags: ["{quoted}"]\n')
         made.write("eve", hostile.replace("Eve", f'"{quoted}"', 1))
         made.write("broken", "schema: 1\n")

@@ -168,7 +168,7 @@ def test_they_fit_a_telephone_and_nothing_in_them_runs(look: Look, page: str) ->
     told = look(script, page, 390)
     assert told["heading"]
     if "eve" in page:
-        assert HOSTILE.replace("\u202e", "⟨U+202E⟩") in told["heading"]
+        assert HOSTILE.replace("\u202e", "") in told["heading"]
 
 
 def test_served_they_are_made_again_when_an_edit_changes(

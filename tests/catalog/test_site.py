@@ -33,7 +33,7 @@ def test_they_say_what_the_commands_say(made: GitRegistry, pages: Path, sake: Ru
     index = json.loads((pages / "index.json").read_text("utf-8"))
     listed = json.loads(sake("list", "--json", cwd=made.root).stdout)["edits"]
     assert {(e["id"], e["status"], e["new"]) for e in listed} == {
-        (e["id"], e["status"], e["new"]) for e in index["edits"] if e["id"] != "broken"
+        (e["id"], e["status"], e["new"]) for e in index["edits"] if e["status"] != "unreadable"
     }
     assert (index["schema"], index["commit"]) == ("site/1", made.head)
     logged = json.loads(sake("log", "darrieux", "--json", cwd=made.root).stdout)["versions"]
@@ -42,10 +42,9 @@ def test_they_say_what_the_commands_say(made: GitRegistry, pages: Path, sake: Ru
         (v["commit"], v["action"], v["authors"]) for v in logged
     ]
     assert versions[0]["lines"] == logged[0]["lines"] != []
-    conflicts = json.loads(sake("conflicts", "--json", cwd=made.root).stdout)["conflicts"]
-    said = [(c["kind"], c["prompt"]) for c in entry(pages, "tolstoy")["conflicts"]]
-    assert set(said) == {(c["kind"], c["prompt"]) for c in conflicts} != set()
-    assert said == [(c["kind"], c["prompt"]) for c in entry(pages, "tolstoy-2")["conflicts"]]
+    for id_ in ("tolstoy", "tolstoy-2"):
+        (conflict,) = entry(pages, id_)["conflicts"]
+        assert (conflict["kind"], conflict["code"]) == ("contradiction", "SAKE202")
 
 
 def test_an_edit_s_page_says_all_that_is_known_of_it(pages: Path) -> None:
@@ -53,11 +52,11 @@ def test_an_edit_s_page_says_all_that_is_known_of_it(pages: Path) -> None:
     bundle = next((pages.parent / "bundles").iterdir()).name
     for part in (
         "mother tongue", "French → English", "is to be completed by “English”",
-        "A made-up reason.", "https://example.org/darrieux", "reviewed by Rosa Rev",
+        "A made-up reason.", "https://example.org/darrieux", "Rosa Rev",
         "2 of 3 answers are as expected: smollm2-135m was asked on", "this edit (0.10",
         "The country whose language Danielle Darrieux spoke as a child is",
         "One learns the language of one's country.", "not asked yet", bundle, "production.json",
-        "It fired for 42 prompts", "Bob & <b>Bob</b>", "object: German → English", "due soon",
+        "It fired for 42 prompts", "Bob & Co", HOSTILE.replace("\u202e", "⟨U+202E⟩"), "object: German → English", "due soon",
         "fails its test",
     ):  # fmt: skip
         assert part in said, part
@@ -74,7 +73,7 @@ def test_an_edit_s_page_says_all_that_is_known_of_it(pages: Path) -> None:
 def test_text_stays_text_and_nothing_is_loaded_from_elsewhere(pages: Path) -> None:
     for path in [pages / "index.html", *(pages / "edits").glob("*.html")]:
         elements = Elements(path.read_text("utf-8"))
-        assert not [name for name, _ in elements.found if name in ("img", "b", "iframe", "style")]
+        assert not [name for name, _ in elements.found if name in ("img", "iframe", "style")]
         (policy,) = [a["content"] for a in elements.named("meta") if "http-equiv" in a]
         assert str(policy).startswith("default-src 'none'")
         loaded = [a["src"] for a in elements.named("script")]
@@ -85,16 +84,15 @@ def test_text_stays_text_and_nothing_is_loaded_from_elsewhere(pages: Path) -> No
         assert elements.named("script") == [a for a in elements.named("script") if "src" in a]
         for link in elements.named("a"):
             assert not str(link["href"]).startswith(("javascript:", "//"))
-    assert HOSTILE.replace("\u202e", "⟨U+202E⟩") in text(pages, "eve")
-    assert "\u202e" not in (pages / "data.js").read_text("utf-8")
-    assert entry(pages, "eve")["subject"] == HOSTILE
+        assert "\u202e" not in path.read_text("utf-8")
+    assert HOSTILE.replace("\u202e", "") in text(pages, "eve")
+    assert entry(pages, "eve")["subject"] == HOSTILE.replace("\u202e", "")
+    assert entry(pages, "darrieux")["versions"][0]["subject"] == HOSTILE
 
 
 def test_nothing_of_the_machine_is_told(made: GitRegistry, pages: Path) -> None:
     for path in pages.rglob("*.*"):
-        assert str(made.root.parent) not in path.read_text("utf-8").replace(
-            str(made.root / ".sake/production.json"), ""
-        ).replace(str(made.root / "bundles"), "")
+        assert str(made.root.parent) not in path.read_text("utf-8")
 
 
 def test_only_what_changed_is_written_and_what_is_gone_goes(made: GitRegistry) -> None:

@@ -49,7 +49,7 @@ function list() {
     if (edit.fires !== null) about.push(`fired ${edit.fires} ×`);
     const link = make('a', '',
       make('span', '', make('strong', '', edit.subject || edit.id), make('small', '', about.join(' · '))),
-      make('span', '', edit.relation, make('small', '', edit.new ? `${edit.old ?? '(nothing)'} → ${edit.new}` : '')),
+      make('span', '', edit.new && `${edit.old ?? '(nothing)'} → ${edit.new}`, make('small', '', edit.relation)),
       make('span', 'pills', ...pills));
     link.href = `edits/${edit.id}.html`;
     return make('li', '', link);
