@@ -285,7 +285,13 @@ def catalog(
         edits.values(), lambda path: (registry.root / path).read_bytes(), registry.settings.checks
     )
     findings = [
-        one.model_copy(update={"path": _inner(one.path, registry.root)})
+        one.model_copy(
+            update={
+                "path": _inner(one.path, registry.root),
+                "message": _from_root(one.message, registry.root),
+                "hint": _from_root(one.hint, registry.root),
+            }
+        )
         for one in registry.findings
     ]
     unreadable = {f.path.stem for f in findings if f.severity == "error"} - edits.keys()

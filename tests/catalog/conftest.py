@@ -60,7 +60,7 @@ def rows() -> list[Row]:
     ]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitRegistry]:
     top = tmp_path_factory.mktemp("pages") / "facts"
     top.mkdir()
@@ -113,7 +113,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitRegistry]:
         yield made
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def pages(made: GitRegistry) -> Path:
     """Its pages, in a folder."""
     sake = made.root / ".sake"

@@ -56,15 +56,15 @@ def test_an_edit_s_page_says_all_that_is_known_of_it(pages: Path) -> None:
         "2 of 3 answers are as expected: smollm2-135m was asked on", "this edit (0.10",
         "The country whose language Danielle Darrieux spoke as a child is",
         "One learns the language of one's country.", "not asked yet", bundle, "production.json",
-        "It fired for 42 prompts", "Bob & Co", HOSTILE.replace("\u202e", "⟨U+202E⟩"), "object: German → English", "due soon",
-        "fails its test",
+        "It fired for 42 prompts", "Bob & Co", "object: German → English", "due soon",
+        "fails its test", HOSTILE.replace("\u202e", "⟨U+202E⟩"),
     ):  # fmt: skip
         assert part in said, part
     assert "An earlier wording" not in said
     assert "in another version" in text(pages, "town-01")
     assert "has errors" in text(pages, "broken")
     needs = {e["id"]: e["needs"] for e in json.loads((pages / "index.json").read_text())["edits"]}
-    assert needs["darrieux"] == ["failing", "expiring"]
+    assert needs["darrieux"] == ["failing", "expiring", "changed"]
     assert needs["tolstoy-2"] == ["errors", "conflict", "missing"]
     assert (needs["town-00"], needs["town-01"]) == ([], ["changed"])
     assert needs["broken"] == ["errors"]
