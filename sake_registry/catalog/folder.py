@@ -157,10 +157,11 @@ class Site:
 
     def _before(self) -> set[str]:
         """The ids of the edits that an earlier site shows."""
+        path = below(self._gate, self.out / "index.json")
         if not self.out.is_dir() or not any(self.out.iterdir()):
             return set()
         try:
-            index = json.loads(read_bounded(self.out / "index.json", MAX_BYTES))
+            index = json.loads(read_bounded(path, MAX_BYTES))
             if index["schema"] != "site/1":
                 raise ValueError(index["schema"])
             ids = {str(edit["id"]) for edit in index["edits"]}
