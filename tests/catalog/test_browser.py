@@ -112,7 +112,8 @@ def test_edits_are_searched_as_one_types_and_filtered(look: Look) -> None:
     return told;
     """)
     assert (told["first"], told["more"], told["all"]) == (50, "Show 16 more", 66)
-    assert told["name"] == told["words"] == told["prompt"] == ["darrieux"]
+    assert told["name"] == told["prompt"] == ["darrieux"]
+    assert told["words"] == ["darrieux", "eve"]
     assert told["none"] == [[], "0 of 66 edits."]
     assert told["draft"] == ["rocard"]
     assert told["tag"] == ["darrieux", "rocard"]
