@@ -86,6 +86,8 @@ class Site:
         self._gate = self.root if self._inside else self.out
         self._pointer, self._metrics = pointer, metrics
         self._histories = Histories()
+        self._said: dict[str, str] = {}
+        """What the pages say that this process has written: those need not be made again."""
 
     def build(self) -> Built:
         """Read the registry, and write what changed.
@@ -133,10 +135,16 @@ class Site:
         yield "site.js", static("site.js")
         yield "data.js", f"const registry = {json.dumps(_visible(index), ensure_ascii=False)};\n"
         page = templates.get_template("edit.html.j2")
+        # What a page says beside its edit: the registry's name, and the pointer.
+        frame = f"{made.name} {made.pointer}"
+        before, self._said = self._said, {}
         for entry in made.edits:
-            said = {"schema": "site-edit/1", **entry.model_dump(mode="json", by_alias=True)}
-            yield f"edits/{entry.id}.json", json.dumps(said, indent=1) + "\n"
-            yield f"edits/{entry.id}.html", page.render(edit=entry, catalog=made)
+            value = {"schema": "site-edit/1", **entry.model_dump(mode="json", by_alias=True)}
+            text = json.dumps(value, indent=1) + "\n"
+            if frame + text != before.get(entry.id):
+                yield f"edits/{entry.id}.json", text
+                yield f"edits/{entry.id}.html", page.render(edit=entry, catalog=made)
+            self._said[entry.id] = frame + text
         yield (
             "index.html",
             templates.get_template("index.html.j2").render(
@@ -152,7 +160,7 @@ class Site:
         path = below(self._gate, path)
         if path.is_file() and path.read_bytes() == data:
             return False
-        write_bytes(path, data, self._gate)
+        write_bytes(path, data, self._gate, flush=False)
         return True
 
     def _before(self) -> set[str]:
