@@ -266,7 +266,7 @@ def test_the_store_is_cached_under_what_it_is_built_from() -> None:
 
 def test_a_registry_in_a_folder_of_its_repository_is_worked_on_there() -> None:
     workflow = parsed(texts(ODD, "a folder/räume", "release/2.x+")[0])
-    (job,) = workflow["jobs"].values()
+    job = workflow["jobs"]["sake"]
     assert job["defaults"]["run"]["working-directory"] == "a folder/räume"
     (check,) = [step for step in steps(workflow) if step.get("name") == "Check"]
     assert check["working-directory"] == "."
