@@ -381,7 +381,9 @@ class _About:
 
     def entry(self, edit: Edit, history: Mapping[str, Any]) -> Entry:
         tested = self.tests.get(edit.id)
-        rows = {(row.kind, row.prompt): row for row in (tested[1].rows if tested else ())}
+        rows: dict[tuple[str, str], Row] = {
+            (row.kind, row.prompt): row for row in (tested[1].rows if tested else ())
+        }
         prompts = tuple(_prompts(edit, rows))
         answered = [asked.row for asked in prompts if asked.row]
         test = None
