@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SECTIONS = {
     "Write": ("demo", "init", "new", "propose", "generate", "edit", "fmt", "migrate"),
-    "Look": ("list", "show", "status", "inspect", "models", "explain"),
+    "Look": ("list", "show", "status", "site", "inspect", "models", "explain"),
     "Check": ("check", "conflicts", "ask", "test", "replay", "review"),
     "Build": ("plan", "compile", "calibrate", "upgrade", "cache"),
     "Serve": ("publish", "promote", "rollback", "pointers", "sign", "verify", "serve"),

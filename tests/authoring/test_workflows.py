@@ -54,8 +54,7 @@ def parsed(text: str) -> Workflow:
 
 
 def steps(workflow: Workflow) -> list[dict[str, Any]]:
-    (job,) = workflow["jobs"].values()
-    found = job["steps"]
+    found = next(iter(workflow["jobs"].values()))["steps"]
     assert isinstance(found, list)
     return found
 
@@ -110,8 +109,7 @@ def test_no_text_from_outside_is_pasted_into_a_program() -> None:
 def test_what_runs_a_pull_request_may_only_read() -> None:
     assert REVIEW["permissions"] == {"contents": "read"}
     assert set(REVIEW["on"]) == {"pull_request", "push"}
-    (job,) = REVIEW["jobs"].values()
-    assert "permissions" not in job
+    assert "permissions" not in REVIEW["jobs"]["sake"]
     (checkout,) = [s for s in steps(REVIEW) if s.get("uses", "").startswith("actions/checkout@")]
     assert checkout["with"]["persist-credentials"] == "false"
     assert checkout["with"]["fetch-depth"] == "0"
@@ -119,6 +117,20 @@ def test_what_runs_a_pull_request_may_only_read() -> None:
     for text in texts():
         assert "secrets" not in text
         assert "pull_request_target" not in text
+
+
+def test_what_publishes_the_pages_runs_nothing_and_waits_to_be_asked_for() -> None:
+    assert set(REVIEW["jobs"]) == {"sake", "pages"}
+    job = REVIEW["jobs"]["pages"]
+    assert job["permissions"] == {"pages": "write", "id-token": "write"}
+    assert job["needs"] == "sake"
+    (step,) = job["steps"]
+    assert re.fullmatch(r"actions/deploy-pages@v\d+", step["uses"])
+    asked_for = "github.event_name == 'push' && vars.SAKE_PAGES == 'true'"
+    (upload,) = [s for s in steps(REVIEW) if "upload-pages-artifact@" in s.get("uses", "")]
+    assert upload["with"] == {"path": "site"}
+    built = [s for s in steps(REVIEW) if s.get("name") in ("Test", "Site")]
+    assert [one["if"] for one in (*built, upload, job)] == [asked_for] * 4
 
 
 def test_what_may_comment_runs_nothing_of_a_pull_request() -> None:
@@ -156,7 +168,10 @@ def test_the_commands_that_they_run_are_commands_of_this_program(
             if words[:1] == ["sake"]:
                 cli.main(words[1:], prog_name="sake", standalone_mode=False)
                 seen.append(words[1:3])
-    found = [["check", "--format"], ["compile"], ["cache", "gc"], ["review", "origin/$BASE...HEAD"]]
+    found = [
+        ["check", "--format"], ["compile"], ["cache", "gc"], ["test"], ["site"],
+        ["review", "origin/$BASE...HEAD"],
+    ]  # fmt: skip
     assert seen == [*found, ["-C", "a folder/räume"], *found[1:]]
 
 
@@ -259,7 +274,7 @@ def test_the_store_is_cached_under_what_it_is_built_from() -> None:
 
 def test_a_registry_in_a_folder_of_its_repository_is_worked_on_there() -> None:
     workflow = parsed(texts(ODD, "a folder/räume", "release/2.x+")[0])
-    (job,) = workflow["jobs"].values()
+    job = workflow["jobs"]["sake"]
     assert job["defaults"]["run"]["working-directory"] == "a folder/räume"
     (check,) = [step for step in steps(workflow) if step.get("name") == "Check"]
     assert check["working-directory"] == "."

@@ -66,6 +66,7 @@ VERBS: dict[str, tuple[str, ...]] = {
     "log": ("log",),
     "diff": ("diff", "main"),
     "conflicts": ("conflicts",),
+    "site": ("site",),
 }  # fmt: skip
 
 
@@ -171,6 +172,8 @@ def leaves(registry: GitRegistry) -> list[str]:
         "out/a.html",
         "out/b.md",
         "out/c.json",
+        "site/index.json",
+        "site/edits/tolstoy-tongue.html",
     ]
 
 
