@@ -28,7 +28,9 @@ from sake_registry.remote.publishing import (
     Promotion,
     Record,
     carry_out,
+    delete,
     history,
+    plan_deletion,
     plan_promotion,
     plan_rollback,
     pointers,
@@ -123,6 +125,28 @@ def test_a_pointer_is_promoted_rolled_back_and_followed(place: str, one: Path, t
     assert [(s.name, s.newest, s.behind) for s in pointers(place)] == [
         ("production", 4, False), ("staging", 1, False),
     ]  # fmt: skip
+
+
+def test_a_pointer_is_deleted_with_the_bundles_that_were_its_own(
+    place: str, one: Path, two: Path
+) -> None:
+    for bundle in (one, two):
+        publish(bundle, place, b"{}")
+        promote(place, content(bundle), "pr-12")
+    promote(place, content(two), "production")
+    promote(place, content(one), "pr-12")
+    deletion = plan_deletion(place, "pr-12")
+    assert (deletion.number, deletion.bundles) == (3, (content(one),))
+    delete(deletion)
+    assert [state.name for state in pointers(place)] == ["production"]
+    assert set(places.listing(f"{place}/bundles")) == {
+        f"{content(two)}.{kind}" for kind in ("h5", "json", "review.json")
+    }
+    assert set(places.listing(f"{place}/pointers/pr-12")) == {"3.json"}
+    # Whoever followed it follows it when it is made again.
+    again = promote(place, "production", "pr-12")
+    assert (again.pointer.number, again.before) == (4, None)
+    assert {edit.action for edit in again.edits} == {"added"}
 
 
 def test_of_two_who_promote_one_wins_and_the_other_is_told(
