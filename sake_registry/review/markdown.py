@@ -70,8 +70,18 @@ def _templates() -> Environment:
     return templates
 
 
-def comment(value: Mapping[str, Any] | Review, limit: int = LIMIT, link: str | None = None) -> str:
-    """The comment, at most `limit` characters long; `link` is the address of the full report.
+def comment(
+    value: Mapping[str, Any] | Review,
+    limit: int = LIMIT,
+    link: str | None = None,
+    preview: str | None = None,
+) -> str:
+    """The comment.
+
+    Args:
+        limit: so many characters it has at most.
+        link: the address of the full report.
+        preview: where the bundle of what merging makes is found.
 
     Raises:
         InputError: the JSON is not a review.
@@ -79,21 +89,21 @@ def comment(value: Mapping[str, Any] | Review, limit: int = LIMIT, link: str | N
     """
     if limit < LEAST:
         raise ValueError(f"a comment needs room for {LEAST} characters, not {limit}")
-    return _Comment(as_review(value), limit, link).text()
+    return _Comment(as_review(value), limit, link, preview).text()
 
 
 class _Comment:
     """A review in the making of its comment: what is said of it, piece by piece, each with its
     room."""
 
-    def __init__(self, review: Review, limit: int, link: str | None) -> None:
+    def __init__(self, review: Review, limit: int, link: str | None, preview: str | None) -> None:
         href = address(link) if link else None
         self.link = href if href and len(href) <= 1_000 else None
         self.review, self.limit = review, limit
         self.pieces: Any = _templates().get_template("comment.md.j2").make_module(
             {
-                "review": review, "link": self.link, "marker": MARKER, "words": glossary(review),
-                "in_order": worst_findings,
+                "review": review, "link": self.link, "preview": preview, "marker": MARKER,
+                "words": glossary(review), "in_order": worst_findings,
             }
         )  # fmt: skip
 
