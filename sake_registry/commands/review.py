@@ -122,7 +122,7 @@ def command(
         with watching(quiet=as_json) as progress:
             value = review(
                 read, model=not no_model, everything=everything or publish is not None,
-                merged=merged, progress=progress,
+                into=merged, progress=progress,
             )  # fmt: skip
         if merged:
             try:

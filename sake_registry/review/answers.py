@@ -90,14 +90,14 @@ def ask_both(
     sides: Sides,
     *,
     everything: bool = False,
-    merged: Path | None = None,
+    into: Path | None = None,
     progress: Progress = SILENT,
 ) -> Answers:
     """Compile what changed and ask both sides.
 
     Args:
         everything: compile the other edits, too, where the store lacks them.
-        merged: a folder to leave the bundle of what merging makes in.
+        into: a folder to leave the bundle of what merging makes in.
 
     Raises:
         ModelNotFoundError, UnsupportedModelError: the model cannot be had or steered.
@@ -118,7 +118,7 @@ def ask_both(
     with tempfile.TemporaryDirectory(prefix="sake-review-") as folder, ExitStack() as stack:
         bundles: list[Bundle | None] = []
         keys = []
-        places = (Path(folder) / "before", merged or Path(folder) / "after")
+        places = (Path(folder) / "before", into or Path(folder) / "after")
         for place, registry, edits in zip(places, (sides.before, sides.after), both, strict=True):
             origin = sides.provenance if registry is sides.after else {}
             compiled = _compile(registry, edits, located, place, origin, progress)

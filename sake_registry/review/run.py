@@ -56,7 +56,7 @@ def review(
     *,
     model: bool = True,
     everything: bool = False,
-    merged: Path | None = None,
+    into: Path | None = None,
     progress: Progress = SILENT,
 ) -> Review:
     """Review a change.
@@ -65,7 +65,7 @@ def review(
         read: what `read_sides` gave.
         model: ask the model; without it, only what the claims say.
         everything: compile the edits that did not change as well, where the store lacks them.
-        merged: a folder to leave the bundle of what merging makes in, if there is one.
+        into: a folder to leave the bundle of what merging makes in, if there is one.
 
     Raises:
         ModelNotFoundError, UnsupportedModelError: the model cannot be had or steered.
@@ -79,7 +79,7 @@ def review(
     gates = _claim_gates(read, found, sum(edit.unconfirmed for edit in edits))
     answered: dict[str, Any] = {}
     if model and (read.changes or read.settings):
-        edits, answered, more = _answered(read, edits, everything, merged, progress)
+        edits, answered, more = _answered(read, edits, everything, into, progress)
         gates += more
     return Review(
         range=read.reviewed,
@@ -114,13 +114,13 @@ def _answered(
     read: Sides,
     edits: Sequence[EditReview],
     everything: bool,
-    merged: Path | None,
+    into: Path | None,
     progress: Progress,
 ) -> tuple[list[EditReview], dict[str, Any], list[Gate]]:
     """The edits with their answers, the rest of what a review says of answers, and its gates."""
     from sake_registry.review.answers import ask_both
 
-    answers = ask_both(read, everything=everything, merged=merged, progress=progress)
+    answers = ask_both(read, everything=everything, into=into, progress=progress)
     with_answers = [
         edit.model_copy(
             update={

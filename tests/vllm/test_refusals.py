@@ -17,16 +17,9 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from sake_registry.bundle.reader import BundleFile, read_manifest
-from sake_registry.files import write_bytes, write_text
-from sake_registry.remote.pointer import Pointer
-from sake_registry.remote.signing import (
-    KEY_VARIABLE,
-    SUFFIX,
-    read_signer,
-    sign_bundle,
-    sign_pointer,
-)
+from sake_registry.bundle.reader import BundleFile
+from sake_registry.files import write_bytes
+from sake_registry.remote.signing import KEY_VARIABLE, SUFFIX, read_signer, sign_bundle
 from tests.conftest import ROOT
 from tests.vllm.conftest import OLDER, Answer, World, environment
 from tests.vllm.narrowing import narrowed
@@ -62,20 +55,11 @@ def test_a_bundle_that_nobody_signed(
     public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     (tmp_path / "release.pub").write_bytes(public)
     bundle = Path(shutil.copy(world.real, tmp_path / "bundle.h5"))
-    pointer = tmp_path / "production.json"
-    content = read_manifest(bundle).content_hash
     asked = {"SAKE_TRUST": "require", "SAKE_TRUST_KEYS": str(tmp_path / "release.pub")}
-    said = Pointer(bundle=bundle.name, content=content, name="production", number=1)
-    write_text(pointer, said.text)
-    run = answer(NOTHING, bundle=pointer, env=asked, fails=True)
-    assert "production.json is not signed" in run.output
-    signer = read_signer(None)
-    signed = said.model_copy(update={"signature": sign_pointer(said, signer)})
-    write_text(pointer, signed.text)
-    run = answer(NOTHING, bundle=pointer, env=asked, fails=True)
+    run = answer(NOTHING, bundle=bundle, env=asked, fails=True)
     assert "bundle.h5 is not signed" in run.output
-    write_bytes(bundle.with_name(bundle.name + SUFFIX), sign_bundle(bundle, signer))
-    run = answer(NOTHING, bundle=pointer, env=asked)
+    write_bytes(bundle.with_name(bundle.name + SUFFIX), sign_bundle(bundle, read_signer(None)))
+    run = answer(NOTHING, bundle=bundle, env=asked)
     assert len(run.tokens()[0]) == 1
 
 
