@@ -201,6 +201,24 @@ def test_many_who_promote_at_once_lose_no_number(tmp_path: Path, one: Path, two:
     assert (last.number, last.content) == (entries[0].number, entries[0].content)
 
 
+@pytest.mark.parametrize("swaps", [10, pytest.param(1000, marks=pytest.mark.slow)])
+def test_a_loader_that_follows_ends_on_the_last_of_many_swaps(
+    place: str, one: Path, two: Path, swaps: int
+) -> None:
+    hashes = [publish(bundle, place).content for bundle in (one, two)]
+    promote(place, hashes[0], "production")
+    problems = set[str | None]()
+    with Follower(f"{place}/pointers/production.json", content, 0.001) as follower:
+        for number in range(1, swaps + 1):
+            promote(place, hashes[number % 2], "production")
+            problems.add(follower.problem)
+        follower.look_at_pointer()
+        now = follower.now
+    assert (now.current, now.pointer.number) == (hashes[swaps % 2], swaps + 1)
+    assert now.generation > 1  # others were taken on the way, and none was refused
+    assert (problems, now.refused) == ({None}, 0)
+
+
 def test_what_an_interrupted_promotion_left_is_said_and_mended(
     place: str, one: Path, two: Path
 ) -> None:
