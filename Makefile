@@ -11,7 +11,7 @@ VENV_VLLM ?= .venv-vllm
 READY_VLLM := $(VENV_VLLM)/.ready
 VENV_LOCK := .venv-lock
 RESOLVE = $(VENV_LOCK)/bin/uv pip compile -q --python-version 3.11 --no-annotate --no-header --generate-hashes
-CYCLONEDX = $(VENV_LOCK)/bin/uv tool run -q --from cyclonedx-bom==7.5.0 cyclonedx-py requirements --of JSON --output-reproducible
+CYCLONEDX = PYTHONWARNINGS=ignore $(VENV_LOCK)/bin/uv tool run -q --from cyclonedx-bom==7.5.0 cyclonedx-py requirements --of JSON --output-reproducible
 SERVE_EXTRAS := models serve sign remote
 
 .PHONY: demo serve test test-fast test-slow test-vllm test-s3 test-cluster attack scope-model lint format lock sbom bench bench-quick clean

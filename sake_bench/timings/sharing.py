@@ -159,11 +159,17 @@ def _measured(what: str, code: str) -> None:
 
 
 def measured(action: Callable[[], object]) -> None:
-    """Run it once, and say what it took of this process."""
-    began = time.perf_counter()
+    """Run it once, and say what it took of this process, and what had been taken before."""
+    began, busy = time.perf_counter(), time.process_time()
+    before = _peak()
     action()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-    print(f"{time.perf_counter() - began:.1f} s, {peak:.0f} MB at most")
+    print(f"{time.perf_counter() - began:.1f} s, of the CPU {time.process_time() - busy:.1f}, "
+          f"{_peak():.0f} MB at most ({before:.0f} before)")  # fmt: skip
+
+
+def _peak() -> float:
+    """The most memory that this process has had, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 
 def load_bundle(path: Path) -> None:
