@@ -149,15 +149,15 @@ def held(folder: Path) -> Held:
     Raises:
         InputError: it holds none, or several, or something in it is not what its digest says.
     """
-    found = []
+    found = {}  # by digest: one artefact may have several tags
     for placed in _descriptors(folder / "index.json", _index(folder)):
         path = _blob(folder, placed.digest)
         value = json_object(_read(path, MAX_JSON), str(path), MAX_JSON, _HINT)
         if value.get("artifactType") == ARTIFACT:
-            found.append({d.media: d for d in _descriptors(path, value.get("layers"))})
-    if len(found) != 1 or BUNDLE not in found[0]:
+            found[placed.digest] = _descriptors(path, value.get("layers"))
+    layers = {part.media: _blob(folder, part.digest) for parts in found.values() for part in parts}
+    if len(found) != 1 or BUNDLE not in layers:
         raise InputError(f"{folder} holds {count(len(found), 'bundle')}", hint=_HINT)
-    layers = {media: _blob(folder, placed.digest) for media, placed in found[0].items()}
     bundle = layers[BUNDLE]
     if not bundle.is_file() or sha256(bundle) != bundle.name:
         raise _damaged(bundle)

@@ -81,6 +81,13 @@ def test_it_is_read_back_and_equal_bundles_give_equal_artefacts(
     export(found.bundle, tmp_path / "again", found.review)
     assert files(tmp_path / "again") == before
 
+    index = json.loads((layout / "index.json").read_bytes())
+    other = index["manifests"][0] | {"annotations": {"org.opencontainers.image.ref.name": "live"}}
+    (layout / "index.json").write_text(json.dumps({**index, "manifests": [other, other]}))
+    assert held(layout) == found  # under another tag, too
+    export(bundle, layout, found.review)
+    assert len(json.loads((layout / "index.json").read_bytes())["manifests"]) == 3
+
     write(tmp_path / "two.h5", EDITS[1:])
     export(tmp_path / "two.h5", layout)
     assert files(layout).items() >= {k: v for k, v in before.items() if k != "index.json"}.items()
