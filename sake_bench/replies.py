@@ -9,7 +9,7 @@ undisturbed one gives, and two runs give the same.
 from __future__ import annotations
 
 import hashlib
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from sake_bench.methods import Question
     from sake_registry.models.loading import LoadedModel
     from sake_registry.progress import Progress
     from sake_registry.runtime.bundle import EditedModel
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 
 BATCH = 64
 """Rows of one batch: a step of 64 rows costs 1.8 times one of 16 (measured, two cores)."""
+
+CELLS = 65_536
+"""Tokens of one batch, padding and answers included: what is kept of them fills the memory."""
 
 VERSION = 2
 """Raised whenever the same job gives another reply: by what is done here, or in `runtime`."""
@@ -103,6 +107,33 @@ class ReplyCache:
             self._encoded[text] = list(self.loaded.tokenizer(text).input_ids)
         return self._encoded[text]
 
+    @property
+    def context(self) -> int:
+        """Tokens that the model can read and write, in all."""
+        return int(getattr(self.loaded.model.config, "max_position_embeddings", 0) or 2**31)
+
+    @contextmanager
+    def serving(self, prompt: Callable[[Question], str]) -> Iterator[Callable[[Question], int]]:
+        """Gives a function that has the bare model answer one request, kept or not.
+
+        Args:
+            prompt: what it is asked for a question.
+        """
+        tokenizer, model = self.loaded.tokenizer, self.loaded.model
+        device = next(model.parameters()).device
+
+        def answer(question: Question) -> int:
+            ids = torch.tensor([tokenizer(prompt(question)).input_ids], device=device)
+            with torch.inference_mode():
+                model.generate(  # type: ignore[operator]
+                    input_ids=ids,
+                    attention_mask=torch.ones_like(ids),
+                    **greedy(question.tokens, tokenizer),
+                )
+            return ids.shape[1]
+
+        yield answer
+
     def replies(
         self,
         jobs: Iterable[Job],
@@ -125,7 +156,7 @@ class ReplyCache:
         known: dict[Job, Reply] = {}
         with ExitStack() as stack:
             entered = False
-            for batch in _batches(ordered):
+            for batch in _batches(ordered, lambda job: len(self.encode(job.text))):
                 key = self._key(batch, keys or {}, state)
                 replies = self._kept(key)
                 if replies is None:
@@ -189,12 +220,17 @@ class ReplyCache:
         return Reply(tuple(tokens), str(text), bits)
 
 
-def _batches(jobs: list[Job]) -> Iterator[list[Job]]:
-    """Sorted jobs in batches of one number of tokens each."""
+def _batches(jobs: list[Job], length: Callable[[Job], int]) -> Iterator[list[Job]]:
+    """Sorted jobs in batches of one number of tokens each; the longest of a batch is its last."""
     for _, group in groupby(jobs, key=lambda job: job.tokens):
-        alike = list(group)
-        for start in range(0, len(alike), BATCH):
-            yield alike[start : start + BATCH]
+        batch: list[Job] = []
+        for job in group:
+            width = length(job) + job.tokens
+            if batch and (len(batch) == BATCH or (len(batch) + 1) * width > CELLS):
+                yield batch
+                batch = []
+            batch.append(job)
+        yield batch
 
 
 def _decision(job: Job) -> Decision:

@@ -34,6 +34,8 @@ Axis = Literal[
     "other-relation",  # made for a benchmark: the same subject asked something else,
     "question",  # the fact asked as a question,
     "chat",  # and the same through the model's chat template
+    "chat-acc",  # where the own prompt is a question: it in a chat,
+    "chat-gen",  # and its paraphrases
     "multi-hop",  # MQuAKE: a question through the edited fact to another one
     "reached",  # other wordings and other languages that ask for the fact,
     "look-alike",  # and what resembles them and must be left alone
@@ -114,6 +116,11 @@ class Record:
     def filled(self) -> str:
         """The record's own prompt with its subject."""
         return self.prompt.replace(SUBJECT, self.subject)
+
+    @property
+    def is_question(self) -> bool:
+        """Whether its own prompt asks, and is not completed."""
+        return self.prompt.rstrip().endswith(("?", "？", "؟"))
 
     @property
     def new_names(self) -> tuple[str, ...]:

@@ -75,6 +75,9 @@ def printed(run: Run, layout: str) -> str:
     """What a run prints: the whole report, or one of the paper's tables and figures."""
     if layout == "report":
         return report(run)
+    if layout in made.PRINTED:
+        shown = (made.named_tables(run, name) for name in made.PRINTED[layout])
+        return "\n".join(_group(title, tables) for title, tables in shown if tables)
     return paper_figure(run, layout) if layout in FIGURES else paper_table(run, layout)
 
 
