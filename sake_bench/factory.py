@@ -247,7 +247,7 @@ class MethodFactory:
         elif name == "hybrid":
             sake = self.method("sake")
             assert isinstance(sake, Steering)
-            choose = retrieval.routed(sake.scoping)
+            choose = retrieval.routed(sake.bundle)
         elif how.by == "bm25":
             choose = retrieval.lexical(edits, how.k)
         else:
@@ -258,15 +258,19 @@ class MethodFactory:
         return retrieval.Stated(name, edits, how, self.context.cache, choose)
 
     def _in_weights(self, name: str) -> Method:
-        from sake_bench.weights import WeightEditor
+        from sake_bench.weights import Grace, WeightEditor
 
-        editor = WeightEditor(
-            self.context.loaded,
-            self.context.store,
-            name,  # type: ignore[arg-type]
-            self.context.request.seed,
-            targets=None if name == "rome" else self._targets,
-        )
+        editor: Grace | WeightEditor
+        if name == "grace":
+            editor = Grace(self.context.loaded)
+        else:
+            editor = WeightEditor(
+                self.context.loaded,
+                self.context.store,
+                name,  # type: ignore[arg-type]
+                self.context.request.seed,
+                targets=None if name == "rome" else self._targets,
+            )
         edits = [self.context.edits[id_] for id_ in self.context.in_weights]
         self._describe(name, settings=editor.settings, edits=len(edits))
         return methods.InWeights(name, edits, editor, self.context.cache)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sake_bench.datasets.records import Message
     from sake_bench.protocol import Scope
     from sake_bench.replies import ReplyCache
-    from sake_bench.weights import WeightEditor
+    from sake_bench.weights import Grace, WeightEditor
     from sake_registry.edits.schema import Edit
     from sake_registry.models.embedder import Embed
     from sake_registry.routing.router import Decision, Router, RouterEntry
@@ -333,7 +333,7 @@ class InWeights:
         self,
         name: str,
         edits: Sequence[Edit],
-        editor: WeightEditor,
+        editor: Grace | WeightEditor,
         cache: ReplyCache,
     ) -> None:
         self.name, self._edits, self._editor = name, {e.id: e for e in edits}, editor

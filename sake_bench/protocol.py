@@ -40,9 +40,10 @@ METHODS = {
     "retrieve": "the k facts nearest to the prompt, stated there (k, wording, and what is near: "
     "`retrieval`)",
     "hybrid": "the fact that sake's router decides on, stated there in place of the edit",
+    "grace": "a codebook beside one late layer, by how near its input is (Hartvigsen et al. 2023)",
 }
-WEIGHTS = ("rome", "memit", "compmemit")
-"""The methods that change weights."""
+WEIGHTS = ("rome", "memit", "compmemit", "grace")
+"""The methods that change weights, or what a layer puts out."""
 PUBLISHED = ("icl", "actadd", "uniform", "sake-paper")
 """The methods that share the published router, with a threshold to be set."""
 STATED = ("prompt-all", "retrieve", "hybrid")

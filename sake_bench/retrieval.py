@@ -25,11 +25,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sake_bench.datasets.records import Message
-    from sake_bench.methods import Question, Scoping
+    from sake_bench.methods import Question
     from sake_bench.protocol import Retrieval, Scope
     from sake_bench.replies import ReplyCache
     from sake_registry.edits.schema import Edit
     from sake_registry.models.embedder import Embed
+    from sake_registry.runtime.bundle import Bundle
 
     Chooser = Callable[[Sequence[Question]], list[list[str]]]
 
@@ -86,13 +87,23 @@ class Stated:
         """A question's prompt with facts stated, as many as the context has room for."""
         if not ids:
             return question.prompt
-        facts = [self._facts[id_] for id_ in ids]
         room = self._cache.context - question.tokens
-        while len(self._cache.encode(text := self._with(question, facts))) > room:
-            facts = facts[: max(1, len(facts) * 9 // 10)] if len(facts) > 1 else []
-            if not facts:
-                return question.prompt
-        return text
+        used = self._length(self._with(question, []))
+        facts: list[str] = []
+        for id_ in ids:
+            used += self._length(self._facts[id_])
+            if used > room:
+                break
+            facts.append(self._facts[id_])
+        while facts:  # joined, they may be a few tokens more
+            text = self._with(question, facts)
+            if self._length(text) <= room:
+                return text
+            facts.pop()
+        return question.prompt
+
+    def _length(self, text: str) -> int:
+        return len(self._cache.encode(text))
 
     def _with(self, question: Question, facts: Sequence[str]) -> str:
         stated = self._how.wording.replace(FACTS, " ".join(facts))
@@ -119,11 +130,12 @@ def every(edits: Mapping[str, Edit]) -> Chooser:
     return lambda questions: [ids for _ in questions]
 
 
-def routed(scoping: Scoping) -> Chooser:
-    """The one that a router decides on, all edits loaded; or none."""
+def routed(bundle: Bundle) -> Chooser:
+    """The one that a bundle's router decides on, all edits loaded; or none."""
 
     def choose(questions: Sequence[Question]) -> list[list[str]]:
-        return [[fired[0]] if fired else [] for fired in scoping.decide(questions, "all-edits")]
+        decisions = bundle.route([question.prompt for question in questions])
+        return [[decision.edit] if decision.edit else [] for decision in decisions]
 
     return choose
 

@@ -76,8 +76,9 @@ def printed(run: Run, layout: str) -> str:
     if layout == "report":
         return report(run)
     if layout in made.PRINTED:
-        shown = (made.named_tables(run, name) for name in made.PRINTED[layout])
-        return "\n".join(_group(title, tables) for title, tables in shown if tables)
+        shown = [made.named_tables(run, name) for name in made.PRINTED[layout]]
+        measured = [group for group in shown if group[1]] or shown[:1]
+        return "\n".join(_group(title, tables) for title, tables in measured)
     return paper_figure(run, layout) if layout in FIGURES else paper_table(run, layout)
 
 
