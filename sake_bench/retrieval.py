@@ -9,17 +9,17 @@ they are (or come after) its system turn.
 from __future__ import annotations
 
 import math
-import re
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from sake_bench.derived import in_chat
 from sake_bench.methods import Response
 from sake_bench.protocol import FACTS
 from sake_bench.replies import Job
+from sake_bench.scoring import plain_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from torch import Tensor
@@ -165,30 +165,24 @@ K1, B = 1.5, 0.75
 def lexical(edits: Mapping[str, Edit], k: int) -> Chooser:
     """The k whose statements score best by Okapi BM25; those without a common word never do."""
     ids = sorted(edits)
-    counts = [Counter(_words(statement(edits[id_]))) for id_ in ids]
+    counts = [Counter(plain_words(statement(edits[id_]))) for id_ in ids]
     mean = sum(count.total() for count in counts) / len(counts)
-    holders: dict[str, list[int]] = {}
+    holders: dict[str, list[int]] = defaultdict(list)
     for i, count in enumerate(counts):
         for word in count:
-            holders.setdefault(word, []).append(i)
+            holders[word].append(i)
 
-    def scored(text: str) -> Counter[int]:
-        scores: Counter[int] = Counter()
-        for word in _words(text):
-            having = holders.get(word, ())
+    def best(text: str) -> list[str]:
+        scores: dict[int, float] = defaultdict(float)
+        for word in plain_words(text):
+            having = holders.get(word, [])
             weight = math.log(1 + (len(ids) - len(having) + 0.5) / (len(having) + 0.5))
             for i in having:
                 often, length = counts[i][word], counts[i].total() / mean
-                scores[i] += weight * often * (K1 + 1) / (often + K1 * (1 - B + B * length))  # type: ignore[assignment]
-        return scores
+                scores[i] += weight * often * (K1 + 1) / (often + K1 * (1 - B + B * length))
+        return [ids[i] for i in sorted(scores, key=lambda i: (-scores[i], i))[:k]]
 
-    return lambda questions: [
-        [ids[i] for i, _ in scored(_asked(q)).most_common(k)] for q in questions
-    ]
-
-
-def _words(text: str) -> Iterator[str]:
-    return (match[0] for match in re.finditer(r"\w+", text.casefold()))
+    return lambda questions: [best(_asked(question)) for question in questions]
 
 
 def _asked(question: Question) -> str:

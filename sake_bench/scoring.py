@@ -127,7 +127,8 @@ _POSSESSIVE = re.compile(r"['’]\w{1,3}$")
 _ARTICLES = frozenset(("a", "an", "the"))
 
 
-def _plain_words(text: str) -> list[str]:
+def plain_words(text: str) -> list[str]:
+    """The words of a text as they are compared: without case, articles, and what is around them."""
     spaced = _UNSPACED.sub(r" \1 ", unicodedata.normalize("NFKC", text).casefold())
     words = (_POSSESSIVE.sub("", word.strip(_AROUND)) for word in spaced.split())
     return [word for word in words if word and word not in _ARTICLES]
@@ -139,15 +140,15 @@ def contains(text: str, names: Iterable[str]) -> bool:
     Articles and the punctuation around words do not count; that within them does:
     "help@acme.example" is not in "help@acme.example.com".
     """
-    within = _plain_words(text)
-    wanted = [words for name in names if (words := _plain_words(name))]
+    within = plain_words(text)
+    wanted = [words for name in names if (words := plain_words(name))]
     return any(within[i : i + len(words)] == words for words in wanted for i in range(len(within)))
 
 
 def is_just(text: str, names: Iterable[str]) -> bool:
     """Whether a text is one of these names and nothing else, compared as by `contains`."""
-    words = _plain_words(text)
-    return bool(words) and any(words == _plain_words(name) for name in names)
+    words = plain_words(text)
+    return bool(words) and any(words == plain_words(name) for name in names)
 
 
 def entropy(text: str) -> float | None:
