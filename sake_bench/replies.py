@@ -8,11 +8,12 @@ undisturbed one gives, and two runs give the same.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -25,7 +26,7 @@ from sake_registry.routing.router import NOBODY, Decision
 from sake_registry.runtime.generation import greedy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from torch import Tensor
@@ -41,6 +42,9 @@ BATCH = 64
 
 CELLS = 65_536
 """Tokens of one batch, padding and answers included: what is kept of them fills the memory."""
+
+SHARED = 256
+"""Tokens that long prompts have to begin with in common for those to be computed once."""
 
 VERSION = 2
 """Raised whenever the same job gives another reply: by what is done here, or in `runtime`."""
@@ -87,6 +91,7 @@ class ReplyCache:
         self.purpose = "asking", ""
         self._site = Site(loaded.model)
         self._encoded: dict[str, list[int]] = {}
+        self._prefilled: tuple[list[int], Any] | None = None
         # What a batch pads behind any of them is no part of a reply.
         given = getattr(loaded.model.generation_config, "eos_token_id", None)
         more = given if isinstance(given, list) else [given]
@@ -151,12 +156,18 @@ class ReplyCache:
             under: brings the weights into that state; entered only where a batch is not kept.
         """
         ordered = sorted(
-            dict.fromkeys(jobs), key=lambda j: (j.tokens, len(self.encode(j.text)), str(j))
+            dict.fromkeys(jobs),
+            key=lambda j: (j.tokens, self._beginning(j), len(self.encode(j.text)), str(j)),
         )
         known: dict[Job, Reply] = {}
+        self._prefilled = None  # the weights may be others since
         with ExitStack() as stack:
             entered = False
-            for batch in _batches(ordered, lambda job: len(self.encode(job.text))):
+            for batch in _batches(
+                ordered,
+                lambda j: len(self.encode(j.text)),
+                lambda j: (j.tokens, self._beginning(j)),
+            ):
                 key = self._key(batch, keys or {}, state)
                 replies = self._kept(key)
                 if replies is None:
@@ -189,8 +200,14 @@ class ReplyCache:
     @torch.inference_mode()
     def _run(self, jobs: list[Job], edited: EditedModel | None) -> list[Reply]:
         tokenizer = self.loaded.tokenizer
-        ids, mask = pad([self.encode(j.text) for j in jobs], pad_token(tokenizer), left=True)
+        rows = [self.encode(j.text) for j in jobs]
         device = next(self.loaded.model.parameters()).device
+        shared = [] if edited is not None else self._shared(rows)
+        ids, mask = pad([row[len(shared) :] for row in rows], pad_token(tokenizer), left=True)
+        if shared:
+            first = torch.tensor([shared]).expand(len(rows), -1)
+            ids = torch.cat([first, ids], dim=1)
+            mask = torch.cat([torch.ones_like(first), mask], dim=1)
         ids, mask = ids.to(device), mask.to(device)
         options = {"attention_mask": mask, **greedy(jobs[0].tokens, tokenizer)}
         seen: list[str] = []
@@ -204,6 +221,8 @@ class ReplyCache:
                 if not seen:
                     seen.extend(_bits(row) for row in hidden[:, -1])
 
+            if shared:
+                options["past_key_values"] = self._past(shared, len(rows))
             with self._site.acting(action) as call:
                 output = self.loaded.model.generate(input_ids=ids, **options)  # type: ignore[operator]
             call.require_firing()
@@ -211,6 +230,31 @@ class ReplyCache:
             self._reply(row[ids.shape[1] :].tolist(), bits)
             for row, bits in zip(output, seen, strict=True)
         ]
+
+    def _beginning(self, job: Job) -> tuple[int, ...]:
+        """What a long prompt begins with, so that those that begin alike come into one batch."""
+        row = self.encode(job.text)
+        return tuple(row[:SHARED]) if job.edit is None and len(row) > 2 * SHARED else ()
+
+    def _shared(self, rows: Sequence[list[int]]) -> list[int]:
+        """What long rows of a batch begin with in common, in whole steps of `SHARED` tokens."""
+        fewest = min(map(len, rows))
+        if fewest <= 2 * SHARED:
+            return []
+        # What the first and the last in order have in common, all between them have.
+        pairs = zip(min(rows), max(rows), strict=False)
+        common = next((i for i, (a, b) in enumerate(pairs) if a != b), fewest)
+        return rows[0][: min(common, fewest - 1) // SHARED * SHARED]
+
+    def _past(self, shared: list[int], rows: int) -> Any:
+        """What attention keeps of a beginning, for so many rows; it is computed once."""
+        model: Any = self.loaded.model
+        if self._prefilled is None or self._prefilled[0] != shared:
+            ids = torch.tensor([shared], device=next(model.parameters()).device)
+            self._prefilled = shared, model(input_ids=ids, use_cache=True, logits_to_keep=1)
+        past = copy.deepcopy(self._prefilled[1].past_key_values)
+        past.batch_repeat_interleave(rows)
+        return past
 
     def _reply(self, tokens: list[int], bits: str) -> Reply:
         end = next((i for i, token in enumerate(tokens) if token in self._ends), None)
@@ -220,9 +264,11 @@ class ReplyCache:
         return Reply(tuple(tokens), str(text), bits)
 
 
-def _batches(jobs: list[Job], length: Callable[[Job], int]) -> Iterator[list[Job]]:
-    """Sorted jobs in batches of one number of tokens each; the longest of a batch is its last."""
-    for _, group in groupby(jobs, key=lambda job: job.tokens):
+def _batches(
+    jobs: list[Job], length: Callable[[Job], int], alike: Callable[[Job], Any]
+) -> Iterator[list[Job]]:
+    """Sorted jobs in batches of what is alike; the longest of a batch is its last."""
+    for _, group in groupby(jobs, key=alike):
         batch: list[Job] = []
         for job in group:
             width = length(job) + job.tokens
