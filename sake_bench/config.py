@@ -55,6 +55,12 @@ class Config(Value):
     skip_bad: bool = False
     """Leave malformed records out."""
     methods: Annotated[tuple[str, ...], BeforeValidator(_list), Field(min_length=1)] = STEERED
+    scopes: Annotated[
+        tuple[Literal["given", "own-centre", "all-edits"], ...],
+        BeforeValidator(_list),
+        Field(min_length=1),
+    ] = ("given", "own-centre", "all-edits")
+    """What a router is told of the edit that is meant."""
     limit: PositiveInt | None = None
     """Measure on so many records."""
     weights_limit: PositiveInt | None = None
@@ -128,6 +134,7 @@ class Config(Value):
                 for name in (
                     "methods", "limit", "weights_limit", "seed", "threshold", "curves",
                     "questions", "aliases", "project", "retrieval", "costs", "undo",
+                    "scopes",
                 )
             },
         )  # fmt: skip

@@ -22,7 +22,7 @@ from sake_bench.datasets.importing import (
     without_conflicts,
 )
 from sake_bench.methods import Steering
-from sake_bench.protocol import METHODS, STATED, WEIGHTS, Retrieval
+from sake_bench.protocol import METHODS, ROUTED, STATED, WEIGHTS, Retrieval
 from sake_bench.results import MethodResult
 from sake_registry.compiler.plan import keys_of, make_plan
 from sake_registry.compiler.run import compile_registry
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from sake_bench.datasets.records import Aliases, DataSet, Record
     from sake_bench.methods import Method
+    from sake_bench.protocol import Scope
     from sake_bench.replies import ReplyCache
     from sake_registry.edits.registry import Registry
     from sake_registry.edits.schema import Edit
@@ -74,6 +75,7 @@ class Request:
             question, plainly and in a chat.
         aliases: which of the subjects' other names the edit files state.
         project: ids of edits to draw; the first if empty.
+        scopes: those that methods with a router are asked under.
         retrieval: how methods that state facts choose and word them.
         costs: requests that are timed one by one, under each method that can be served.
         undo: prompts that the model is compared on before edits are attached and after.
@@ -92,6 +94,7 @@ class Request:
     questions: bool = False
     aliases: Aliases = "none"
     project: tuple[str, ...] = ()
+    scopes: tuple[Scope, ...] = ROUTED
     retrieval: Retrieval = field(default_factory=Retrieval)
     costs: int | None = None
     undo: int | None = None
@@ -202,7 +205,9 @@ class MethodFactory:
             InputError: no edit could be compiled, or no threshold can be set.
         """
         if name not in self._made:
-            self._made[name] = self._make(name)
+            made = self._made[name] = self._make(name)
+            if isinstance(made, Steering | methods.InContext):
+                made.scopes = self.context.request.scopes
         return self._made[name]
 
     def _make(self, name: str) -> Method:

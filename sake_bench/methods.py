@@ -7,7 +7,7 @@ the right answer is, and under `all-edits` not which edit is meant.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -68,8 +68,11 @@ class Response:
 
 
 class Method(Protocol):
-    """What a benchmark needs of a method; `serving` (see `ReplyCache.serving`) is had by those
-    whose requests are also timed."""
+    """What a benchmark needs of a method.
+
+    Those whose requests can be timed also have `serving`: a context that gives a function which
+    answers one question from scratch, and says how many tokens its prompt had.
+    """
 
     name: str
     scopes: tuple[Scope, ...]
@@ -95,7 +98,7 @@ class Base:
         return {"none": [Response(replies[job], None, True) for job in jobs]}
 
     def serving(self) -> AbstractContextManager[Callable[[Question], int]]:
-        return self._cache.serving(lambda question: question.prompt)
+        return nullcontext(lambda question: self._cache.answer(question.prompt, question.tokens))
 
 
 class Scoping:

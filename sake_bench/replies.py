@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from sake_bench.methods import Question
     from sake_registry.models.loading import LoadedModel
     from sake_registry.progress import Progress
     from sake_registry.runtime.bundle import EditedModel
@@ -117,27 +116,15 @@ class ReplyCache:
         """Tokens that the model can read and write, in all."""
         return int(getattr(self.loaded.model.config, "max_position_embeddings", 0) or 2**31)
 
-    @contextmanager
-    def serving(self, prompt: Callable[[Question], str]) -> Iterator[Callable[[Question], int]]:
-        """Gives a function that has the bare model answer one request, kept or not.
-
-        Args:
-            prompt: what it is asked for a question.
-        """
+    @torch.inference_mode()
+    def answer(self, text: str, tokens: int) -> int:
+        """Have the bare model answer one request, kept or not; how many tokens its prompt has."""
         tokenizer, model = self.loaded.tokenizer, self.loaded.model
-        device = next(model.parameters()).device
-
-        def answer(question: Question) -> int:
-            ids = torch.tensor([tokenizer(prompt(question)).input_ids], device=device)
-            with torch.inference_mode():
-                model.generate(  # type: ignore[operator]
-                    input_ids=ids,
-                    attention_mask=torch.ones_like(ids),
-                    **greedy(question.tokens, tokenizer),
-                )
-            return ids.shape[1]
-
-        yield answer
+        ids = torch.tensor([tokenizer(text).input_ids], device=next(model.parameters()).device)
+        model.generate(  # type: ignore[operator]
+            input_ids=ids, attention_mask=torch.ones_like(ids), **greedy(tokens, tokenizer)
+        )
+        return ids.shape[1]
 
     def replies(
         self,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from sake_bench.derived import in_chat
@@ -80,8 +81,9 @@ class Stated:
         }
 
     def serving(self) -> AbstractContextManager[Callable[[Question], int]]:
-        """As of every method: answers one request from scratch, and says its prompt's tokens."""
-        return self._cache.serving(lambda q: self._prompt(q, self._choose([q])[0]))
+        return nullcontext(
+            lambda q: self._cache.answer(self._prompt(q, self._choose([q])[0]), q.tokens)
+        )
 
     def _prompt(self, question: Question, ids: Sequence[str]) -> str:
         """A question's prompt with facts stated, as many as the context has room for."""

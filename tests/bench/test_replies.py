@@ -317,5 +317,5 @@ def test_what_long_prompts_begin_with_is_computed_once_and_changes_no_reply(
     assert {job: reply.tokens for job, reply in shared.items()} == {
         job: reply.tokens for job, reply in apart.items()
     }
-    long = len(it.cache.encode(facts)) // 4 * 4
-    assert [width for width in widths if width >= long] == [long]
+    # Once for the batch of three, and once for the longest, which is one by itself.
+    assert [width for width in widths if width > 8] == [16, 24]

@@ -48,6 +48,7 @@ def field(file: Path, settings: Settings, tmp_path_factory: pytest.TempPathFacto
     request = Request(
         data=read_data(file), file=file, methods=("base", *STATED, "sake"), work=file.parent,
         retrieval=Retrieval(by="bm25", k=1, wording="Note that {facts}"), costs=2, undo=6,
+        scopes=("all-edits",),
     )  # fmt: skip
     runs, work = Runs(request, settings), tmp_path_factory.mktemp("work")
     return Done(runs, work, runs(work), runs.rows)
@@ -79,6 +80,7 @@ def test_what_is_stated_took_part_and_what_is_not_is_the_bare_reply(field: Done)
         for name in ("hybrid", "sake")
     }
     assert fired["hybrid"] == fired["sake"]
+    assert {row["scope"] for row in field.rows} == {"none", "all-edits"}
 
 
 def test_costs_and_undo_are_measured(field: Done) -> None:
