@@ -42,10 +42,7 @@ def undo(loaded: LoadedModel, method: Steering, prompts: Sequence[str]) -> Undo:
 
     def bare() -> Tensor:
         return torch.cat(
-            [
-                _bits(model(input_ids=ids, attention_mask=mask).logits)  # type: ignore[operator]
-                for _, ids, mask in batches
-            ]
+            [_bits(model(input_ids=ids, attention_mask=mask).logits) for _, ids, mask in batches]
         )
 
     before = bare()

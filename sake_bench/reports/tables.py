@@ -490,7 +490,7 @@ def kind_tables(run: Run) -> tuple[Table, ...]:
                 Row(
                     m.name,
                     tuple(edits_remark(run, m)),
-                    tuple(_point_cell(by.get((m.name, name)), metric) for name in names),
+                    tuple(_cell(run, by.get((m.name, name)), metric, True) for name in names),
                 )
                 for m in run.methods
                 if any((m.name, name) in by for name in names)
