@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import os
 import pty
+import shlex
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
 ROOT = Path(__file__).parent.parent
-COMMAND = ["sake", "ask", "The capital of Australia is", "--tokens", "24"]
-COLUMNS = 92
+ARGUMENTS = ["ask", "The capital of Australia is", "--tokens", "12"]
+COLUMNS = 80
 
 
 def printed() -> str:
@@ -24,7 +26,7 @@ def printed() -> str:
     ours, theirs = pty.openpty()
     environment = os.environ | {"COLUMNS": str(COLUMNS), "TERM": "xterm-256color"}
     with subprocess.Popen(
-        [sys.executable, "cli.py", *COMMAND[1:]], cwd=ROOT, env=environment,
+        [sys.executable, "cli.py", *ARGUMENTS], cwd=ROOT, env=environment,
         stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL,
     ) as process:  # fmt: skip
         os.close(theirs)
@@ -44,8 +46,8 @@ def _read(terminal: int) -> bytes:
 
 
 def main() -> None:
-    console = Console(record=True, width=COLUMNS, file=Path(os.devnull).open("w"))
-    console.print(Text(f'$ sake ask "{COMMAND[2]}"', style="bold"))
+    console = Console(record=True, width=COLUMNS, file=StringIO())
+    console.print(Text(f"$ {shlex.join(['sake', *ARGUMENTS])}", style="bold"))
     console.print(Text.from_ansi(printed().rstrip()))
     console.save_svg(str(ROOT / "docs" / "images" / "ask.svg"), title="sake ask")
 
