@@ -11,6 +11,7 @@ import inspect
 import json
 import re
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ def meanings() -> dict[tuple[str, str], str]:
     found = {}
     for node in ast.parse(inspect.getsource(settings_module)).body:
         body = node.body if isinstance(node, ast.ClassDef) else []
-        for field, below in zip(body, body[1:], strict=False):
+        for field, below in pairwise(body):
             match field, below:
                 case (
                     ast.AnnAssign(target=ast.Name(id=name)),

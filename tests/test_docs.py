@@ -181,7 +181,9 @@ def test_no_path_of_a_machine_is_shown(page: Path) -> None:
 def test_the_example_edit_is_sound() -> None:
     from sake_registry.edits.files import parse_edit
 
-    examples = [text for text in blocks(ROOT / "docs" / "edits.md", "yaml") if text.startswith("# yaml")]
+    examples = [
+        text for text in blocks(ROOT / "docs" / "edits.md", "yaml") if text.startswith("# yaml")
+    ]
     assert len(examples) == 1
     edit, findings = parse_edit(examples[0].encode(), Path("darrieux-tongue.yaml"))
     assert findings == []
