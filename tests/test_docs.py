@@ -193,18 +193,21 @@ def test_the_example_edit_is_sound() -> None:
 # -- settings ------------------------------------------------------------------------------------
 
 
-@PAGE
-def test_settings_named_in_the_text_exist(page: Path) -> None:
+def named(pattern: str) -> set[str]:
+    """What any page names of this form."""
+    return {name for page in PAGES for name in re.findall(pattern, page.read_text("utf-8"))}
+
+
+def test_settings_named_in_the_text_exist() -> None:
     known = dict(reference.settings())
     tables = {name.partition(".")[0] for name in known if "." in name}
-    named = re.findall(rf"`((?:{'|'.join(tables)})\.\w+)(?: = [^`]+)?`", page.read_text("utf-8"))
-    assert {name for name in named if not name.endswith((".json", ".html"))} <= {*known}
+    found = named(rf"`((?:{'|'.join(tables)})\.[a-z_]+)(?: = [^`]+)?`")
+    assert {name for name in found if not name.endswith((".json", ".html"))} <= {*known}
 
 
-@PAGE
-def test_variables_named_in_the_text_exist(page: Path) -> None:
-    named = set(re.findall(r"\bSAKE_[A-Z_]+\b", page.read_text("utf-8")))
-    assert named <= reference.variables() | {"SAKE_PACKAGE"}  # a variable of a workflow
+def test_variables_named_in_the_text_exist() -> None:
+    elsewhere = {"SAKE_PACKAGE", "SAKE_BIND"}  # of a workflow, of deploy/compose.yaml
+    assert named(r"\bSAKE_[A-Z_]+\b") <= reference.variables() | elsewhere
 
 
 # -- the bundle format ---------------------------------------------------------------------------
