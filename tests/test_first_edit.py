@@ -123,7 +123,7 @@ def test_every_command_from_a_wrong_answer_to_a_server(shell: Shell) -> None:
 
     given = {"prompt": "The capital of Australia is", "should": "Canberra"}
     with (
-        shell.serving(serve) as address,
+        shell.serving(f"{serve.strip()} --port 0") as address,
         pytest.raises(OSError, match="409"),
         urlopen(Request(f"{address}/v1/drafts", json.dumps(given).encode()), timeout=60),
     ):
