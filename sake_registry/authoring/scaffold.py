@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 SCHEMA_PATH = Path(".sake/edit.schema.json")
 IGNORED = ("bundles/", ".sake/store/", ".sake/editing/", f"{TEMPORARY}*")
 _SETTINGS = """\
-# The root of a registry of knowledge edits. Every key is explained in the README.
+# The root of a registry of knowledge edits. docs/settings.md of sake_registry has every key.
 model = "smollm2-135m"
 
 [test]

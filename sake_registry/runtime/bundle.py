@@ -191,7 +191,8 @@ class Bundle:
         """How its edits steer answers on an output embedding.
 
         Args:
-            guard, exact: as compiled if None; see `runtime.huggingface.Edited`.
+            guard: as compiled if None; see `runtime.huggingface.Edited`.
+            exact: the same.
         """
         guards = self.guards if guard is None else guard
 
