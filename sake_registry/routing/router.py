@@ -319,9 +319,8 @@ class Router:
     def _made_of(self, entry: RouterEntry) -> Iterator[_Way]:
         # Entry by entry: what a router measures of an edit does not depend on the others in it.
         how = question_words(entry.topics)
-        for route, rows in zip(
-            entry.routes, entry.points.split([route.rows for route in entry.routes]), strict=True
-        ):
+        of_routes = torch.split(entry.points, [route.rows for route in entry.routes])
+        for route, rows in zip(entry.routes, of_routes, strict=True):
             points = self._metric.points(rows)
             ends = torch.tensor([_number(end) for end in _ends(route)])
             topics = self._metric.voted(points) if route.texts else frozenset[str]()
