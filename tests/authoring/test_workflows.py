@@ -26,11 +26,16 @@ import pytest
 import yaml
 
 from sake_registry.authoring.workflows import default_branch, workflows, write_workflows
+from sake_registry.bundle.reader import BundleFile
 from sake_registry.commands import cli
 from sake_registry.errors import ConflictError
+from sake_registry.models.sources import EMBEDDED_MODELS
+from sake_registry.remote.pointer import read_pointer
+from sake_registry.remote.publishing import pointers
 from sake_registry.review.markdown import MARKER
 from sake_registry.settings import RouterSettings, Settings, load_settings
 from tests import tiny_models, workshop
+from tests.bundle.synthetic import write as write_bundle
 from tests.repositories import MakeRegistry, _own_configuration, make_registry
 
 __all__ = ["_own_configuration", "make_registry"]
@@ -53,8 +58,7 @@ def parsed(text: str) -> Workflow:
 
 
 def steps(workflow: Workflow) -> list[dict[str, Any]]:
-    (job,) = workflow["jobs"].values()
-    found = job["steps"]
+    found = next(iter(workflow["jobs"].values()))["steps"]
     assert isinstance(found, list)
     return found
 
@@ -63,7 +67,9 @@ def runs(workflow: Workflow) -> list[str]:
     return [step["run"] for step in steps(workflow) if "run" in step]
 
 
-REVIEW, COMMENT = (parsed(text) for text in texts())
+REVIEW, COMMENT, PREVIEW = (parsed(text) for text in texts())
+ACTION = parsed((ROOT / "action.yml").read_text("utf-8"))
+ACTION_STEPS = {step.get("name"): step for step in ACTION["runs"]["steps"]}
 
 
 # -- what they are -------------------------------------------------------------------------------
@@ -94,7 +100,7 @@ def test_github_takes_them(tmp_path: Path, settings: Settings, folder: str, bran
 
 
 def test_no_text_from_outside_is_pasted_into_a_program() -> None:
-    for workflow in (REVIEW, COMMENT):
+    for workflow in (REVIEW, COMMENT, PREVIEW):
         assert runs(workflow) != []
         for step in steps(workflow):
             assert "${{" not in step.get("run", "")
@@ -107,15 +113,28 @@ def test_no_text_from_outside_is_pasted_into_a_program() -> None:
 def test_what_runs_a_pull_request_may_only_read() -> None:
     assert REVIEW["permissions"] == {"contents": "read"}
     assert set(REVIEW["on"]) == {"pull_request", "push"}
-    (job,) = REVIEW["jobs"].values()
-    assert "permissions" not in job
+    assert "permissions" not in REVIEW["jobs"]["sake"]
     (checkout,) = [s for s in steps(REVIEW) if s.get("uses", "").startswith("actions/checkout@")]
     assert checkout["with"]["persist-credentials"] == "false"
     assert checkout["with"]["fetch-depth"] == "0"
     assert "pull_request.head.sha" in checkout["with"]["ref"]
-    for text in texts():
+    for text in texts()[:2]:
         assert "secrets" not in text
         assert "pull_request_target" not in text
+
+
+def test_what_publishes_the_pages_runs_nothing_and_waits_to_be_asked_for() -> None:
+    assert set(REVIEW["jobs"]) == {"sake", "pages"}
+    job = REVIEW["jobs"]["pages"]
+    assert job["permissions"] == {"pages": "write", "id-token": "write"}
+    assert job["needs"] == "sake"
+    (step,) = job["steps"]
+    assert re.fullmatch(r"actions/deploy-pages@v\d+", step["uses"])
+    asked_for = "github.event_name == 'push' && vars.SAKE_PAGES == 'true'"
+    (upload,) = [s for s in steps(REVIEW) if "upload-pages-artifact@" in s.get("uses", "")]
+    assert upload["with"] == {"path": "site"}
+    built = [s for s in steps(REVIEW) if s.get("name") in ("Test", "Site")]
+    assert [one["if"] for one in (*built, upload, job)] == [asked_for] * 4
 
 
 def test_what_may_comment_runs_nothing_of_a_pull_request() -> None:
@@ -149,17 +168,80 @@ def test_the_commands_that_they_run_are_commands_of_this_program(
     seen = []
     for run in [*runs(REVIEW), *runs(parsed(texts(ODD, "a folder/räume")[0]))]:
         for line in run.replace("\\\n", " ").splitlines():
-            words = shlex.split(line)
+            words = [word for word in shlex.split(line) if word != "${preview[@]}"]
             if words[:1] == ["sake"]:
                 cli.main(words[1:], prog_name="sake", standalone_mode=False)
                 seen.append(words[1:3])
-    found = [["check", "--format"], ["compile"], ["cache", "gc"], ["review", "origin/$BASE...HEAD"]]
+    found = [
+        ["check", "--format"], ["compile"], ["cache", "gc"], ["test"], ["site"],
+        ["review", "origin/$BASE...HEAD"],
+    ]  # fmt: skip
     assert seen == [*found, ["-C", "a folder/räume"], *found[1:]]
 
 
+def test_what_publishes_runs_nothing_of_a_pull_request() -> None:
+    assert PREVIEW["permissions"] == {}
+    assert set(PREVIEW["on"]) == {"workflow_run", "pull_request_target"}
+    assert PREVIEW["on"]["pull_request_target"] == {"types": ["closed"]}
+    used = [step["uses"].partition("@")[0] for step in steps(PREVIEW) if "uses" in step]
+    assert used == ["actions/setup-python", "actions/download-artifact"]
+    (job,) = PREVIEW["jobs"].values()
+    assert job["environment"] == "sake-preview"
+    assert set(job["permissions"].values()) == {"read"}
+    assert "vars.SAKE_PREVIEW_STORE != ''" in job["if"]
+    for step in steps(PREVIEW):  # what installs from elsewhere sees no secret
+        assert ("secrets." in str(step)) == (step.get("name") in ("Publish", "Delete"))
+
+
+def test_a_preview_is_published_while_the_request_is_open_and_deleted_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    programs, there = tmp_path / "programs", tmp_path / "previews"
+    programs.mkdir()
+    for name, text in {
+        "sake": f"exec '{sys.executable}' '{ROOT}/cli.py' \"$@\"",
+        "python": f"exec '{sys.executable}' \"$@\"",
+        "gh": "echo $STATE abc org/facts",
+    }.items():
+        (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+        (programs / name).chmod(0o755)
+    left = tmp_path / "sake-review" / "preview" / "bundles"
+    named = {step.get("name"): step["run"] for step in steps(PREVIEW) if "run" in step}
+
+    def run(name: str, state: str = "open", commit: str = "abc") -> str:
+        done = subprocess.run(
+            ["bash", "-eo", "pipefail", "-c", named[name]],
+            cwd=tmp_path, capture_output=True, encoding="utf-8", check=False,
+            env={
+                **os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "STATE": state,
+                "COMMIT": commit, "NUMBER": "12", "PREVIEWS": str(there),
+                "GITHUB_REPOSITORY": "org/facts",
+            },
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "made no bundle" in run("Publish")
+    left.mkdir(parents=True)
+    write_bundle(left / "merged.h5")
+    range_ = {"text": "a...b", "base": "a" * 40, "merge_base": "a" * 40, "head": "b" * 40}
+    review = {"schema": "review/1", "range": range_, "gates": [], "passed": True}
+    (tmp_path / "sake-review" / "review.json").write_text(json.dumps(review))
+    assert "was closed" in run("Publish", state="closed")
+    assert "has moved on" in run("Publish", commit="decaf")
+    assert not there.exists()
+    assert "pr-12 1: " in run("Publish")
+    [found] = pointers(str(there))
+    assert (found.name, found.pointer.number) == ("pr-12", 1)
+    assert run("Delete") == "deleted pr-12, 1, and 1 bundle\n"
+    assert list(there.glob("bundles/*")) == pointers(str(there)) == []
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", ["workflow", "action"])
 def test_the_steps_run_in_a_clone_as_on_a_runner(
-    make_registry: MakeRegistry, tmp_path: Path
+    make_registry: MakeRegistry, tmp_path: Path, kind: str
 ) -> None:
     """But for the installing, and the actions of GitHub's own."""
     made = make_registry()
@@ -167,7 +249,7 @@ def test_the_steps_run_in_a_clone_as_on_a_runner(
     with (made.root / "sake.toml").open("a") as file:
         file.write("[review]\nmin_prompts = 1.0\n[answer]\nexact = false\n")
     (made.root / ".gitignore").write_text("bundles/\n.sake/store/\nsake-review/\n")
-    (first, _) = write_workflows(made.root)
+    first, *_ = write_workflows(made.root)
     made.commit("A registry with its workflows")
     made.git("switch", "--quiet", "--create", "fix")
     path = made.path("tolstoy-tongue")
@@ -176,6 +258,7 @@ def test_the_steps_run_in_a_clone_as_on_a_runner(
     runner = tmp_path / "runner"
     made.git("clone", "--quiet", "--branch=main", f"file://{made.top}", str(runner))
     named = {step.get("name"): step for step in steps(parsed(first.read_text("utf-8")))}
+    named = named if kind == "workflow" else ACTION_STEPS
     programs = tmp_path / "programs"
     programs.mkdir()
     sake = programs / "sake"
@@ -189,8 +272,10 @@ def test_the_steps_run_in_a_clone_as_on_a_runner(
             cwd=runner, capture_output=True, encoding="utf-8", check=False,
             env={
                 **os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "BASE": "main",
+                "FOLDER": ".", "HEAD": made.head,
                 "GITHUB_SERVER_URL": "https://hub.example", "GITHUB_REPOSITORY": "org/facts",
                 "GITHUB_RUN_ID": "7", "GITHUB_STEP_SUMMARY": str(summary),
+                "NUMBER": "12", "PREVIEWS": "s3://bucket/previews",
             },
         )  # fmt: skip
         return done.returncode, done.stdout + done.stderr
@@ -210,9 +295,21 @@ def test_the_steps_run_in_a_clone_as_on_a_runner(
     assert summary.read_text("utf-8") == review
     assert review.startswith(MARKER)
     assert "https://hub.example/org/facts/actions/runs/7" in review
-    assert {p.name for p in (runner / "sake-review").iterdir()} == {
-        "review.md", "review.html", "review.json",
+    line = f"[✗](<https://hub.example/org/facts/blob/{made.head}/edits/tolstoy-tongue.yaml#L8>)"
+    assert (line in review) == (kind == "action")
+    made_by_review = runner / "sake-review"
+    assert {p.name for p in made_by_review.iterdir()} == {
+        "review.md", "review.html", "review.json", *(["preview"] if kind == "workflow" else []),
     }  # fmt: skip
+    if kind == "action":
+        return
+    for name in ("review.md", "review.html"):
+        assert "s3://bucket/previews/pointers/pr-12.json" in (made_by_review / name).read_text()
+    pointer = read_pointer(made_by_review / "preview" / "pointers" / "pr-12.json")
+    with BundleFile(Path(pointer.bundle)) as bundle:
+        ids = [edit.id for edit in bundle.manifest.edits]
+        assert ids == ["australia-capital", "tolstoy-tongue"]
+        assert bundle.manifest.edits[1].new == ("German",)
 
 
 def test_the_program_and_the_models_of_the_settings_are_pinned() -> None:
@@ -251,7 +348,7 @@ def test_the_store_is_cached_under_what_it_is_built_from() -> None:
 
 def test_a_registry_in_a_folder_of_its_repository_is_worked_on_there() -> None:
     workflow = parsed(texts(ODD, "a folder/räume", "release/2.x+")[0])
-    (job,) = workflow["jobs"].values()
+    job = workflow["jobs"]["sake"]
     assert job["defaults"]["run"]["working-directory"] == "a folder/räume"
     (check,) = [step for step in steps(workflow) if step.get("name") == "Check"]
     assert check["working-directory"] == "."
@@ -265,6 +362,23 @@ def test_a_registry_in_a_folder_of_its_repository_is_worked_on_there() -> None:
     )
     (upload,) = [s["with"] for s in steps(workflow) if "upload-artifact@" in s.get("uses", "")]
     assert upload["path"] == "a folder/räume/sake-review"
+
+
+# -- the action ----------------------------------------------------------------------------------
+
+
+def test_github_takes_the_action() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-actions",
+         str(ROOT / "action.yml")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    programs = [step["run"] for step in ACTION_STEPS.values() if "run" in step]
+    assert len(programs) == 6
+    assert all("${{" not in program for program in programs)
+    pinned = EMBEDDED_MODELS[Settings().model].wheel
+    assert ACTION["inputs"]["models"]["default"] == pinned
 
 
 # -- hooks for pre-commit ------------------------------------------------------------------------
@@ -303,7 +417,7 @@ def test_they_lie_at_the_top_of_the_repository(make_registry: MakeRegistry) -> N
     (made.root / "sake.toml").write_text('model = "org/model"\n')
     written = write_workflows(made.root)
     folder = made.top.resolve() / ".github" / "workflows"
-    assert written == [folder / "sake.yml", folder / "sake-comment.yml"]
+    assert written == [folder / f"sake{name}.yml" for name in ("", "-comment", "-preview")]
     expected = workflows(load_settings(made.root, environ={}), "facts/of ours", "main")
     assert {path.name: path.read_text("utf-8") for path in written} == expected
 
@@ -315,7 +429,7 @@ def test_without_a_repository_they_lie_beside_the_settings(tmp_path: Path) -> No
 
 def test_what_somebody_changed_is_overwritten_only_when_told(tmp_path: Path) -> None:
     (tmp_path / "sake.toml").write_text("")
-    first, second = write_workflows(tmp_path)
+    first, second, third = write_workflows(tmp_path)
     assert write_workflows(tmp_path) == []
     first.write_bytes(first.read_bytes().replace(b"\n", b"\r\n"))
     assert write_workflows(tmp_path) == []
@@ -327,7 +441,8 @@ def test_what_somebody_changed_is_overwritten_only_when_told(tmp_path: Path) -> 
     assert str(second) not in raised.value.message
     assert (first.read_text(), second.exists()) == ("mine", False)
     assert write_workflows(tmp_path, force=True) == [first, second]
-    assert [first.read_text("utf-8"), second.read_text("utf-8")] == texts()
+    assert third.exists()
+    assert [path.read_text("utf-8") for path in (first, second, third)] == texts()
 
 
 def test_a_variable_of_the_moment_is_not_written_down(
@@ -484,6 +599,33 @@ def test_a_review_is_posted_and_then_updated(hub: Hub) -> None:
     hub.comments[140]["body"] = hub.posted[0][2]
     hub.comment()
     assert hub.posted[1:] == [("update", "140", "<!-- sake-review -->\n# Größer\n")]
+
+
+def test_the_action_posts_its_review_and_then_updates_it(hub: Hub, tmp_path: Path) -> None:
+    text = f"{MARKER}\n\n# Größer\n"
+
+    def comment() -> None:
+        clean = {k: v for k, v in os.environ.items() if "proxy" not in k.lower()}
+        github = {"GITHUB_REPOSITORY": "org/facts", "GITHUB_API_URL": hub.api}
+        done = subprocess.run(
+            ["bash", "-eo", "pipefail", "-c", ACTION_STEPS["Comment"]["run"]],
+            cwd=tmp_path, env={**clean, **github, "TOKEN": TOKEN, "NUMBER": "12"},
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+
+    comment()
+    assert hub.posted == []  # no review was made
+    (tmp_path / "sake-review").mkdir()
+    (tmp_path / "sake-review" / "review.md").write_text(text, encoding="utf-8")
+    comment()
+    assert hub.posted == [("new", "12", text)]
+    hub.comments = [{"id": n, "user": BOT, "body": "another"} for n in range(150)]
+    hub.comments[3] |= {"user": None, "body": None}  # somebody who has left
+    hub.comments[4] |= {"user": {"login": "eve"}, "body": f"{MARKER}\nnot ours"}
+    hub.comments[140]["body"] = text
+    comment()
+    assert hub.posted[1:] == [("update", "140", text)]
 
 
 def test_the_mark_by_which_a_comment_is_found_stands_in_it_once(hub: Hub) -> None:
