@@ -54,7 +54,7 @@ ELSEWHERE = frozenset(
 """Variables that are no settings: of servers, and secrets."""
 log = logging.getLogger(__name__)
 
-METHOD_VERSION = 9
+METHOD_VERSION = 10
 """Not to be set: raised whenever the same input gives other activations, maps, or decisions."""
 
 ALIASES = {
@@ -218,7 +218,7 @@ distances between a model's states have the model's own unit: there is no defaul
 MULTILINGUAL_THRESHOLDS = {"contrast": 0.56, "centre": 0.93}
 """The same in the space of the multilingual embedder, for single edits whose files set another
 router than the detector; set on 150 development records of CounterFact."""
-DETECTOR_BOUND, DETECTOR_BOUND_OF_MANY, MANY_PROMPTS = 0.5, 0.7, 5
+DETECTOR_BOUND, DETECTOR_BOUND_OF_MANY, MANY_PROMPTS = 0.55, 0.75, 5
 """The largest probability of something else being asked at which the detector has an edit fire; and
 that of an edit with so many prompts, which have said more of what asks for it
 (docs/decisions/0016-scope-detector.md)."""
@@ -281,7 +281,7 @@ class RouterSettings(_Section):
     """How an `anchored` router compares questions."""
     threshold: float | None = Field(None, gt=0)
     """Largest distance at which a prompt is in an edit's scope: for the detector the probability
-    that it asks something else (0.5 if not set), for `anchored` in the metric's space (0.62 for
+    that it asks something else (0.55 if not set), for `anchored` in the metric's space (0.62 for
     `contrast`). `sake calibrate` sets it."""
     implied_threshold: float | None = Field(None, gt=0)
     """The same for implications; `threshold` if not set."""

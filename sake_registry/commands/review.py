@@ -45,6 +45,9 @@ from sake_registry.commands.console import (
 @click.option(
     "--link", metavar="URL", help="Where the whole report will be found, for the comment."
 )
+@click.option(
+    "--files", metavar="URL", help="Where HEAD's files are shown: the comment's rows lead there."
+)
 @model_options
 @json_option
 @click.pass_obj
@@ -58,6 +61,7 @@ def command(
     html: Path | None,
     json_file: Path | None,
     link: str | None,
+    files: str | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -85,7 +89,7 @@ def command(
 
         outputs[html] = page(value)
     if markdown is not None:
-        outputs[markdown] = comment(value, link=link)
+        outputs[markdown] = comment(value, link=link, files=files)
     if json_file is not None:
         outputs[json_file] = json_text(value.model_dump(mode="json"))
     for path, text in outputs.items():
@@ -93,7 +97,7 @@ def command(
     if as_json:
         emit_json(value.version, value.model_dump(mode="json", exclude={"version"}))
     elif markdown is None:
-        show_markdown(comment(value, link=link))
+        show_markdown(comment(value, link=link, files=files))
     for path in outputs:
         say(f"wrote {path}", err=True)
     if read.uncommitted:

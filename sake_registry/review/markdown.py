@@ -70,8 +70,18 @@ def _templates() -> Environment:
     return templates
 
 
-def comment(value: Mapping[str, Any] | Review, limit: int = LIMIT, link: str | None = None) -> str:
-    """The comment, at most `limit` characters long; `link` is the address of the full report.
+def comment(
+    value: Mapping[str, Any] | Review,
+    limit: int = LIMIT,
+    link: str | None = None,
+    files: str | None = None,
+) -> str:
+    """The comment, at most `limit` characters long.
+
+    Args:
+        link: the address of the full report.
+        files: the address of the registry's folder as it is in the head; rows lead to their lines
+            below it.
 
     Raises:
         InputError: the JSON is not a review.
@@ -79,20 +89,20 @@ def comment(value: Mapping[str, Any] | Review, limit: int = LIMIT, link: str | N
     """
     if limit < LEAST:
         raise ValueError(f"a comment needs room for {LEAST} characters, not {limit}")
-    return _Comment(as_review(value), limit, link).text()
+    return _Comment(as_review(value), limit, link, files).text()
 
 
 class _Comment:
     """A review in the making of its comment: what is said of it, piece by piece, each with its
     room."""
 
-    def __init__(self, review: Review, limit: int, link: str | None) -> None:
-        href = address(link) if link else None
-        self.link = href if href and len(href) <= 1_000 else None
+    def __init__(self, review: Review, limit: int, link: str | None, files: str | None) -> None:
+        self.link, below = _href(link), _href(files)
         self.review, self.limit = review, limit
         self.pieces: Any = _templates().get_template("comment.md.j2").make_module(
             {
                 "review": review, "link": self.link, "marker": MARKER, "words": glossary(review),
+                "files": below.rstrip("/") if below else None,
                 "in_order": worst_findings,
             }
         )  # fmt: skip
@@ -247,6 +257,12 @@ class _Comment:
         if self.review.model is None:
             return "with nothing found"
         return "passed" if len(edits) == 1 else "all passed"
+
+
+def _href(text: str | None) -> str | None:
+    """An address that a link of a comment may have."""
+    href = address(text) if text else None
+    return href if href and len(href) <= 1_000 else None
 
 
 def _paragraphs(text: str) -> str:

@@ -22,6 +22,7 @@ from __future__ import annotations
 from copy import copy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -64,7 +65,8 @@ NARROW = 0.15
 LEAD = 0.1
 """Of a probability: so much more surely than for the fact itself must the detector see a prompt ask
 for one of its implications, or for what is unchanged, to take it for that; none where the prompt
-is one of theirs."""
+is one of theirs. Where it may ask for the fact, whose subject it names, it is never taken for an
+implication that names none."""
 MOST_TEXTS = 32
 """Texts of a prompt that are embedded, if it names many subjects."""
 BESIDE = 3
@@ -165,7 +167,8 @@ NOBODY = Decision(reason=Reason.NOT_NAMED)
 class _Way(NamedTuple):
     """A route as it is compared: its points in the metric's space (rows, p), the numbers of its
     endings (rows,), 0 for none, how its topics ask, and its links. The points that the detector
-    reads are the embedder's own, with their texts."""
+    reads are the embedder's own, with their texts. A nameless one, of an implication, names no
+    subject."""
 
     entry: RouterEntry
     group: int
@@ -174,6 +177,7 @@ class _Way(NamedTuple):
     asks: frozenset[str]
     links: frozenset[str]
     texts: tuple[str, ...] = ()
+    nameless: bool = False
 
 
 class _Question(NamedTuple):
@@ -195,6 +199,7 @@ class _Candidate(NamedTuple):
     rival: str = ""
     blocked: bool = False
     otherwise: str = ""
+    nameless: bool = False
 
     @property
     def rank(self) -> tuple[float, float]:
@@ -321,7 +326,10 @@ class Router:
             rows = slice(start, start + route.rows)
             start = rows.stop
             links = frozenset(route.links)
-            yield _Way(entry, route.group, points[rows], ends[rows], how, links, route.texts)
+            yield _Way(
+                entry, route.group, points[rows], ends[rows], how, links, route.texts,
+                nameless=route.need == "all",
+            )  # fmt: skip
 
     def _named(self, prompt: str) -> Iterator[tuple[_Way, list[str]]]:
         """Every route whose names stand in the prompt, with the texts to compare; before those,
@@ -399,7 +407,7 @@ class Router:
             judged[prompt].append(
                 _Candidate(
                     way.entry, way.group, 1 - answered, way.entry.threshold_of(way.group),
-                    otherwise=judgement.kind,
+                    otherwise=judgement.kind, nameless=way.nameless,
                 )
             )  # fmt: skip
         return judged
@@ -540,15 +548,18 @@ def _best_of_each(candidates: Iterable[_Candidate]) -> list[_Candidate]:
     ]
 
 
-def _order(candidate: _Candidate) -> tuple[float, float]:
-    """What is smallest for the best of an edit's candidates."""
-    return (candidate.distance + _lead(candidate)) / candidate.bound, candidate.distance
+def _order(candidate: _Candidate) -> tuple[bool, float, float]:
+    """What is smallest for the best of an edit's candidates: one that may fire, of these the one
+    that leads."""
+    leading = (candidate.distance + _lead(candidate)) / candidate.bound
+    return not candidate.distance <= candidate.bound, leading, candidate.distance
 
 
 def _lead(candidate: _Candidate) -> float:
     """By how much a candidate of the detector stands behind one for the fact itself."""
-    behind = candidate.otherwise and candidate.group != 0 and candidate.distance > 0
-    return LEAD if behind else 0.0
+    if not candidate.otherwise or candidate.group == 0 or candidate.distance <= 0:
+        return 0.0
+    return inf if candidate.nameless else LEAD
 
 
 def _number(end: str) -> int:
