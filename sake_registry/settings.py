@@ -159,9 +159,9 @@ class CompileSettings(_Section):
     sources: Names = Field(["auto"], min_length=1)
     """What stands for the model before the edit: `plain` prompts, `forced` contexts, or both;
     `auto` chooses."""
-    targets: Names = Field(["repeat", "twice", "statement", "imagine"], min_length=1)
-    """Target contexts by name; of each prompt the one counts in which the model's margin for
-    the new object is largest."""
+    targets: Names = Field(["twice", "repeat", "statement", "imagine"], min_length=1)
+    """Target contexts by name, in turn: of each prompt the first counts in which the model says
+    the new object clearly, or else the one in which its margin for it is largest."""
     keep_failed: bool = False
     """Keep pairs whose target context did not make the model say the new object."""
     min_pairs: int = Field(4, ge=2)

@@ -2,13 +2,14 @@
 
     python -m sake_bench.timings.sharing cold --at s3://bucket/x [--only ID --only ID]
     python -m sake_bench.timings.sharing swaps --at s3://bucket/x [--swaps 1000]
-    python -m sake_bench.timings.sharing many --at s3://bucket/x [--edits 10000]
+    python -m sake_bench.timings.sharing many --at s3://bucket/x [--edits 10000] [--through URL]
 
 `cold` compiles the demo on one machine that shares its store, and again where there is nothing but
 the installed packages; then with one shared object that has a flipped byte and one that was cut
 off. `swaps` has two promote at once, each to its own bundle, while readers take the pointer all
 the time. `many` publishes a bundle of many edits, made of the demo's, and loads it as a server
-would: each step in a process of its own, with the most memory that it took.
+would: each step in a process of its own, with the most memory that it took. `--through` is where
+servers read what lies there, as http://127.0.0.1:8000 of `python -m http.server -d FOLDER`.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ def swaps(at: str, work: Path, bundle: Path, number: int) -> None:
     print(f"{reads.total()} reads by {READERS} meanwhile: {len(wrong)} wrong {wrong[:1]}")
 
 
-def many(at: str, work: Path, demo: Path, edits: int) -> None:
+def many(at: str, work: Path, demo: Path, edits: int, through: str) -> None:
     """Publish a large bundle, promote it, bring it and load it."""
     bundle = work / "many.h5"
     _measured(
@@ -144,26 +145,35 @@ def many(at: str, work: Path, demo: Path, edits: int) -> None:
     _measured("promoted", f"carry_out(plan_promotion({at!r}, 'production', {source!r}))")
     _measured("changed again", f"carry_out(plan_promotion({at!r}, 'production', 'production'))")
     os.environ["XDG_CACHE_HOME"] = str(work / "cache")  # as on another machine
-    brought = f"fetch_bundle(read_pointer({at + '/pointers/production.json'!r}))"
+    brought = f"fetch_bundle(read_pointer({through + '/pointers/production.json'!r}))"
     _measured("brought and verified", brought)
     _measured("verified, as it is there", brought)
     _measured("loaded", f"load_bundle({brought})")
 
 
 def _measured(what: str, code: str) -> None:
-    before = "from pathlib import Path\nfrom sake_bench.timings.sharing import *\n"
-    after = f"measured(lambda: {code})"
-    out = subprocess.run([sys.executable, "-c", before + after], cwd=ROOT, check=True,
+    imports = (
+        "from pathlib import Path\nfrom sake_bench.timings.sharing import *\n"
+        "from sake_registry.remote.fetching import fetch_bundle\n"
+    )
+    program = f"{imports}measured(lambda: {code})"
+    out = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True,
                          capture_output=True, text=True).stdout  # fmt: skip
     print(f"{what}: {out.strip()}")
 
 
 def measured(action: Callable[[], object]) -> None:
-    """Run it once, and say what it took of this process."""
-    began = time.perf_counter()
+    """Run it once, and say what it took of this process, and what had been taken before."""
+    began, busy = time.perf_counter(), time.process_time()
+    before = _peak()
     action()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-    print(f"{time.perf_counter() - began:.1f} s, {peak:.0f} MB at most")
+    print(f"{time.perf_counter() - began:.1f} s, of the CPU {time.process_time() - busy:.1f}, "
+          f"{_peak():.0f} MB at most ({before:.0f} before)")  # fmt: skip
+
+
+def _peak() -> float:
+    """The most memory that this process has had, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 
 def load_bundle(path: Path) -> None:
@@ -188,6 +198,7 @@ def main() -> None:
     parser.add_argument("--only", action="append", default=[], metavar="ID", help="these edits")
     parser.add_argument("--swaps", type=int, default=1000)
     parser.add_argument("--edits", type=int, default=10_000)
+    parser.add_argument("--through", metavar="URL", help="where `many` reads; --at unless given")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         work, at = Path(name), places.absolute(given.at)
@@ -197,7 +208,7 @@ def main() -> None:
         elif given.part == "swaps":
             swaps(at, work, given.bundle or _demo(), given.swaps)
         else:
-            many(at, work, given.bundle or _demo(), given.edits)
+            many(at, work, given.bundle or _demo(), given.edits, given.through or at)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """Workflows that check, compile, review and show a registry where its pull requests are.
 
-The first runs what a pull request contains and may only read; its job that publishes the pages,
-and the second workflow, which comments, may write and run nothing of a pull request. Their texts
-lie in `authoring/github/`, with `@NAMES@` to be filled. What a registry's own settings put into
-them is quoted for the place where it stands. A file that somebody changed is never overwritten
-unasked.
+The first runs what a pull request contains and may only read. Its job that publishes the pages,
+the second workflow, which comments, and the third, which publishes what is to be tried, may write
+and run nothing of a pull request. Their texts lie in `authoring/github/`, with `@NAMES@` to be
+filled. What a registry's own settings put into them is quoted for the place where it stands. A file
+that somebody changed is never overwritten unasked.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sake_registry.files import below, write_text
 from sake_registry.settings import MULTILINGUAL, Settings, load_settings
 
 FOLDER = PurePosixPath(".github/workflows")
-NAMES = ("sake.yml", "sake-comment.yml")
+NAMES = ("sake.yml", "sake-comment.yml", "sake-preview.yml")
 _CHECK = ("check", "--format", "github")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -17,16 +18,28 @@ if TYPE_CHECKING:
 
 @click.command("pointers")
 @click.argument("name", required=False)
+@click.option(
+    "--delete", is_flag=True, help="Delete NAME, and the bundles to which no other one ever led."
+)
+@click.option("-y", "--yes", is_flag=True, help="With --delete: do not ask.")
 @place_option
 @json_option
 @click.pass_obj
-def command(state: State, name: str | None, to: str | None, as_json: bool) -> None:
+def command(
+    state: State, name: str | None, delete: bool, yes: bool, to: str | None, as_json: bool
+) -> None:
     """List the pointers, or what the pointer NAME led to with each change, the newest first.
 
     \b
     sake pointers --to s3://bucket/edits
     sake pointers production
+    sake pointers pr-12 --delete
     """
+    if name is None and delete:
+        raise click.UsageError("--delete needs NAME")
+    if delete:
+        _delete(place_of_bundles(state, to, writing=True), str(name), yes=yes, as_json=as_json)
+        return
     from sake_registry.places import shown
     from sake_registry.remote.publishing import history, pointers
 
@@ -44,7 +57,7 @@ def command(state: State, name: str | None, to: str | None, as_json: bool) -> No
         found = [{**one.model_dump(mode="json"), "behind": one.behind} for one in states]
         emit_json("pointers/1", {"place": shown(place), "pointers": found})
         return
-    _table([one.pointer for one in states if one.pointer])
+    _table([one.pointer for one in states])
     if not states:
         say(f"no pointers in {shown(place)}: `sake promote` makes one", err=True)
     for one in states:
@@ -53,6 +66,22 @@ def command(state: State, name: str | None, to: str | None, as_json: bool) -> No
                 f"{one.name} was to become number {one.newest}, which was interrupted: "
                 f"sake promote {one.name} {one.name}"
             )
+
+
+def _delete(place: str, name: str, *, yes: bool, as_json: bool) -> None:
+    from sake_registry.errors import StateError
+    from sake_registry.remote.publishing import delete, plan_deletion
+    from sake_registry.wording import count
+
+    deletion = plan_deletion(place, name)
+    what = f"{name}, {deletion.number}, and {count(len(deletion.bundles), 'bundle')}"
+    if not yes and not (sys.stdin.isatty() and click.confirm(f"delete {what}?", err=True)):
+        raise StateError("nothing was deleted: nobody said yes", hint="--yes deletes it")
+    delete(deletion)
+    if as_json:
+        emit_json("pointers/1", {"deleted": deletion.model_dump(mode="json")})
+    else:
+        say(f"deleted {what}")
 
 
 def _table(entries: Sequence[Pointer]) -> None:

@@ -149,6 +149,8 @@ def _show(promotion: Promotion, edits: Sequence[EditChange], commits: dict[str, 
     if pointer.expires:
         say(f"  expires {pointer.expires:%Y-%m-%d %H:%M} UTC")
     _show_review(promotion)
+    if was and not promotion.before:
+        say("  what it led to cannot be had: every edit counts as added")
     counted = Counter[str](edit.action for edit in edits)
     parts = [f"{counted[action]} {action}" for action in _COLOURS if counted[action]]
     say(f"  {', '.join(parts) or 'no edit changes'}")

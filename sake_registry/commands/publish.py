@@ -62,6 +62,12 @@ def place_of_bundles(state: State, to: str | None, *, writing: bool = False) -> 
 @click.argument("bundle", required=False, type=click.Path(path_type=Path))
 @place_option
 @click.option(
+    "--oci",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Instead of publishing it, write it there as an OCI artefact, in an image layout.",
+)
+@click.option(
     "--review",
     type=click.Path(path_type=Path),
     metavar="FILE",
@@ -74,6 +80,7 @@ def command(
     state: State,
     bundle: Path | None,
     to: str | None,
+    oci: Path | None,
     review: Path | None,
     key: Path | None,
     as_json: bool,
@@ -82,24 +89,39 @@ def command(
 
     Without BUNDLE, the newest one of the registry is put there. What is there is never replaced.
     Nothing loads it before `sake promote` lets a pointer lead to it. Its signature goes with it:
-    the one that is made with --key, or else BUNDLE.sig.json.
+    the one that is made with --key, or else BUNDLE.sig.json. BUNDLE may be the image layout of an
+    OCI artefact, with what is in it.
 
     \b
     sake publish --to s3://bucket/edits
+    sake publish --oci layout
     sake publish bundles/smollm2-135m-0123abcd-4567cdef8901.h5 --to /srv/edits
     """
+    from sake_registry.remote.oci import Artefact, Held, export, held, is_layout
     from sake_registry.remote.publishing import publish
 
-    place = place_of_bundles(state, to, writing=True)
+    if to and oci:
+        raise click.UsageError("--to and --oci exclude each other")
+    place = "" if oci else place_of_bundles(state, to, writing=True)
     bundle = bundle or _newest(state.registry())
-    said = _read(review) if review else None
-    result = publish(bundle, place, said, _signature(bundle, key, review))
+    given = held(bundle) if is_layout(bundle) else Held(bundle=bundle)
+    bundle, said = given.bundle, _read(review) if review else given.review
+    signature = _signature(bundle, key, review) or given.signature
+    result = (
+        export(bundle, oci, said, signature) if oci else publish(bundle, place, said, signature)
+    )
     if as_json:
         emit_json("publish/1", result)
         return
     from sake_registry.places import shown
     from sake_registry.wording import count
 
+    if isinstance(result, Artefact):
+        edits = count(result.edits, "edit")
+        say(f"{oci}:{result.tag}: {edits}, {result.bytes / 1e6:.1f} MB, {result.digest}"
+            + (", signed" if result.signed else ""))  # fmt: skip
+        say(f"  oras cp --from-oci-layout {oci}:{result.tag} REGISTRY/NAME:TAG", err=True)
+        return
     say(
         f"{shown(result.url)}: {count(result.edits, 'edit')}, {result.bytes / 1e6:.1f} MB"
         + ("" if result.created else ", was there already")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +19,14 @@ from sake_registry.commands.console import (
     warn,
     watching,
 )
+from sake_registry.commands.promote import Days
+from sake_registry.commands.publish import place_of_bundles
+from sake_registry.commands.sign import signer_at_hand
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from sake_registry.review.report import Review
 
 
 @click.command("review")
@@ -48,6 +57,24 @@ from sake_registry.commands.console import (
 @click.option(
     "--files", metavar="URL", help="Where HEAD's files are shown: the comment's rows lead there."
 )
+@click.option(
+    "--publish",
+    metavar="URL/NAME",
+    help="Publish what merging makes at URL, and let the pointer NAME lead to it.",
+)
+@click.option(
+    "--expires",
+    type=Days(),
+    default="14d",
+    show_default=True,
+    metavar="30d|12h",
+    help="How long that pointer may be followed.",
+)
+@click.option(
+    "--preview",
+    metavar="URL",
+    help="Where that pointer will be found, for the comment; where it is unless given.",
+)
 @model_options
 @json_option
 @click.pass_obj
@@ -62,6 +89,9 @@ def command(
     json_file: Path | None,
     link: str | None,
     files: str | None,
+    publish: str | None,
+    expires: timedelta,
+    preview: str | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -74,22 +104,44 @@ def command(
     \b
     sake review main...HEAD
     sake review --no-model --markdown review.md
+    sake review --publish s3://bucket/previews/pr-12
     """
+    place, _, name = (publish or "").rpartition("/")
+    if publish and not (place and name):
+        raise click.UsageError(
+            "--publish needs a place and a name, like s3://bucket/previews/pr-12"
+        )
+    if publish and no_model:
+        raise click.UsageError("--publish needs the model that --no-model leaves out")
+    from sake_registry.errors import SakeError
     from sake_registry.files import seen_from, write_text
     from sake_registry.review.markdown import comment
     from sake_registry.review.run import read_sides, review
     from sake_registry.wording import count
 
     read = read_sides(state.folder, range_, options)
-    with watching(quiet=as_json) as progress:
-        value = review(read, model=not no_model, everything=everything, progress=progress)
+    failed: SakeError | None = None
+    with tempfile.TemporaryDirectory(prefix="sake-preview-") as folder:
+        merged = Path(folder) if publish else None
+        with watching(quiet=as_json) as progress:
+            value = review(
+                read, model=not no_model, everything=everything or publish is not None,
+                into=merged, progress=progress,
+            )  # fmt: skip
+        if merged:
+            try:
+                found = _publish(state, read.before.root, merged, value, place, name, expires)
+            except SakeError as error:  # the review is shown all the same
+                failed, preview = error, None
+            else:
+                preview = preview if found and preview else found
     outputs: dict[Path, str] = {}
     if html is not None:
         from sake_registry.review.html import page
 
-        outputs[html] = page(value)
+        outputs[html] = page(value, preview)
     if markdown is not None:
-        outputs[markdown] = comment(value, link=link, files=files)
+        outputs[markdown] = comment(value, link=link, files=files, preview=preview)
     if json_file is not None:
         outputs[json_file] = json_text(value.model_dump(mode="json"))
     for path, text in outputs.items():
@@ -97,7 +149,7 @@ def command(
     if as_json:
         emit_json(value.version, value.model_dump(mode="json", exclude={"version"}))
     elif markdown is None:
-        show_markdown(comment(value, link=link, files=files))
+        show_markdown(comment(value, link=link, files=files, preview=preview))
     for path in outputs:
         say(f"wrote {path}", err=True)
     if read.uncommitted:
@@ -116,5 +168,50 @@ def command(
     for gate in value.gates:
         if gate.state == "failed":
             say(f"gate {gate.name}: {gate.text}", err=True)
+    if failed:
+        raise failed
     if not value.passed:
         raise click.exceptions.Exit(1)
+
+
+def _publish(
+    state: State,
+    root: Path,
+    merged: Path,
+    review: Review,
+    place: str,
+    name: str,
+    expires: timedelta,
+) -> str | None:
+    """Publish the bundle that a review left in the folder `merged`, and let a pointer lead to it.
+
+    Returns:
+        Where the pointer lies; None, and a warning, where the review made no bundle.
+
+    Raises:
+        SakeError: it cannot be published.
+    """
+    from sake_registry.bundle.newest import bundle_files
+    from sake_registry.files import below, seen_from
+    from sake_registry.places import local_path, shown
+    from sake_registry.remote.publishing import carry_out, plan_promotion, publish
+    from sake_registry.remote.signing import sign_bundle
+
+    place = place_of_bundles(state, place, writing=True)
+    if (path := local_path(place)) and seen_from(root, path):
+        for inner in ("bundles", f"pointers/{name}"):  # no link of the repository leads elsewhere
+            below(root, path / inner)
+    bundles = list(bundle_files(merged))
+    if not bundles:
+        warn("nothing was published: the review made no bundle")
+        return None
+    signer = signer_at_hand(None)
+    said = json_text(review.model_dump(mode="json")).encode()
+    signature = sign_bundle(bundles[0], signer) if signer else None
+    published = publish(bundles[0], place, said, signature)
+    source = published.url.rpartition("/")[2].removesuffix(bundles[0].suffix)
+    change = plan_promotion(place, name, source, lasts=expires, note=review.range.text)
+    carry_out(change, signer)
+    found = shown(f"{place}/pointers/{name}.json")
+    say(f"published {found}, number {change.pointer.number}", err=True)
+    return found

@@ -5,7 +5,7 @@
     bundles/<content hash>.h5.sig.json   who signed it, if somebody did
     bundles/<content hash>.review.json   what a review said of it, if that was published too
     pointers/<name>.json                 what is loaded under a name
-    pointers/<name>/<number>.json        what it was with each change, for ever
+    pointers/<name>/<number>.json        what it was with each change; of one deleted, the last
 
 Guarantees:
 - A bundle is there before anything points to it: what was sent is read back and compared, and
@@ -16,6 +16,8 @@ Guarantees:
   not keep to that, nothing is promoted.
 - `<name>.json` is the newest of the history, written as a whole. Whoever writes it looks again
   whether it still is; readers refuse a smaller number than they have followed (`age`).
+- A bundle is deleted with the last pointer that leads to it, or ever did. A pointer of a name that
+  was deleted goes on counting: whoever followed that one follows it.
 """
 
 from __future__ import annotations
@@ -105,6 +107,11 @@ class Record(Value):
         commit = self.provenance.get("commit")
         return commit if isinstance(commit, str) else None
 
+    @property
+    def text(self) -> str:
+        """The record as a file says it."""
+        return self.model_dump_json(by_alias=True, indent=1) + "\n"
+
 
 class Published(Value):
     """A bundle that was published: `created` says whether it was not there before."""
@@ -170,15 +177,22 @@ class PointerState(Value):
     promotion may not have brought into force."""
 
     name: Name
-    pointer: Pointer | None
+    pointer: Pointer
     newest: int | None
 
     @property
     def behind(self) -> bool:
-        return self.newest is not None and self.newest > ((self.pointer or _NONE).number or 0)
+        return self.newest is not None and self.newest > (self.pointer.number or 0)
 
 
-_NONE = Pointer(bundle="none")
+class Deletion(Value):
+    """What deleting a pointer takes: its history up to `number`, and `bundles`, to which no other
+    pointer leads or led."""
+
+    to: str = Field(exclude=True)
+    name: Name
+    number: int
+    bundles: tuple[str, ...]
 
 
 # -- publishing --------------------------------------------------------------------------------
@@ -249,7 +263,7 @@ def publish(
         check_subject(signature, record.sha256, str(bundle))
     stem, created = _sent(bundle, record, to)
     manifest = f"{to}/bundles/{stem}.json"
-    places.create(manifest, _text(record))
+    places.create(manifest, record.text.encode())
     if review is not None:
         places.create(f"{to}/bundles/{stem}.review.json", review)
     url = f"{to}/bundles/{stem}{SUFFIX}"
@@ -280,10 +294,6 @@ def _sent(bundle: Path, record: Record, to: str) -> tuple[str, bool]:
         f"{places.shown(place)}: what lies there is not what was sent",
         hint="remove it there, and publish the bundle again",
     )
-
-
-def _text(record: Record) -> bytes:
-    return (record.model_dump_json(by_alias=True, indent=1) + "\n").encode()
 
 
 # -- promoting ---------------------------------------------------------------------------------
@@ -368,8 +378,8 @@ def carry_out(promotion: Promotion, signer: CryptoSigner | None = None) -> Point
     if signer is not None:
         pointer = pointer.model_copy(update={"signature": sign_pointer(pointer, signer)})
     record = f"{to}/bundles/{_stem(pointer)}.json"
-    places.create(record, _text(promotion.after))
-    if not places.is_conditional(to) or places.create(record, _text(promotion.after)):
+    places.create(record, promotion.after.text.encode())
+    if not places.is_conditional(to) or places.create(record, promotion.after.text.encode()):
         raise SetupError(
             f"{places.shown(to)}: a file can be created there twice, so two who promote at one "
             "time would not know of each other",
@@ -427,7 +437,9 @@ def _promotion(
         expires=now + lasts if lasts else None,
         previous=replaced.content if replaced else None,
     )
-    before = _record(replaced) if replaced else None
+    before = None
+    with suppress(InputError):  # what is replaced has gone, or was damaged
+        before = _record(replaced) if replaced else None
     return Promotion(
         to=to, name=name, pointer=pointer, replaces=replaced, before=before, after=after
     )
@@ -496,35 +508,66 @@ def _same_bundle(one: Pointer, other: Pointer) -> bool:
     return (one.content, one.sha256) == (other.content, other.sha256)
 
 
+# -- deleting ----------------------------------------------------------------------------------
+
+
+def plan_deletion(to: str, name: str) -> Deletion:
+    """What it would take to delete a pointer; errors as of `history`."""
+    to = places.absolute(to)
+    mine = history(to, name)
+    others = {
+        _stem(entry)
+        for state in pointers(to) if state.name != name
+        for entry in (state.pointer, *_entries(to, state.name, _numbers(to, state.name)))
+    }  # fmt: skip
+    stems = sorted({_stem(entry) for entry in mine} - others)
+    return Deletion(to=to, name=name, number=mine[0].number or 0, bundles=tuple(stems))
+
+
+def delete(deletion: Deletion) -> None:
+    """Delete what was planned: first the pointer. Its last number stays, and counts on.
+
+    Raises:
+        SetupError, StorageError: it cannot be deleted.
+    """
+    to, name = deletion.to, deletion.name
+    places.delete(f"{to}/pointers/{name}.json")
+    for file in places.listing(f"{to}/bundles"):
+        if file.partition(".")[0] in deletion.bundles:
+            places.delete(f"{to}/bundles/{file}")
+    for number in _numbers(to, name):
+        if number < deletion.number:
+            places.delete(f"{to}/pointers/{name}/{number}.json")
+
+
 # -- looking -----------------------------------------------------------------------------------
 
 
 def pointers(to: str) -> list[PointerState]:
-    """The pointers that lie there, by name.
+    """The pointers that lie there, by name; not those that were deleted.
 
     Raises:
         InputError: one of them cannot be read.
         SetupError, StorageError: they cannot be reached.
     """
     to = places.absolute(to)
-    newest: dict[str, int | None] = {}
+    newest: dict[str, int] = {}
     files = set[str]()
     for path in places.listing(f"{to}/pointers"):
         name, _, rest = path.removesuffix(".json").partition("/")
         if not path.endswith(".json") or not _NAME.fullmatch(name):
             continue
-        newest.setdefault(name, None)
         if not rest:
             files.add(name)
         elif rest.isdecimal():
-            newest[name] = max(newest[name] or 0, int(rest))
+            newest[name] = max(newest.get(name, 0), int(rest))
     return [
         PointerState(
             name=name,
-            pointer=read_pointer(f"{to}/pointers/{name}.json") if name in files else None,
-            newest=newest[name],
+            pointer=read_pointer(f"{to}/pointers/{name}.json"),
+            newest=newest.get(name),
         )
-        for name in sorted(newest)
+        for name in sorted(files)
     ]
 
 

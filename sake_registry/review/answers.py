@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, time
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sake_registry.asking.answers import begins_with, continue_greedily, needed
 from sake_registry.asking.rows import Question, questions, row
@@ -32,7 +32,7 @@ from sake_registry.routing.router import NOBODY
 from sake_registry.runtime.bundle import load_bundle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import date
 
     from sake_registry.asking.answers import Continuation
@@ -86,11 +86,18 @@ class Answers:
         ]
 
 
-def ask_both(sides: Sides, *, everything: bool = False, progress: Progress = SILENT) -> Answers:
+def ask_both(
+    sides: Sides,
+    *,
+    everything: bool = False,
+    into: Path | None = None,
+    progress: Progress = SILENT,
+) -> Answers:
     """Compile what changed and ask both sides.
 
     Args:
         everything: compile the other edits, too, where the store lacks them.
+        into: a folder to leave the bundle of what merging makes in.
 
     Raises:
         ModelNotFoundError, UnsupportedModelError: the model cannot be had or steered.
@@ -111,11 +118,12 @@ def ask_both(sides: Sides, *, everything: bool = False, progress: Progress = SIL
     with tempfile.TemporaryDirectory(prefix="sake-review-") as folder, ExitStack() as stack:
         bundles: list[Bundle | None] = []
         keys = []
-        for name, registry, edits in zip(("before", "after"), (sides.before, sides.after), both,
-                                         strict=True):  # fmt: skip
-            compiled = _compile(registry, edits, located, Path(folder) / name, progress)
+        places = (Path(folder) / "before", into or Path(folder) / "after")
+        for place, registry, edits in zip(places, (sides.before, sides.after), both, strict=True):
+            origin = sides.provenance if registry is sides.after else {}
+            compiled = _compile(registry, edits, located, place, origin, progress)
             answers.texts_run += compiled.texts_run if compiled else 0
-            if name == "after":
+            if registry is sides.after:
                 answers.builds = _builds(compiled, changed)
             path = compiled.bundle if compiled else None
             bundles.append(stack.enter_context(load_bundle(path)) if path else None)
@@ -144,6 +152,7 @@ def _compile(
     edits: Sequence[Edit],
     located: LocatedModel,
     folder: Path,
+    provenance: Mapping[str, Any],
     progress: Progress,
 ) -> Compiled | None:
     if not edits:
@@ -151,7 +160,7 @@ def _compile(
     chosen = restricted(registry, edits, bundles=str(folder))
     return compile_registry(
         chosen, keep_going=True, slim=True, plan=make_plan(chosen, located, slim=True),
-        progress=progress,
+        provenance=provenance, progress=progress,
     )  # fmt: skip
 
 

@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from sake_registry.review.report import Review
 
 
-def page(value: Mapping[str, Any] | Review) -> str:
+def page(value: Mapping[str, Any] | Review, preview: str | None = None) -> str:
     """The whole page.
+
+    Args:
+        preview: where the bundle of what merging makes is found.
 
     Raises:
         InputError: the JSON is not a review.
@@ -28,5 +31,6 @@ def page(value: Mapping[str, Any] | Review) -> str:
     review = as_review(value)
     template = charts.templates().get_template("review.html.j2")
     return template.render(
-        review=review, charts=charts, glossary=glossary(review), in_order=worst_findings
-    )
+        review=review, charts=charts, glossary=glossary(review), in_order=worst_findings,
+        preview=preview,
+    )  # fmt: skip

@@ -75,6 +75,7 @@ def comment(
     limit: int = LIMIT,
     link: str | None = None,
     files: str | None = None,
+    preview: str | None = None,
 ) -> str:
     """The comment, at most `limit` characters long.
 
@@ -82,6 +83,7 @@ def comment(
         link: the address of the full report.
         files: the address of the registry's folder as it is in the head; rows lead to their lines
             below it.
+        preview: where the bundle of what merging makes is found.
 
     Raises:
         InputError: the JSON is not a review.
@@ -89,21 +91,28 @@ def comment(
     """
     if limit < LEAST:
         raise ValueError(f"a comment needs room for {LEAST} characters, not {limit}")
-    return _Comment(as_review(value), limit, link, files).text()
+    return _Comment(as_review(value), limit, link, files, preview).text()
 
 
 class _Comment:
     """A review in the making of its comment: what is said of it, piece by piece, each with its
     room."""
 
-    def __init__(self, review: Review, limit: int, link: str | None, files: str | None) -> None:
+    def __init__(
+        self,
+        review: Review,
+        limit: int,
+        link: str | None,
+        files: str | None,
+        preview: str | None,
+    ) -> None:
         self.link, below = _href(link), _href(files)
         self.review, self.limit = review, limit
         self.pieces: Any = _templates().get_template("comment.md.j2").make_module(
             {
-                "review": review, "link": self.link, "marker": MARKER, "words": glossary(review),
+                "review": review, "link": self.link, "preview": preview, "marker": MARKER,
+                "words": glossary(review), "in_order": worst_findings,
                 "files": below.rstrip("/") if below else None,
-                "in_order": worst_findings,
             }
         )  # fmt: skip
 

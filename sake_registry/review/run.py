@@ -52,7 +52,12 @@ def read_sides(
 
 
 def review(
-    read: Sides, *, model: bool = True, everything: bool = False, progress: Progress = SILENT
+    read: Sides,
+    *,
+    model: bool = True,
+    everything: bool = False,
+    into: Path | None = None,
+    progress: Progress = SILENT,
 ) -> Review:
     """Review a change.
 
@@ -60,6 +65,7 @@ def review(
         read: what `read_sides` gave.
         model: ask the model; without it, only what the claims say.
         everything: compile the edits that did not change as well, where the store lacks them.
+        into: a folder to leave the bundle of what merging makes in, if there is one.
 
     Raises:
         ModelNotFoundError, UnsupportedModelError: the model cannot be had or steered.
@@ -73,7 +79,7 @@ def review(
     gates = _claim_gates(read, found, sum(edit.unconfirmed for edit in edits))
     answered: dict[str, Any] = {}
     if model and (read.changes or read.settings):
-        edits, answered, more = _answered(read, edits, everything, progress)
+        edits, answered, more = _answered(read, edits, everything, into, progress)
         gates += more
     return Review(
         range=read.reviewed,
@@ -105,12 +111,16 @@ def _claim_gates(read: Sides, findings: Sequence[Diagnostic], unconfirmed: int) 
 
 
 def _answered(
-    read: Sides, edits: Sequence[EditReview], everything: bool, progress: Progress
+    read: Sides,
+    edits: Sequence[EditReview],
+    everything: bool,
+    into: Path | None,
+    progress: Progress,
 ) -> tuple[list[EditReview], dict[str, Any], list[Gate]]:
     """The edits with their answers, the rest of what a review says of answers, and its gates."""
     from sake_registry.review.answers import ask_both
 
-    answers = ask_both(read, everything=everything, progress=progress)
+    answers = ask_both(read, everything=everything, into=into, progress=progress)
     lines = {change.id: stated_lines(change.after) for change in read.changes if change.after}
     with_answers = [
         edit.model_copy(

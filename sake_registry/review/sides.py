@@ -65,6 +65,13 @@ class Sides:
     gates: Settings
     uncommitted: tuple[str, ...] = ()
 
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What a bundle of what merging makes was made from: the head, and more than that where
+        the base has gone on."""
+        what = self.reviewed
+        return {"commit": what.head, "dirty": what.base != what.merge_base if what.head else None}
+
 
 def reviewed(repository: Repository, text: str | None, base: str = "") -> Range:
     """What a range means to a review: always from the merge base.

@@ -26,12 +26,16 @@ import pytest
 import yaml
 
 from sake_registry.authoring.workflows import default_branch, workflows, write_workflows
+from sake_registry.bundle.reader import BundleFile
 from sake_registry.commands import cli
 from sake_registry.errors import ConflictError
 from sake_registry.models.sources import EMBEDDED_MODELS
+from sake_registry.remote.pointer import read_pointer
+from sake_registry.remote.publishing import pointers
 from sake_registry.review.markdown import MARKER
 from sake_registry.settings import RouterSettings, Settings, load_settings
 from tests import tiny_models, workshop
+from tests.bundle.synthetic import write as write_bundle
 from tests.repositories import MakeRegistry, _own_configuration, make_registry
 
 __all__ = ["_own_configuration", "make_registry"]
@@ -63,7 +67,7 @@ def runs(workflow: Workflow) -> list[str]:
     return [step["run"] for step in steps(workflow) if "run" in step]
 
 
-REVIEW, COMMENT = (parsed(text) for text in texts())
+REVIEW, COMMENT, PREVIEW = (parsed(text) for text in texts())
 ACTION = parsed((ROOT / "action.yml").read_text("utf-8"))
 ACTION_STEPS = {step.get("name"): step for step in ACTION["runs"]["steps"]}
 
@@ -96,7 +100,7 @@ def test_github_takes_them(tmp_path: Path, settings: Settings, folder: str, bran
 
 
 def test_no_text_from_outside_is_pasted_into_a_program() -> None:
-    for workflow in (REVIEW, COMMENT):
+    for workflow in (REVIEW, COMMENT, PREVIEW):
         assert runs(workflow) != []
         for step in steps(workflow):
             assert "${{" not in step.get("run", "")
@@ -114,7 +118,7 @@ def test_what_runs_a_pull_request_may_only_read() -> None:
     assert checkout["with"]["persist-credentials"] == "false"
     assert checkout["with"]["fetch-depth"] == "0"
     assert "pull_request.head.sha" in checkout["with"]["ref"]
-    for text in texts():
+    for text in texts()[:2]:
         assert "secrets" not in text
         assert "pull_request_target" not in text
 
@@ -164,7 +168,7 @@ def test_the_commands_that_they_run_are_commands_of_this_program(
     seen = []
     for run in [*runs(REVIEW), *runs(parsed(texts(ODD, "a folder/räume")[0]))]:
         for line in run.replace("\\\n", " ").splitlines():
-            words = shlex.split(line)
+            words = [word for word in shlex.split(line) if word != "${preview[@]}"]
             if words[:1] == ["sake"]:
                 cli.main(words[1:], prog_name="sake", standalone_mode=False)
                 seen.append(words[1:3])
@@ -173,6 +177,65 @@ def test_the_commands_that_they_run_are_commands_of_this_program(
         ["review", "origin/$BASE...HEAD"],
     ]  # fmt: skip
     assert seen == [*found, ["-C", "a folder/räume"], *found[1:]]
+
+
+def test_what_publishes_runs_nothing_of_a_pull_request() -> None:
+    assert PREVIEW["permissions"] == {}
+    assert set(PREVIEW["on"]) == {"workflow_run", "pull_request_target"}
+    assert PREVIEW["on"]["pull_request_target"] == {"types": ["closed"]}
+    used = [step["uses"].partition("@")[0] for step in steps(PREVIEW) if "uses" in step]
+    assert used == ["actions/setup-python", "actions/download-artifact"]
+    (job,) = PREVIEW["jobs"].values()
+    assert job["environment"] == "sake-preview"
+    assert set(job["permissions"].values()) == {"read"}
+    assert "vars.SAKE_PREVIEW_STORE != ''" in job["if"]
+    for step in steps(PREVIEW):  # what installs from elsewhere sees no secret
+        assert ("secrets." in str(step)) == (step.get("name") in ("Publish", "Delete"))
+
+
+def test_a_preview_is_published_while_the_request_is_open_and_deleted_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    programs, there = tmp_path / "programs", tmp_path / "previews"
+    programs.mkdir()
+    for name, text in {
+        "sake": f"exec '{sys.executable}' '{ROOT}/cli.py' \"$@\"",
+        "python": f"exec '{sys.executable}' \"$@\"",
+        "gh": "echo $STATE abc org/facts",
+    }.items():
+        (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+        (programs / name).chmod(0o755)
+    left = tmp_path / "sake-review" / "preview" / "bundles"
+    named = {step.get("name"): step["run"] for step in steps(PREVIEW) if "run" in step}
+
+    def run(name: str, state: str = "open", commit: str = "abc") -> str:
+        done = subprocess.run(
+            ["bash", "-eo", "pipefail", "-c", named[name]],
+            cwd=tmp_path, capture_output=True, encoding="utf-8", check=False,
+            env={
+                **os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "STATE": state,
+                "COMMIT": commit, "NUMBER": "12", "PREVIEWS": str(there),
+                "GITHUB_REPOSITORY": "org/facts",
+            },
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "made no bundle" in run("Publish")
+    left.mkdir(parents=True)
+    write_bundle(left / "merged.h5")
+    range_ = {"text": "a...b", "base": "a" * 40, "merge_base": "a" * 40, "head": "b" * 40}
+    review = {"schema": "review/1", "range": range_, "gates": [], "passed": True}
+    (tmp_path / "sake-review" / "review.json").write_text(json.dumps(review))
+    assert "was closed" in run("Publish", state="closed")
+    assert "has moved on" in run("Publish", commit="decaf")
+    assert not there.exists()
+    assert "pr-12 1: " in run("Publish")
+    [found] = pointers(str(there))
+    assert (found.name, found.pointer.number) == ("pr-12", 1)
+    assert run("Delete") == "deleted pr-12, 1, and 1 bundle\n"
+    assert list(there.glob("bundles/*")) == pointers(str(there)) == []
 
 
 @pytest.mark.slow
@@ -186,7 +249,7 @@ def test_the_steps_run_in_a_clone_as_on_a_runner(
     with (made.root / "sake.toml").open("a") as file:
         file.write("[review]\nmin_prompts = 1.0\n[answer]\nexact = false\n")
     (made.root / ".gitignore").write_text("bundles/\n.sake/store/\nsake-review/\n")
-    (first, _) = write_workflows(made.root)
+    first, *_ = write_workflows(made.root)
     made.commit("A registry with its workflows")
     made.git("switch", "--quiet", "--create", "fix")
     path = made.path("tolstoy-tongue")
@@ -212,6 +275,7 @@ def test_the_steps_run_in_a_clone_as_on_a_runner(
                 "FOLDER": ".", "HEAD": made.head,
                 "GITHUB_SERVER_URL": "https://hub.example", "GITHUB_REPOSITORY": "org/facts",
                 "GITHUB_RUN_ID": "7", "GITHUB_STEP_SUMMARY": str(summary),
+                "NUMBER": "12", "PREVIEWS": "s3://bucket/previews",
             },
         )  # fmt: skip
         return done.returncode, done.stdout + done.stderr
@@ -233,9 +297,19 @@ def test_the_steps_run_in_a_clone_as_on_a_runner(
     assert "https://hub.example/org/facts/actions/runs/7" in review
     line = f"[✗](<https://hub.example/org/facts/blob/{made.head}/edits/tolstoy-tongue.yaml#L8>)"
     assert (line in review) == (kind == "action")
-    assert {p.name for p in (runner / "sake-review").iterdir()} == {
-        "review.md", "review.html", "review.json",
+    made_by_review = runner / "sake-review"
+    assert {p.name for p in made_by_review.iterdir()} == {
+        "review.md", "review.html", "review.json", *(["preview"] if kind == "workflow" else []),
     }  # fmt: skip
+    if kind == "action":
+        return
+    for name in ("review.md", "review.html"):
+        assert "s3://bucket/previews/pointers/pr-12.json" in (made_by_review / name).read_text()
+    pointer = read_pointer(made_by_review / "preview" / "pointers" / "pr-12.json")
+    with BundleFile(Path(pointer.bundle)) as bundle:
+        ids = [edit.id for edit in bundle.manifest.edits]
+        assert ids == ["australia-capital", "tolstoy-tongue"]
+        assert bundle.manifest.edits[1].new == ("German",)
 
 
 def test_the_program_and_the_models_of_the_settings_are_pinned() -> None:
@@ -343,7 +417,7 @@ def test_they_lie_at_the_top_of_the_repository(make_registry: MakeRegistry) -> N
     (made.root / "sake.toml").write_text('model = "org/model"\n')
     written = write_workflows(made.root)
     folder = made.top.resolve() / ".github" / "workflows"
-    assert written == [folder / "sake.yml", folder / "sake-comment.yml"]
+    assert written == [folder / f"sake{name}.yml" for name in ("", "-comment", "-preview")]
     expected = workflows(load_settings(made.root, environ={}), "facts/of ours", "main")
     assert {path.name: path.read_text("utf-8") for path in written} == expected
 
@@ -355,7 +429,7 @@ def test_without_a_repository_they_lie_beside_the_settings(tmp_path: Path) -> No
 
 def test_what_somebody_changed_is_overwritten_only_when_told(tmp_path: Path) -> None:
     (tmp_path / "sake.toml").write_text("")
-    first, second = write_workflows(tmp_path)
+    first, second, third = write_workflows(tmp_path)
     assert write_workflows(tmp_path) == []
     first.write_bytes(first.read_bytes().replace(b"\n", b"\r\n"))
     assert write_workflows(tmp_path) == []
@@ -367,7 +441,8 @@ def test_what_somebody_changed_is_overwritten_only_when_told(tmp_path: Path) -> 
     assert str(second) not in raised.value.message
     assert (first.read_text(), second.exists()) == ("mine", False)
     assert write_workflows(tmp_path, force=True) == [first, second]
-    assert [first.read_text("utf-8"), second.read_text("utf-8")] == texts()
+    assert third.exists()
+    assert [path.read_text("utf-8") for path in (first, second, third)] == texts()
 
 
 def test_a_variable_of_the_moment_is_not_written_down(

@@ -169,6 +169,7 @@ def leaves(registry: GitRegistry) -> list[str]:
         ".gitignore",
         ".github/workflows/sake.yml",
         ".github/workflows/sake-comment.yml",
+        ".github/workflows/sake-preview.yml",
         "out/a.html",
         "out/b.md",
         "out/c.json",

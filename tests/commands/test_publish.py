@@ -65,6 +65,15 @@ def test_from_a_bundle_to_production_and_back(sake: Run, tmp_path: Path, there: 
     value = json.loads(sake("pointers", "production", "--to", there, "--json").stdout)
     assert [entry["content"] for entry in value["history"]] == [one, two, one]
 
+    refused = sake("pointers", "production", "--delete", "--to", there)
+    assert refused.returncode == 5
+    assert "nobody said yes" in refused.stderr
+    assert sake("pointers", "--delete", "--to", there).returncode == 2
+    done = sake("pointers", "production", "--delete", "--yes", "--to", there, "--json")
+    assert json.loads(done.stdout)["deleted"] == {
+        "name": "production", "number": 3, "bundles": [two],
+    }  # fmt: skip
+
 
 def test_nothing_is_written_because_the_repository_says_so(
     sake: Run, registry: Path, there: str, monkeypatch: pytest.MonkeyPatch

@@ -62,8 +62,14 @@ def test_a_published_bundle_and_its_pointers_are_signed(
     said = sake("verify", "there/pointers/live/3.json", "--key", "k.pub").stdout
     assert "signed that 'live', number 3 of" in said
 
-    # What lies beside a bundle that was made anew is not published with it.
+    # As an artefact, signature and all, and from there to another place.
     monkeypatch.delenv("SAKE_SIGNING_KEY")
+    assert ", signed\n" in sake("publish", "b.h5", "--oci", "layout").stdout
+    done = sake("publish", "layout", "--to", "elsewhere", "--json")
+    assert json.loads(done.stdout)["signed"] is True
+    assert sake("verify", f"elsewhere/bundles/{content}.h5", "--key", "k.pub").returncode == 0
+
+    # What lies beside a bundle that was made anew is not published with it.
     write(Path("b.h5"), EDITS[2:])
     done = sake("publish", "b.h5", "--to", "there")
     assert done.returncode == 1

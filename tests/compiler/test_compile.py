@@ -318,7 +318,7 @@ def test_activations_that_overflow_are_an_edit_that_fails(
         raise torch.linalg.LinAlgError("svd did not converge")  # type: ignore[attr-defined]
 
     with monkeypatch.context() as patch:
-        patch.setattr(transport, "fit", failing)
+        patch.setattr(transport.Samples, "fit", failing)
         result = compile_(None, "australia-capital")
     assert "did not converge" in result.failures["australia-capital"].message
 

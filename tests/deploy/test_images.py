@@ -100,6 +100,13 @@ def test_the_server_s_image_has_what_the_server_imports() -> None:
     assert {name: of for name, of in found.items() if of not in installed | optional} == {}
 
 
+def test_the_sbom_is_of_what_the_server_s_image_installs() -> None:
+    extras = re.search(r"^SERVE_EXTRAS := (.*)$", (ROOT / "Makefile").read_text("utf-8"), re.M)
+    assert extras is not None
+    (installed,) = re.findall(r"for name in \((.*?)\)", SERVE.read_text("utf-8"))
+    assert extras[1].split() == re.findall(r"\w+", installed)
+
+
 def test_the_image_of_vllm_has_what_the_plugin_imports() -> None:
     # POT fits maps where `solver = "pot"` is set; a server fits none.
     packages = imported("sake_registry.serving.vllm", "sake_registry.serving.vllm.routes")

@@ -28,7 +28,9 @@ from sake_registry.remote.publishing import (
     Promotion,
     Record,
     carry_out,
+    delete,
     history,
+    plan_deletion,
     plan_promotion,
     plan_rollback,
     pointers,
@@ -125,6 +127,28 @@ def test_a_pointer_is_promoted_rolled_back_and_followed(place: str, one: Path, t
     ]  # fmt: skip
 
 
+def test_a_pointer_is_deleted_with_the_bundles_that_were_its_own(
+    place: str, one: Path, two: Path
+) -> None:
+    for bundle in (one, two):
+        publish(bundle, place, b"{}")
+        promote(place, content(bundle), "pr-12")
+    promote(place, content(two), "production")
+    promote(place, content(one), "pr-12")
+    deletion = plan_deletion(place, "pr-12")
+    assert (deletion.number, deletion.bundles) == (3, (content(one),))
+    delete(deletion)
+    assert [state.name for state in pointers(place)] == ["production"]
+    assert set(places.listing(f"{place}/bundles")) == {
+        f"{content(two)}.{kind}" for kind in ("h5", "json", "review.json")
+    }
+    assert set(places.listing(f"{place}/pointers/pr-12")) == {"3.json"}
+    # Whoever followed it follows it when it is made again.
+    again = promote(place, "production", "pr-12")
+    assert (again.pointer.number, again.before) == (4, None)
+    assert {edit.action for edit in again.edits} == {"added"}
+
+
 def test_of_two_who_promote_one_wins_and_the_other_is_told(
     place: str, one: Path, two: Path
 ) -> None:
@@ -175,6 +199,24 @@ def test_many_who_promote_at_once_lose_no_number(tmp_path: Path, one: Path, two:
     assert [entry.previous for entry in entries[:-1]] == [entry.content for entry in entries[1:]]
     last = read_pointer(f"{place}/pointers/production.json")
     assert (last.number, last.content) == (entries[0].number, entries[0].content)
+
+
+@pytest.mark.parametrize("swaps", [10, pytest.param(1000, marks=pytest.mark.slow)])
+def test_a_loader_that_follows_ends_on_the_last_of_many_swaps(
+    place: str, one: Path, two: Path, swaps: int
+) -> None:
+    hashes = [publish(bundle, place).content for bundle in (one, two)]
+    promote(place, hashes[0], "production")
+    problems = set[str | None]()
+    with Follower(f"{place}/pointers/production.json", content, 0.001) as follower:
+        for number in range(1, swaps + 1):
+            promote(place, hashes[number % 2], "production")
+            problems.add(follower.problem)
+        follower.look_at_pointer()
+        now = follower.now
+    assert (now.current, now.pointer.number) == (hashes[swaps % 2], swaps + 1)
+    assert now.generation > 1  # others were taken on the way, and none was refused
+    assert (problems, now.refused) == ({None}, 0)
 
 
 def test_what_an_interrupted_promotion_left_is_said_and_mended(

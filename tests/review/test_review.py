@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,11 @@ import pytest
 from click.testing import CliRunner
 
 from sake_registry import compile_registry, open_registry
+from sake_registry.bundle.reader import BundleFile
 from sake_registry.commands import cli
+from sake_registry.errors import StateError
+from sake_registry.remote.pointer import read_pointer
+from sake_registry.remote.publishing import review_of
 from sake_registry.review.run import read_sides
 from tests import tiny_models
 from tests.repositories import GitRegistry
@@ -155,6 +160,35 @@ def test_where_the_models_own_states_decide_the_review_asks_the_model(branch: Gi
     by = {row["prompt"]: row["by"] for row in asked if row["kind"] == "prompts"}
     assert set(by.values()) == {"verne"}
     assert value["unrelated"]["changed"] == []
+
+
+def test_what_merging_makes_is_published_to_be_tried(branch: GitRegistry, tmp_path: Path) -> None:
+    branch.git("switch", "--quiet", "main")
+    (branch.root / "README.md").write_text("The base goes on.")
+    branch.commit("On")
+    place, report = branch.root / "previews", tmp_path / "review.html"
+    arguments = ["-C", str(branch.root), "review", "main...change"]
+    run = CliRunner().invoke
+    done = run(cli, [*arguments, "--publish", f"{place}/pr-12", "--html", str(report)])
+    pointer = read_pointer(place / "pointers" / "pr-12.json")
+    assert f"sake serve --bundle {place}/pointers/pr-12.json" in done.stdout.replace("\\", "")
+    assert str(place / "pointers" / "pr-12.json") in report.read_text()
+    assert pointer.expires is not None
+    assert pointer.note == "main...change"
+    with BundleFile(Path(pointer.bundle)) as bundle:
+        assert [edit.id for edit in bundle.manifest.edits] == ["australia-capital", "verne"]
+        commit = branch.git("rev-parse", "change").strip()
+        assert bundle.manifest.provenance == {"commit": commit, "dirty": True}
+    said = review_of(pointer)
+    assert said is not None
+    assert json.loads(said)["range"]["text"] == "main...change"
+    # No link of the repository leads elsewhere; the review is shown all the same.
+    (branch.root / "linked").mkdir()
+    (branch.root / "linked" / "bundles").symlink_to(tmp_path)
+    done = run(cli, [*arguments, "--publish", str(branch.root / "linked" / "pr-12")])
+    assert isinstance(done.exception, StateError)
+    assert "verne" in done.stdout
+    assert "sake serve --bundle" not in done.stdout
 
 
 def test_an_edit_that_cannot_be_built_fails_the_review(branch: GitRegistry) -> None:

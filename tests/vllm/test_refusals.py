@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 
 from sake_registry.bundle.reader import BundleFile
+from sake_registry.files import write_bytes
+from sake_registry.remote.signing import KEY_VARIABLE, SUFFIX, read_signer, sign_bundle
 from tests.conftest import ROOT
 from tests.vllm.conftest import OLDER, Answer, World, environment
 from tests.vllm.narrowing import narrowed
@@ -33,6 +43,24 @@ def test_a_bundle_of_another_model(world: World, answer: Answer, tmp_path: Path)
     narrowed(world.real, tmp_path / "other.h5", model=other)
     run = answer(NOTHING, bundle=tmp_path / "other.h5", fails=True)
     assert "checkpoint 000000000000 there" in run.output
+
+
+def test_a_bundle_that_nobody_signed(
+    world: World, answer: Answer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With SAKE_TRUST=require; the same bundle is served once it is signed."""
+    key = Ed25519PrivateKey.generate()
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    monkeypatch.setenv(KEY_VARIABLE, private.decode())
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (tmp_path / "release.pub").write_bytes(public)
+    bundle = Path(shutil.copy(world.real, tmp_path / "bundle.h5"))
+    asked = {"SAKE_TRUST": "require", "SAKE_TRUST_KEYS": str(tmp_path / "release.pub")}
+    run = answer(NOTHING, bundle=bundle, env=asked, fails=True)
+    assert "bundle.h5 is not signed" in run.output
+    write_bytes(bundle.with_name(bundle.name + SUFFIX), sign_bundle(bundle, read_signer(None)))
+    run = answer(NOTHING, bundle=bundle, env=asked)
+    assert len(run.tokens()[0]) == 1
 
 
 def test_another_plugin_that_took_the_layer() -> None:
