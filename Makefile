@@ -65,8 +65,8 @@ scope-model: $(READY)  ## train the scope detector anew: about an hour on two co
 docs: $(READY_DOCS)  ## the site of documents, in site/; a broken link fails
 	$(VENV_DOCS)/bin/mkdocs build
 
-docs-serve: $(READY_DOCS)  ## the same while one writes: http://127.0.0.1:8001
-	$(VENV_DOCS)/bin/mkdocs serve --dev-addr 127.0.0.1:8001
+docs-serve: $(READY_DOCS)  ## the same while one writes: http://127.0.0.1:8002
+	$(VENV_DOCS)/bin/mkdocs serve --dev-addr 127.0.0.1:8002
 
 lint: $(READY)
 	$(BIN)/ruff check .
