@@ -14,7 +14,11 @@ RESOLVE = $(VENV_LOCK)/bin/uv pip compile -q --python-version 3.11 --no-annotate
 CYCLONEDX = PYTHONWARNINGS=ignore $(VENV_LOCK)/bin/uv tool run -q --from cyclonedx-bom==7.5.0 cyclonedx-py requirements --of JSON --output-reproducible
 SERVE_EXTRAS := models serve sign remote
 
-.PHONY: demo serve test test-fast test-slow test-vllm test-s3 test-cluster attack scope-model lint format lock sbom bench bench-quick clean
+# The site of documents has one, too: the tests need nothing of it.
+VENV_DOCS ?= .venv-docs
+READY_DOCS := $(VENV_DOCS)/.ready
+
+.PHONY: demo serve test test-fast test-slow test-vllm test-s3 test-cluster attack scope-model docs docs-serve lint format lock sbom bench bench-quick clean
 
 demo: $(READY)  ## compile and test the demo registry
 	$(BIN)/sake compile
@@ -57,6 +61,12 @@ attack: $(READY)  ## flips, crafted bundles and kills: some minutes, two process
 
 scope-model: $(READY)  ## train the scope detector anew: about an hour on two cores
 	OMP_NUM_THREADS=2 $(BIN)/python -m training.scope.train
+
+docs: $(READY_DOCS)  ## the site of documents, in site/; a broken link fails
+	$(VENV_DOCS)/bin/mkdocs build
+
+docs-serve: $(READY_DOCS)  ## the same while one writes: http://127.0.0.1:8001
+	$(VENV_DOCS)/bin/mkdocs serve --dev-addr 127.0.0.1:8001
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -106,9 +116,14 @@ $(READY_VLLM): pyproject.toml constraints-vllm.txt
 	$(VENV_VLLM)/bin/python -m pip install -q --no-deps -e .
 	touch $(READY_VLLM)
 
+$(READY_DOCS): pyproject.toml constraints.txt constraints-docs.txt
+	test -x $(VENV_DOCS)/bin/python || $(PYTHON) -m venv $(VENV_DOCS)
+	$(VENV_DOCS)/bin/python -m pip install -q -c constraints.txt -r constraints-docs.txt -e .
+	touch $(READY_DOCS)
+
 $(VENV_LOCK):
 	$(PYTHON) -m venv $(VENV_LOCK)
 	$(VENV_LOCK)/bin/python -m pip install -q uv==0.13.9
 
 clean:
-	rm -rf $(VENV) $(VENV_VLLM) $(VENV_LOCK) bundles .sake/store .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache
+	rm -rf $(VENV) $(VENV_VLLM) $(VENV_LOCK) $(VENV_DOCS) site bundles .sake/store .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, JsonValue, PositiveFloat, PositiveInt, ValidationError
 
 from sake_bench.datasets.reading import Kind, read_sound
-from sake_bench.protocol import STEERED
+from sake_bench.protocol import STEERED, Retrieval
 from sake_registry.edits import yamltext
 from sake_registry.errors import InputError
 from sake_registry.values import Value
@@ -27,7 +27,8 @@ CONFIGS = Path(__file__).parent / "configs"
 """The runs that come with the package."""
 
 Layout = Literal[
-    "report", "table1", "table2", "table3", "table4", "table5", "figure3", "figure5"
+    "report", "table1", "table2", "table3", "table4", "table5", "figure3", "figure5",
+    "wild", "retrieval", "languages", "field", "undo",
 ]  # fmt: skip
 
 
@@ -43,7 +44,8 @@ class Config(Value):
 
     description: str = ""
     data: Path | None = None
-    """CounterFact, RippleEdits, or zsRE/KnowEdit, as their authors publish them."""
+    """A data set as its authors publish it: CounterFact, RippleEdits, zsRE/KnowEdit, QAEdit,
+    MQuAKE, BMIKE-53; or a field set."""
     kind: Kind | None = None
     """The data's format, if it is not to be told from the file."""
     data_set: Kind | None = None
@@ -53,6 +55,12 @@ class Config(Value):
     skip_bad: bool = False
     """Leave malformed records out."""
     methods: Annotated[tuple[str, ...], BeforeValidator(_list), Field(min_length=1)] = STEERED
+    scopes: Annotated[
+        tuple[Literal["given", "own-centre", "all-edits"], ...],
+        BeforeValidator(_list),
+        Field(min_length=1),
+    ] = ("given", "own-centre", "all-edits")
+    """What a router is told of the edit that is meant."""
     limit: PositiveInt | None = None
     """Measure on so many records."""
     weights_limit: PositiveInt | None = None
@@ -73,8 +81,16 @@ class Config(Value):
     """RippleEdits: which of the subject's other names in the tests the edit files state."""
     project: Annotated[tuple[str, ...], BeforeValidator(_list)] = ()
     """Edits whose activations are drawn; the first one if empty."""
+    language: str = "en"
+    """BMIKE-53: the language that edits are written in."""
+    retrieval: Retrieval = Retrieval()
+    """How facts are chosen and worded that are stated before a prompt."""
+    costs: PositiveInt | None = None
+    """Time so many requests one by one."""
+    undo: PositiveInt | None = None
+    """Compare the model on so many prompts before edits are attached and after."""
     layout: Layout = "report"
-    """What is printed: the whole report, or one of the paper's tables and figures."""
+    """What is printed: the whole report, or one of its tables and figures."""
     settings: dict[str, JsonValue] = Field(default_factory=dict)
     """Settings of the project that hold for this run, as in `sake.toml`."""
 
@@ -91,7 +107,13 @@ class Config(Value):
         """
         if self.data is None:
             raise InputError("this run names no data", hint="--data FILE")
-        data = read_sound(self.data, self.kind, self.resources, skip_bad=self.skip_bad)
+        data = read_sound(
+            self.data,
+            self.kind,
+            self.resources,
+            skip_bad=self.skip_bad,
+            language=self.language,
+        )
         if self.data_set and data.name != self.data_set:
             raise InputError(
                 f"{self.layout} is measured on {self.data_set}; {self.data} is {data.name}"
@@ -111,7 +133,8 @@ class Config(Value):
                 name: getattr(self, name)
                 for name in (
                     "methods", "limit", "weights_limit", "seed", "threshold", "curves",
-                    "questions", "aliases", "project",
+                    "questions", "aliases", "project", "retrieval", "costs", "undo",
+                    "scopes",
                 )
             },
         )  # fmt: skip

@@ -20,7 +20,9 @@ from sake_registry.edits.checks import plainly
 from sake_registry.names import SUBJECT
 
 if TYPE_CHECKING:
-    from sake_bench.datasets.records import DataSet, Record
+    from collections.abc import Sequence
+
+    from sake_bench.datasets.records import DataSet, Message, Record
     from sake_registry.edits.schema import Edit
 
 OTHER_RELATIONS = 5
@@ -85,8 +87,8 @@ def questions(record: Record, data: DataSet, edit: Edit) -> tuple[Test, ...]:
     )
 
 
-def in_chat(tokenizer: Any, text: str) -> str | None:
-    """A text as the user's turn of a conversation, up to where the model's begins.
+def in_chat(tokenizer: Any, messages: Sequence[Message]) -> str | None:
+    """A conversation as the model reads it, up to where its own turn begins.
 
     None where the tokenizer has no chat template.
     """
@@ -94,7 +96,9 @@ def in_chat(tokenizer: Any, text: str) -> str | None:
         return None
     turn = str(
         tokenizer.apply_chat_template(
-            [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True
+            [{"role": role, "content": text} for role, text in messages],
+            tokenize=False,
+            add_generation_prompt=True,
         )
     )
     # Encoding puts the beginning of a text before it; a template that has it would have it twice.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sake_bench import methods
+from sake_bench import methods, retrieval
 from sake_bench.datasets.importing import (
     implication_prompts,
     sample,
@@ -22,7 +22,7 @@ from sake_bench.datasets.importing import (
     without_conflicts,
 )
 from sake_bench.methods import Steering
-from sake_bench.protocol import METHODS, WEIGHTS
+from sake_bench.protocol import METHODS, ROUTED, STATED, WEIGHTS, Retrieval
 from sake_bench.results import MethodResult
 from sake_registry.compiler.plan import keys_of, make_plan
 from sake_registry.compiler.run import compile_registry
@@ -30,6 +30,7 @@ from sake_registry.digests import digest
 from sake_registry.errors import InputError
 from sake_registry.extraction import contexts
 from sake_registry.extraction.texts import groups
+from sake_registry.models.embedder import open_embedder
 from sake_registry.models.reading import prove, read_last
 from sake_registry.models.site import Site
 from sake_registry.routing import calibration
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
     from sake_bench.datasets.records import Aliases, DataSet, Record
     from sake_bench.methods import Method
+    from sake_bench.protocol import Scope
     from sake_bench.replies import ReplyCache
     from sake_registry.edits.registry import Registry
     from sake_registry.edits.schema import Edit
@@ -73,6 +75,10 @@ class Request:
             question, plainly and in a chat.
         aliases: which of the subjects' other names the edit files state.
         project: ids of edits to draw; the first if empty.
+        scopes: those that methods with a router are asked under.
+        retrieval: how methods that state facts choose and word them.
+        costs: requests that are timed one by one, under each method that can be served.
+        undo: prompts that the model is compared on before edits are attached and after.
     """
 
     data: DataSet
@@ -88,6 +94,10 @@ class Request:
     questions: bool = False
     aliases: Aliases = "none"
     project: tuple[str, ...] = ()
+    scopes: tuple[Scope, ...] = ROUTED
+    retrieval: Retrieval = field(default_factory=Retrieval)
+    costs: int | None = None
+    undo: int | None = None
 
 
 @dataclass(frozen=True)
@@ -195,7 +205,9 @@ class MethodFactory:
             InputError: no edit could be compiled, or no threshold can be set.
         """
         if name not in self._made:
-            self._made[name] = self._make(name)
+            made = self._made[name] = self._make(name)
+            if isinstance(made, Steering | methods.InContext):
+                made.scopes = self.context.request.scopes
         return self._made[name]
 
     def _make(self, name: str) -> Method:
@@ -204,6 +216,8 @@ class MethodFactory:
             return methods.Base(self.context.cache)
         if name in WEIGHTS:
             return self._in_weights(name)
+        if name in STATED:
+            return self._stated(name)
         if name in ("sake", "sake-inexact"):
             registry = self.context.registry
             if name == "sake-inexact":
@@ -231,16 +245,37 @@ class MethodFactory:
         self._describe(name, method)
         return method
 
-    def _in_weights(self, name: str) -> Method:
-        from sake_bench.weights import WeightEditor
+    def _stated(self, name: str) -> Method:
+        edits, how = self.context.edits, self.context.request.retrieval
+        if name == "prompt-all":
+            choose = retrieval.every(edits)
+        elif name == "hybrid":
+            sake = self.method("sake")
+            assert isinstance(sake, Steering)
+            choose = retrieval.routed(sake.bundle)
+        elif how.by == "bm25":
+            choose = retrieval.lexical(edits, how.k)
+        else:
+            embedder = self.context.registry.settings.router.embedder
+            folder = self.context.located(embedder).embedder_folder
+            choose = retrieval.nearest(edits, how.k, open_embedder(folder).embed)
+        self._describe(name, settings={"retrieval": how.model_dump(mode="json")})
+        return retrieval.Stated(name, edits, how, self.context.cache, choose)
 
-        editor = WeightEditor(
-            self.context.loaded,
-            self.context.store,
-            name,  # type: ignore[arg-type]
-            self.context.request.seed,
-            targets=None if name == "rome" else self._targets,
-        )
+    def _in_weights(self, name: str) -> Method:
+        from sake_bench.weights import Grace, WeightEditor
+
+        editor: Grace | WeightEditor
+        if name == "grace":
+            editor = Grace(self.context.loaded)
+        else:
+            editor = WeightEditor(
+                self.context.loaded,
+                self.context.store,
+                name,  # type: ignore[arg-type]
+                self.context.request.seed,
+                targets=None if name == "rome" else self._targets,
+            )
         edits = [self.context.edits[id_] for id_ in self.context.in_weights]
         self._describe(name, settings=editor.settings, edits=len(edits))
         return methods.InWeights(name, edits, editor, self.context.cache)

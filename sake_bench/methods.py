@@ -7,6 +7,7 @@ the right answer is, and under `all-edits` not which edit is meant.
 
 from __future__ import annotations
 
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,17 +19,20 @@ from sake_registry import transport
 from sake_registry.digests import digest
 from sake_registry.edits.keys import compiled_text
 from sake_registry.runtime.bundle import Bundle, load_bundle
+from sake_registry.runtime.generation import greedy
 from sake_registry.runtime.steering import ObjectMaps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from torch import Tensor
 
+    from sake_bench.datasets.records import Message
     from sake_bench.protocol import Scope
     from sake_bench.replies import ReplyCache
-    from sake_bench.weights import WeightEditor
+    from sake_bench.weights import Grace, WeightEditor
     from sake_registry.edits.schema import Edit
     from sake_registry.models.embedder import Embed
     from sake_registry.routing.router import Decision, Router, RouterEntry
@@ -40,13 +44,15 @@ class Question:
     """A prompt that belongs to a test of `edit`, to be continued by `tokens` tokens.
 
     `related` is False for a prompt that has nothing to do with the edit: there is nothing to
-    learn from applying the edit to it regardless, so `given` leaves it alone.
+    learn from applying the edit to it regardless, so `given` leaves it alone. `messages` is the
+    conversation that the prompt shows, where it is a chat.
     """
 
     prompt: str
     edit: str
     tokens: int
     related: bool = True
+    messages: tuple[Message, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,11 @@ class Response:
 
 
 class Method(Protocol):
-    """What a benchmark needs of a method."""
+    """What a benchmark needs of a method.
+
+    Those whose requests can be timed also have `serving`: a context that gives a function which
+    answers one question from scratch, and says how many tokens its prompt had.
+    """
 
     name: str
     scopes: tuple[Scope, ...]
@@ -86,6 +96,9 @@ class Base:
         self._cache.expect(len(set(jobs)))
         replies = self._cache.replies(jobs)
         return {"none": [Response(replies[job], None, True) for job in jobs]}
+
+    def serving(self) -> AbstractContextManager[Callable[[Question], int]]:
+        return nullcontext(lambda question: self._cache.answer(question.prompt, question.tokens))
 
 
 class Scoping:
@@ -198,6 +211,25 @@ class Steering:
             for scope, of_scope in jobs.items()
         }
 
+    @contextmanager
+    def serving(self) -> Iterator[Callable[[Question], int]]:
+        loaded = self._cache.loaded
+        folder = loaded.located.folder
+        with self.bundle.attach(loaded.model, loaded.tokenizer, source=folder) as edited:
+
+            def answer(question: Question) -> int:
+                ids = loaded.tokenizer(question.prompt, return_tensors="pt").to(
+                    next(loaded.model.parameters()).device
+                )
+                edited.generate(
+                    **ids,
+                    decisions=edited.decide([question.prompt]),
+                    **greedy(question.tokens, loaded.tokenizer),
+                )
+                return int(ids["input_ids"].shape[1])
+
+            yield answer
+
 
 class OtherMaps(Bundle):
     """A bundle whose maps are replaced, for a baseline that shares its router.
@@ -304,7 +336,7 @@ class InWeights:
         self,
         name: str,
         edits: Sequence[Edit],
-        editor: WeightEditor,
+        editor: Grace | WeightEditor,
         cache: ReplyCache,
     ) -> None:
         self.name, self._edits, self._editor = name, {e.id: e for e in edits}, editor

@@ -6,8 +6,13 @@ Each meaning is written down here and nowhere else. A run carries these texts wi
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
+
+from pydantic import Field, PositiveInt
+
+from sake_registry.values import Value
 
 Success = Literal["first-token", "full-object"]
 Scope = Literal["none", "given", "own-centre", "all-edits", "alone", "together"]
@@ -30,9 +35,19 @@ METHODS = {
     "rome": "a rank-one change of one layer's weights (Meng et al. 2022)",
     "memit": "a change of several layers' weights (Meng et al. 2023)",
     "compmemit": "MEMIT given the edit's other prompts and implications as well (B.2)",
+    "prompt-all": "every fact in the system prompt, until the context is full; a plain prompt "
+    "begins with them",
+    "retrieve": "the k facts nearest to the prompt, stated there (k, wording, and what is near: "
+    "`retrieval`)",
+    "hybrid": "the fact that sake's router decides on, stated there in place of the edit",
+    "grace": "a codebook beside one late layer, by how near its input is (Hartvigsen et al. 2023)",
 }
-WEIGHTS = ("rome", "memit", "compmemit")
-"""The methods that change weights."""
+WEIGHTS = ("rome", "memit", "compmemit", "grace")
+"""The methods that change weights, or what a layer puts out."""
+PUBLISHED = ("icl", "actadd", "uniform", "sake-paper")
+"""The methods that share the published router, with a threshold to be set."""
+STATED = ("prompt-all", "retrieve", "hybrid")
+"""The methods that state facts before the prompt."""
 STEERED = ("base", "icl", "actadd", "uniform", "sake-paper", "sake-inexact", "sake")
 """The methods that leave the weights alone."""
 
@@ -41,6 +56,17 @@ SUCCESSES: dict[Success, str] = {
     "with the same token nothing can be told, and the test is not scored",
     "full-object": "the greedy text begins with the whole of an accepted name",
 }
+
+
+FACTS = "{facts}"
+
+
+class Retrieval(Value):
+    """How facts are retrieved and stated; chosen on development data."""
+
+    by: Literal["embedder", "bm25"] = "embedder"
+    k: PositiveInt = 3
+    wording: str = Field(f"Known: {FACTS}", pattern=re.escape(FACTS))
 
 
 @dataclass(frozen=True)
@@ -89,6 +115,22 @@ class Metric:
     meaning: str
     unit: Literal["share", "bits"] = "share"
     better: Literal["higher", "lower", "unedited"] = "higher"
+
+
+def _free(axis: str, what: str) -> dict[str, Metric]:
+    """The free generation after prompts of an axis: what it contains, and what it is."""
+    name = axis.replace("acc", "Acc").replace("gen", "Gen").replace("chat-", "Chat ")
+    return {
+        f"{axis}-contained": Metric(
+            f"{name}: contained",
+            f"{name}, contained",
+            f"the answer to {what}, until the model's own end or {CONTINUATION} tokens, contains "
+            "the new object as whole words (case, articles and punctuation around words aside)",
+        ),
+        f"{axis}-exact": Metric(
+            f"{name}: exact", f"{name}, exact", "the same answer is the new object and no more"
+        ),
+    }
 
 
 METRICS: dict[str, Metric] = {
@@ -183,6 +225,45 @@ METRICS: dict[str, Metric] = {
     "chat-new": Metric("Chat: new", "Chat: new object", "as question-new, in a chat"),
     "chat-old": Metric("Chat: old", "Chat: old object", "as question-old, in a chat",
                        better="lower"),
+    **_free("acc", "the edit's own prompt"),
+    **_free("gen", "paraphrases"),
+    **_free("chat-acc", "the edit's own prompt, where it is a question, in a chat"),
+    **_free("chat-gen", "paraphrases in a chat, where the edit's prompt is a question"),
+    "multi-hop": Metric(
+        "Multi-hop",
+        "Multi-hop questions",
+        "questions through the edited fact contain what follows from it",
+    ),
+    "multi-hop-edit": Metric(
+        "Multi-hop: edit",
+        "Multi-hop: the edit's object instead",
+        "the same questions contain the edit's own object, which is not what is asked for, and "
+        "not the answer",
+        better="lower",
+    ),
+    "reach": Metric(
+        "Reach",
+        "Reach",
+        "for other wordings and other languages that ask for the fact the right edit fires (or "
+        "is among the facts stated)",
+    ),
+    "answered": Metric(
+        "Answered",
+        "Answered",
+        "the answers to them contain the new object and not the old one",
+    ),
+    "false-fire": Metric(
+        "False fires",
+        "False fires",
+        "for what resembles them and asks for something else an edit fires (or a fact is stated)",
+        better="lower",
+    ),
+    "false-use": Metric(
+        "False use",
+        "False use",
+        "the answers to it contain the new object, and the unedited model's do not",
+        better="lower",
+    ),
     "relapse": Metric(
         "Relapse",
         "Relapse",

@@ -8,11 +8,12 @@ undisturbed one gives, and two runs give the same.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -25,7 +26,7 @@ from sake_registry.routing.router import NOBODY, Decision
 from sake_registry.runtime.generation import greedy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from torch import Tensor
@@ -37,6 +38,12 @@ if TYPE_CHECKING:
 
 BATCH = 64
 """Rows of one batch: a step of 64 rows costs 1.8 times one of 16 (measured, two cores)."""
+
+CELLS = 65_536
+"""Tokens of one batch, padding and answers included: what is kept of them fills the memory."""
+
+SHARED = 256
+"""Tokens that long prompts have to begin with in common for those to be computed once."""
 
 VERSION = 2
 """Raised whenever the same job gives another reply: by what is done here, or in `runtime`."""
@@ -83,6 +90,7 @@ class ReplyCache:
         self.purpose = "asking", ""
         self._site = Site(loaded.model)
         self._encoded: dict[str, list[int]] = {}
+        self._prefilled: tuple[list[int], Any] | None = None
         # What a batch pads behind any of them is no part of a reply.
         given = getattr(loaded.model.generation_config, "eos_token_id", None)
         more = given if isinstance(given, list) else [given]
@@ -103,6 +111,21 @@ class ReplyCache:
             self._encoded[text] = list(self.loaded.tokenizer(text).input_ids)
         return self._encoded[text]
 
+    @property
+    def context(self) -> int:
+        """Tokens that the model can read and write, in all."""
+        return int(getattr(self.loaded.model.config, "max_position_embeddings", 0) or 2**31)
+
+    @torch.inference_mode()
+    def answer(self, text: str, tokens: int) -> int:
+        """Have the bare model answer one request, kept or not; how many tokens its prompt has."""
+        tokenizer, model = self.loaded.tokenizer, self.loaded.model
+        ids = torch.tensor([tokenizer(text).input_ids], device=next(model.parameters()).device)
+        model.generate(  # type: ignore[operator]
+            input_ids=ids, attention_mask=torch.ones_like(ids), **greedy(tokens, tokenizer)
+        )
+        return ids.shape[1]
+
     def replies(
         self,
         jobs: Iterable[Job],
@@ -120,12 +143,18 @@ class ReplyCache:
             under: brings the weights into that state; entered only where a batch is not kept.
         """
         ordered = sorted(
-            dict.fromkeys(jobs), key=lambda j: (j.tokens, len(self.encode(j.text)), str(j))
+            dict.fromkeys(jobs),
+            key=lambda j: (j.tokens, self._beginning(j), len(self.encode(j.text)), str(j)),
         )
         known: dict[Job, Reply] = {}
+        self._prefilled = None  # the weights may be others since
         with ExitStack() as stack:
             entered = False
-            for batch in _batches(ordered):
+            for batch in _batches(
+                ordered,
+                lambda j: len(self.encode(j.text)),
+                lambda j: (j.tokens, self._beginning(j)),
+            ):
                 key = self._key(batch, keys or {}, state)
                 replies = self._kept(key)
                 if replies is None:
@@ -158,8 +187,14 @@ class ReplyCache:
     @torch.inference_mode()
     def _run(self, jobs: list[Job], edited: EditedModel | None) -> list[Reply]:
         tokenizer = self.loaded.tokenizer
-        ids, mask = pad([self.encode(j.text) for j in jobs], pad_token(tokenizer), left=True)
+        rows = [self.encode(j.text) for j in jobs]
         device = next(self.loaded.model.parameters()).device
+        shared = [] if edited is not None else self._shared(rows)
+        ids, mask = pad([row[len(shared) :] for row in rows], pad_token(tokenizer), left=True)
+        if shared:
+            first = torch.tensor([shared]).expand(len(rows), -1)
+            ids = torch.cat([first, ids], dim=1)
+            mask = torch.cat([torch.ones_like(first), mask], dim=1)
         ids, mask = ids.to(device), mask.to(device)
         options = {"attention_mask": mask, **greedy(jobs[0].tokens, tokenizer)}
         seen: list[str] = []
@@ -173,6 +208,8 @@ class ReplyCache:
                 if not seen:
                     seen.extend(_bits(row) for row in hidden[:, -1])
 
+            if shared:
+                options["past_key_values"] = self._past(shared, len(rows))
             with self._site.acting(action) as call:
                 output = self.loaded.model.generate(input_ids=ids, **options)  # type: ignore[operator]
             call.require_firing()
@@ -180,6 +217,31 @@ class ReplyCache:
             self._reply(row[ids.shape[1] :].tolist(), bits)
             for row, bits in zip(output, seen, strict=True)
         ]
+
+    def _beginning(self, job: Job) -> tuple[int, ...]:
+        """What a long prompt begins with, so that those that begin alike come into one batch."""
+        row = self.encode(job.text)
+        return tuple(row[:SHARED]) if job.edit is None and len(row) > 2 * SHARED else ()
+
+    def _shared(self, rows: Sequence[list[int]]) -> list[int]:
+        """What long rows of a batch begin with in common, in whole steps of `SHARED` tokens."""
+        fewest = min(map(len, rows))
+        if fewest <= 2 * SHARED:
+            return []
+        # What the first and the last in order have in common, all between them have.
+        pairs = zip(min(rows), max(rows), strict=False)
+        common = next((i for i, (a, b) in enumerate(pairs) if a != b), fewest)
+        return rows[0][: min(common, fewest - 1) // SHARED * SHARED]
+
+    def _past(self, shared: list[int], rows: int) -> Any:
+        """What attention keeps of a beginning, for so many rows; it is computed once."""
+        model: Any = self.loaded.model
+        if self._prefilled is None or self._prefilled[0] != shared:
+            ids = torch.tensor([shared], device=next(model.parameters()).device)
+            self._prefilled = shared, model(input_ids=ids, use_cache=True, logits_to_keep=1)
+        past = copy.deepcopy(self._prefilled[1].past_key_values)
+        past.batch_repeat_interleave(rows)
+        return past
 
     def _reply(self, tokens: list[int], bits: str) -> Reply:
         end = next((i for i, token in enumerate(tokens) if token in self._ends), None)
@@ -189,12 +251,19 @@ class ReplyCache:
         return Reply(tuple(tokens), str(text), bits)
 
 
-def _batches(jobs: list[Job]) -> Iterator[list[Job]]:
-    """Sorted jobs in batches of one number of tokens each."""
-    for _, group in groupby(jobs, key=lambda job: job.tokens):
-        alike = list(group)
-        for start in range(0, len(alike), BATCH):
-            yield alike[start : start + BATCH]
+def _batches(
+    jobs: list[Job], length: Callable[[Job], int], alike: Callable[[Job], Any]
+) -> Iterator[list[Job]]:
+    """Sorted jobs in batches of what is alike; the longest of a batch is its last."""
+    for _, group in groupby(jobs, key=alike):
+        batch: list[Job] = []
+        for job in group:
+            width = length(job) + job.tokens
+            if batch and (len(batch) == BATCH or (len(batch) + 1) * width > CELLS):
+                yield batch
+                batch = []
+            batch.append(job)
+        yield batch
 
 
 def _decision(job: Job) -> Decision:

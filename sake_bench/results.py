@@ -102,6 +102,43 @@ class RelationScore(Value):
     n: NonNegativeInt
 
 
+class KindScore(Score):
+    """A score of the tests of one kind: a class of wording, or a language."""
+
+    kind: str
+
+
+class Cost(Value):
+    """What a request costs, asked alone: `cpu_ms` and `times_base` are medians over requests.
+
+    `tokens` is how many the prompts have on average, what is stated before them included;
+    `times_base` is the CPU time as a multiple of the unedited model's for the same request.
+    """
+
+    method: str
+    requests: NonNegativeInt
+    tokens: float
+    cpu_ms: float
+    times_base: float
+
+
+class Undo(Value):
+    """What is left of a method when its edits are taken off again.
+
+    Logits are those after each prompt; `differing` counts the ones that are not what they were
+    before, to the bit. `same_attached` is the share of prompts after which every logit was the
+    same while the edits were on, `fired` the share for which an edit fired.
+    """
+
+    method: str
+    edits: NonNegativeInt
+    prompts: NonNegativeInt
+    logits: NonNegativeInt
+    differing: NonNegativeInt
+    same_attached: float
+    fired: float
+
+
 class ThresholdPoint(Value):
     threshold: float
     acc: float | None
@@ -216,6 +253,9 @@ class Run(Value):
     prompt_curve: tuple[PromptCurve, ...] = ()
     load_curves: tuple[LoadCurve, ...] = ()
     projections: tuple[Projection, ...] = ()
+    kinds: tuple[KindScore, ...] = ()
+    costs: tuple[Cost, ...] = ()
+    undone: tuple[Undo, ...] = ()
     environment: dict[str, JsonValue]
 
     @classmethod

@@ -20,16 +20,27 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from sake_bench import curves, derived
+from sake_bench import costs, curves, derived
 from sake_bench.datasets.importing import import_into, sample, to_edit, without_conflicts
 from sake_bench.datasets.overlap import held_in, overlaps
+from sake_bench.datasets.reading import first
 from sake_bench.datasets.records import Query, Test
 from sake_bench.factory import MethodFactory, Request, RunContext
 from sake_bench.methods import Base, Question, Steering
-from sake_bench.protocol import ANSWER, CONTINUATION, METHODS, PROTOCOL, SUCCESSES, WEIGHTS
+from sake_bench.protocol import (
+    ANSWER,
+    CONTINUATION,
+    METHODS,
+    PROTOCOL,
+    PUBLISHED,
+    SUCCESSES,
+    WEIGHTS,
+)
 from sake_bench.replies import ReplyCache
 from sake_bench.results import (
+    Cost,
     Data,
+    KindScore,
     LoadCurve,
     Model,
     Projection,
@@ -39,9 +50,22 @@ from sake_bench.results import (
     Run,
     Score,
     ThresholdCurve,
+    Undo,
 )
-from sake_bench.scores import LONG, QUESTIONS, Case, as_rows, mark, relations, scores
+from sake_bench.scores import (
+    CHATS,
+    FREE,
+    LONG,
+    QUESTIONS,
+    Case,
+    as_rows,
+    kinds,
+    mark,
+    relations,
+    scores,
+)
 from sake_bench.scoring import judge, met
+from sake_bench.undo import undo
 from sake_registry import names
 from sake_registry.asking.answers import needed
 from sake_registry.compiler.context import metric_of
@@ -207,8 +231,9 @@ class _Bench:
         self.factory = MethodFactory(self.context)
         scored: list[Score] = []
         by_relation: list[RelationScore] = []
+        by_kind: list[KindScore] = []
         try:
-            if not {*self.request.methods} <= {"base", "sake", *WEIGHTS}:
+            if {*self.request.methods} & {*PUBLISHED}:
                 self.factory.threshold()  # what cannot be calibrated is said before hours of work
             every = self._cases()
             self._note_what_is_left_out()
@@ -224,7 +249,9 @@ class _Bench:
                         self.rows(row)
                     scored += scores(name, scope, cases, responses, marks, known)
                     by_relation += relations(name, scope, cases, marks, labels)
+                    by_kind += kinds(name, scope, cases, responses)
             curves_ = self._curves(every)
+            costs_, undone = self._costs(every), self._undone(every)
         finally:
             self.context.cache.close()
         return Run(
@@ -235,6 +262,9 @@ class _Bench:
             scores=tuple(scored),
             relations=tuple(by_relation),
             **curves_,
+            kinds=tuple(by_kind),
+            costs=costs_,
+            undone=undone,
             environment={
                 **provenance,
                 "date": datetime.now(UTC).date().isoformat(),
@@ -253,10 +283,12 @@ class _Bench:
         """Every test as a question, and each edit's share of unrelated prompts."""
         questions: list[tuple[Record, Test | None, Question]] = []
         for record in self.records:
-            for test in (*self.tests[record.id], *self._in_chats(record)):
-                # Its own map on another relation's prompt tells nothing.
-                related = test.axis != "other-relation"
-                question = Question(test.query.prompt, record.id, self._tokens(test), related)
+            for test in (*self._plain(record), *self._in_chats(record)):
+                # Its own map on a prompt that asks for something else tells nothing.
+                related = test.axis not in ("other-relation", "look-alike", "multi-hop")
+                question = Question(
+                    test.query.prompt, record.id, self._tokens(test), related, test.messages
+                )
                 questions.append((record, test, question))
         for record, prompts in zip(self.records, self._unrelated(), strict=True):
             for prompt in prompts:
@@ -271,29 +303,44 @@ class _Bench:
         ]
 
     def _note_what_is_left_out(self) -> None:
-        if not self.request.questions:
-            return
-        if not getattr(self.context.loaded.tokenizer, "chat_template", None):
+        chats = any(test.messages for record in self.records for test in record.tests)
+        if (self.request.questions or chats) and not self._can_chat:
             name = self.context.loaded.located.source.name
             self.left_out.append(f"chat: {name} has no chat template")
+        if not self.request.questions:
+            return
         silent = [
-            r for r in self.records if not any(t.axis == "question" for t in self.tests[r.id])
+            r
+            for r in self.records
+            if not r.is_question and not any(t.axis == "question" for t in self.tests[r.id])
         ]
         if silent:
             records = count(len(silent), "record")
-            names_ = ", ".join(sorted({record.relation for record in silent}))
+            names_ = ", ".join(first(sorted({record.relation for record in silent})))
             self.left_out.append(
                 f"question: {records} without a wording that is in no prompt, for {names_}"
             )
 
+    @property
+    def _can_chat(self) -> bool:
+        return bool(getattr(self.context.loaded.tokenizer, "chat_template", None))
+
+    def _plain(self, record: Record) -> list[Test]:
+        return [test for test in self.tests[record.id] if not test.messages]
+
     def _in_chats(self, record: Record) -> list[Test]:
-        """The record's questions through the model's chat template, if it has one."""
+        """The record's conversations and questions through the model's chat template, if it has
+        one; of a record whose own prompt is a question, that and its paraphrases too."""
         tests = []
         for test in self.tests[record.id]:
-            if test.axis == "question":
-                text = derived.in_chat(self.context.loaded.tokenizer, test.query.prompt)
+            asked = test.axis == "question" or (record.is_question and test.axis in CHATS)
+            if test.messages or (self.request.questions and asked):
+                messages = test.messages or (("user", test.query.prompt),)
+                text = derived.in_chat(self.context.loaded.tokenizer, messages)
                 if text is not None:
-                    tests.append(Test("chat", Query(text, test.query.answers)))
+                    axis = CHATS.get(test.axis, test.axis)
+                    query = Query(text, test.query.answers)
+                    tests.append(Test(axis, query, kind=test.kind, messages=messages))
         return tests
 
     def _kinds(self, record: Record, test: Test | None) -> tuple[bool, bool | None]:
@@ -310,7 +357,7 @@ class _Bench:
 
     def _tokens(self, test: Test) -> int:
         """As many tokens as show the name that the data give first, and its end."""
-        if test.axis in (*LONG, *QUESTIONS):
+        if test.axis in (*FREE, *QUESTIONS):
             return CONTINUATION
         if test.axis == "other-relation":  # what counts is the first position's activation
             return 1
@@ -423,6 +470,30 @@ class _Bench:
         cache = self.context.cache
         cache.purpose = "edits loaded:", method.name
         return curves.loads(cache, method, tests, [r.id for r in self.records], entries)
+
+    def _costs(self, cases: Sequence[Case]) -> tuple[Cost, ...]:
+        if self.request.costs is None:
+            return ()
+        every = [case.question for case in cases if case.axis in FREE]
+        served = {
+            name: method.serving()
+            for name in dict.fromkeys(("base", *self.request.methods))
+            if hasattr(method := self.factory.method(name), "serving")
+        }
+        drawn = random.Random(self.request.seed).sample(every, min(self.request.costs, len(every)))
+        return costs.costs(served, drawn)
+
+    def _undone(self, cases: Sequence[Case]) -> tuple[Undo, ...]:
+        if self.request.undo is None:
+            return ()
+        every = list(dict.fromkeys(case.question.prompt for case in cases))
+        chosen = random.Random(self.request.seed).sample(every, min(self.request.undo, len(every)))
+        methods = [self.factory.method(name) for name in self.request.methods]
+        return tuple(
+            undo(self.context.loaded, method, chosen)
+            for method in methods
+            if isinstance(method, Steering)
+        )
 
     # -- what it was of ------------------------------------------------------------------------
 

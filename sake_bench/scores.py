@@ -10,9 +10,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sake_bench.intervals import estimate
-from sake_bench.protocol import ANSWER, SEVERAL, SUCCESSES
-from sake_bench.results import RelationScore, Score
-from sake_bench.scoring import Marks, Mentions, comes_back, entropy, judge, mentions
+from sake_bench.protocol import ANSWER, ROUTED, SEVERAL, SUCCESSES
+from sake_bench.results import KindScore, RelationScore, Score
+from sake_bench.scoring import (
+    Marks,
+    Mentions,
+    comes_back,
+    contains,
+    entropy,
+    is_just,
+    judge,
+    mentions,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,6 +35,10 @@ LONG: tuple[Axis, ...] = ("acc", "gen")
 """Axes whose replies are long enough to look for the old object's return."""
 QUESTIONS: tuple[Axis, ...] = ("question", "chat")
 """Axes that are answered in sentences."""
+CHATS: dict[Axis, Axis] = {"question": "chat", "acc": "chat-acc", "gen": "chat-gen"}
+"""Axes whose questions are also asked in a chat, and how they are then called."""
+FREE: tuple[Axis, ...] = (*LONG, *CHATS.values(), "multi-hop", "reached", "look-alike")
+"""Axes whose answers are read as they stand, until the model's own end."""
 _CLAIMS: tuple[Axis, ...] = ("acc", "gen", "di", "dii")
 """Axes on which the new object is right and the old one wrong."""
 _JUDGED: tuple[Axis, ...] = (*_CLAIMS, "portability")
@@ -66,6 +79,10 @@ def mark(tokenizer: Any, cases: Sequence[Case], responses: Sequence[Response]) -
             marks.append(Marks(reply.tokens[:1] == bare.tokens[:1], response.untouched))
         elif case.axis in QUESTIONS:
             marks.append(Marks(None, _mentions(case, response).right))
+        elif case.axis == "look-alike":
+            marks.append(Marks(reply.tokens[:1] == bare.tokens[:1], response.edit is None))
+        elif case.axis in FREE and case.axis not in LONG:
+            marks.append(Marks(None, _answered(case, response)))
         else:
             claim = case.axis in _CLAIMS
             old = [case.record.old] if claim and case.record.old else []
@@ -85,6 +102,58 @@ def _mentions(case: Case, response: Response) -> Mentions:
     return mentions(response.reply.text, record.new_names, old, record.subject)
 
 
+def _answered(case: Case, response: Response) -> bool:
+    """Whether a free answer contains what is right, and not the old object."""
+    assert case.test is not None
+    text, old = response.reply.text, case.record.old
+    stale = case.axis == "reached" and old is not None and contains(text, [old])
+    return contains(text, case.test.query.names) and not stale
+
+
+def free(case: Case, response: Response, scope: Scope) -> Iterator[tuple[str, bool]]:
+    """The metrics of a free answer, and of whether an edit took part in it."""
+    test, axis, record, text = case.test, case.axis, case.record, response.reply.text
+    if test is None or axis is None:
+        return
+    routed = scope in ROUTED and scope != "given"
+    if axis in (*LONG, "chat-acc", "chat-gen"):
+        yield f"{axis}-contained", contains(text, test.query.names)
+        yield f"{axis}-exact", is_just(text, test.query.names)
+    elif axis == "multi-hop" and scope != "given":
+        right = contains(text, test.query.names)
+        yield "multi-hop", right
+        if record.new not in test.query.names:
+            yield "multi-hop-edit", contains(text, record.new_names) and not right
+    elif axis == "reached":
+        if routed:
+            yield "reach", response.edit == record.id
+        yield "answered", _answered(case, response)
+    elif axis == "look-alike":
+        if routed:
+            yield "false-fire", response.edit is not None
+        if scope != "given":
+            before = (response.bare or case.bare).text
+            names = record.new_names
+            yield "false-use", contains(text, names) and not contains(before, names)
+
+
+def kinds(
+    name: str, scope: Scope, cases: Sequence[Case], responses: Sequence[Response]
+) -> list[KindScore]:
+    """The free metrics by kind of test: by class of wording, by language."""
+    tallies: dict[str, _Tally] = {}
+    for case, response in zip(cases, responses, strict=True):
+        if case.test is not None and case.test.kind:
+            tally = tallies.setdefault(case.test.kind, _Tally(name, scope))
+            for metric, value in free(case, response, scope):
+                tally.add(metric, case.record.id, value)
+    return [
+        KindScore(kind=kind, **score.model_dump())
+        for kind, tally in sorted(tallies.items())
+        for score in tally.scores(())
+    ]
+
+
 def as_rows(
     name: str,
     scope: Scope,
@@ -99,6 +168,7 @@ def as_rows(
             "scope": scope,
             "edit": case.record.id,
             "axis": case.axis or "unrelated",
+            "kind": case.test.kind if case.test else "",
             "prompt": case.question.prompt,
             "before": (response.bare or case.bare).text,
             "after": response.reply.text,
@@ -127,6 +197,8 @@ def scores(
     for case, response, m in zip(cases, responses, marks, strict=True):
         edit, test, axis, old = case.record.id, case.test, case.axis, case.record.old
         reply = response.reply
+        for metric, value in free(case, response, scope):
+            tally.add(metric, edit, value)
         if test is None or axis is None:
             if scope != "given":
                 tally.add("collateral", edit, not m.full)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -117,6 +118,37 @@ def mentions(text: str, new: Iterable[str], old: Iterable[str], subject: str = "
     """
     new, old = tuple(new), tuple(old)
     return Mentions(says(text, new, (*old, subject)), says(text, old, (*new, subject)))
+
+
+# Chinese and Japanese put no space between words: each of their characters is one.
+_UNSPACED = re.compile(r"([぀-ヿ㐀-䶿一-鿿])")
+_AROUND = " .,;:!?…\"'`‘’“”«»()[]{}<>*_。、「」『』"
+_POSSESSIVE = re.compile(r"['’]\w{1,3}$")
+_ARTICLES = frozenset(("a", "an", "the"))
+
+
+def plain_words(text: str) -> list[str]:
+    """The words of a text as they are compared: without case, articles, and what is around them."""
+    spaced = _UNSPACED.sub(r" \1 ", unicodedata.normalize("NFKC", text).casefold())
+    words = (_POSSESSIVE.sub("", word.strip(_AROUND)) for word in spaced.split())
+    return [word for word in words if word and word not in _ARTICLES]
+
+
+def contains(text: str, names: Iterable[str]) -> bool:
+    """Whether one of these names stands in a text as whole words, whatever its case.
+
+    Articles and the punctuation around words do not count; that within them does:
+    "help@acme.example" is not in "help@acme.example.com".
+    """
+    within = plain_words(text)
+    wanted = [words for name in names if (words := plain_words(name))]
+    return any(within[i : i + len(words)] == words for words in wanted for i in range(len(within)))
+
+
+def is_just(text: str, names: Iterable[str]) -> bool:
+    """Whether a text is one of these names and nothing else, compared as by `contains`."""
+    words = plain_words(text)
+    return bool(words) and any(words == plain_words(name) for name in names)
 
 
 def entropy(text: str) -> float | None:

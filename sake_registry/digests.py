@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    Row = tuple[str, str, Sequence[int], bytes]
+    Row = tuple[str, str, Sequence[int], bytes | memoryview]
 
 
 def digest(value: Any, *, ensure_ascii: bool = False) -> str:

@@ -1,9 +1,9 @@
 """The one gate for what is written and deleted, and remembering what was computed of a file.
 
 Guarantees:
-- Nothing is ever half-written. A file or folder is written beside its place, flushed to the disk,
-  and renamed: a kill at any moment leaves the old state or the new one, and the next run that
-  writes there removes what it left.
+- Nothing is ever half-written. A file or folder is written beside its place, flushed to the disk
+  (but for what is compared and made again by the next run), and renamed: a kill at any moment
+  leaves the old state or the new one, and the next run that writes there removes what it left.
 - No link is followed from a root down: a path that the files of a repository name is written and
   deleted below the repository's registry or not at all.
 - Nothing is deleted whose name was not made here or by the caller's own layout.
@@ -103,13 +103,16 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def replacing(path: Path, root: Path | None = None, *, once: bool = False) -> Iterator[Path]:
+def replacing(
+    path: Path, root: Path | None = None, *, once: bool = False, flush: bool = True
+) -> Iterator[Path]:
     """A temporary path that becomes `path` when the block ends well, and is removed if not.
 
     Args:
         root: the path must lie below it, and no link is followed from there on; the path's own
             folder unless given.
         once: make a file, and replace none; of two who do so at one time, one succeeds.
+        flush: wait until it is on the disk, which a machine that stops at once does not undo.
 
     Raises:
         ConflictError: there is a file already, where it is to be made once.
@@ -128,7 +131,7 @@ def replacing(path: Path, root: Path | None = None, *, once: bool = False) -> It
             yield temporary
             if path.is_file():
                 shutil.copymode(path, temporary)
-            for written in (temporary, *temporary.rglob("*")):
+            for written in (temporary, *temporary.rglob("*")) if flush else ():
                 _flush(written)
             if once:
                 _link(temporary, path)
@@ -140,7 +143,8 @@ def replacing(path: Path, root: Path | None = None, *, once: bool = False) -> It
                 if not (taken and temporary.is_dir() and path.is_dir()):
                     raise
                 return  # another process was first; a finished folder is as good as ours
-            _flush(path.parent)
+            if flush:
+                _flush(path.parent)
         finally:
             _discard(temporary)
 
@@ -150,9 +154,9 @@ def write_text(path: Path, text: str, root: Path | None = None) -> None:
     write_bytes(path, text.encode(), root)
 
 
-def write_bytes(path: Path, data: bytes, root: Path | None = None) -> None:
-    """Write a file, whole or not at all; `root` and errors as of `replacing`."""
-    with replacing(path, root) as temporary:
+def write_bytes(path: Path, data: bytes, root: Path | None = None, *, flush: bool = True) -> None:
+    """Write a file, whole or not at all; `root`, `flush` and errors as of `replacing`."""
+    with replacing(path, root, flush=flush) as temporary:
         temporary.write_bytes(data)
 
 

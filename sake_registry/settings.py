@@ -54,7 +54,7 @@ ELSEWHERE = frozenset(
 """Variables that are no settings: of servers, and secrets."""
 log = logging.getLogger(__name__)
 
-METHOD_VERSION = 9
+METHOD_VERSION = 10
 """Not to be set: raised whenever the same input gives other activations, maps, or decisions."""
 
 ALIASES = {
@@ -159,9 +159,9 @@ class CompileSettings(_Section):
     sources: Names = Field(["auto"], min_length=1)
     """What stands for the model before the edit: `plain` prompts, `forced` contexts, or both;
     `auto` chooses."""
-    targets: Names = Field(["repeat", "twice", "statement", "imagine"], min_length=1)
-    """Target contexts by name; of each prompt the one counts in which the model's margin for
-    the new object is largest."""
+    targets: Names = Field(["twice", "repeat", "statement", "imagine"], min_length=1)
+    """Target contexts by name, in turn: of each prompt the first counts in which the model says
+    the new object clearly, or else the one in which its margin for it is largest."""
     keep_failed: bool = False
     """Keep pairs whose target context did not make the model say the new object."""
     min_pairs: int = Field(4, ge=2)
@@ -177,6 +177,7 @@ class CompileSettings(_Section):
     min_score: Share = 0.8
     """An edit whose held-out score is lower is built with a warning."""
     solver: Literal["lowrank", "pot", "uniform"] = "lowrank"
+    """`pot` is the dense reference, `uniform` the mean difference alone."""
     batch_size: int = Field(16, ge=1, le=1024)
     """Texts in one forward pass. Part of the key: in bfloat16 the batch moves activations."""
 
@@ -191,9 +192,14 @@ class ContextSettings(_Section):
     """Templates that a registry adds to the built-in ones, by kind and name."""
 
     target: dict[str, str] = {}
+    """Further target contexts, `name = "… {prompt} {new} … {prompt}"`, to be named in
+    `compile.targets`."""
     forced: dict[str, str] = {}
+    """Replaces the context of forced sources: `repeat`."""
     implication_target: dict[str, str] = {}
+    """Further contexts for implications, beside the built-in two."""
     implication_forced: dict[str, str] = {}
+    """Replaces the one of forced sources for implications: `considering`."""
 
 
 Representation = Literal["embedder", "hidden", "middle"]
@@ -212,7 +218,7 @@ distances between a model's states have the model's own unit: there is no defaul
 MULTILINGUAL_THRESHOLDS = {"contrast": 0.56, "centre": 0.93}
 """The same in the space of the multilingual embedder, for single edits whose files set another
 router than the detector; set on 150 development records of CounterFact."""
-DETECTOR_BOUND, DETECTOR_BOUND_OF_MANY, MANY_PROMPTS = 0.5, 0.7, 5
+DETECTOR_BOUND, DETECTOR_BOUND_OF_MANY, MANY_PROMPTS = 0.55, 0.75, 5
 """The largest probability of something else being asked at which the detector has an edit fire; and
 that of an edit with so many prompts, which have said more of what asks for it
 (docs/decisions/0016-scope-detector.md)."""
@@ -275,7 +281,7 @@ class RouterSettings(_Section):
     """How an `anchored` router compares questions."""
     threshold: float | None = Field(None, gt=0)
     """Largest distance at which a prompt is in an edit's scope: for the detector the probability
-    that it asks something else (0.5 if not set), for `anchored` in the metric's space (0.62 for
+    that it asks something else (0.55 if not set), for `anchored` in the metric's space (0.62 for
     `contrast`). `sake calibrate` sets it."""
     implied_threshold: float | None = Field(None, gt=0)
     """The same for implications; `threshold` if not set."""
@@ -381,9 +387,13 @@ class TestSettings(_Section):
     """Floors of `sake test`: the least share of rows of each kind that must pass."""
 
     min_prompts: Share = 0.9
+    """Of prompts."""
     min_holdout: Share = 0.9
+    """Of holdout prompts."""
     min_implications: Share = 0.0
+    """Of implications."""
     min_unchanged: Share = 1.0
+    """Of unchanged prompts."""
 
 
 class ReviewSettings(_Section):
@@ -392,9 +402,13 @@ class ReviewSettings(_Section):
     base: str = ""
     """The branch that changes are merged into; the remote's default branch if empty."""
     min_prompts: Share = 0.9
+    """Least share of the changed edits' prompts that must pass."""
     min_holdout: Share = 0.9
+    """Of their holdout prompts."""
     min_implications: Share = 0.0
+    """Of their implications."""
     min_unchanged: Share = 1.0
+    """Of their unchanged prompts."""
     max_interference: int = Field(0, ge=0)
     """Most prompts of other edits that may be answered differently."""
     max_collateral: int = Field(0, ge=0)
@@ -428,7 +442,9 @@ class GeneratorSettings(_Section):
     model: str = Field("", pattern=r"^[ -~]*$", max_length=200)
     """Its name there."""
     temperature: float = Field(0.0, ge=0, le=2)
+    """How it samples."""
     seed: int = Field(0, ge=0, lt=1 << 31)
+    """Another one gives other texts, where the endpoint heeds it."""
     timeout: float = Field(120.0, gt=0, le=3600)
     """Seconds until one call has been answered."""
     retries: int = Field(3, ge=0, le=10)
@@ -499,13 +515,17 @@ class Settings(_Section):
     model: str = "smollm2-135m"
     """An alias, a hub id, a folder or a .gguf file; in `sake.toml`, paths are relative to it."""
     device: str = "auto"
+    """`auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:1`, `mps`."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """What the model is loaded in; part of every key."""
     trust_remote_code: bool = False
     """Run code that comes with a model; set by a flag or a variable alone."""
     edits: Below = "edits"
     """Folder of the edit files, relative to the root."""
     bundles: str = "bundles"
+    """Where bundles are written."""
     store: str = ".sake/store"
+    """Where built parts are kept."""
     overrides: str = "overrides.json"
     """What production switched off, relative to the root: `{"disabled": {"ID": "reason"}}`."""
     aliases: dict[str, str] = {}

@@ -17,6 +17,7 @@ Pure functions on tensors; imports nothing of the package.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -76,6 +77,68 @@ class TransportMap:
         return replace(self, **{n: getattr(self, n).to(device=device, dtype=dtype) for n in names})
 
 
+class Samples:
+    """Source and target rows, checked and decomposed once for all the maps that are fitted to
+    them.
+
+    Args:
+        source: (n, width) activations before the edit.
+        target: (m, width) activations after it; n and m may differ.
+
+    Raises:
+        ValueError: shapes that do not agree, rows that are not finite, fewer than one row.
+    """
+
+    def __init__(self, source: Tensor, target: Tensor) -> None:
+        if source.dim() != 2 or target.dim() != 2 or source.shape[1] != target.shape[1]:
+            raise ValueError(f"rows do not agree: {tuple(source.shape)} and {tuple(target.shape)}")
+        if not len(source) or not len(target):
+            raise ValueError("a distribution needs at least one row")
+        self._xs, self._xt = source.double().cpu(), target.double().cpu()
+        if not (bool(torch.isfinite(self._xs).all()) and bool(torch.isfinite(self._xt).all())):
+            raise ValueError("activations are not finite")
+        self._ms, self._mt = self._xs.mean(0), self._xt.mean(0)
+        s = (self._xs - self._ms) / len(self._xs) ** 0.5
+        t = (self._xt - self._mt) / len(self._xt) ** 0.5
+        self._q = torch.linalg.qr(torch.cat((s, t)).T).Q.T
+        # Coordinates in the span lose nothing: it covers every row.
+        self._s, self._t = _Spread(s @ self._q.T), _Spread(t @ self._q.T)
+
+    def fit(self, reg: float, solver: Solver = "lowrank", complement: float = 1.0) -> TransportMap:
+        """Fit the transport map from source rows to target rows.
+
+        Args:
+            reg: added to the diagonal of both covariances, in squared activation units, > 0.
+                `share_of_trace` gives one that does not depend on the model's scale.
+            solver: `lowrank` as derived above; `pot` the dense fit of POT (`ot.gaussian`), as a
+                reference; `uniform` the mean difference alone (4.4.2), which is λ = 1.
+            complement: κ, the share of what no pair has shown that is kept; for `lowrank` alone.
+
+        Returns:
+            The map, in float64 on the CPU.
+
+        Raises:
+            ValueError: a regularisation of 0, a complement that the solver does not know.
+        """
+        if not reg > 0:
+            raise ValueError(f"reg must be above 0, not {reg}")
+        if complement != 1 and solver != "lowrank":
+            raise ValueError(f"the solver '{solver}' knows no complement but 1")
+        source_reg = reg / complement**2 if complement else float("inf")
+        if solver == "uniform" or not complement:
+            basis, scale = self._q[:0], self._q.new_empty(0)
+        elif solver == "pot":
+            basis, scale = _pot(self._xs, self._xt, reg)
+        elif solver == "lowrank":
+            inside, scale = _lowrank(self._s, self._t, source_reg, reg, complement)
+            basis = inside @ self._q
+        else:
+            raise ValueError(f"no solver '{solver}'")
+        inside = basis @ self._q.T
+        residual = _residual(self._s, self._t, source_reg, reg, inside, scale, complement)
+        return TransportMap(self._ms, self._mt, basis, scale, residual, complement)
+
+
 def fit(
     source: Tensor,
     target: Tensor,
@@ -83,51 +146,12 @@ def fit(
     solver: Solver = "lowrank",
     complement: float = 1.0,
 ) -> TransportMap:
-    """Fit the transport map from source rows to target rows.
-
-    Args:
-        source: (n, width) activations before the edit.
-        target: (m, width) activations after it; n and m may differ.
-        reg: added to the diagonal of both covariances, in squared activation units, > 0.
-            `share_of_trace` gives one that does not depend on the model's scale.
-        solver: `lowrank` as derived above; `pot` the dense fit of POT (`ot.gaussian`), as a
-            reference; `uniform` the mean difference alone (4.4.2), which is λ = 1.
-        complement: κ, the share of what no pair has shown that is kept; for `lowrank` alone.
-
-    Returns:
-        The map, in float64 on the CPU.
+    """One map of `Samples`.
 
     Raises:
-        ValueError: shapes that do not agree, rows that are not finite, fewer than one row, a
-            complement that the solver does not know.
+        ValueError: as `Samples` and its `fit` do.
     """
-    if source.dim() != 2 or target.dim() != 2 or source.shape[1] != target.shape[1]:
-        raise ValueError(f"rows do not agree: {tuple(source.shape)} and {tuple(target.shape)}")
-    if not len(source) or not len(target):
-        raise ValueError("a distribution needs at least one row")
-    if not reg > 0:
-        raise ValueError(f"reg must be above 0, not {reg}")
-    if complement != 1 and solver != "lowrank":
-        raise ValueError(f"the solver '{solver}' knows no complement but 1")
-    xs, xt = source.double().cpu(), target.double().cpu()
-    if not (bool(torch.isfinite(xs).all()) and bool(torch.isfinite(xt).all())):
-        raise ValueError("activations are not finite")
-    ms, mt = xs.mean(0), xt.mean(0)
-    s, t = (xs - ms) / len(xs) ** 0.5, (xt - mt) / len(xt) ** 0.5
-    q = torch.linalg.qr(torch.cat((s, t)).T).Q.T
-    s, t = s @ q.T, t @ q.T  # coordinates in the span lose nothing: q covers every row
-    source_reg = reg / complement**2 if complement else float("inf")
-    if solver == "uniform" or not complement:
-        basis, scale = q[:0], s.new_empty(0)
-    elif solver == "pot":
-        basis, scale = _pot(xs, xt, reg)
-    elif solver == "lowrank":
-        inside, scale = _lowrank(s, t, source_reg, reg, complement)
-        basis = inside @ q
-    else:
-        raise ValueError(f"no solver '{solver}'")
-    residual = _residual(s, t, source_reg, reg, basis @ q.T, scale, complement)
-    return TransportMap(ms, mt, basis, scale, residual, complement)
+    return Samples(source, target).fit(reg, solver, complement)
 
 
 def share_of_trace(target: Tensor, share: float) -> float:
@@ -162,24 +186,39 @@ def apply(transport: TransportMap, rows: Tensor) -> Tensor:
     return (x + shift + along @ transport.basis).to(rows.dtype)
 
 
-def _powers(sample: Tensor, reg: float, *powers: float) -> list[Tensor]:
-    """(sampleᵀ sample + reg·I)^power for each power, by the sample's singular values."""
-    _, values, v = torch.linalg.svd(sample, full_matrices=True)
-    spectrum = torch.full((sample.shape[1],), reg, dtype=sample.dtype)
-    spectrum[: len(values)] += values**2
-    return [(v.T * spectrum**power) @ v for power in powers]
+class _Spread:
+    """A centred sample, (rows, width), over the root of its rows: its covariance's powers."""
+
+    def __init__(self, sample: Tensor) -> None:
+        self.sample = sample
+
+    @cached_property
+    def _decomposed(self) -> tuple[Tensor, Tensor]:
+        _, values, v = torch.linalg.svd(self.sample, full_matrices=True)
+        return values, v
+
+    def power(self, reg: float, power: float) -> Tensor:
+        """(sampleᵀ sample + reg·I)^power, by the sample's singular values."""
+        values, v = self._decomposed
+        spectrum = torch.full((len(v),), reg, dtype=v.dtype)
+        spectrum[: len(values)] += values**2
+        return (v.T * spectrum**power) @ v
+
+    def covariance(self, reg: float) -> Tensor:
+        """sampleᵀ sample + reg·I."""
+        return self.sample.T @ self.sample + reg * torch.eye(
+            self.sample.shape[1], dtype=self.sample.dtype
+        )
 
 
 def _lowrank(
-    s: Tensor, t: Tensor, source_reg: float, reg: float, complement: float
+    s: _Spread, t: _Spread, source_reg: float, reg: float, complement: float
 ) -> tuple[Tensor, Tensor]:
     """Eigenvectors (as rows) and eigenvalues of A, where it is not κ times the identity."""
-    half, inverse_half = _powers(s, source_reg, 0.5, -0.5)
-    (target_half,) = _powers(t, reg, 0.5)
     # (Cs^½ Ct Cs^½)^½ = (MᵀM)^½ with M = Ct^½ Cs^½: the polar factor V Σ Vᵀ of M.
-    _, sigma, v = torch.linalg.svd(target_half @ half)
+    _, sigma, v = torch.linalg.svd(t.power(reg, 0.5) @ s.power(source_reg, 0.5))
     # A = K Kᵀ with K = Cs^-½ V Σ^½, so that λ = singular values of K, squared.
-    u, values, _ = torch.linalg.svd((inverse_half @ v.T) * sigma**0.5)
+    u, values, _ = torch.linalg.svd((s.power(source_reg, -0.5) @ v.T) * sigma**0.5)
     scale = values**2
     moving = (scale - complement).abs() > _IDENTITY
     return u.T[moving], scale[moving]
@@ -197,8 +236,8 @@ def _pot(xs: Tensor, xt: Tensor, reg: float) -> tuple[Tensor, Tensor]:
 
 
 def _residual(
-    s: Tensor,
-    t: Tensor,
+    s: _Spread,
+    t: _Spread,
     source_reg: float,
     reg: float,
     basis: Tensor,
@@ -212,7 +251,7 @@ def _residual(
     """
     if not complement:
         return 1.0
-    eye = torch.eye(s.shape[1], dtype=s.dtype)
-    a = complement * eye + (basis.T * (scale - complement)) @ basis
-    cs, ct = s.T @ s + source_reg * eye, t.T @ t + reg * eye
+    cs, ct = s.covariance(source_reg), t.covariance(reg)
+    a = (basis.T * (scale - complement)) @ basis
+    a.diagonal().add_(complement)
     return float(torch.linalg.norm(a @ cs @ a - ct) / torch.linalg.norm(ct))

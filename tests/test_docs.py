@@ -1,6 +1,6 @@
 """The documentation says what is: help pages, snippets, commands, links, settings, the format.
 
-`python -m tests.test_docs` writes docs/cli.md and docs/checks.md anew.
+`python -m tests.test_docs` writes anew what is generated of them.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ import hashlib
 import json
 import re
 import shlex
-import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,14 @@ import pytest
 from pydantic import BaseModel
 
 from sake_registry.commands import cli
-from sake_registry.settings import Settings
+from tests import reference
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).parent.parent
-CLI_PAGE = ROOT / "docs" / "cli.md"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 SHELL = ("console", "sh", "bash")
+RUN = ("first-edit.md", "life.md")
+"""Pages whose commands are run, in order, by tests."""
 
 
 # -- reading a page ------------------------------------------------------------------------------
@@ -82,35 +82,21 @@ def commands(page: Path) -> list[list[str]]:
 # -- the command line ----------------------------------------------------------------------------
 
 
-def render_cli() -> str:
-    """docs/cli.md: the help page of the program and of every command."""
-    top = click.Context(cli, info_name="sake", terminal_width=100, **cli.context_settings)
-    parts = [
-        "# Commands",
-        "Generated from the program by `python -m tests.test_docs`; do not edit. The words are in "
-        "the [glossary](glossary.md).",
-        f"```text\n{cli.get_help(top)}\n```",
-    ]
-    for name in cli.list_commands(top):
-        command = cli.get_command(top, name)
-        assert command is not None
-        command._help_option = None  # click keeps it as the first test to run the command saw it
-        context = click.Context(command, top, name, terminal_width=100)
-        parts += [f"## sake {name}", f"```text\n{command.get_help(context)}\n```"]
-        for part, inner in getattr(command, "commands", {}).items():
-            inner._help_option = None
-            below = click.Context(inner, context, part, terminal_width=100)
-            parts += [f"## sake {name} {part}", f"```text\n{inner.get_help(below)}\n```"]
-    return "\n\n".join(parts) + "\n"
+@pytest.mark.parametrize("name", ["cli.md", *reference.PARTS])
+def test_what_is_generated_is_current(name: str) -> None:
+    page = reference.DOCS / name
+    assert page.read_text("utf-8") == reference.current(page), "run: python -m tests.test_docs"
 
 
-def test_the_help_pages_are_current() -> None:
-    assert CLI_PAGE.read_text("utf-8") == render_cli(), "run: python -m tests.test_docs"
-
-
-def test_every_command_stands_in_the_readme() -> None:
-    text = (ROOT / "README.md").read_text("utf-8")
+def test_every_command_is_told_of() -> None:
+    text = "".join(page.read_text("utf-8") for page in PAGES if page.name != "cli.md")
     assert [name for name in cli.commands if f"sake {name}" not in text] == []
+
+
+def test_the_commands_of_the_readme_are_run() -> None:
+    """They are those of pages whose every command is run, one after the other."""
+    run = [line for name in RUN for line in commands(ROOT / "docs" / name)]
+    assert [line for line in commands(ROOT / "README.md") if line not in run] == []
 
 
 @PAGE
@@ -141,7 +127,7 @@ def test_command_lines_parse(page: Path, parse: Callable[[list[str]], None]) -> 
 
 def test_command_lines_are_found() -> None:
     found = {arguments[0] for arguments in commands(ROOT / "README.md")}
-    assert {"init", "new", "check", "compile", "ask", "test"} <= found
+    assert {"init", "propose", "check", "compile", "ask"} <= found
 
 
 def test_a_wrong_command_line_does_not_parse(parse: Callable[[list[str]], None]) -> None:
@@ -159,11 +145,11 @@ def test_python_snippets_compile(page: Path) -> None:
         compile(text, f"{page.name}[{i}]", "exec")
 
 
-def test_the_readme_uses_the_public_surface() -> None:
+def test_examples_use_the_public_surface() -> None:
     import sake_registry
 
     used = set()
-    for text in blocks(ROOT / "README.md", "python"):
+    for text in blocks(ROOT / "docs" / "python.md", "python"):
         used |= set(re.findall(r"\bsake_registry\.(\w+)", text))
     assert used
     assert used <= set(sake_registry.__all__)
@@ -195,7 +181,9 @@ def test_no_path_of_a_machine_is_shown(page: Path) -> None:
 def test_the_example_edit_is_sound() -> None:
     from sake_registry.edits.files import parse_edit
 
-    examples = [text for text in blocks(ROOT / "README.md", "yaml") if text.startswith("# yaml")]
+    examples = [
+        text for text in blocks(ROOT / "docs" / "edits.md", "yaml") if text.startswith("# yaml")
+    ]
     assert len(examples) == 1
     edit, findings = parse_edit(examples[0].encode(), Path("darrieux-tongue.yaml"))
     assert findings == []
@@ -205,25 +193,21 @@ def test_the_example_edit_is_sound() -> None:
 # -- settings ------------------------------------------------------------------------------------
 
 
-def settings(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every setting by its dotted name, with its default."""
-    default = model()
-    for name, field in model.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from settings(field.annotation, f"{prefix}{name}.")
-        else:
-            yield prefix + name, getattr(default, name)
+def named(pattern: str) -> set[str]:
+    """What any page names of this form."""
+    return {name for page in PAGES for name in re.findall(pattern, page.read_text("utf-8"))}
 
 
-def test_the_settings_table_is_the_settings() -> None:
-    table = rows(section(ROOT / "README.md", "Settings"))
-    documented = {
-        # TOML has no value for a key that is not there.
-        key: None if default == "not set" else tomllib.loads(f"v = {default}")["v"]
-        for key, default, *_ in table
-    }
-    assert len(documented) == len(table), "a setting stands twice"
-    assert documented == dict(settings())
+def test_settings_named_in_the_text_exist() -> None:
+    known = dict(reference.settings())
+    tables = {name.partition(".")[0] for name in known if "." in name}
+    found = named(rf"`((?:{'|'.join(tables)})\.[a-z_]+)(?: = [^`]+)?`")
+    assert {name for name in found if not name.endswith((".json", ".html"))} <= {*known}
+
+
+def test_variables_named_in_the_text_exist() -> None:
+    elsewhere = {"SAKE_PACKAGE", "SAKE_BIND"}  # of a workflow, of deploy/compose.yaml
+    assert named(r"\bSAKE_[A-Z_]+\b") <= reference.variables() | elsewhere
 
 
 # -- the bundle format ---------------------------------------------------------------------------
@@ -569,5 +553,7 @@ def test_a_slim_bundle_keeps_the_content_hash(tmp_path: Path) -> None:
 if __name__ == "__main__":
     from tests.edits import test_explanations
 
-    CLI_PAGE.write_text(render_cli(), "utf-8")
+    for name in ("cli.md", *reference.PARTS):
+        changed = reference.DOCS / name
+        changed.write_text(reference.current(changed), "utf-8")
     test_explanations.DOCS.write_text(test_explanations.render(), "utf-8")

@@ -111,7 +111,7 @@ def test_a_review_ends_with_its_exit_code(registry: GitRegistry) -> None:
 
 @pytest.mark.slow
 def test_the_demo_is_answered(tmp_path: Path) -> None:
-    """On the real model: the README's two prompts."""
+    """On the real model: the two prompts of docs/python.md."""
     shutil.copy(ROOT / "sake.toml", tmp_path)
     shutil.copytree(ROOT / "edits", tmp_path / "edits")
     lines = answered("attach.py", str(tmp_path))

@@ -86,14 +86,14 @@ def shell(tmp_path: Path, sake: Run, monkeypatch: pytest.MonkeyPatch) -> Shell:
     model = tiny_models.save("llama", tmp_path / "tiny")
     shell = Warm(tmp_path, sake, monkeypatch)
     shell.environment |= {**SETTINGS, "SAKE_MODEL": str(model)}
-    shell.run("git init -q -b main facts && cd facts && sake init && git add . && git commit -qm 1")
-    shell.folder /= "facts"
     return shell
 
 
 def test_every_command_from_a_wrong_answer_to_a_server(shell: Shell) -> None:
-    ask, propose, from_log, generate, check, review, compile_, serve = blocks(PAGE, "sh")
+    make, ask, propose, from_log, generate, check, review, compile_, serve = blocks(PAGE, "sh")
 
+    Shell.run(shell, make)
+    shell.folder /= "facts"
     assert "bare: " in shell.run(ask)
     assert not (shell.folder / "bundles").exists()
 
@@ -123,7 +123,7 @@ def test_every_command_from_a_wrong_answer_to_a_server(shell: Shell) -> None:
 
     given = {"prompt": "The capital of Australia is", "should": "Canberra"}
     with (
-        shell.serving(serve) as address,
+        shell.serving(f"{serve.strip()} --port 0") as address,
         pytest.raises(OSError, match="409"),
         urlopen(Request(f"{address}/v1/drafts", json.dumps(given).encode()), timeout=60),
     ):

@@ -1,4 +1,4 @@
-"""The README's life of an edit, every command of it, on the real model in a real repository."""
+"""docs/life.md: every command of the page, in order, on the real model in a real repository."""
 
 from __future__ import annotations
 
@@ -15,18 +15,12 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT
-from tests.test_docs import blocks, section
+from tests.test_docs import blocks
 
 pytestmark = [pytest.mark.model, pytest.mark.slow]
+PAGE = ROOT / "docs" / "life.md"
 
 CONFIGURATION = "[user]\n\tname = Ann Author\n\temail = ann@example.org\n"
-
-
-def steps() -> list[str]:
-    """The section's shell blocks, in order."""
-    page = ROOT / "README.md"
-    text = section(page, "The life of an edit")
-    return [block for block in blocks(page, "sh") if block in text]
 
 
 class Shell:
@@ -91,7 +85,7 @@ def shell(tmp_path: Path) -> Shell:
 
 
 def test_every_command_of_the_life_of_an_edit(shell: Shell) -> None:
-    make, write, review, merge, change, revert, withdraw = steps()
+    make, write, review, merge, change, revert, withdraw = blocks(PAGE, "sh")
 
     shell.run(make)
     shell.folder /= "facts"

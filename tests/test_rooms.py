@@ -43,6 +43,7 @@ ORDER = [
     "upkeep",
     "pages",  # the frame of the review's page, and of the bench's
     "review",
+    "catalog",  # the whole registry as pages
     "commands",
 ]
 """From the edit file to the command line; what stands higher knows nothing of what follows."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @in_section("Measure")
 @click.group("bench")
 def command() -> None:
-    """Measure editing methods on the field's data sets, and print the paper's tables.
+    """Measure editing methods on the field's data sets, and print the paper's tables and others.
 
     A run is a file: `list` names those that come with the program, `show` prints one to be
     copied and changed.
@@ -54,7 +54,8 @@ def _changes(
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
-    help="CounterFact, RippleEdits, or zsRE/KnowEdit, in the official format.",
+    help="CounterFact, RippleEdits, zsRE/KnowEdit, QAEdit, MQuAKE or BMIKE-53, in the official "
+    "format; or a field set.",
 )
 @click.option(
     "--set",
@@ -92,6 +93,7 @@ def run_(
     sake bench run report --data counterfact.json --set curves=threshold,prompts --out report/
     sake bench run --data counterfact.json --set questions=true --set curves=loads
     sake bench run table1 --data popular.json --set threshold=4.6 --set aliases=half
+    sake bench run retrieval --data counterfact.json --set retrieval.by=bm25 --set retrieval.k=1
     """
     from sake_bench.config import find_config, read_config
     from sake_bench.datasets.reading import first
@@ -147,7 +149,7 @@ def run_(
 @command.command("report")
 @click.argument("file", metavar="RUN.JSON", type=click.Path(path_type=Path))
 @click.option("--layout", default="report", show_default=True,
-              help="report, table1 … table5, figure3, figure5.")  # fmt: skip
+              help="report, or one of `sake bench list`.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for report.md, report.html.")
 @json_option
 def report(file: Path, layout: str, out: Path | None, as_json: bool) -> None:

@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 @in_section("Measure")
 @click.command("import")
 @click.argument(
-    "kind", required=False, type=click.Choice(["counterfact", "rippleedits", "knowedit"])
+    "kind",
+    required=False,
+    type=click.Choice(
+        ["counterfact", "rippleedits", "knowedit", "qaedit", "mquake", "bmike", "field"]
+    ),
 )
 @click.option(
     "--data",

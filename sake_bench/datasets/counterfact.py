@@ -16,8 +16,9 @@ from sake_registry.names import SUBJECT
 if TYPE_CHECKING:
     from sake_bench.datasets.records import Resources
 
-NAME = "counterfact"
+NAME, TITLE = "counterfact", "CounterFact"
 SOURCE = "https://github.com/kmeng01/rome"
+SHAPE = "case_id, requested_rewrite as an object, paraphrase_prompts, neighborhood_prompts"
 _FIELD = re.compile(r"\{(prompt|target_new|target_true)\}")
 
 
@@ -25,26 +26,41 @@ class _Target(Entry):
     str: Text
 
 
-class _Rewrite(Entry):
+class Rewrite(Entry):
+    """A fact to edit, as CounterFact and MQuAKE state it: `{}` stands for the subject."""
+
     prompt: Text
     relation_id: Text
     target_new: _Target
     target_true: _Target
     subject: Text
 
+    def prompts(self, where: str) -> tuple[str, str]:
+        """Its prompt with `<subject>`, and filled in.
+
+        Raises:
+            MalformedError: it has no place for the subject, or two; or nothing is edited.
+        """
+        if self.prompt.count("{}") != 1:
+            number = "no" if "{}" not in self.prompt else "more than one"
+            raise MalformedError(f"{where}.prompt has {number} '{{}}': '{self.prompt}'")
+        if plainly(self.target_new.str) == plainly(self.target_true.str):
+            raise MalformedError(f"target_new is target_true: '{self.target_new.str}'")
+        return self.prompt.replace("{}", SUBJECT), self.prompt.replace("{}", self.subject)
+
 
 class _CounterFact(Entry):
     case_id: StrictInt
-    requested_rewrite: _Rewrite
+    requested_rewrite: Rewrite
     paraphrase_prompts: tuple[Text, ...]
     neighborhood_prompts: tuple[Text, ...]
 
 
 def recognises(entry: dict[str, Any]) -> bool:
-    return "requested_rewrite" in entry
+    return "requested_rewrite" in entry and not isinstance(entry["requested_rewrite"], list)
 
 
-def read(index: int, value: Any, resources: Resources) -> tuple[Record, int]:
+def read(index: int, value: Any, resources: Resources) -> tuple[tuple[Record, ...], int]:
     """The record of one entry; no test of CounterFact is without an answer (0).
 
     Raises:
@@ -52,16 +68,10 @@ def read(index: int, value: Any, resources: Resources) -> tuple[Record, int]:
     """
     entry = parse(_CounterFact, value)
     rewrite = entry.requested_rewrite
-    if rewrite.prompt.count("{}") != 1:
-        number = "no" if "{}" not in rewrite.prompt else "more than one"
-        raise MalformedError(f"requested_rewrite.prompt has {number} '{{}}': '{rewrite.prompt}'")
+    prompt, filled = rewrite.prompts("requested_rewrite")
     if entry.case_id < 0:
         raise MalformedError(f"case_id: {entry.case_id} is negative")
     new, old = rewrite.target_new.str, rewrite.target_true.str
-    if plainly(new) == plainly(old):
-        raise MalformedError(f"target_new is target_true: '{new}'")
-    prompt = rewrite.prompt.replace("{}", SUBJECT)
-    filled = rewrite.prompt.replace("{}", rewrite.subject)
     answers = ((new,),)
     fields = {"prompt": filled, "target_new": new, "target_true": old}
     tests = (
@@ -83,7 +93,7 @@ def read(index: int, value: Any, resources: Resources) -> tuple[Record, int]:
         old=old,
         tests=tests,
     )
-    return record, 0
+    return (record,), 0
 
 
 DOUBTS: dict[str, Axis] = {"SAKE_D1": "di", "SAKE_D2": "dii"}

@@ -1,6 +1,6 @@
 """What the readers of all data sets share: text as it may stand, ids, and what is wrong.
 
-A reader is a function of one entry that returns a `Record` or raises `MalformedError`, whose
+A reader is a function of one entry that returns its `Record`s or raises `MalformedError`, whose
 text says what is wrong and where in the entry. It never raises anything else.
 """
 
@@ -104,6 +104,18 @@ def with_subject(text: str, subject: str) -> str | None:
             return None
         spans = [(start, start + len(subject))]
     return names.mask(text, spans, SUBJECT)
+
+
+def question(text: str, subject: str) -> str:
+    """A data set's own prompt with `<subject>` in place of the subject's name.
+
+    Raises:
+        MalformedError: it does not name the subject.
+    """
+    prompt = with_subject(text, subject)
+    if prompt is None:
+        raise MalformedError(f"subject: '{subject}' is not in the prompt '{text}'")
+    return prompt
 
 
 def name_set(text: str, aliases: Iterable[str] = ()) -> tuple[str, ...]:

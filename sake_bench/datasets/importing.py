@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import random
 import re
+from collections import defaultdict
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sake_bench.datasets.entries import with_subject
 from sake_bench.datasets.overlap import is_tested
-from sake_bench.datasets.reading import SOURCES
+from sake_bench.datasets.reading import SOURCES, TITLES
 from sake_registry import names
 from sake_registry.authoring.scaffold import SCHEMA_PATH, init_registry
 from sake_registry.edits.checks import plainly
@@ -47,8 +49,6 @@ if TYPE_CHECKING:
 
     from sake_bench.datasets.records import Aliases, DataSet, Record
     from sake_registry.diagnostics import Diagnostic
-
-_TITLES = {"counterfact": "CounterFact", "rippleedits": "RippleEdits", "knowedit": "KnowEdit"}
 
 # Wikidata's labels of the properties that the data sets edit.
 _LABELS = {
@@ -128,11 +128,13 @@ class ImportResult:
 
 
 def sample(records: Sequence[Record], limit: int | None, seed: int) -> tuple[Record, ...]:
-    """`limit` records drawn at random, in the file's order; all of them if there are no more."""
+    """The records of `limit` entries drawn at random, in the file's order; all of them if there
+    are no more."""
     if limit is None or limit >= len(records):
         return tuple(records)
-    chosen = random.Random(seed).sample(list(records), limit)
-    return tuple(sorted(chosen, key=lambda record: record.index))
+    entries = [tuple(of_entry) for _, of_entry in groupby(records, key=lambda r: r.index)]
+    chosen = random.Random(seed).sample(entries, min(limit, len(entries)))
+    return tuple(sorted(chain.from_iterable(chosen), key=lambda record: record.index))
 
 
 def without_conflicts(
@@ -141,21 +143,30 @@ def without_conflicts(
     """The records that agree with every kept one before them, and the other ones.
 
     Two records contradict each other if their subject and relation are the same and no name of
-    their new objects is.
+    their new objects is. An entry of several edits is kept whole or not at all.
     """
     kept: list[Record] = []
-    conflicts = []
-    by_fact: dict[tuple[str, str], list[Record]] = {}
-    for record in records:
-        same = by_fact.setdefault((plainly(record.subject), record.relation), [])
-        own = {plainly(name) for name in record.new_names}
-        other = next((r for r in same if not own & {plainly(n) for n in r.new_names}), None)
-        if other is not None:
-            conflicts.append(Conflict(record, other))
-            continue
-        same.append(record)
-        kept.append(record)
+    conflicts: list[Conflict] = []
+    by_fact: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    for _, entry in groupby(records, key=lambda record: record.index):
+        of_entry = list(entry)
+        found = []
+        for record in of_entry:
+            own = {plainly(name) for name in record.new_names}
+            for other in by_fact[_fact(record)]:
+                if not own & {plainly(name) for name in other.new_names}:
+                    found.append(Conflict(record, other))
+                    break
+        conflicts += found
+        if not found:
+            kept += of_entry
+            for record in of_entry:
+                by_fact[_fact(record)].append(record)
     return tuple(kept), tuple(conflicts)
+
+
+def _fact(record: Record) -> tuple[str, str]:
+    return plainly(record.subject), record.relation
 
 
 def import_records(
@@ -279,7 +290,7 @@ def _draft(record: Record, data: DataSet, listed: Aliases) -> _Draft:
     implications, unfit = _implications(record, data)
     old = record.old
     aliases = [n for n in record.new_aliases if old is None or plainly(n) != plainly(old)]
-    title = _TITLES.get(data.name, data.name)
+    title = TITLES.get(data.name, data.name)
     content = {
         "schema": 1,
         "id": record.id,
@@ -339,6 +350,7 @@ def _prompts(record: Record, data: DataSet) -> tuple[list[str], int]:
 def _wordings(record: Record, data: DataSet) -> Iterator[str]:
     property_ = property_of(record, data)
     yield from data.resources.patterns.get(property_ or "", ())
+    yield from record.wordings
     yield from data.templates.get(record.relation, ())
     yield from _paraphrases(record)
     # What was written for one subject serves the others of its relation.

@@ -18,9 +18,9 @@ from sake_bench.datasets.entries import (
     answerable,
     name_set,
     parse,
+    question,
     record_id,
     slug,
-    with_subject,
 )
 from sake_bench.datasets.records import Axis, Query, Record, Test
 from sake_registry.edits.checks import plainly
@@ -32,8 +32,11 @@ if TYPE_CHECKING:
 
     from sake_bench.datasets.records import Resources
 
-NAME = "knowedit"
+NAME, TITLE = "knowedit", "KnowEdit"
 SOURCE = "https://github.com/zjunlp/EasyEdit"
+SHAPE = (
+    "prompt or src, subject, target_new or alt, rephrase_prompt, portability and locality by kind"
+)
 _NO_TEXT = "<|endoftext|>"
 """How some files say that there is no old object."""
 
@@ -86,7 +89,7 @@ def recognises(entry: dict[str, Any]) -> bool:
     return "subject" in entry and bool({"prompt", "src"} & entry.keys())
 
 
-def read(index: int, value: Any, resources: Resources) -> tuple[Record, int]:
+def read(index: int, value: Any, resources: Resources) -> tuple[tuple[Record, ...], int]:
     """The record of one entry, and how many of its tests have no answer and are left out.
 
     A locality prompt needs no answer: it must be answered as before.
@@ -101,9 +104,7 @@ def read(index: int, value: Any, resources: Resources) -> tuple[Record, int]:
         raise MalformedError("prompt: missing")
     if new is None:
         raise MalformedError("target_new: missing")
-    prompt = with_subject(own, entry.subject)
-    if prompt is None:
-        raise MalformedError(f"subject: '{entry.subject}' is not in the prompt '{own}'")
+    prompt = question(own, entry.subject)
     truths = _names(entry.ground_truth or entry.answers)
     old = next((names[0] for names in truths if names[0] != _NO_TEXT), None)
     if old and plainly(old) == plainly(new):
@@ -127,7 +128,7 @@ def read(index: int, value: Any, resources: Resources) -> tuple[Record, int]:
         old=old,
         tests=tests,
     )
-    return record, unanswerable
+    return (record,), unanswerable
 
 
 def _names(answers: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:

@@ -15,7 +15,15 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from sake_bench.datasets import counterfact, knowedit, rippleedits
+from sake_bench.datasets import (
+    bmike,
+    counterfact,
+    field,
+    knowedit,
+    mquake,
+    qaedit,
+    rippleedits,
+)
 from sake_bench.datasets.entries import MalformedError
 from sake_bench.datasets.records import DataSet, Problem, Record, Resources
 from sake_registry.errors import InputError
@@ -29,13 +37,15 @@ if TYPE_CHECKING:
 
     from sake_bench.datasets.records import Axis
 
-Kind = Literal["counterfact", "rippleedits", "knowedit"]
+Kind = Literal["counterfact", "rippleedits", "knowedit", "qaedit", "mquake", "bmike", "field"]
 _FORMATS: dict[str, ModuleType] = {
-    module.NAME: module for module in (counterfact, rippleedits, knowedit)
+    module.NAME: module
+    for module in (counterfact, mquake, rippleedits, qaedit, bmike, field, knowedit)
 }
 KINDS: tuple[str, ...] = get_args(Kind)
-SOURCES: dict[str, str] = {name: module.SOURCE for name, module in _FORMATS.items()}
+SOURCES: dict[str, str] = {name: m.SOURCE for name, m in _FORMATS.items() if m.SOURCE}
 """Where each data set comes from."""
+TITLES: dict[str, str] = {name: module.TITLE for name, module in _FORMATS.items()}
 
 SHOWN = 10
 """Problems that a message lists; more are counted."""
@@ -44,12 +54,15 @@ _PROPERTY = re.compile(r"P[1-9]\d*")
 _PROPERTY_OF = {"NATIVE_LANGUAGE": "P103"}
 
 
-def read_data(path: Path, *, kind: str | None = None, resources: Path | None = None) -> DataSet:
+def read_data(
+    path: Path, *, kind: str | None = None, resources: Path | None = None, language: str = "en"
+) -> DataSet:
     """Read a data file: a JSON array of records, or one JSON object a line.
 
     Args:
-        kind: `counterfact`, `rippleedits` or `knowedit`; without it, the records say which.
+        kind: the data set's name; without it, the records say which.
         resources: the folder of pattern and template files; without it, the data file's.
+        language: of data in several languages, the one that edits are written in.
 
     Raises:
         InputError: the file cannot be read, is no JSON, or holds no records of a known kind; or
@@ -59,7 +72,9 @@ def read_data(path: Path, *, kind: str | None = None, resources: Path | None = N
         raise InputError(f"no data set '{kind}'", hint=did_you_mean(kind, KINDS))
     entries = _entries(path)
     chosen = kind or _recognise(entries, path)
-    beside = read_resources(path.parent if resources is None else resources)
+    beside = replace(
+        read_resources(path.parent if resources is None else resources), language=language
+    )
     if chosen == rippleedits.NAME:
         shown = rippleedits.phrases(entries)
         beside = replace(beside, phrases={**shown, **beside.phrases})
@@ -70,14 +85,15 @@ def read_data(path: Path, *, kind: str | None = None, resources: Path | None = N
         try:
             if isinstance(entry, _Unread):
                 raise MalformedError(entry.reason)
-            record, left_out = _FORMATS[chosen].read(index, entry, beside)
-            if record.id in records:
-                first = records[record.id].index
-                raise MalformedError(f"the id '{record.id}' is already record {first}'s")
+            found, left_out = _read_entry(chosen, index, entry, beside)
+            for record in found:
+                if record.id in records:
+                    first = records[record.id].index
+                    raise MalformedError(f"the id '{record.id}' is already record {first}'s")
         except MalformedError as error:
             problems.append(Problem(index, str(error)))
             continue
-        records[record.id] = record
+        records |= {record.id: record for record in found}
         unanswerable += left_out
     return DataSet(
         name=chosen,
@@ -89,7 +105,29 @@ def read_data(path: Path, *, kind: str | None = None, resources: Path | None = N
     )
 
 
-def read_sound(file: Path, kind: str | None, resources: Path | None, *, skip_bad: bool) -> DataSet:
+def _read_entry(
+    name: str, index: int, entry: Any, beside: Resources
+) -> tuple[tuple[Record, ...], int]:
+    module = _FORMATS[name]
+    try:
+        found: tuple[tuple[Record, ...], int] = module.read(index, entry, beside)
+    except MalformedError as error:
+        if not isinstance(entry, dict) or module.recognises(entry):
+            raise
+        other = next((m.TITLE for m in _FORMATS.values() if m.recognises(entry)), None)
+        what = f"a record of {other}" if other else str(error)
+        raise MalformedError(f"{what}; {module.TITLE} has {module.SHAPE}") from error
+    return found
+
+
+def read_sound(
+    file: Path,
+    kind: str | None,
+    resources: Path | None,
+    *,
+    skip_bad: bool,
+    language: str = "en",
+) -> DataSet:
     """A data file whose records are all sound, or whose other ones may be left out.
 
     Raises:
@@ -97,7 +135,7 @@ def read_sound(file: Path, kind: str | None, resources: Path | None, *, skip_bad
     """
     if resources is not None and not resources.is_dir():
         raise InputError(f"no folder {resources}")
-    data = read_data(file, kind=kind, resources=resources)
+    data = read_data(file, kind=kind, resources=resources, language=language)
     if data.problems and not skip_bad:
         hint = (
             "--skip-bad leaves them out (of a benchmark: --set skip_bad=true)"
@@ -106,6 +144,8 @@ def read_sound(file: Path, kind: str | None, resources: Path | None, *, skip_bad
         )
         total = len(data.problems) + len(data.records)
         head = f"{file}: {len(data.problems)} of {count(total, 'record')} malformed"
+        if len({problem.reason for problem in data.problems}) == 1:
+            raise InputError(f"{head}: {data.problems[0].reason}", hint=hint)
         lines = [head, *(f"  {line}" for line in first(data.problems))]
         raise InputError("\n".join(lines), hint=hint)
     return data
@@ -140,7 +180,7 @@ def _entries(path: Path) -> list[Any]:
             raise InputError(f"{path}: not JSON: {error}", hint=hint) from error
         value = lines
     # A file of one line, and that of a data set of one record, is one object.
-    entries = value if isinstance(value, list) else [value]
+    entries = value if isinstance(value, list) else field.unfolded(value)
     if not any(isinstance(entry, dict) for entry in entries):
         hint = "a JSON array of records is expected, or one object a line"
         raise InputError(f"{path}: holds no records", hint=hint)
@@ -165,10 +205,7 @@ def _recognise(entries: list[Any], path: Path) -> str:
         for name, module in _FORMATS.items():
             if isinstance(entry, dict) and module.recognises(entry):
                 return name
-    hint = (
-        "known are CounterFact (requested_rewrite), RippleEdits (edit, and the six axes), and zsRE "
-        "or KnowEdit (prompt or src, subject, target_new or alt)"
-    )
+    hint = "\n".join(("known are", *(f"  {m.TITLE}: {m.SHAPE}" for m in _FORMATS.values())))
     raise InputError(f"{path}: no record of a known data set", hint=hint)
 
 

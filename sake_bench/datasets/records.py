@@ -1,7 +1,8 @@
 """Records of benchmark data sets, whatever their format: one fact to edit and its tests.
 
-A record is what a reader (`counterfact`, `rippleedits`, `knowedit`) makes of one entry of a
-data file, and what both the importer (edit files) and the benchmark (tests) begin from.
+A record is what a reader (`counterfact`, `qaedit`, …) makes of one entry of a data file, or of one
+of the edits of that entry (`mquake`), and what both the importer (edit files) and the benchmark
+(tests) begin from.
 """
 
 from __future__ import annotations
@@ -33,7 +34,16 @@ Axis = Literal[
     "other-relation",  # made for a benchmark: the same subject asked something else,
     "question",  # the fact asked as a question,
     "chat",  # and the same through the model's chat template
+    "chat-acc",  # where the own prompt is a question: it in a chat,
+    "chat-gen",  # and its paraphrases
+    "multi-hop",  # MQuAKE: a question through the edited fact to another one
+    "reached",  # other wordings and other languages that ask for the fact,
+    "look-alike",  # and what resembles them and must be left alone
 ]
+
+
+Message = tuple[str, str]
+"""A turn of a conversation: whose it is (system, user, assistant), and what it says."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,8 @@ class Test:
         on_edit: the condition is that the edit itself holds (Subject Aliasing).
         alias: of an aliasing test, the other name of the subject that it uses.
         second_relation: of a two-hop test, the relation of the second hop, if the file says.
+        kind: the class that its figures are also shown by: of wording, or the language.
+        messages: the conversation that it is the last turn of, where it is asked in a chat.
     """
 
     __test__ = False
@@ -69,6 +81,8 @@ class Test:
     on_edit: bool = False
     second_relation: str | None = None
     alias: str | None = None
+    kind: str = ""
+    messages: tuple[Message, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,12 +91,13 @@ class Record:
 
     Attributes:
         id: the id of its edit file.
-        index: its place in the data file, from 0.
+        index: its entry's place in the data file, from 0.
         prompt: the record's own prompt, `<subject>` in place of the subject; ends before the
             object.
         relation: the relation's id in the data set (P103, COUNTRY_OF_CITIZENSHIP).
         new_aliases: other names of the new object that count as right.
         paraphrases: wordings that come with the record and are no tests, filled in.
+        wordings: further prompts of the edit that the data state, with `<subject>`.
     """
 
     id: str
@@ -95,11 +110,17 @@ class Record:
     new_aliases: tuple[str, ...] = ()
     tests: tuple[Test, ...] = ()
     paraphrases: tuple[str, ...] = ()
+    wordings: tuple[str, ...] = ()
 
     @property
     def filled(self) -> str:
         """The record's own prompt with its subject."""
         return self.prompt.replace(SUBJECT, self.subject)
+
+    @property
+    def is_question(self) -> bool:
+        """Whether its own prompt asks, and is not completed."""
+        return self.prompt.rstrip().endswith(("?", "？", "؟"))
 
     @property
     def new_names(self) -> tuple[str, ...]:
@@ -145,6 +166,7 @@ class Resources:
         properties: RippleEdits relation → Wikidata property.
         two_hop: (first relation, second relation) → phrase with `<subject>`.
         doubts: the doubt-raising templates, by axis.
+        language: of data in several languages, the one that edits are written in.
     """
 
     patterns: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -152,6 +174,7 @@ class Resources:
     properties: dict[str, str] = field(default_factory=dict)
     two_hop: dict[tuple[str, str], str] = field(default_factory=dict)
     doubts: dict[Axis, str] = field(default_factory=dict)
+    language: str = "en"
 
 
 @dataclass(frozen=True)

@@ -39,8 +39,9 @@ if TYPE_CHECKING:
 
     from sake_bench.datasets.records import Resources
 
-NAME = "rippleedits"
+NAME, TITLE = "rippleedits", "RippleEdits"
 SOURCE = "https://github.com/edenbiran/RippleEdits"
+SHAPE = "edit (prompt, relation, original_fact), and the six axes (Relation_Specificity, …)"
 
 # In the order of the paper.
 AXES: dict[str, Axis] = {
@@ -122,7 +123,7 @@ def recognises(entry: dict[str, Any]) -> bool:
     return isinstance(entry.get("edit"), dict) or bool(AXES.keys() & entry.keys())
 
 
-def read(index: int, value: Any, resources: Resources) -> tuple[Record, int]:
+def read(index: int, value: Any, resources: Resources) -> tuple[tuple[Record, ...], int]:
     """The record of one entry, and how many of its tests have no answer and are left out.
 
     Raises:
@@ -149,7 +150,7 @@ def read(index: int, value: Any, resources: Resources) -> tuple[Record, int]:
         tests=(Test("acc", Query(fact.filled, ((fact.new, *aliases),))), *tests),
         paraphrases=tuple(filter(str.strip, entry.llm_paraphrases_of_prompt or ())),
     )
-    return record, unanswerable
+    return (record,), unanswerable
 
 
 def phrases(entries: Iterable[Any]) -> dict[str, str]:

@@ -68,7 +68,10 @@ if TYPE_CHECKING:
 WIDTH = 960
 INK, MUTED, GRID = "#1a2230", "#566072", "#dfe4ea"
 # Okabe and Ito's colours, which stay apart for every kind of colour vision, and their like.
-_PALETTE = "#7b8490 #0b63a5 #999933 #3f9bd6 #00876a #b87700 #b0568f #c04e00 #7d4f24 #5b4da8".split()
+_PALETTE = """
+#7b8490 #0b63a5 #999933 #3f9bd6 #00876a #b87700 #b0568f #c04e00 #7d4f24 #5b4da8
+#5f7a12 #a3476a #2f7d8c #8a8a1e
+""".split()
 COLOURS = dict(zip(METHODS, _PALETTE, strict=True))
 OTHER = "#4b5563"
 """The colour of a method that is none of these."""

@@ -31,6 +31,12 @@ GROUPS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("Does it hold under other names?", ("sa-listed", "sa-unlisted"), ("aliases",)),
     ("What follows by logic, what is forgotten", ("lg", "forgetfulness"), ("table5",)),
     ("Portability and locality", ("portability", "locality"), ("knowedit",)),
+    ("What does it say, left to itself?", (), ("wild", "hops")),
+    (
+        "Is it reached, and only it?",
+        ("reach", "answered", "false-fire", "false-use"),
+        ("field", "kinds"),
+    ),
     ("Does it hold when doubted?", ("di", "dii"), ("table2",)),
     (
         "Does it hold as a question, and only as this one?",
@@ -111,6 +117,7 @@ def page(run: Run) -> str:
             threshold_tables=made.threshold_table(run),
             prompts_tables=made.prompts_table(run),
             loads_tables=made.loads_table(run),
+            in_use=(*made.costs_table(run), *made.undo_table(run)),
         )
     )
 
@@ -167,7 +174,7 @@ def _panel(run: Run, scope: Scope) -> list[tuple[str, list[Picture], list[made.T
 
 
 def _tables(run: Run, name: str) -> tuple[made.Table, ...]:
-    return made.OTHERS[name][1](run) if name in made.OTHERS else made.paper_tables(run, name)
+    return made.named_tables(run, name)[1]
 
 
 def _pictures(run: Run, metrics: tuple[str, ...], scope: Scope) -> list[Picture]:

@@ -75,6 +75,10 @@ def printed(run: Run, layout: str) -> str:
     """What a run prints: the whole report, or one of the paper's tables and figures."""
     if layout == "report":
         return report(run)
+    if layout in made.PRINTED:
+        shown = [made.named_tables(run, name) for name in made.PRINTED[layout]]
+        measured = [group for group in shown if group[1]] or shown[:1]
+        return "\n".join(_group(title, tables) for title, tables in measured)
     return paper_figure(run, layout) if layout in FIGURES else paper_table(run, layout)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sake_bench.datasets.reading import TITLES
 from sake_bench.protocol import METRICS
 from sake_registry.pages.text import number
 from sake_registry.wording import count
@@ -13,12 +14,6 @@ if TYPE_CHECKING:
 
     from sake_bench.results import MethodResult, Run
 
-DATA_NAMES = {
-    "counterfact": "CounterFact",
-    "rippleedits": "RippleEdits",
-    "knowedit": "KnowEdit",
-    "zsre": "zsRE",
-}
 _QUESTIONS = {
     "counterfact": "with the prompt of the edit, with paraphrases of it that no method was "
     "prepared with, and about other subjects, whose answers must stay",
@@ -35,7 +30,7 @@ BETTER = {
 
 
 def data_name(run: Run) -> str:
-    return DATA_NAMES.get(run.data.name, run.data.name)
+    return TITLES.get(run.data.name, run.data.name)
 
 
 def headline(run: Run) -> str:

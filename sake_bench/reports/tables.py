@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sake_bench.protocol import METRICS, SCOPES, SEVERAL
 from sake_bench.reports import published
-from sake_bench.results import sentence, shown_scopes
+from sake_bench.results import STANDS_FOR, sentence, shown_scopes
 from sake_registry.errors import InputError
 from sake_registry.pages.text import number, percent
 from sake_registry.wording import count, did_you_mean
@@ -60,6 +60,17 @@ WHOLE = Layout("Objects of several tokens", ("acc", "gen"))
 ALIASES = Layout("Subject aliasing, by whether the edit file states the name",
                  ("sa-listed", "sa-unlisted"))  # fmt: skip
 KNOWEDIT = Layout("Portability and locality", ("portability", "locality"))
+
+WILD = Layout(
+    "Free generation",
+    tuple(
+        f"{axis}-{match}"
+        for axis in ("acc", "gen", "chat-acc", "chat-gen")
+        for match in ("contained", "exact")
+    ),
+)
+HOPS = Layout("Questions through the edit", ("multi-hop", "multi-hop-edit"))
+FIELD = Layout("Reached and left alone", ("reach", "answered", "false-fire", "false-use"))
 
 STAY = {"spec", "unchanged", "collateral", "locality"}
 GIVEN_NOTE = (
@@ -201,8 +212,30 @@ OTHERS: dict[str, tuple[str, Callable[[Run], tuple[Table, ...]]]] = {
     "asked": (ASKED.title, plain_tables(ASKED)),
     "aliases": (ALIASES.title, alias_tables),
     "knowedit": (KNOWEDIT.title, plain_tables(KNOWEDIT)),
+    "wild": (WILD.title, plain_tables(WILD)),
+    "hops": (HOPS.title, plain_tables(HOPS)),
+    "field": (FIELD.title, plain_tables(FIELD)),
+    "kinds": ("By kind of wording, or by language", lambda run: kind_tables(run)),
+    "costs": ("What a request costs", lambda run: costs_table(run)),
+    "undo": ("Taken off again", lambda run: undo_table(run)),
 }
+PRINTED: dict[str, tuple[str, ...]] = {
+    "wild": ("wild", "knowedit"),
+    "retrieval": ("table3", "table2", "wild", "field", "costs"),
+    "languages": ("wild", "field", "kinds", "knowedit"),
+    "field": ("field", "kinds", "costs"),
+    "undo": ("undo",),
+}
+"""What is printed for a question that a reader has: tables of the paper and others."""
 """Tables that are not the paper's: their title, and how they are made."""
+
+
+def named_tables(run: Run, name: str) -> tuple[str, tuple[Table, ...]]:
+    """A title and its tables: one of the paper's, or one of the others."""
+    if name in PAPER:
+        return PAPER[name].title, paper_tables(run, name)
+    title, make = OTHERS[name]
+    return title, make(run)
 
 
 def score_table(
@@ -442,6 +475,95 @@ def prompts_table(run: Run) -> tuple[Table, ...]:
             )
         )
     return tuple(tables)
+
+
+def kind_tables(run: Run) -> tuple[Table, ...]:
+    """The free metrics by kind: methods against kinds, one table a metric and scope."""
+    tables = []
+    for scope in run.scopes(FIELD.metrics):
+        stand = STANDS_FOR[scope]
+        for metric in FIELD.metrics:
+            mine = [k for k in run.kinds if k.metric == metric and k.scope in stand]
+            names = tuple(dict.fromkeys(k.kind for k in mine))
+            by = {(k.method, k.kind): k for k in mine}
+            rows = [
+                Row(
+                    m.name,
+                    tuple(edits_remark(run, m)),
+                    tuple(_cell(run, by.get((m.name, name)), metric, True) for name in names),
+                )
+                for m in run.methods
+                if any((m.name, name) in by for name in names)
+            ]
+            if rows:
+                tables.append(
+                    Table(
+                        title=f"By kind · {METRICS[metric].name}",
+                        scope=scope,
+                        first="Method",
+                        columns=tuple(map(Column, names)),
+                        rows=tuple(rows),
+                        scope_sentence=scope_sentence(run, scope),
+                        above=(run.meaning(metric),),
+                    )
+                )
+    return tuple(tables)
+
+
+def costs_table(run: Run) -> tuple[Table, ...]:
+    """Tokens and CPU time of a request under each method."""
+    rows = [
+        Row(
+            cost.method,
+            (),
+            (
+                Cell(number(cost.tokens)),
+                Cell(number(cost.cpu_ms)),
+                Cell(number(cost.times_base)),
+                Cell(str(cost.requests)),
+            ),
+        )
+        for cost in run.costs
+    ]
+    heads = ("Prompt tokens, mean", "CPU ms, median", "Times base", "Requests")
+    above = "Requests one by one, the methods in turn on each; on a CPU."
+    return _one_table("Cost of a request", "Method", heads, rows, above)
+
+
+def undo_table(run: Run) -> tuple[Table, ...]:
+    """What is left of edits that were attached, have answered, and were detached."""
+    rows = [
+        Row(
+            one.method,
+            (),
+            tuple(
+                map(
+                    Cell,
+                    (
+                        str(one.edits),
+                        str(one.prompts),
+                        f"{one.differing} of {one.logits}",
+                        percent(one.same_attached),
+                        percent(one.fired),
+                    ),
+                )
+            ),
+        )
+        for one in run.undone
+    ]
+    heads = (
+        "Edits", "Prompts", "Logits that differ afterwards", "Same to the bit while attached, %",
+        "An edit fired, %",
+    )  # fmt: skip
+    above = "Logits after each prompt, compared to the bit with those before edits were attached."
+    return _one_table("Undo", "Method", heads, rows, above)
+
+
+def _one_table(
+    title: str, first: str, heads: Sequence[str], rows: Sequence[Row], above: str
+) -> tuple[Table, ...]:
+    table = Table(title, "", first, tuple(map(Column, heads)), tuple(rows), above=(above,))
+    return (table,) if rows else ()
 
 
 def loads_table(run: Run) -> tuple[Table, ...]:

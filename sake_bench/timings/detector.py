@@ -1,11 +1,12 @@
-"""What a decision of the scope detector takes, its encoder included, at 10,000 edits.
+"""What a decision of the scope detector takes, with the distances beside it and its encoder.
 
     python -m sake_bench.timings.detector [--edits 10000] [--rounds 5]
 
-Subjects are made up; every edit has 20 prompts. Every prompt is new to the router, and of an edit
-that it has not looked at before; prompts of about 32 and of about 4,000 tokens are interleaved. The
-encoder alone, on the same short prompts, stands beside them, and so does what is left without it:
-a prompt that names nobody, and the finding of names in one that names an edit's subject.
+Subjects are made up; each of 10,000 edits has 20 prompts. Every prompt is new to the router, and
+of an edit that it has not looked at before; prompts of about 32 and of about 4,000 tokens are
+interleaved. The encoder alone, on the same short prompts, stands beside them, and so does what is
+left without it: a prompt that names nobody, and the finding of names in one that names an edit's
+subject.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from sake_bench.timings.router import subjects
 from sake_registry.bundle.format import Route
 from sake_registry.models.embedder import locate_embedder
 from sake_registry.models.multilingual import multilingual
+from sake_registry.routing.metric import learn
 from sake_registry.routing.router import Router, RouterEntry
 from sake_registry.settings import DETECTOR_BOUND, MULTILINGUAL
 
@@ -48,7 +50,7 @@ def main() -> None:
     torch.set_num_threads(1)
     encoder = multilingual(locate_embedder(MULTILINGUAL))
     known = subjects(given.edits, random.Random(0))
-    points = encoder.embed(OWN)
+    points, metric = encoder.embed(OWN), learn(encoder.embed, "contrast")
     entries = (
         RouterEntry(
             f"edit-{number:05d}", "detector", DETECTOR_BOUND,
@@ -58,7 +60,7 @@ def main() -> None:
         for number, name in enumerate(known)
     )  # fmt: skip
     began = time.perf_counter()
-    router = Router(entries, encoder.embed)
+    router = Router(entries, encoder.embed, metric)
     made = time.perf_counter() - began
     names = itertools.cycle(known)
     number = itertools.count()

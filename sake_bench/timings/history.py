@@ -159,6 +159,7 @@ def bundle(root: Path, held: dict[str, str]) -> None:
         key=key,
         model=identity,
         embedder=EmbedderInfo(name="minilm", width=WIDTH),
+        metric=synthetic.metric("euclidean"),
         settings=settings.model_dump(include={"compile", "router"}, mode="json"),
         versions={"sake-registry": version("sake-registry")},
         provenance={"commit": at, "dirty": False},

@@ -1,23 +1,31 @@
-"""`sake ask`: one prompt to the bare and the edited model, side by side, or to the bare one."""
+"""`sake ask`: prompts to the bare and the edited model, side by side, or to the bare one.
+
+The model is loaded once. Each prompt is asked by itself, in no batch: its answer does not depend
+on what else is asked.
+"""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
+from jinja2 import TemplateError
 
-from sake_registry.asking.answers import answer, continue_greedily
 from sake_registry.compiler.plan import find_bundle, stale
+from sake_registry.errors import InputError
 from sake_registry.models.loading import load, locate
-from sake_registry.models.reading import pad, pad_token
+from sake_registry.models.tokens import text_of
 from sake_registry.routing.router import Decision
 from sake_registry.runtime.bundle import load_bundle
+from sake_registry.runtime.generation import greedy
 from sake_registry.values import Value
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from sake_registry.edits.registry import Registry
-    from sake_registry.models.loading import LoadedModel
 
 
 class NextToken(Value):
@@ -48,16 +56,29 @@ class Answer(Value):
     top_after: tuple[NextToken, ...]
 
 
-def ask(
+def ask(registry: Registry, prompt: str, **options: Any) -> Answer:
+    """Ask the bare and the edited model once; `options` and errors as of `asking`."""
+    with asking(registry, **options) as answer:
+        return answer(prompt)
+
+
+@contextmanager
+def asking(
     registry: Registry,
-    prompt: str,
     *,
     model: str | None = None,
     bundle: Path | None = None,
     tokens: int = 20,
     top: int = 5,
-) -> Answer:
-    """Ask the bare and the edited model.
+    chat: bool = False,
+) -> Iterator[Callable[[str], Answer]]:
+    """The bare and the edited model, loaded to be asked; a prompt's answer raises InputError where
+    the prompt cannot be asked.
+
+    Args:
+        tokens: most tokens of an answer.
+        top: how many of the likeliest next tokens.
+        chat: a prompt is a user's turn, in the model's own template for chats.
 
     Raises:
         InputError: nothing is compiled.
@@ -66,56 +87,105 @@ def ask(
     located = locate(registry.settings, model)
     path = bundle or find_bundle(registry, located)
     loaded = load(located, trust_remote_code=registry.settings.trust_remote_code)
-    tokenizer = loaded.tokenizer
+    tokenizer, bare = loaded.tokenizer, cast(Any, loaded.model)
     with (
         load_bundle(path) as opened,
-        opened.attach(loaded.model, tokenizer, source=located.folder) as edited,
+        opened.attach(bare, tokenizer, source=located.folder) as edited,
         torch.no_grad(),
     ):
-        ((before, after),) = answer(edited, [prompt], [tokens])
-        ids, mask = _encoded(loaded, prompt)
-        bare = loaded.model(input_ids=ids, attention_mask=mask).logits
-        steered, _ = edited(ids, mask, decisions=[after.decision])
         differences = stale(opened.manifest, registry, located)
-        return Answer(
-            bundle=path,
-            findings=tuple(f"{id_}: {text}" for id_, text in differences.items()),
-            prompt=prompt,
-            before=before.text,
-            after=after.text,
-            decision=after.decision,
-            top_before=_likeliest(tokenizer, bare, top),
-            top_after=_likeliest(tokenizer, steered.logits, top),
-        )
+        findings = tuple(f"{id_}: {text}" for id_, text in differences.items())
+
+        def answer(prompt: str) -> Answer:
+            text, inputs = _encoded(bare, tokenizer, prompt, tokens, chat=chat)
+            (decision,) = edited.decide(text)
+            how = greedy(tokens, tokenizer)
+            before = bare.generate(**inputs, **how)
+            after = edited.generate(**inputs, decisions=[decision], **how)
+            steered, _ = edited(**inputs, decisions=[decision])
+            return Answer(
+                bundle=path,
+                findings=findings,
+                prompt=prompt,
+                before=_said(tokenizer, before, inputs),
+                after=_said(tokenizer, after.sequences, inputs),
+                decision=decision,
+                top_before=_likeliest(tokenizer, bare(**inputs).logits, top),
+                top_after=_likeliest(tokenizer, steered.logits, top),
+            )
+
+        yield answer
 
 
-def ask_bare(
-    registry: Registry, prompt: str, *, model: str | None = None, tokens: int = 20, top: int = 5
-) -> BareAnswer:
-    """Ask the model as it is: nothing need be compiled.
+@contextmanager
+def asking_bare(
+    registry: Registry,
+    *,
+    model: str | None = None,
+    tokens: int = 20,
+    top: int = 5,
+    chat: bool = False,
+) -> Iterator[Callable[[str], BareAnswer]]:
+    """The model as it is, loaded to be asked as by `asking`: nothing need be compiled.
 
     Raises:
         ModelNotFoundError: the model cannot be had.
-        InputError: the prompt is empty.
     """
     located = locate(registry.settings, model)
     loaded = load(located, trust_remote_code=registry.settings.trust_remote_code)
-    (said,) = continue_greedily(loaded.model, loaded.tokenizer, [(prompt, None)], [tokens], 1)
-    ids, mask = _encoded(loaded, prompt)
+    tokenizer, bare = loaded.tokenizer, cast(Any, loaded.model)
+
+    def answer(prompt: str) -> BareAnswer:
+        _, inputs = _encoded(bare, tokenizer, prompt, tokens, chat=chat)
+        return BareAnswer(
+            model=located.source.name,
+            prompt=prompt,
+            before=_said(tokenizer, bare.generate(**inputs, **greedy(tokens, tokenizer)), inputs),
+            top_before=_likeliest(tokenizer, bare(**inputs).logits, top),
+        )
+
     with torch.no_grad():
-        logits = loaded.model(input_ids=ids, attention_mask=mask).logits
-    return BareAnswer(
-        model=located.source.name,
-        prompt=prompt,
-        before=said.text,
-        top_before=_likeliest(loaded.tokenizer, logits, top),
-    )
+        yield answer
 
 
-def _encoded(loaded: LoadedModel, prompt: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and mask of a prompt, (1, tokens) each, on the model's device."""
-    ids, mask = pad([loaded.tokenizer(prompt).input_ids], pad_token(loaded.tokenizer))
-    return ids.to(loaded.model.device), mask.to(loaded.model.device)
+def _encoded(
+    model: Any, tokenizer: Any, prompt: str, tokens: int, *, chat: bool
+) -> tuple[str, dict[str, torch.Tensor]]:
+    """The text that is decided on, and what the model reads: ids and mask, (1, tokens) each.
+
+    Raises:
+        InputError: the prompt is empty or too long, or the model has no template for chats.
+    """
+    text = prompt
+    if chat:
+        if not tokenizer.chat_template:
+            raise InputError(
+                "this model has no template for chats", hint="leave out --chat: it completes texts"
+            )
+        turn = [{"role": "user", "content": prompt}]
+        try:
+            text = tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=False)
+        except TemplateError as error:
+            raise InputError(f"the model's template for chats refuses this: {error}") from error
+    # A template writes the special tokens itself.
+    ids = tokenizer(text, add_special_tokens=not chat, verbose=False).input_ids
+    if not prompt.strip() or not ids:
+        raise InputError("an empty prompt has no answer", hint="write what the model completes")
+    room = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if room and len(ids) + tokens > room:
+        raise InputError(
+            f"{len(ids)} tokens of prompt and {tokens} of answer are more than the model's {room}",
+            hint="shorten the prompt, or give fewer --tokens",
+        )
+    rows = torch.tensor([ids], device=model.device)
+    inputs = {"input_ids": rows, "attention_mask": torch.ones_like(rows)}
+    return text_of(tokenizer, ids) if chat else text, inputs
+
+
+def _said(tokenizer: Any, sequences: torch.Tensor, inputs: dict[str, torch.Tensor]) -> str:
+    """The text of a generated row behind its prompt."""
+    new = sequences[0, inputs["input_ids"].shape[1] :]
+    return str(tokenizer.decode(new, skip_special_tokens=True))
 
 
 def _likeliest(tokenizer: Any, logits: torch.Tensor, top: int) -> tuple[NextToken, ...]:

@@ -9,12 +9,16 @@ is not there. Other keys are free: the log of a server is such a log.
 from __future__ import annotations
 
 import json
+import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
+from sake_registry.errors import InputError
 from sake_registry.wording import shorten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 MAX_BYTES = 1 << 20
 """Of a line: what is longer is not a prompt that anybody would route."""
@@ -27,6 +31,24 @@ class Line(NamedTuple):
     number: int
     prompt: str = ""
     problem: str = ""
+
+
+@contextmanager
+def open_prompts(log: Path) -> Iterator[BinaryIO]:
+    """A log, to be read; `-` is stdin.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    if str(log) == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        file = log.open("rb")
+    except OSError as error:
+        raise InputError(f"{log}: cannot be read: {error.strerror}", hint=FORM) from error
+    with file:
+        yield file
 
 
 def read_prompts(file: BinaryIO) -> Iterator[Line]:

@@ -11,17 +11,15 @@ from __future__ import annotations
 
 import heapq
 import math
-import sys
 from array import array
 from collections import Counter, defaultdict
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from sake_registry.asking.prompts import FORM, Line, read_prompts
+from sake_registry.asking.prompts import FORM, Line, open_prompts, read_prompts
 from sake_registry.asking.routers import embed_with
 from sake_registry.errors import InputError, ModelMismatchError
 from sake_registry.models.loading import locate
@@ -31,7 +29,7 @@ from sake_registry.runtime.bundle import load_bundle, utc_now
 from sake_registry.values import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from sake_registry.edits.registry import Registry
     from sake_registry.progress import Progress
@@ -165,7 +163,7 @@ def replay(
         ModelNotFoundError: what compares prompts is not on this machine.
     """
     now = utc_now()
-    with _opened(log) as file, load_bundle(bundle) as opened:
+    with open_prompts(log) as file, load_bundle(bundle) as opened:
         router = _router(opened, registry)
         other = None if threshold is None else _bounded(router, threshold)
         tally = _Tally(examples)
@@ -206,19 +204,6 @@ def _no_prompt(log: Path, tally: _Tally) -> InputError:
         return InputError(f"{log} is empty", hint=FORM)
     first = tally.first_unusable[0]
     return InputError(f"{log}:{first.line}: {first.problem}; no line has a prompt", hint=FORM)
-
-
-@contextmanager
-def _opened(log: Path) -> Iterator[BinaryIO]:
-    if str(log) == "-":
-        yield sys.stdin.buffer
-        return
-    try:
-        file = log.open("rb")
-    except OSError as error:
-        raise InputError(f"{log}: cannot be read: {error.strerror}", hint=FORM) from error
-    with file:
-        yield file
 
 
 def _lines_of(file: BinaryIO) -> int:

@@ -40,7 +40,8 @@ class Row(Value):
     """A prompt before and after. `by` is the edit that answers after, if any; `nearest` is the
     candidate that came nearest all the same, at `distance`, where `threshold` is the bound.
 
-    `edit` is the edit whose prompt it is; None for a prompt that no file states.
+    `edit` is the edit whose prompt it is; None for a prompt that no file states. `line` is where
+    its file states it, where that was looked for.
     """
 
     model_config = ConfigDict(strict=True)
@@ -58,6 +59,7 @@ class Row(Value):
     distance: float | None = None
     threshold: float | None = None
     reason: str = ""
+    line: Whole | None = None
 
     @property
     def decision_text(self) -> str:

@@ -15,7 +15,9 @@ from pydantic import field_serializer
 
 from sake_registry.asking.answers import TOKENS, answer, begins_with, needed
 from sake_registry.asking.rows import Kind, Row, Share, questions, row, shares
+from sake_registry.asking.tested import keep
 from sake_registry.compiler.plan import find_bundle, stale
+from sake_registry.errors import StateError, StorageError
 from sake_registry.models.loading import load, locate
 from sake_registry.progress import SILENT
 from sake_registry.runtime.bundle import load_bundle
@@ -132,6 +134,10 @@ def test_registry(
                 for question, (before, after) in zip(of_edit, answers, strict=True):
                     rows.append(_row(question, before, after))
                     findings += _answered_otherwise(question, before)
+        try:
+            keep(registry.store, path, opened.manifest, rows)
+        except (StateError, StorageError) as error:  # what was found is told all the same
+            findings.append(f"what was found is not kept: {error.message}")
     findings += _already_known(held, rows)
     return _report(path, rows, findings, registry.settings.test)
 

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from sake_registry.edits.schema import Edit
 
 SCHEMA_PATH = Path(".sake/edit.schema.json")
-IGNORED = ("bundles/", ".sake/store/", f"{TEMPORARY}*")
+IGNORED = ("bundles/", ".sake/store/", ".sake/editing/", f"{TEMPORARY}*")
 _SETTINGS = """\
-# The root of a registry of knowledge edits. Every key is explained in the README.
+# The root of a registry of knowledge edits. docs/settings.md of sake_registry has every key.
 model = "smollm2-135m"
 
 [test]
@@ -211,3 +211,28 @@ def init_registry(root: Path) -> list[Path]:
         written.append(ignore)
     write_text(settings, _SETTINGS, root)  # last: it is what makes the folder a registry
     return [*written, settings]
+
+
+def demo_registry(root: Path) -> bool:
+    """Make the demo registry in a folder; nothing is done where a registry is.
+
+    Returns:
+        Whether it was made.
+
+    Raises:
+        ConflictError: something else is there.
+        StorageError: a file cannot be written.
+    """
+    if (root / FILE_NAME).exists():
+        return False
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise ConflictError(
+            f"{root} is already there, and is no registry", hint="name another: sake demo FOLDER"
+        )
+    package = Path(__file__).parents[1]
+    source = package / "demo"  # of a wheel; in a checkout it is the registry around the package
+    source = source if source.is_dir() else package.parent
+    init_registry(root)
+    for file in (*sorted((source / "edits").glob("*.yaml")), source / FILE_NAME):
+        write_bytes(root / file.relative_to(source), file.read_bytes(), root)
+    return True

@@ -1,9 +1,10 @@
-"""Workflows that check, compile and review a registry where its pull requests are.
+"""Workflows that check, compile, review and show a registry where its pull requests are.
 
-The first runs what a pull request contains and may only read; the second may comment, the third
-publish what is to be tried, and they run nothing of a pull request. Their texts lie in
-`authoring/github/`, with `@NAMES@` to be filled. What a registry's own settings put into them is
-quoted for the place where it stands. A file that somebody changed is never overwritten unasked.
+The first runs what a pull request contains and may only read. Its job that publishes the pages,
+the second workflow, which comments, and the third, which publishes what is to be tried, may write
+and run nothing of a pull request. Their texts lie in `authoring/github/`, with `@NAMES@` to be
+filled. What a registry's own settings put into them is quoted for the place where it stands. A file
+that somebody changed is never overwritten unasked.
 """
 
 from __future__ import annotations
@@ -82,6 +83,7 @@ def workflows(settings: Settings, folder: str, branch: str) -> dict[str, str]:
         "KEY": _quoted(f"{start}${{{{ hashFiles({hashed}) }}}}"),
         "START": _quoted(start),
         "REVIEW": _quoted(_inside(folder, "sake-review")),
+        "SITE": _quoted(_inside(folder, "site")),
     }
     return {
         name: re.sub(r"@([A-Z]+)@", lambda match: values[match[1]], _template(name))

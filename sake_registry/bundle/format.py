@@ -47,6 +47,7 @@ STRUCTURE = 1 << 17
 PROBES = 8
 DIGEST = 32
 PARTS = ("maps", "router", "activations")
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 @dataclass(frozen=True)
@@ -343,7 +344,12 @@ class Manifest(Value):
     @field_validator("settings")
     @classmethod
     def _kinds_are_known(cls, settings: dict[str, Any]) -> dict[str, Any]:
-        """What decides how a bundle is used is of its kind: the text "no" is not false."""
+        """What decides how a bundle is used is of its kind: the text "no" is not false. And 1e999,
+        which JSON may spell, is not a number."""
+        try:
+            json.dumps(settings, allow_nan=False)
+        except ValueError as error:
+            raise ValueError("a value is not a number") from error
         for section, name, kind in DECIDING:
             table = settings.get(section, {})
             if not isinstance(table, dict):
@@ -364,7 +370,8 @@ class Manifest(Value):
 def part_digest(part: str, arrays: Mapping[str, Array]) -> bytes:
     """SHA-256 of the arrays of one part: names, types, shapes and bytes."""
     contiguous = ((name, np.ascontiguousarray(arrays[name])) for name in sorted(arrays))
-    rows = ((name, array.dtype.str, array.shape, array.tobytes()) for name, array in contiguous)
+    # The numbers themselves, uncopied: the points of many edits are most of a gigabyte.
+    rows = ((name, array.dtype.str, array.shape, array.ravel().data) for name, array in contiguous)
     return array_digest(rows, before=part.encode())
 
 
@@ -374,7 +381,7 @@ def router_arrays(info: EditInfo, points: Array) -> dict[str, Array]:
     The bounds and the routes as numbers, and their words as JSON of strings alone, so that a
     reader in another language need not spell numbers as Python does.
     """
-    words = json.dumps(
+    words = _COMPACT.encode(
         [
             info.kind,
             [route.names for route in info.routes],
@@ -383,9 +390,7 @@ def router_arrays(info: EditInfo, points: Array) -> dict[str, Array]:
             [route.texts for route in info.routes],
             info.asks,
             info.topics,
-        ],
-        ensure_ascii=False,
-        separators=(",", ":"),
+        ]
     )
     numbers = [[route.group, route.rows, int(route.need == "all")] for route in info.routes]
     return {
@@ -407,7 +412,7 @@ def map_arrays(
     """
     arrays: dict[str, Array] = {}
     for g, (group, steps) in enumerate(zip(groups, maps, strict=True)):
-        objects = json.dumps([group.old, group.new], ensure_ascii=False, separators=(",", ":"))
+        objects = _COMPACT.encode([group.old, group.new])
         arrays[f"{g}/objects"] = np.frombuffer(objects.encode(), "|u1")
         closing = -1 if group.closing is None else group.closing
         arrays[f"{g}/tokens"] = np.array([*group.tokens, closing], "<i8")

@@ -422,12 +422,7 @@ class BundleFile:
     @staticmethod
     def _parse(meta: bytes) -> Manifest:
         try:
-            json.loads(
-                meta.decode(),
-                object_pairs_hook=_each_once,
-                parse_constant=_no_constant,
-                parse_float=_finite,
-            )
+            json.loads(meta.decode(), object_pairs_hook=_each_once, parse_constant=_no_constant)
         except (ValueError, RecursionError) as error:
             raise _Refused(f"its manifest is not JSON: {error}") from error
         try:
@@ -481,11 +476,6 @@ def _each_once(pairs: list[tuple[str, Any]]) -> None:
     if len(dict(pairs)) < len(pairs):
         twice = next(key for key, number in Counter(key for key, _ in pairs).items() if number > 1)
         raise ValueError(f"'{twice}' stands twice")
-
-
-def _finite(digits: str) -> None:
-    if math.isinf(float(digits)):
-        _no_constant(digits)
 
 
 def _no_constant(name: str) -> None:

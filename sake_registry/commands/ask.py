@@ -1,9 +1,10 @@
-"""`sake ask`: one prompt, bare and edited."""
+"""`sake ask`: prompts to the bare and the edited model, one or line after line."""
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,15 +13,30 @@ from sake_registry.commands.console import (
     emit_json,
     json_option,
     model_options,
+    report_error,
     say,
     styled,
     table,
     warn,
 )
+from sake_registry.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sake_registry.asking.ask import Answer, BareAnswer
+    from sake_registry.asking.prompts import Line
 
 
 @click.command("ask")
-@click.argument("prompt")
+@click.argument("prompt", required=False)
+@click.option(
+    "--file",
+    type=click.Path(path_type=Path, allow_dash=True),
+    metavar="FILE|-",
+    help="Prompts, one a line.",
+)
+@click.option("--chat", is_flag=True, help="A prompt is a user's turn, in the model's template.")
 @click.option("--bundle", type=click.Path(path_type=Path), help="Another bundle than the newest.")
 @click.option("--bare", is_flag=True, help="Without edits; nothing need be compiled.")
 @click.option(
@@ -43,7 +59,9 @@ from sake_registry.commands.console import (
 def command(
     state: State,
     /,
-    prompt: str,
+    prompt: str | None,
+    file: Path | None,
+    chat: bool,
     bundle: Path | None,
     bare: bool,
     tokens: int,
@@ -53,37 +71,86 @@ def command(
 ) -> None:
     """Complete PROMPT with the bare and the edited model.
 
-    The decision says which edit fired, or why none did.
+    The decision says which edit fired, or why none did. Without PROMPT, the model is kept and
+    answers what stdin says, line after line, each as if asked alone; end with Ctrl-D. With --json
+    such answers are one object a line. Lines are read as by `sake replay`.
 
     \b
     sake ask "The capital of Australia is"
-    sake ask "The capital of Australia is" --tokens 40 --top 10
+    sake ask
+    sake ask --chat "What is the capital of Australia?"
+    sake ask --file prompts.txt --json | jq .after
     sake ask --bare "The capital of Peru is"
     """
     if bare and bundle:
         raise click.UsageError("--bare has no bundle")
+    if prompt is not None and file:
+        raise click.UsageError("give PROMPT or --file")
     registry = state.registry(options).sound()  # before torch is imported
 
-    from sake_registry.asking.ask import ask, ask_bare
+    def opened() -> Any:
+        """The model, loaded to be asked."""
+        from sake_registry.asking.ask import asking, asking_bare
 
-    if bare:
-        said = ask_bare(registry, prompt, tokens=tokens, top=top)
-        if as_json:
-            emit_json("ask/1", said)
+        how: dict[str, Any] = {"tokens": tokens, "top": top, "chat": chat}
+        return asking_bare(registry, **how) if bare else asking(registry, bundle=bundle, **how)
+
+    show: Callable[[Any], None] = _show_bare if bare else _show
+    if prompt is not None:
+        with opened() as answer:
+            answered = answer(prompt)
+        emit_json("ask/1", answered) if as_json else show(answered)
+        return
+    from sake_registry.asking.prompts import open_prompts, read_prompts
+
+    wrong = 0
+    with open_prompts(file or Path("-")) as source:
+        terminal, lines = source.isatty(), read_prompts(source)
+        lines = _typed(lines) if terminal else _some(lines)
+        with opened() as answer:
+            for line in lines:
+                try:
+                    if line.problem:
+                        raise InputError(line.problem)
+                    answered = answer(line.prompt)
+                except InputError as error:
+                    wrong += 1
+                    message = error.message if terminal else f"line {line.number}: {error.message}"
+                    report_error(InputError(message, hint=error.hint))
+                    continue
+                emit_json("ask/1", answered, line=True) if as_json else show(answered)
+    if wrong and not terminal:
+        raise click.exceptions.Exit(1)
+
+
+def _some(lines: Iterator[Line]) -> Iterator[Line]:
+    """The lines, of which one at least has to be there: a model is loaded for no prompt at all."""
+    first = next(lines, None)
+    if first is None:
+        raise click.UsageError("no prompt: give PROMPT, --file, or prompts on stdin, one a line")
+    return chain([first], lines)
+
+
+def _typed(lines: Iterator[Line]) -> Iterator[Line]:
+    """The lines of a terminal, each asked for."""
+    while True:
+        say("> ", err=True, end="")
+        line = next(lines, None)
+        if line is None:
+            say("", err=True)  # behind the last "> "
             return
-        shown, text = (part.replace("\n", "\n          ") for part in (prompt, said.before))
-        say(f"bare:     {shown}", styled(text, bold=True), lines=True)
-        next_ = [(repr(token.token), f"{token.probability:.1%}") for token in said.top_before]
-        table(("next token", ""), next_)
-        return
-    answer = ask(registry, prompt, bundle=bundle, tokens=tokens, top=top)
-    if as_json:
-        emit_json("ask/1", answer.model_dump(mode="json"))
-        return
-    # Its lines stand below one another, and none passes for the next line of this page.
-    prompt, before, after = (
-        text.replace("\n", "\n          ") for text in (prompt, answer.before, answer.after)
-    )
+        yield line
+
+
+def _show_bare(answer: BareAnswer) -> None:
+    prompt, text = _below(answer.prompt, answer.before)
+    say(f"bare:     {prompt}", styled(text, bold=True), lines=True)
+    rows = [(repr(token.token), f"{token.probability:.1%}") for token in answer.top_before]
+    table(("next token", ""), rows)
+
+
+def _show(answer: Answer) -> None:
+    prompt, before, after = _below(answer.prompt, answer.before, answer.after)
     say(f"before:   {prompt}", styled(before, dim=True), lines=True)
     say(f"after:    {prompt}", styled(after, bold=True), lines=True)
     say(f"decision: {answer.decision}")
@@ -95,3 +162,8 @@ def command(
         for a, b in zip(answer.top_before, answer.top_after, strict=True)
     ]
     table(("next token before", "", "after", ""), rows)
+
+
+def _below(*texts: str) -> Iterator[str]:
+    """Texts whose lines stand below one another, and none passes for the next line of the page."""
+    return (text.replace("\n", "\n          ") for text in texts)

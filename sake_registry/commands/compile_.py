@@ -22,7 +22,10 @@ from sake_registry.commands.console import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sake_registry.compiler.run import Compiled
+    from sake_registry.edits.registry import Registry
 
 
 @click.command("compile")
@@ -83,18 +86,11 @@ def command(
     from sake_registry.compiler.executors import executor_of
     from sake_registry.compiler.plan import make_plan
     from sake_registry.compiler.run import compile_registry
-    from sake_registry.history.provenance import provenance
-    from sake_registry.history.reviewers import reviewers
     from sake_registry.models.loading import locate
     from sake_registry.wording import count
 
-    settings = registry.settings
     executor = executor_of(on, workers)
-    plan = make_plan(registry, locate(settings), ids, only=only, slim=no_activations)
-    origin: dict[str, Any] = {**provenance(registry.root, [settings.edits, "sake.toml"])}
-    held = {planned.id for planned in plan.edits if planned.edit}
-    if reviewed := reviewers(registry.root, settings.edits, held):
-        origin["reviewers"] = reviewed
+    plan = make_plan(registry, locate(registry.settings), ids, only=only, slim=no_activations)
     with watching(quiet=as_json) as progress:
         result = compile_registry(
             registry,
@@ -103,7 +99,7 @@ def command(
             slim=no_activations,
             keep_going=keep_going,
             plan=plan,
-            provenance=origin,
+            provenance=origin(registry, {planned.id for planned in plan.edits if planned.edit}),
             progress=progress,
             executor=executor,
         )
@@ -117,6 +113,19 @@ def command(
         cure = "" if keep_going else " (--keep-going leaves them out)"
         say(f"no bundle: {count(len(result.failures), 'edit')} failed{cure}", err=True)
         raise click.exceptions.Exit(1)
+
+
+def origin(registry: Registry, ids: Collection[str] | None = None) -> dict[str, Any]:
+    """What a bundle of these edits, all active ones unless given, says of where it is from."""
+    from sake_registry.history.provenance import provenance
+    from sake_registry.history.reviewers import reviewers
+
+    edits = registry.settings.edits
+    held = {edit.id for edit in registry.active} if ids is None else ids
+    said: dict[str, Any] = {**provenance(registry.root, [edits, "sake.toml"])}
+    if reviewed := reviewers(registry.root, edits, held):
+        said["reviewers"] = reviewed
+    return said
 
 
 def _show(result: Compiled) -> None:

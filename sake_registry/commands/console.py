@@ -220,10 +220,11 @@ def styled(text: str, **style: Any) -> Styled:
     return Styled(text, style)
 
 
-def say(*parts: str | Styled, err: bool = False, lines: bool = False) -> None:
+def say(*parts: str | Styled, err: bool = False, lines: bool = False, end: str = "\n") -> None:
     """A line of text, some of it in a style.
 
     Args:
+        end: what ends it, where something is typed behind it.
         lines: the text has line ends of its own; else one is shown by its number, as it would
             pass for the next line.
     """
@@ -235,20 +236,22 @@ def say(*parts: str | Styled, err: bool = False, lines: bool = False) -> None:
         text = visible(text) if lines else printable(text)
         shown += click.style(text, **style) if style and colourful else text
     plain: Any = stream.unescaped()
-    click.echo(shown, file=plain)
+    click.echo(shown + end, file=plain, nl=False)
 
 
-def json_text(value: Mapping[str, Any]) -> str:
-    """A value as JSON to be read: what would be obeyed or would hide in it is escaped."""
-    written = json.dumps(value, ensure_ascii=False, indent=2, default=str)
+def json_text(value: Mapping[str, Any], *, line: bool = False) -> str:
+    """A value as JSON to be read, or on one line: what would be obeyed or would hide in it is
+    escaped."""
+    written = json.dumps(value, ensure_ascii=False, indent=None if line else 2, default=str)
     return HIDDEN.sub(lambda match: json.dumps(match[0])[1:-1], written) + "\n"
 
 
-def emit_json(schema: str, value: Value | Mapping[str, Any]) -> None:
-    """One object on stdout; the name and version of its schema come first."""
+def emit_json(schema: str, value: Value | Mapping[str, Any], *, line: bool = False) -> None:
+    """One object on stdout, or on one line of it; the name and version of its schema come
+    first."""
     if not isinstance(value, Mapping):
         value = value.model_dump(mode="json")
-    _door(sys.stdout).write_utf8(json_text({"schema": schema, **value}))
+    _door(sys.stdout).write_utf8(json_text({"schema": schema, **value}, line=line))
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:

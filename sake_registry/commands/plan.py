@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +18,9 @@ from sake_registry.commands.console import (
     show_findings,
     table,
 )
+
+if TYPE_CHECKING:
+    from sake_registry.edits.registry import Registry
 
 
 @click.command("plan")
@@ -41,6 +44,13 @@ def command(
     if only and not ids:
         raise click.UsageError("--only needs edit ids")
     registry = state.registry(fit_settings(options)).sound()  # before torch is imported
+    run(registry, ids, only=only, as_json=as_json)
+
+
+def run(
+    registry: Registry, ids: tuple[str, ...] = (), *, only: bool = False, as_json: bool = False
+) -> None:
+    """Show the plan of a registry."""
     if not registry.edits:
         show_findings(registry.findings)  # a wrong folder of edits would look like this
 

@@ -55,6 +55,9 @@ if TYPE_CHECKING:
     "--link", metavar="URL", help="Where the whole report will be found, for the comment."
 )
 @click.option(
+    "--files", metavar="URL", help="Where HEAD's files are shown: the comment's rows lead there."
+)
+@click.option(
     "--publish",
     metavar="URL/NAME",
     help="Publish what merging makes at URL, and let the pointer NAME lead to it.",
@@ -85,6 +88,7 @@ def command(
     html: Path | None,
     json_file: Path | None,
     link: str | None,
+    files: str | None,
     publish: str | None,
     expires: timedelta,
     preview: str | None,
@@ -137,7 +141,7 @@ def command(
 
         outputs[html] = page(value, preview)
     if markdown is not None:
-        outputs[markdown] = comment(value, link=link, preview=preview)
+        outputs[markdown] = comment(value, link=link, files=files, preview=preview)
     if json_file is not None:
         outputs[json_file] = json_text(value.model_dump(mode="json"))
     for path, text in outputs.items():
@@ -145,7 +149,7 @@ def command(
     if as_json:
         emit_json(value.version, value.model_dump(mode="json", exclude={"version"}))
     elif markdown is None:
-        show_markdown(comment(value, link=link, preview=preview))
+        show_markdown(comment(value, link=link, files=files, preview=preview))
     for path in outputs:
         say(f"wrote {path}", err=True)
     if read.uncommitted:

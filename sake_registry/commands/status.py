@@ -9,22 +9,26 @@ import click
 from sake_registry.commands.console import State, emit_json, json_option, say, warn
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sake_registry.upkeep.status import Item, Status
 
-SHOWN = 20
-"""So many lines of one kind are shown; JSON has them all."""
+SHOWN = 5
+"""So many lines of one kind are shown without `--all`; JSON has them all."""
 
 
 @click.command("status")
 @click.option(
     "--pointer", metavar="PATH|URL", help="What production follows; the overrides beside it count."
 )
+@click.option("--all", "whole", is_flag=True, help=f"Every line, not {SHOWN} of each kind.")
 @json_option
 @click.pass_obj
-def command(state: State, pointer: str | None, as_json: bool) -> None:
-    """Say what is uncommitted, uncompiled, out of date or disabled.
+def command(state: State, pointer: str | None, whole: bool, as_json: bool) -> None:
+    """Sum up the registry: what needs somebody, what to compile.
 
-    Each with the command that mends it. Needs neither a model nor a bundle.
+    Each with the command that mends it: errors, dates and what is disabled, then what is not
+    committed or not compiled. Needs neither a model nor a bundle.
 
     \b
     sake status
@@ -37,11 +41,11 @@ def command(state: State, pointer: str | None, as_json: bool) -> None:
     if as_json:
         emit_json("status/1", result.model_dump(mode="json"))
         return
-    for line in [*_head(result), *_production(result)]:
+    for line in [*_head(result), *_production(result), *_sums(result)]:
         say(line)
     for kind, title in TITLES.items():
         if items := result.of(kind):
-            _section(title, items)
+            _section(title, items, len(items) if whole else SHOWN)
     if result.clean:
         say(_clean(result))
     for note in result.notes:
@@ -75,19 +79,34 @@ def _production(result: Status) -> list[str]:
     return [f"production is told to serve {production.bundle}{content}{here}{note}"]
 
 
-def _section(title: str, items: tuple[Item, ...]) -> None:
+def _sums(result: Status) -> Iterator[str]:
+    """How many things somebody has to look at, and how many a compile mends."""
+    from sake_registry.upkeep.status import MECHANICAL, TITLES
+
+    for what, mechanical in (("needs somebody", False), ("to compile", True)):
+        of_kind = []
+        for kind, title in TITLES.items():
+            items = result.of(kind)
+            if items and (kind in MECHANICAL) is mechanical:
+                whole = mechanical and any(item.id is None for item in items)
+                of_kind.append(f"{title} ({'all' if whole else len(items)})")
+        if of_kind:
+            yield f"{what}: {', '.join(of_kind)}"
+
+
+def _section(title: str, items: tuple[Item, ...], most: int) -> None:
     """A kind of thing; a command that mends all of it stands once, at its head."""
     commands = {item.command for item in items}
     one = commands.pop() if len(commands) == 1 else None
     say("")
     say(title + (f": `{one}`" if one else ""))
-    width = max(len(item.id or "") for item in items[:SHOWN])
-    for item in items[:SHOWN]:
+    width = max(len(item.id or "") for item in items[:most])
+    for item in items[:most]:
         named = f"{item.id or '':{width}}  " if width else ""
         what = f"{named}{item.what}"
         say(f"  {what}" + ("" if one else f": `{item.command}`"))
-    if len(items) > SHOWN:
-        say(f"  … and {len(items) - SHOWN} more")
+    if len(items) > most:
+        say(f"  … and {len(items) - most} more: `sake status --all`")
 
 
 def _clean(result: Status) -> str:

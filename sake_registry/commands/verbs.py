@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 SECTIONS = {
-    "Write": ("init", "new", "propose", "generate", "fmt", "migrate"),
-    "Look": ("list", "show", "status", "inspect", "models", "explain"),
+    "Write": ("demo", "init", "new", "propose", "generate", "edit", "fmt", "migrate"),
+    "Look": ("list", "show", "status", "site", "inspect", "models", "explain"),
     "Check": ("check", "conflicts", "ask", "test", "replay", "review"),
-    "Build": ("plan", "compile", "calibrate", "cache"),
+    "Build": ("plan", "compile", "calibrate", "upgrade", "cache"),
     "Serve": ("publish", "promote", "rollback", "pointers", "sign", "verify", "serve"),
-    "History": ("diff", "log", "revert", "withdraw"),
+    "History": ("diff", "log", "revert", "withdraw", "rename"),
     "Measure": (),
     "More": ("completion", "help"),
 }

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ import torch
 
 from sake_registry import transport
 from sake_registry.extraction.extract import margins
+from sake_registry.transport import Samples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,18 +72,24 @@ class Rows:
         Raises:
             ValueError: nothing is marked, or the rows are not finite.
         """
-        source = [self.plain[use]] if "plain" in recipe.sources else []
-        if "forced" in recipe.sources and len(self.forced):
+        reg = self.reg(recipe, use)
+        samples = self.samples(recipe.sources, use)
+        return samples.fit(reg, recipe.solver, recipe.complement), reg
+
+    def samples(self, sources: Sequence[str], use: Tensor) -> Samples:
+        """The marked pairs, to fit recipes with these sources on."""
+        source = [self.plain[use]] if "plain" in sources else []
+        if "forced" in sources and len(self.forced):
             source.append(self.forced[use.repeat(len(self.forced) // len(use))])
         # With forced sources alone, a fact without an old object has only its plain prompts.
-        source = source or [self.plain[use]]
-        reg = recipe.reg
-        if isinstance(reg, str):
-            reg = transport.share_of_trace(self.target[use], float(reg.removesuffix("%")) / 100)
-        fitted = transport.fit(
-            torch.cat(source), self.target[use], reg, recipe.solver, recipe.complement
-        )
-        return fitted, reg
+        return Samples(torch.cat(source or [self.plain[use]]), self.target[use])
+
+    def reg(self, recipe: Recipe, use: Tensor) -> float:
+        """A recipe's regularisation as a number, for the marked pairs."""
+        if isinstance(recipe.reg, str):
+            share = float(recipe.reg.removesuffix("%")) / 100
+            return transport.share_of_trace(self.target[use], share)
+        return recipe.reg
 
 
 @dataclass(frozen=True)
@@ -133,11 +141,17 @@ def choose(rows: Rows, token: int, candidates: Sequence[Recipe], site: Site) -> 
     if not folds:
         usual = [r for r in candidates if r.complement <= 0.2 and r.sources == ("plain",)]
         return Choice((usual or list(candidates))[0])
+
+    @cache
+    def samples(sources: tuple[str, ...], fold: int) -> Samples:
+        return rows.samples(sources, rows.worked & ~folds[fold])
+
     best: tuple[float, Choice] | None = None
     for recipe in candidates:
         plain, forced = [], []
-        for held in folds:
-            fitted, _ = rows.fit(recipe, rows.worked & ~held)
+        for fold, held in enumerate(folds):
+            reg = rows.reg(recipe, rows.worked & ~held)
+            fitted = samples(recipe.sources, fold).fit(reg, recipe.solver, recipe.complement)
             plain.append(transport.apply(fitted, rows.plain[held].double()).float())
             if len(rows.forced):
                 of_forced = rows.forced[held.repeat(len(rows.forced) // len(held))]

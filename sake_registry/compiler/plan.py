@@ -18,7 +18,6 @@ from sake_registry.edits.keys import EditKeys, bundle_key, edit_keys
 from sake_registry.edits.schema import Edit
 from sake_registry.errors import BundleFormatError, InputError, LockedError
 from sake_registry.extraction import contexts
-from sake_registry.extraction.texts import groups
 from sake_registry.files import below
 from sake_registry.store import Store
 from sake_registry.values import Value
@@ -101,13 +100,12 @@ class Plan:
         return replace(self, edits=edits, key=key, path=path, current=current)
 
     def texts(self, settings: Settings) -> int:
-        """How many texts building will run through the model."""
+        """How many texts building will run through the model at most."""
         chosen = contexts.choose(settings)
         return sum(
-            chosen.texts(group)
+            chosen.most_texts(planned.edit, settings)
             for planned in self.edits
             if planned.edit and planned.action == "build" and planned.id in self.chosen
-            for group in groups(planned.edit, settings.compile.prompts)
         )
 
     @property

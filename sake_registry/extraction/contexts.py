@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from sake_registry.errors import SettingsError
+from sake_registry.extraction.texts import groups
 from sake_registry.wording import did_you_mean
 
 if TYPE_CHECKING:
+    from sake_registry.edits.schema import Edit
     from sake_registry.extraction.texts import PromptGroup
     from sake_registry.settings import Settings
 
@@ -53,7 +55,7 @@ _FIELDS = {"{prompt}", "{old}", "{new}", "{fact}"}
 
 @dataclass(frozen=True)
 class Contexts:
-    """The templates in use; of equally good ones the earlier counts."""
+    """The templates in use, in the order in which they are tried."""
 
     target: tuple[str, ...]
     forced: tuple[str, ...]
@@ -67,12 +69,17 @@ class Contexts:
         )
         return templates
 
-    def texts(self, group: PromptGroup) -> int:
-        """How many texts a group is run in: plain, forced, and in each target context."""
-        forced = self.of(group, "forced") if group.old is not None else ()
-        # Without an old object, what names it is left out.
-        target = [t for t in self.of(group, "target") if group.old is not None or "{old}" not in t]
-        return len(group.prompts) * (1 + len(forced) + len(target))
+    def most_texts(self, edit: Edit, settings: Settings) -> int:
+        """How many texts an edit is read in at most: plain, forced, in each target context."""
+        texts = 0
+        for group in groups(edit, settings.compile.prompts):
+            forced = self.of(group, "forced") if group.old is not None else ()
+            # Without an old object, what names it is left out.
+            target = [
+                t for t in self.of(group, "target") if group.old is not None or "{old}" not in t
+            ]
+            texts += len(group.prompts) * (1 + len(forced) + len(target))
+        return texts
 
 
 def choose(settings: Settings) -> Contexts:
@@ -115,7 +122,7 @@ def choose(settings: Settings) -> Contexts:
         target=tuple(targets),
         forced=tuple(table["forced"].values()) if forced else (),
         # The stated answer of an implication may be forced like any object, where the model
-        # does not draw the conclusion itself. Two of those contexts: every one is run.
+        # does not draw the conclusion itself. Two of those: where none works, all are read.
         implication_target=(*table["implication_target"].values(), *targets[:2]),
         implication_forced=tuple(table["implication_forced"].values()) if forced else (),
     )

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -32,6 +33,12 @@ if TYPE_CHECKING:
     from sake_registry.models.site import Site
     from sake_registry.progress import Progress
 
+CLEAR = 1.5
+"""Logits by which a model gives each token of an object more than any other, to say it clearly:
+4.5 times the probability of the next. Further target contexts gain hardly anything then
+(docs/decisions/0020-cheaper-compile.md)."""
+_ROWS = 128
+"""Rows of one head product: with a large vocabulary each takes half a megabyte or one."""
 MOST_STEPS = 24
 """Tokens of an object that are looked at: after so many, a model goes on or has lost the way."""
 
@@ -88,6 +95,26 @@ class GroupActivations:
         return self.margin > 0
 
 
+@dataclass(frozen=True)
+class _Tried:
+    """A pair in the target context of a number: the margin of each token, (steps,), and the
+    states, (steps or one more, width)."""
+
+    context: int
+    margin: Tensor
+    rows: Tensor
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """How many tokens the model says, and the smallest margin."""
+        fails = (self.margin <= 0).nonzero()
+        return int(fails[0]) if len(fails) else len(self.margin), float(self.margin.min())
+
+    @property
+    def clear(self) -> bool:
+        return float(self.margin.min()) >= CLEAR
+
+
 @torch.no_grad()
 def margins(site: Site, hidden: Tensor, tokens: Tensor | int) -> Tensor:
     """How much more the model gives a token than any other, in logits; above 0 it says it.
@@ -100,17 +127,22 @@ def margins(site: Site, hidden: Tensor, tokens: Tensor | int) -> Tensor:
     Returns:
         (rows,) float32, on the output embedding's device.
     """
-    logits = _logits(site, hidden)
-    tokens = torch.as_tensor(tokens, device=logits.device).expand(len(logits))
-    of_token = logits.gather(-1, tokens[:, None])[:, 0]
-    return of_token - logits.scatter(-1, tokens[:, None], float("-inf")).amax(-1)
+    tokens = torch.as_tensor(tokens).expand(len(hidden))
+    cuts = [*range(_ROWS, len(hidden), _ROWS)]
+    found = []
+    for some, of_some in zip(hidden.tensor_split(cuts), tokens.tensor_split(cuts), strict=True):
+        logits = _logits(site, some)
+        wanted = of_some.to(logits.device)[:, None]
+        of_token = logits.gather(-1, wanted)[:, 0].float()
+        found.append(of_token - logits.scatter_(-1, wanted, float("-inf")).amax(-1).float())
+    return torch.cat(found)
 
 
 def _logits(site: Site, hidden: Tensor) -> Tensor:
-    """(rows, vocabulary) float32, on the output embedding's device."""
+    """(rows, vocabulary) in the output embedding's dtype, on its device."""
     weight = next(site.head.parameters())
     dtype = weight.dtype if weight.is_floating_point() else hidden.dtype
-    return site.logits(hidden.to(weight.device, dtype)).float()
+    return site.logits(hidden.to(weight.device, dtype))
 
 
 @torch.no_grad()
@@ -124,11 +156,13 @@ def collect(
     whole: bool = True,
     progress: Progress = SILENT,
 ) -> list[GroupActivations]:
-    """Activations of an edit's groups: of each prompt plain, forced, and in its best target
-    context.
+    """Activations of an edit's groups: of each prompt plain, forced, and in its target context.
 
-    The best one is that in which the unedited model says most of the object's tokens, and of
-    those the one in which its smallest margin is largest.
+    That is the first in which the smallest margin of the object's tokens is `CLEAR`; where there
+    is none, the one in which the unedited model says most of them, and of those the one in which
+    the smallest margin is largest. The contexts behind the first clear one are not read. A margin
+    is one of the edit's own batches, so the same machine reads the same texts whatever else it
+    compiles, and whoever asks it to.
 
     Args:
         whole: look at every token of an object and at its end, and not only at the first token.
@@ -139,18 +173,15 @@ def collect(
     tokens = [tuple(ids[: MOST_STEPS if whole else 1]) for ids in objects]
     # Of an object that is cut short, nobody looks at the end.
     given = [
-        looked_at if whole and len(looked_at) == len(ids) else looked_at[:-1]
+        list(looked_at if whole and len(looked_at) == len(ids) else looked_at[:-1])
         for looked_at, ids in zip(tokens, objects, strict=True)
     ]
 
-    def read(members: Sequence[tuple[int, str]], *, first: bool = False) -> list[Tensor]:
-        """States before the object's tokens, and behind it where its end is looked at, by text;
-        the one before its first token alone if `first`."""
-        rows, tails = [], []
-        for g, text in members:
-            before, _ = object_tokens(tokenizer, text, groups[g].new)
-            rows.append(before if first else before + list(given[g]))
-            tails.append(1 if first else len(given[g]) + 1)
+    def ids_before(g: int, text: str) -> list[int]:
+        """The token ids of a text before the group's object."""
+        return object_tokens(tokenizer, text, groups[g].new)[0]
+
+    def read(rows: Sequence[Sequence[int]], tails: Sequence[int]) -> list[Tensor]:
         return read_tails(site, tokenizer, rows, tails, batch_size, progress)
 
     forced = [
@@ -161,39 +192,60 @@ def collect(
         for prompt in group.prompts
         if (text := _fill(template, group, prompt, fact=group.fact_old)) is not None
     ]
-    of_forced = read(forced, first=True) if forced else []
+    of_forced = read([ids_before(*member) for member in forced], [1] * len(forced))
     pairs = [(g, prompt) for g, group in enumerate(groups) for prompt in group.prompts]
-    plain = read(pairs)
+    bare = [ids_before(g, prompt) + given[g] for g, prompt in pairs]
+    # How many states are read of a pair: before the object's tokens, and behind it where its end
+    # is looked at.
+    sizes = [len(given[g]) + 1 for g, _ in pairs]
+    plain: dict[int, Tensor] = {}
     rounds = max(len(contexts.of(group, "target")) for group in groups)
-    best: dict[int, tuple[tuple[int, float], Tensor, Tensor, int]] = {}
+    best: dict[int, _Tried] = {}
     for number in range(rounds):
-        members, places = [], []
+        rows, tails, places = [], [], []
         for place, (g, prompt) in enumerate(pairs):
             templates = contexts.of(groups[g], "target")
-            if number < len(templates):
-                text = _fill(templates[number], groups[g], prompt, fact=groups[g].fact_new)
-                if text is not None:
-                    members.append((g, text))
-                    places.append(place)
-        states = read(members) if members else []
-        for (g, _), place, rows in zip(members, places, states, strict=True):
-            margin = margins(site, rows[: len(tokens[g])], torch.tensor(tokens[g])).cpu()
-            fails = (margin <= 0).nonzero()
-            rank = int(fails[0]) if len(fails) else len(margin), float(margin.min())
-            if place not in best or rank > best[place][0]:
-                best[place] = rank, _float(rows), margin, number
+            if number >= len(templates) or (place in best and best[place].clear):
+                continue
+            text = _fill(templates[number], groups[g], prompt, fact=groups[g].fact_new)
+            if text is None:
+                continue
+            row = ids_before(g, text) + given[g]
+            # What a text begins with is read with it: "twice" says the prompt and its object.
+            begins = place not in plain and row[: len(bare[place])] == bare[place]
+            rows.append(row)
+            tails.append(sizes[place] + (len(row) - len(bare[place]) if begins else 0))
+            places.append(place)
+        if not places:
+            continue
+        states = read(rows, tails)
+        for place, found in zip(places, states, strict=True):
+            if len(found) > sizes[place]:
+                plain[place] = found[: sizes[place]]
+        last = [found[-sizes[place] :] for place, found in zip(places, states, strict=True)]
+        wanted = [tokens[pairs[place][0]] for place in places]
+        said = torch.cat([of[: len(ids)] for of, ids in zip(last, wanted, strict=True)])
+        of_said = margins(site, said, torch.tensor([*chain(*wanted)])).cpu()
+        of_places = of_said.split_with_sizes([len(ids) for ids in wanted])
+        for place, margin, of in zip(places, of_places, last, strict=True):
+            tried = _Tried(number, margin, _float(of))
+            if place not in best or tried.rank > best[place].rank:
+                best[place] = tried
+    left = [place for place in range(len(pairs)) if place not in plain]
+    alone = read([bare[place] for place in left], [sizes[place] for place in left])
+    plain |= dict(zip(left, alone, strict=True))
 
     for place, (g, _) in enumerate(pairs):
         # Without an old object, no context that names it can be filled: the pair did not work.
         failed = torch.full((len(tokens[g]),), float("-inf"))
-        best.setdefault(place, ((0, float("-inf")), _float(plain[place]), failed, -1))
+        best.setdefault(place, _Tried(-1, failed, _float(plain[place])))
     result = []
     for g in range(len(groups)):
         places = [place for place, (other, _) in enumerate(pairs) if other == g]
         before = _float(torch.stack([plain[place] for place in places]))
-        target = torch.stack([best[place][1] for place in places])
-        margin = torch.stack([best[place][2] for place in places])
-        context = torch.tensor([best[place][3] for place in places])
+        target = torch.stack([best[place].rows for place in places])
+        margin = torch.stack([best[place].margin for place in places])
+        context = torch.tensor([best[place].context for place in places])
         of_group = [row for (other, _), row in zip(forced, of_forced, strict=True) if other == g]
         closing = None
         if len(given[g]) == len(tokens[g]):

@@ -99,6 +99,11 @@ class MultilingualEncoder:
         # A token's row is in block id % 17, and each block has a scale and an origin of its own.
         blocks = [stored.pop(f"q{i + 1}") for i in range(_CHUNKS)]
         self._table = torch.stack(blocks, 1).flatten(0, 1)
+        # Those of the three branches side by side, as one product takes them.
+        self._joint = {
+            name: torch.cat([stored.pop(f"{name}{n}") for n, _ in _ORDERS], dim)
+            for name, dim in (("proj", 1), ("proj_b", 0), ("ln_g", 0), ("ln_b", 0))
+        }
         self._weights = stored
 
     def embed(self, texts: Sequence[str]) -> Tensor:
@@ -132,24 +137,21 @@ class MultilingualEncoder:
 
     def _states(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """The states of a flat batch's tokens, (sum of lengths, 1280)."""
-        weights, block = self._weights, ids % _CHUNKS
+        weights, entry, block = self._weights, self._joint, ids % _CHUNKS
         embedded = self._table[ids].float()
         embedded = embedded * weights["scale"][block, None] + weights["lo"][block, None]
         inside = _window(lengths)
-        joint = embedded @ self._joined("proj", 1) + self._joined("proj_b")
+        joint = embedded @ entry["proj"] + entry["proj_b"]
         # One normalisation spans the three branches.
-        joint = self._norm(joint, self._joined("ln_g"), self._joined("ln_b"))
+        joint = self._norm(joint, entry["ln_g"], entry["ln_b"])
         branches = [embedded]
-        for (n, before), entry in zip(_ORDERS, torch.split(joint, _BRANCH, 1), strict=True):
+        for (n, before), branch in zip(_ORDERS, torch.split(joint, _BRANCH, 1), strict=True):
             places = inside[:, 2 - before : 2 - before + n]
-            middle = _ngrams(entry, places) @ weights[f"w1_{n}"] + weights[f"b1_{n}"]
-            middle = middle.relu() + entry
+            middle = _ngrams(branch, places) @ weights[f"w1_{n}"] + weights[f"b1_{n}"]
+            middle = middle.relu() + branch
             last = _ngrams(middle, places) @ weights[f"w2_{n}"] + weights[f"b2_{n}"]
             branches.append(last.relu() + middle)
         return self._norm(torch.cat(branches, 1), weights["ln_g"], weights["ln_b"])
-
-    def _joined(self, name: str, dim: int = 0) -> Tensor:
-        return torch.cat([self._weights[f"{name}{n}"] for n, _ in _ORDERS], dim)
 
     def _norm(self, rows: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
         return layer_norm(rows, rows.shape[1:], gamma, beta, float(self._weights["eps"]))

@@ -184,12 +184,8 @@ class Text:
     places: tuple[int, ...] | None
 
     @cached_property
-    def parts(self) -> list[languages.Part]:
+    def parts(self) -> tuple[list[languages.Part], list[languages.Part]]:
         return languages.parts(self.folded)
-
-    @cached_property
-    def further_parts(self) -> list[languages.Part]:
-        return languages.parts(self.folded, further=True)
 
     @cached_property
     def tight(self) -> str:
@@ -202,8 +198,7 @@ class Text:
     @cached_property
     def bare(self) -> dict[str, None]:
         """Words of names that it may have, in whatever form."""
-        parts = (*self.parts, *self.further_parts)
-        return dict.fromkeys(word for part in parts for word in part.places)
+        return dict.fromkeys(word for some in self.parts for part in some for word in part.places)
 
     @cached_property
     def keys(self) -> dict[str, None]:
@@ -352,9 +347,9 @@ def _matches(text: Text, name: _Name, *, judged: bool) -> Iterable[tuple[int, in
     exact = exact and (name.body is not None or name.tight in text.tight)
     spans = _spans(folded, name) if exact else ()
     matches = [span for span in spans if scripts.is_whole(folded, *span)]
-    parts = text.parts
+    parts, further = text.parts
     if judged and len(name.distinctive) > 1:
-        parts = [*parts, *text.further_parts]
+        parts = [*parts, *further]
     if name.body is None or not parts:
         return matches
     changed = {

@@ -40,8 +40,6 @@ class Run(NamedTuple):
     letters: str
     start: int
     end: int
-    leads: bool
-    """Whether longer runs from there begin with the same letters."""
 
 
 class _Word(NamedTuple):
@@ -83,8 +81,10 @@ def _stopped() -> frozenset[str]:
 
 def _words(folded: str) -> list[_Word]:
     short = _short()
-    found = ((match[0], *match.span()) for match in _WORD.finditer(folded))
-    return [_Word(text, short.get(text, text), start, end) for text, start, end in found]
+    return [
+        _Word(text := match[0], short.get(text, text), match.start(), match.end())
+        for match in _WORD.finditer(folded)
+    ]
 
 
 def _append(letters: str, word: str) -> str:
@@ -135,7 +135,13 @@ class Table(Generic[Owner]):
                 continue
             for letters in _letters_of(words):
                 self.letters[letters].append(owner)
-        self.prefixes = frozenset(letters[:_PREFIX] for letters in self.letters)
+        shorter = {letters[:_PREFIX] for letters in self.letters}
+        begins: set[str] = set()
+        while shorter:
+            begins |= shorter
+            shorter = {letters[:-1] for letters in shorter if len(letters) > 1}
+        self.begins = frozenset(begins)
+        """Beginnings of its letters, of `_PREFIX` letters at most."""
 
 
 @dataclass(frozen=True)
@@ -166,56 +172,53 @@ class Runs:
         return (False, True) if self._shortened else (False,)
 
     @cached_property
-    def _by_prefix(self) -> dict[str, list[int]]:
-        """Where runs begin, by their first letters; by all of them where they are fewer."""
+    def _by_first(self) -> dict[str, list[int]]:
+        """Where runs begin, by the first letters of their first word."""
         places: dict[str, list[int]] = {}
-        for number in range(len(self._words)):
-            for short in self._ways:
-                for run in self._from(number, short=short):
-                    places.setdefault(run.letters[:_PREFIX], []).append(number)
-                    if run.leads and len(run.letters) >= _PREFIX:
-                        break
+        for number, word in enumerate(self._words):
+            places.setdefault(word.text[:_PREFIX], []).append(number)
+            if word.short != word.text:
+                places.setdefault(word.short[:_PREFIX], []).append(number)
         return places
 
     @cached_property
-    def _prefixes(self) -> frozenset[str]:
-        return frozenset(self._by_prefix)
+    def _first(self) -> frozenset[str]:
+        return frozenset(self._by_first)
 
     def owners(self, table: Table[Owner]) -> Iterator[tuple[Run, Owner]]:
         """The runs that are names of a table, and whose they are."""
         # An intersection goes through the smaller side.
-        leading = self._prefixes & table.prefixes
-        for number in {number for prefix in leading for number in self._by_prefix[prefix]}:
-            runs = (run for short in self._ways for run in self._from(number, short=short))
-            for run in runs:
-                if run.letters in table.letters:
-                    yield from ((run, owner) for owner in table.letters[run.letters])
+        leading = self._first & table.begins
+        for number in sorted({number for first in leading for number in self._by_first[first]}):
+            for short in self._ways:
+                for run in self._from(number, table.begins, short=short):
+                    for owner in table.letters.get(run.letters, ()):
+                        yield run, owner
 
-    def _from(self, number: int, *, short: bool) -> Iterator[Run]:
-        """The runs that begin with a word; `short`: with the short words for what they stand for,
-        if there are any."""
+    def _from(self, number: int, begins: frozenset[str], *, short: bool) -> Iterator[Run]:
+        """The runs that begin with a word, as far as names may begin so; `short`: with the short
+        words for what they stand for, if there are any."""
         words, joints, links = self._words, _joints(), _links()
         written = self._short if short else self._written
         first = last = words[number]
         letters, differs = written[number], not short or number in self._shortened
         if differs:
-            yield Run(letters, first.start, first.end, leads=True)
+            yield Run(letters, first.start, first.end)
         for further in range(number + 1, min(number + _MOST, len(words))):
             word = words[further]
-            if not self._may_join(last, word):
+            if letters[:_PREFIX] not in begins or not self._may_join(last, word):
                 return
             run = _append(letters, written[further])
             if len(run) > _LONGEST:
                 return
             differs = differs or further in self._shortened
-            leads = word.text not in joints and word.text not in links
             if differs:
-                yield Run(run, first.start, word.end, leads)
+                yield Run(run, first.start, word.end)
             last = word
-            if leads:
-                letters = run
-            elif word.text in joints:
+            if word.text in joints:
                 letters += _JOINT
+            elif word.text not in links:
+                letters = run
 
     def _may_join(self, last: _Word, word: _Word) -> bool:
         gap = self.folded[last.end : word.start]

@@ -144,8 +144,10 @@ def common_words() -> dict[str, tuple[str, ...]]:
 
 def of_line(line: str) -> list[str]:
     """The languages of which a folded line has most common words; of equals, all."""
-    known = common_words()
-    counts = Counter(code for word in _WORD.findall(line) for code in known.get(word, ()))
+    known, counts = common_words(), Counter[str]()
+    for word, number in Counter(_WORD.findall(line)).items():
+        for code in known.get(word, ()):
+            counts[code] += number
     most = max(counts.values(), default=0)
     return [code for code, count in counts.items() if count == most]
 
@@ -227,18 +229,19 @@ class Part:
         return apart.start() if apart else start, glued.end() if glued else end
 
 
-def parts(folded: str, *, further: bool = False) -> list[Part]:
-    """Where the rules of a language hold in a folded text; `further` as for `language`."""
-    size = len(folded)
-    known = [
-        Part(folded, 0, size, rules)
-        for code, has in _SCRIPTS.items()
-        if (rules := language(code, further=further)).has_rules and has.search(folded)
-    ]
+def parts(folded: str) -> tuple[list[Part], list[Part]]:
+    """Where the rules of a language hold in a folded text, and where its further ones do."""
+    places = [([code], 0, len(folded)) for code, has in _SCRIPTS.items() if has.search(folded)]
     for line in _LINE.finditer(folded) if _LATIN.search(folded) else ():
-        codes = of_line(line[0])
-        for rules in (language(code, further=further) for code in codes):
+        places.append((of_line(line[0]), *line.span()))
+
+    def having(*, further: bool) -> list[Part]:
+        return [
+            Part(folded, start, end, rules)
+            for codes, start, end in places
+            for rules in (language(code, further=further) for code in codes)
             # A final "s" may be the plural where the line may be English.
-            if rules.has_rules and not (_ENGLISH in codes and ("", "s") in rules.endings):
-                known.append(Part(folded, *line.span(), rules))
-    return known
+            if rules.has_rules and not (_ENGLISH in codes and ("", "s") in rules.endings)
+        ]
+
+    return having(further=False), having(further=True)

@@ -89,6 +89,9 @@ def keys(folded: str) -> Iterator[str]:
 
     What is a name's key is also a key of each text with the name.
     """
+    if folded.isascii():
+        yield from _WORD.findall(folded)
+        return
     for run in _runs(folded):
         if is_unspaced(run):
             yield from run

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sake_registry.asking.rows import questions
+from sake_registry.edits import yamltext
 from sake_registry.edits.generated import generated
 from sake_registry.review.report import EditReview, Written
 
 if TYPE_CHECKING:
     from sake_registry.edits.schema import Edit
-    from sake_registry.history.snapshots import EditChange
+    from sake_registry.history.snapshots import EditChange, Parsed
 
 
 def sentence(edit: Edit, base: Edit | None = None) -> str:
@@ -68,3 +72,17 @@ def claim(change: EditChange, merged: Edit | None) -> EditReview:
             ),
         }
     )
+
+
+def stated_lines(parsed: Parsed) -> dict[tuple[str, str], int]:
+    """In which line a file states each prompt that can be asked, by its kind and text."""
+    if parsed.edit is None:
+        return {}
+    document = yamltext.read(parsed.data, Path(parsed.path))
+    lines: dict[tuple[str, str], int] = {}
+    numbers: Counter[str] = Counter()
+    for question in questions(parsed.edit):
+        place = question.kind, numbers[question.kind]
+        numbers[question.kind] += 1
+        lines.setdefault((question.kind, question.prompt), document.position(place)[0])
+    return lines

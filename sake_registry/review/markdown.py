@@ -74,13 +74,15 @@ def comment(
     value: Mapping[str, Any] | Review,
     limit: int = LIMIT,
     link: str | None = None,
+    files: str | None = None,
     preview: str | None = None,
 ) -> str:
-    """The comment.
+    """The comment, at most `limit` characters long.
 
     Args:
-        limit: so many characters it has at most.
         link: the address of the full report.
+        files: the address of the registry's folder as it is in the head; rows lead to their lines
+            below it.
         preview: where the bundle of what merging makes is found.
 
     Raises:
@@ -89,21 +91,28 @@ def comment(
     """
     if limit < LEAST:
         raise ValueError(f"a comment needs room for {LEAST} characters, not {limit}")
-    return _Comment(as_review(value), limit, link, preview).text()
+    return _Comment(as_review(value), limit, link, files, preview).text()
 
 
 class _Comment:
     """A review in the making of its comment: what is said of it, piece by piece, each with its
     room."""
 
-    def __init__(self, review: Review, limit: int, link: str | None, preview: str | None) -> None:
-        href = address(link) if link else None
-        self.link = href if href and len(href) <= 1_000 else None
+    def __init__(
+        self,
+        review: Review,
+        limit: int,
+        link: str | None,
+        files: str | None,
+        preview: str | None,
+    ) -> None:
+        self.link, below = _href(link), _href(files)
         self.review, self.limit = review, limit
         self.pieces: Any = _templates().get_template("comment.md.j2").make_module(
             {
                 "review": review, "link": self.link, "preview": preview, "marker": MARKER,
                 "words": glossary(review), "in_order": worst_findings,
+                "files": below.rstrip("/") if below else None,
             }
         )  # fmt: skip
 
@@ -257,6 +266,12 @@ class _Comment:
         if self.review.model is None:
             return "with nothing found"
         return "passed" if len(edits) == 1 else "all passed"
+
+
+def _href(text: str | None) -> str | None:
+    """An address that a link of a comment may have."""
+    href = address(text) if text else None
+    return href if href and len(href) <= 1_000 else None
 
 
 def _paragraphs(text: str) -> str:

@@ -14,7 +14,7 @@ from sake_registry.diagnostics import UNSEEN
 from sake_registry.edits.registry import root_of
 from sake_registry.history.repository import Repository
 from sake_registry.progress import SILENT
-from sake_registry.review.claims import claim
+from sake_registry.review.claims import claim, stated_lines
 from sake_registry.review.gates import answer_gates, claim_gates
 from sake_registry.review.report import AskedModel, Others, Review, Sample
 from sake_registry.review.sides import reviewed, sides
@@ -121,11 +121,17 @@ def _answered(
     from sake_registry.review.answers import ask_both
 
     answers = ask_both(read, everything=everything, into=into, progress=progress)
+    lines = {change.id: stated_lines(change.after) for change in read.changes if change.after}
     with_answers = [
         edit.model_copy(
             update={
                 "build": answers.builds.get(edit.id),
-                "rows": tuple(answers.rows.get(edit.id, ())),
+                "rows": tuple(
+                    row.model_copy(
+                        update={"line": lines.get(edit.id, {}).get((row.kind, row.prompt))}
+                    )
+                    for row in answers.rows.get(edit.id, ())
+                ),
                 "shares": shares(answers.in_force(edit.id)),
             }
         )

@@ -147,7 +147,13 @@ def clauses(prompt: str, spans: Sequence[tuple[int, int]]) -> list[str]:
         last = start + shift
         shift += len(MASK) - (end - start)
     text = names.mask(prompt, spans, MASK)
-    following = next((m for m in _END.finditer(text) if m.start() >= last + len(MASK)), None)
+    ends: list[int] = []
+    following = None
+    for match in _END.finditer(text):
+        if match.start() >= last + len(MASK):
+            following = match
+            break
+        ends.append(match.end())
     end = following.start() if following else len(text)
     if following:
         later = text[following.end() :]
@@ -165,7 +171,7 @@ def clauses(prompt: str, spans: Sequence[tuple[int, int]]) -> list[str]:
     # "Italy: IT. Finland: FI. X:" — a name alone asks nothing; what stands before it does.
     words = text[:end].rsplit(maxsplit=MIN_WORDS)
     latest = min(last, len(words[0]) - 1) if len(words) > MIN_WORDS else 0
-    start = max((m.end() for m in _END.finditer(text) if m.end() <= latest), default=0)
+    start = max((place for place in ends if place <= latest), default=0)
     return _questions(text, start, last, end)
 
 

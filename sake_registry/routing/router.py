@@ -22,6 +22,7 @@ from __future__ import annotations
 from copy import copy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -64,7 +65,8 @@ NARROW = 0.15
 LEAD = 0.1
 """Of a probability: so much more surely than for the fact itself must the detector see a prompt ask
 for one of its implications, or for what is unchanged, to take it for that; none where the prompt
-is one of theirs."""
+is one of theirs. Where it may ask for the fact, whose subject it names, it is never taken for an
+implication that names none."""
 MOST_TEXTS = 32
 """Texts of a prompt that are embedded, if it names many subjects."""
 BESIDE = 3
@@ -164,8 +166,9 @@ NOBODY = Decision(reason=Reason.NOT_NAMED)
 
 class _Way(NamedTuple):
     """A route as it is compared: its points in the metric's space (rows, p), the numbers of its
-    endings (rows,), 0 for none, how its topics ask, and its links. The points that the detector
-    reads are the embedder's own, with their texts."""
+    endings (rows,), 0 for none, how its topics ask, and its links. What the detector reads has its
+    texts, their embeddings (rows, e), and the topics that are nearest to them. A nameless one, of
+    an implication, names no subject."""
 
     entry: RouterEntry
     group: int
@@ -173,7 +176,10 @@ class _Way(NamedTuple):
     ends: Tensor
     asks: frozenset[str]
     links: frozenset[str]
-    texts: tuple[str, ...] = ()
+    texts: tuple[str, ...]
+    read: Tensor
+    topics: frozenset[str]
+    nameless: bool
 
 
 class _Question(NamedTuple):
@@ -195,6 +201,7 @@ class _Candidate(NamedTuple):
     rival: str = ""
     blocked: bool = False
     otherwise: str = ""
+    nameless: bool = False
 
     @property
     def rank(self) -> tuple[float, float]:
@@ -241,7 +248,7 @@ class Router:
         self._detector, self._tasks = detector, tasks
         # An edit's own topics are passed over, however near: the next one is its rival.
         self._rivals = 1 + max((_most_topics(entry) for entry in anchored), default=0)
-        self._ways = {entry.edit: list(self._ways_of(entry)) for entry in anchored}
+        self._ways: dict[str, list[_Way]] = {}
         namings = {
             e.edit: [Naming(r.names, r.need, judged=e.kind == "detector") for r in e.routes]
             for e in anchored
@@ -260,10 +267,7 @@ class Router:
         }
         other = copy(self)
         other.entries = entries
-        other._ways = {
-            edit: [way._replace(entry=entries[edit]) for way in ways]
-            for edit, ways in self._ways.items()
-        }
+        other._ways = {}
         return other
 
     def candidates(self, prompt: str) -> frozenset[str]:
@@ -311,17 +315,24 @@ class Router:
             if way.group == 0:
                 yield way.entry.edit, _fact(way), texts[0], evidence
 
-    def _ways_of(self, entry: RouterEntry) -> Iterator[_Way]:
+    def _ways_of(self, edit: str) -> list[_Way]:
+        """The routes of an edit that prompts may name, in their order; made when one first does."""
+        if edit not in self._ways:
+            self._ways[edit] = list(self._made_of(self.entries[edit]))
+        return self._ways[edit]
+
+    def _made_of(self, entry: RouterEntry) -> Iterator[_Way]:
         # Entry by entry: what a router measures of an edit does not depend on the others in it.
-        read = entry.kind == "detector"
-        points, start = entry.points if read else self._metric.points(entry.points), 0
         how = question_words(entry.topics)
-        ends = torch.tensor([_number(end) for route in entry.routes for end in _ends(route)])
-        for route in entry.routes:
-            rows = slice(start, start + route.rows)
-            start = rows.stop
-            links = frozenset(route.links)
-            yield _Way(entry, route.group, points[rows], ends[rows], how, links, route.texts)
+        of_routes = torch.split(entry.points, [route.rows for route in entry.routes])
+        for route, rows in zip(entry.routes, of_routes, strict=True):
+            points = self._metric.points(rows)
+            ends = torch.tensor([_number(end) for end in _ends(route)])
+            topics = self._metric.voted(points) if route.texts else frozenset[str]()
+            yield _Way(
+                entry, route.group, points, ends, how, frozenset(route.links), route.texts, rows,
+                topics, nameless=route.need == "all",
+            )  # fmt: skip
 
     def _named(self, prompt: str) -> Iterator[tuple[_Way, list[str]]]:
         """Every route whose names stand in the prompt, with the texts to compare; before those,
@@ -329,7 +340,7 @@ class Router:
         ways = [
             (way, spans)
             for edit, located in self._index.locate(prompt)
-            for way, spans in zip(self._ways[edit], located, strict=True)
+            for way, spans in zip(self._ways_of(edit), located, strict=True)
             if spans is not None
         ]
         texts: dict[Spans, list[str]] = {(): [prompt]}  # a route may need no names
@@ -399,7 +410,7 @@ class Router:
             judged[prompt].append(
                 _Candidate(
                     way.entry, way.group, 1 - answered, way.entry.threshold_of(way.group),
-                    otherwise=judgement.kind,
+                    otherwise=judgement.kind, nameless=way.nameless,
                 )
             )  # fmt: skip
         return judged
@@ -409,17 +420,16 @@ class Router:
         odds: nothing where the metric is another than the one they were weighed in."""
         if not ways or self._detector is None:
             return
-        judgements = self._detector.judge([(_fact(way), texts[0]) for way, texts in ways])
+        pairs = [(_fact(way), texts[0]) for way, texts in ways]
         if self._metric.kind != "contrast":
-            yield from ((judgement, 0.0) for judgement in judgements)
+            yield from ((judgement, 0.0) for judgement in self._detector.judge(pairs))
             return
-        wholes = list(dict.fromkeys(texts[0] for _, texts in ways))
-        read = self._detector.pieces(wholes)
-        points = torch.stack([read[text].vectors[0] for text in wholes])
-        questions = dict(zip(wholes, self._questions(wholes, points), strict=True))
-        parts = list(dict.fromkeys(t for _, texts in ways for t in texts if t not in questions))
-        if parts:
-            questions |= zip(parts, self._questions(parts, self._embed(parts)), strict=True)
+        # All that is compared is read in one pass of the encoder, and those texts remembered.
+        compared = list(dict.fromkeys(text for _, texts in ways for text in texts))
+        read = self._detector.pieces(compared)
+        points = torch.stack([read[text].vectors[0] for text in compared])
+        questions = dict(zip(compared, self._questions(compared, points), strict=True))
+        judgements = self._detector.judge(pairs)
         for (way, texts), judgement in zip(ways, judgements, strict=True):
             whole, *clauses = [questions[text] for text in texts]
             nearness = self._nearness(way, whole, clauses or [whole])
@@ -427,13 +437,11 @@ class Router:
 
     def _nearness(self, way: _Way, whole: _Question, clauses: Sequence[_Question]) -> Nearness:
         """How near a prompt's question lies to a route's own, which the detector reads."""
-        own = self._metric.points(way.points)
         asked = torch.stack([question.point for question in (whole, *clauses)])
-        distances = torch.cdist(asked, own).amin(1).tolist()
+        distances = torch.cdist(asked, way.points).amin(1).tolist()
         distance, number = min((d, i) for i, d in enumerate(distances[1:]))
         nearest = clauses[number]
-        topics = self._metric.voted(own)
-        rival = next((d for topic, d in nearest.rivals if topic not in topics), distance)
+        rival = next((d for topic, d in nearest.rivals if topic not in way.topics), distance)
         otherwise = nearest.end > 0 and not bool((way.ends == nearest.end).any())
         return Nearness(distance, distances[0], rival, otherwise)
 
@@ -519,7 +527,7 @@ def _ends(route: Route) -> Sequence[str]:
 
 
 def _fact(way: _Way) -> Fact:
-    return Fact(way.texts, way.entry.asks, way.points)
+    return Fact(way.texts, way.entry.asks, way.read)
 
 
 def _best_of_each(candidates: Iterable[_Candidate]) -> list[_Candidate]:
@@ -540,15 +548,18 @@ def _best_of_each(candidates: Iterable[_Candidate]) -> list[_Candidate]:
     ]
 
 
-def _order(candidate: _Candidate) -> tuple[float, float]:
-    """What is smallest for the best of an edit's candidates."""
-    return (candidate.distance + _lead(candidate)) / candidate.bound, candidate.distance
+def _order(candidate: _Candidate) -> tuple[bool, float, float]:
+    """What is smallest for the best of an edit's candidates: one that may fire, of these the one
+    that leads."""
+    leading = (candidate.distance + _lead(candidate)) / candidate.bound
+    return not candidate.distance <= candidate.bound, leading, candidate.distance
 
 
 def _lead(candidate: _Candidate) -> float:
     """By how much a candidate of the detector stands behind one for the fact itself."""
-    behind = candidate.otherwise and candidate.group != 0 and candidate.distance > 0
-    return LEAD if behind else 0.0
+    if not candidate.otherwise or candidate.group == 0 or candidate.distance <= 0:
+        return 0.0
+    return inf if candidate.nameless else LEAD
 
 
 def _number(end: str) -> int:

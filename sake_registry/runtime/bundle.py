@@ -127,7 +127,7 @@ class Bundle:
     def entries(self) -> Iterable[RouterEntry]:
         """What the router knows of each edit."""
         for edit in self.manifest.edits:
-            points = torch.from_numpy(self.file.points(edit.id).copy())
+            points = torch.from_numpy(self.file.points(edit.id))
             yield RouterEntry.of(edit.id, edit, points, edit.valid_from, edit.valid_until)
 
     def _embedder(self) -> Embed:
@@ -191,7 +191,8 @@ class Bundle:
         """How its edits steer answers on an output embedding.
 
         Args:
-            guard, exact: as compiled if None; see `runtime.huggingface.Edited`.
+            guard: as compiled if None; see `runtime.huggingface.Edited`.
+            exact: the same.
         """
         guards = self.guards if guard is None else guard
 

@@ -48,20 +48,22 @@ if TYPE_CHECKING:
 _DUE = re.compile(rb"(?:valid_until|review_by)(?:: *(\d{4}-\d\d-\d\d))?")
 
 Kind = Literal[
-    "errors", "uncommitted", "changed", "stale", "missing", "gone", "expired", "review", "disabled"
+    "errors", "expired", "review", "disabled", "uncommitted", "changed", "stale", "missing", "gone"
 ]
 TITLES: dict[Kind, str] = {
     "errors": "files with errors",
+    "expired": "expired",
+    "review": "review is due",
+    "disabled": "disabled in production",
     "uncommitted": "not committed",
     "changed": "changed since the bundle",
     "stale": "compiled under other settings",
     "missing": "missing in the bundle",
     "gone": "in the bundle, no longer active",
-    "expired": "expired",
-    "review": "review is due",
-    "disabled": "disabled in production",
 }
-"""What a status is told in, in this order."""
+"""What a status is told in, in this order: what somebody has to decide on comes first."""
+MECHANICAL: frozenset[Kind] = frozenset({"changed", "stale", "missing", "gone"})
+"""What a compile mends, and nobody need decide on."""
 
 
 class Item(Value):
@@ -120,7 +122,11 @@ class Status(Value):
 
 
 def status(
-    start: Path | str = ".", *, today: date | None = None, pointer: str | None = None
+    start: Path | str = ".",
+    *,
+    today: date | None = None,
+    pointer: str | None = None,
+    registry: Registry | None = None,
 ) -> Status:
     """How the registry at or above `start` stands.
 
@@ -128,6 +134,7 @@ def status(
         today: the day on which dates are looked at; that of UTC unless given.
         pointer: what production follows, a path or a URL: it is shown, and the overrides beside it
             are looked at in place of the registry's own.
+        registry: that registry, where all of it was read already.
 
     Raises:
         InputError: there is no registry, or the pointer or the file of overrides is wrong.
@@ -155,10 +162,11 @@ def status(
         files = {file.path: file for file in working_files(repository)}
         hidden = {PurePosixPath(path).stem for path, file in files.items() if file.data is None}
         items += _uncommitted(repository, files)
-        known = _known(repository, files, [manifest for _, manifest in held], today)
+        if registry is None:
+            known = _known(repository, files, [manifest for _, manifest in held], today)
     except (SetupError, StateError) as error:
         notes.append(f"git was not looked at: {error.message}")
-    registry = open_registry(start, today=today, skip=known)
+    registry = registry or open_registry(start, today=today, skip=known)
     items += _errors(registry)
     states: list[BundleState] = []
     try:

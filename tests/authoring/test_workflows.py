@@ -29,6 +29,7 @@ from sake_registry.authoring.workflows import default_branch, workflows, write_w
 from sake_registry.bundle.reader import BundleFile
 from sake_registry.commands import cli
 from sake_registry.errors import ConflictError
+from sake_registry.models.sources import EMBEDDED_MODELS
 from sake_registry.remote.pointer import read_pointer
 from sake_registry.remote.publishing import pointers
 from sake_registry.review.markdown import MARKER
@@ -57,8 +58,7 @@ def parsed(text: str) -> Workflow:
 
 
 def steps(workflow: Workflow) -> list[dict[str, Any]]:
-    (job,) = workflow["jobs"].values()
-    found = job["steps"]
+    found = next(iter(workflow["jobs"].values()))["steps"]
     assert isinstance(found, list)
     return found
 
@@ -68,6 +68,8 @@ def runs(workflow: Workflow) -> list[str]:
 
 
 REVIEW, COMMENT, PREVIEW = (parsed(text) for text in texts())
+ACTION = parsed((ROOT / "action.yml").read_text("utf-8"))
+ACTION_STEPS = {step.get("name"): step for step in ACTION["runs"]["steps"]}
 
 
 # -- what they are -------------------------------------------------------------------------------
@@ -111,8 +113,7 @@ def test_no_text_from_outside_is_pasted_into_a_program() -> None:
 def test_what_runs_a_pull_request_may_only_read() -> None:
     assert REVIEW["permissions"] == {"contents": "read"}
     assert set(REVIEW["on"]) == {"pull_request", "push"}
-    (job,) = REVIEW["jobs"].values()
-    assert "permissions" not in job
+    assert "permissions" not in REVIEW["jobs"]["sake"]
     (checkout,) = [s for s in steps(REVIEW) if s.get("uses", "").startswith("actions/checkout@")]
     assert checkout["with"]["persist-credentials"] == "false"
     assert checkout["with"]["fetch-depth"] == "0"
@@ -120,6 +121,20 @@ def test_what_runs_a_pull_request_may_only_read() -> None:
     for text in texts()[:2]:
         assert "secrets" not in text
         assert "pull_request_target" not in text
+
+
+def test_what_publishes_the_pages_runs_nothing_and_waits_to_be_asked_for() -> None:
+    assert set(REVIEW["jobs"]) == {"sake", "pages"}
+    job = REVIEW["jobs"]["pages"]
+    assert job["permissions"] == {"pages": "write", "id-token": "write"}
+    assert job["needs"] == "sake"
+    (step,) = job["steps"]
+    assert re.fullmatch(r"actions/deploy-pages@v\d+", step["uses"])
+    asked_for = "github.event_name == 'push' && vars.SAKE_PAGES == 'true'"
+    (upload,) = [s for s in steps(REVIEW) if "upload-pages-artifact@" in s.get("uses", "")]
+    assert upload["with"] == {"path": "site"}
+    built = [s for s in steps(REVIEW) if s.get("name") in ("Test", "Site")]
+    assert [one["if"] for one in (*built, upload, job)] == [asked_for] * 4
 
 
 def test_what_may_comment_runs_nothing_of_a_pull_request() -> None:
@@ -157,7 +172,10 @@ def test_the_commands_that_they_run_are_commands_of_this_program(
             if words[:1] == ["sake"]:
                 cli.main(words[1:], prog_name="sake", standalone_mode=False)
                 seen.append(words[1:3])
-    found = [["check", "--format"], ["compile"], ["cache", "gc"], ["review", "origin/$BASE...HEAD"]]
+    found = [
+        ["check", "--format"], ["compile"], ["cache", "gc"], ["test"], ["site"],
+        ["review", "origin/$BASE...HEAD"],
+    ]  # fmt: skip
     assert seen == [*found, ["-C", "a folder/räume"], *found[1:]]
 
 
@@ -221,8 +239,9 @@ def test_a_preview_is_published_while_the_request_is_open_and_deleted_with_it(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", ["workflow", "action"])
 def test_the_steps_run_in_a_clone_as_on_a_runner(
-    make_registry: MakeRegistry, tmp_path: Path
+    make_registry: MakeRegistry, tmp_path: Path, kind: str
 ) -> None:
     """But for the installing, and the actions of GitHub's own."""
     made = make_registry()
@@ -239,6 +258,7 @@ def test_the_steps_run_in_a_clone_as_on_a_runner(
     runner = tmp_path / "runner"
     made.git("clone", "--quiet", "--branch=main", f"file://{made.top}", str(runner))
     named = {step.get("name"): step for step in steps(parsed(first.read_text("utf-8")))}
+    named = named if kind == "workflow" else ACTION_STEPS
     programs = tmp_path / "programs"
     programs.mkdir()
     sake = programs / "sake"
@@ -252,6 +272,7 @@ def test_the_steps_run_in_a_clone_as_on_a_runner(
             cwd=runner, capture_output=True, encoding="utf-8", check=False,
             env={
                 **os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "BASE": "main",
+                "FOLDER": ".", "HEAD": made.head,
                 "GITHUB_SERVER_URL": "https://hub.example", "GITHUB_REPOSITORY": "org/facts",
                 "GITHUB_RUN_ID": "7", "GITHUB_STEP_SUMMARY": str(summary),
                 "NUMBER": "12", "PREVIEWS": "s3://bucket/previews",
@@ -274,10 +295,14 @@ def test_the_steps_run_in_a_clone_as_on_a_runner(
     assert summary.read_text("utf-8") == review
     assert review.startswith(MARKER)
     assert "https://hub.example/org/facts/actions/runs/7" in review
+    line = f"[✗](<https://hub.example/org/facts/blob/{made.head}/edits/tolstoy-tongue.yaml#L8>)"
+    assert (line in review) == (kind == "action")
     made_by_review = runner / "sake-review"
     assert {p.name for p in made_by_review.iterdir()} == {
-        "review.md", "review.html", "review.json", "preview",
+        "review.md", "review.html", "review.json", *(["preview"] if kind == "workflow" else []),
     }  # fmt: skip
+    if kind == "action":
+        return
     for name in ("review.md", "review.html"):
         assert "s3://bucket/previews/pointers/pr-12.json" in (made_by_review / name).read_text()
     pointer = read_pointer(made_by_review / "preview" / "pointers" / "pr-12.json")
@@ -323,7 +348,7 @@ def test_the_store_is_cached_under_what_it_is_built_from() -> None:
 
 def test_a_registry_in_a_folder_of_its_repository_is_worked_on_there() -> None:
     workflow = parsed(texts(ODD, "a folder/räume", "release/2.x+")[0])
-    (job,) = workflow["jobs"].values()
+    job = workflow["jobs"]["sake"]
     assert job["defaults"]["run"]["working-directory"] == "a folder/räume"
     (check,) = [step for step in steps(workflow) if step.get("name") == "Check"]
     assert check["working-directory"] == "."
@@ -337,6 +362,23 @@ def test_a_registry_in_a_folder_of_its_repository_is_worked_on_there() -> None:
     )
     (upload,) = [s["with"] for s in steps(workflow) if "upload-artifact@" in s.get("uses", "")]
     assert upload["path"] == "a folder/räume/sake-review"
+
+
+# -- the action ----------------------------------------------------------------------------------
+
+
+def test_github_takes_the_action() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-actions",
+         str(ROOT / "action.yml")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    programs = [step["run"] for step in ACTION_STEPS.values() if "run" in step]
+    assert len(programs) == 6
+    assert all("${{" not in program for program in programs)
+    pinned = EMBEDDED_MODELS[Settings().model].wheel
+    assert ACTION["inputs"]["models"]["default"] == pinned
 
 
 # -- hooks for pre-commit ------------------------------------------------------------------------
@@ -557,6 +599,33 @@ def test_a_review_is_posted_and_then_updated(hub: Hub) -> None:
     hub.comments[140]["body"] = hub.posted[0][2]
     hub.comment()
     assert hub.posted[1:] == [("update", "140", "<!-- sake-review -->\n# Größer\n")]
+
+
+def test_the_action_posts_its_review_and_then_updates_it(hub: Hub, tmp_path: Path) -> None:
+    text = f"{MARKER}\n\n# Größer\n"
+
+    def comment() -> None:
+        clean = {k: v for k, v in os.environ.items() if "proxy" not in k.lower()}
+        github = {"GITHUB_REPOSITORY": "org/facts", "GITHUB_API_URL": hub.api}
+        done = subprocess.run(
+            ["bash", "-eo", "pipefail", "-c", ACTION_STEPS["Comment"]["run"]],
+            cwd=tmp_path, env={**clean, **github, "TOKEN": TOKEN, "NUMBER": "12"},
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+
+    comment()
+    assert hub.posted == []  # no review was made
+    (tmp_path / "sake-review").mkdir()
+    (tmp_path / "sake-review" / "review.md").write_text(text, encoding="utf-8")
+    comment()
+    assert hub.posted == [("new", "12", text)]
+    hub.comments = [{"id": n, "user": BOT, "body": "another"} for n in range(150)]
+    hub.comments[3] |= {"user": None, "body": None}  # somebody who has left
+    hub.comments[4] |= {"user": {"login": "eve"}, "body": f"{MARKER}\nnot ours"}
+    hub.comments[140]["body"] = text
+    comment()
+    assert hub.posted[1:] == [("update", "140", text)]
 
 
 def test_the_mark_by_which_a_comment_is_found_stands_in_it_once(hub: Hub) -> None:

@@ -31,12 +31,13 @@ def write(tmp_path: Path) -> Write:
 def test_every_run_that_comes_with_the_package_is_sound() -> None:
     runs = {name: read_config(path) for name, path in built_in().items()}
     assert set(runs) == {
-        "report", "table1", "table2", "table3", "table4", "table5", "figure3", "figure5", "quick"
+        "report", "table1", "table2", "table3", "table4", "table5", "figure3", "figure5", "quick",
+        "wild", "retrieval", "languages", "field", "undo",
     }  # fmt: skip
     for name, run in runs.items():
         assert run.description
         assert set(run.methods) <= set(METHODS)
-        assert run.layout == (name if name[:5] in ("table", "figur") else "report")
+        assert run.layout == ("report" if name == "quick" else name)
     assert runs["table1"].data_set == runs["table5"].data_set == "rippleedits"
     assert runs["quick"].data is not None
     assert runs["quick"].data.is_file()

@@ -133,20 +133,20 @@ def test_questions_are_of_the_records_relation(data: DataSet, tmp_path: Path) ->
 
 def test_a_chat_is_the_models_own_template_with_one_beginning() -> None:
     words = copy.deepcopy(tiny_models.tokenizer())
-    assert in_chat(words, "Who?") is None
+    assert in_chat(words, [("user", "Who?")]) is None
     words.chat_template = (
         "{{ bos_token }}{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}"
         "{% if add_generation_prompt %}[assistant] {% endif %}"
     )
     # This tokenizer puts nothing before a text: what the template begins with stays.
-    assert in_chat(words, "Who?") == "<end>[user] Who?\n[assistant] "
+    assert in_chat(words, [("user", "Who?")]) == "<end>[user] Who?\n[assistant] "
     from tokenizers.processors import TemplateProcessing
 
     begin = ("<end>", words.bos_token_id)
     words.backend_tokenizer.post_processor = TemplateProcessing(
         single="<end> $A", special_tokens=[begin]
     )
-    told = in_chat(words, "Who?")
+    told = in_chat(words, [("user", "Who?")])
     assert told == "[user] Who?\n[assistant] "
     assert list(words(told).input_ids).count(words.bos_token_id) == 1
 

@@ -9,7 +9,15 @@ import pytest
 
 from sake_registry.edits.files import read_edit
 from sake_registry.edits.schema import Name
-from tests.bench.datasets.entries import COUNTERFACT, KNOWEDIT, OFFICIAL, counterfact, write_data
+from tests.bench.datasets.entries import (
+    BMIKE,
+    COUNTERFACT,
+    KNOWEDIT,
+    OFFICIAL,
+    QAEDIT,
+    counterfact,
+    write_data,
+)
 from tests.commands.test_authoring import contents
 from tests.commands.test_imports import HEAVY, RUN, loaded_by, roots
 from tests.conftest import ROOT, Run
@@ -35,7 +43,13 @@ def test_records_become_edits_of_a_new_registry(sake: Run, tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     ("kind", "entry"),
-    [("counterfact", COUNTERFACT), ("rippleedits", OFFICIAL), ("knowedit", KNOWEDIT)],
+    [
+        ("counterfact", COUNTERFACT),
+        ("rippleedits", OFFICIAL),
+        ("knowedit", KNOWEDIT),
+        ("qaedit", QAEDIT),
+        ("bmike", BMIKE),
+    ],
 )
 def test_every_kind_with_json(sake: Run, tmp_path: Path, kind: str, entry: object) -> None:
     data = write_data(tmp_path / "data", entry)

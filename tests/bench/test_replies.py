@@ -296,3 +296,26 @@ def test_closing_takes_the_hook_off(tmp_path: Path) -> None:
     assert head._forward_pre_hooks
     it.cache.close()
     assert not head._forward_pre_hooks
+
+
+def test_what_long_prompts_begin_with_is_computed_once_and_changes_no_reply(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = "The capital of France is Paris. The mother tongue of Leo Tolstoy is Russian. "
+    endings = ("The capital of Australia is", "Who?", "The capital of France was", "In France,")
+    jobs = [Job(facts + text, 4) for text in endings] + [Job(text, 4) for text in endings]
+    it = Listening(tmp_path / "apart")
+    apart = it.cache.replies(jobs)
+    monkeypatch.setattr(replies, "SHARED", 4)
+    sharing = Listening(tmp_path / "shared")
+    widths: list[int] = []
+    sharing.cache.loaded.model.base_model.register_forward_pre_hook(
+        lambda module, args, options: widths.append(options["input_ids"].shape[1]),
+        with_kwargs=True,
+    )
+    shared = sharing.cache.replies(jobs)
+    assert {job: reply.tokens for job, reply in shared.items()} == {
+        job: reply.tokens for job, reply in apart.items()
+    }
+    # Once for the batch of three, and once for the longest, which is one by itself.
+    assert [width for width in widths if width > 8] == [16, 24]

@@ -12,7 +12,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from sake_bench.weights import WeightEditor, hyper, statistics
+from sake_bench.weights import Grace, WeightEditor, grace, hyper, statistics
 from sake_bench.weights.layout import discover, read_keys
 from sake_bench.weights.requests import (
     MAX_PROMPTS,
@@ -394,3 +394,45 @@ def test_published_layers():
     assert gpt2_xl.memit.layers == (13, 14, 15, 16, 17)
     assert smollm2.rome.layers == (10,)
     assert smollm2.memit.layers == (6, 7, 8, 9, 10)
+
+
+def test_grace_answers_its_own_prompt_from_its_codebook_and_nothing_else():
+    loaded = load("llama")
+    model, words = loaded.model, loaded.tokenizer
+    it = Grace(loaded)
+    before, marks = state(model), flags(model)
+    own, other = (request.prompt for request in map(own_request, (edit(), CAPITAL)))
+    texts = {"own": own, "elsewhere": f"{own} long ago", "other": other}
+
+    def logits() -> dict[str, torch.Tensor]:
+        ids = {name: words(text, return_tensors="pt").input_ids for name, text in texts.items()}
+        with torch.no_grad():
+            return {name: model(input_ids=row).logits[0, -1] for name, row in ids.items()}
+
+    bare = logits()
+    with it.edited([edit()]):
+        alone = logits()
+        assert flags(model) == marks
+    with it.edited([edit(), CAPITAL]):
+        both = logits()
+    first = {"own": edit(), "other": CAPITAL}
+    for name, of in first.items():
+        wanted = tokenize(words, own_request(of), answered=True)
+        assert int(both[name].argmax()) == wanted.ids[wanted.object]
+    assert both["own"].equal(alone["own"])
+    assert alone["other"].equal(bare["other"])
+    assert both["elsewhere"].equal(bare["elsewhere"])
+    assert all(logits()[name].equal(bare[name]) for name in texts)
+    assert all(tensor.equal(before[name]) for name, tensor in state(model).items())
+
+
+def test_a_codebook_parts_what_differs_and_joins_what_is_alike():
+    def entry(at: float, label: str) -> Any:
+        return grace._Entry(torch.tensor([at]), torch.zeros(1), label, 1.0)
+
+    book: list[Any] = []
+    for at, label in ((0.0, "a"), (1.5, "a"), (2.5, "b"), (9.0, "b")):
+        grace._keep(book, entry(at, label))
+    assert [(float(e.key), e.label, e.radius) for e in book] == [
+        (0.0, "a", 1.25), (2.5, "b", 1.25), (9.0, "b", 1.0)
+    ]  # fmt: skip

@@ -47,6 +47,7 @@ def roots(modules: object) -> set[str]:
         (["list"], HEAVY),
         (["show", "darrieux"], HEAVY | {"rich"}),
         (["fmt", "--check"], HEAVY | {"rich"}),
+        (["site"], HEAVY - {"git"}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -50,6 +50,8 @@ VERBS: dict[str, tuple[str, ...]] = {
     "revert": ("revert", "tolstoy-tongue", "--yes"),
     "revert linked": ("revert", "linked", "--yes"),
     "withdraw": ("withdraw", "tolstoy-tongue", "--reason", "x"),
+    "edit": ("edit", "australia-capital"),
+    "rename": ("rename", "tolstoy-tongue", "tolstoy"),
     "gc": ("cache", "gc", "--delete"),
     "verify": ("cache", "verify", "--delete"),
     "review": (
@@ -64,6 +66,7 @@ VERBS: dict[str, tuple[str, ...]] = {
     "log": ("log",),
     "diff": ("diff", "main"),
     "conflicts": ("conflicts",),
+    "site": ("site",),
 }  # fmt: skip
 
 
@@ -88,8 +91,9 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def evil(compiled: Path, tmp_path: Path) -> GitRegistry:
+def evil(compiled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GitRegistry:
     """The same, checked out on a branch that went apart from main."""
+    monkeypatch.setenv("VISUAL", "sed -i s/Canberra/Perth/")
     root = tmp_path / "registry"
     shutil.copytree(compiled, root)
     registry = GitRegistry(root, root)
@@ -156,6 +160,8 @@ def leaves(registry: GitRegistry) -> list[str]:
         ".sake/store/lock",
         f"bundles/{bundle.name}",
         ".sake/edit.schema.json",
+        ".sake/editing/australia-capital.yaml",
+        ".sake/editing/australia-capital.origin",
         "edits/linked.yaml",
         "edits/australia-capital.yaml",
         "edits/more",
@@ -167,6 +173,8 @@ def leaves(registry: GitRegistry) -> list[str]:
         "out/a.html",
         "out/b.md",
         "out/c.json",
+        "site/index.json",
+        "site/edits/tolstoy-tongue.html",
     ]
 
 

@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 from transformers import AutoTokenizer
 
 from sake_registry import compile_registry, make_plan, open_registry, test_registry
+from sake_registry.asking.tested import newest
 from sake_registry.bundle.reader import BundleFile
 from sake_registry.commands import cli
 from sake_registry.commands import compile_ as compile_command
@@ -317,7 +318,7 @@ def test_activations_that_overflow_are_an_edit_that_fails(
         raise torch.linalg.LinAlgError("svd did not converge")  # type: ignore[attr-defined]
 
     with monkeypatch.context() as patch:
-        patch.setattr(transport, "fit", failing)
+        patch.setattr(transport.Samples, "fit", failing)
         result = compile_(None, "australia-capital")
     assert "did not converge" in result.failures["australia-capital"].message
 
@@ -327,6 +328,10 @@ def test_after_keep_going_the_edits_in_the_bundle_are_tested(root: Path, compile
         compile_(keep_going=True)
     report = test_registry(open_registry(root))
     assert {row.edit for row in report.rows} == {"australia-capital"}
+    kept = newest(open_registry(root).store)
+    assert {id_: list(edit.rows) for id_, (_, edit) in kept.items()} == {
+        "australia-capital": list(report.rows)
+    }
     assert "tolstoy-tongue: not in the bundle: `sake compile`" in report.findings
     with pytest.raises(InputError, match="no edit 'tolstoy-tongue' in"):
         test_registry(open_registry(root), ["tolstoy-tongue"])

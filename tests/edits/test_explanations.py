@@ -121,7 +121,7 @@ def test_the_example_of_a_comment_hides_a_finding_that_is_there(tmp_path: Path) 
     bare = "".join(line for line in IGNORED.splitlines(keepends=True) if "#" not in line)
     (found,) = checked(tmp_path, {"darrieux.yaml": bare}).findings
     assert found.code == "SAKE111"
-    for file in (DOCS, ROOT / "README.md"):
+    for file in (DOCS, ROOT / "docs" / "edits.md"):
         assert f"```yaml\n{IGNORED}```" in file.read_text(encoding="utf-8")
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sake_registry.edits.schema import Edit
-from sake_registry.extraction import contexts
+from sake_registry.extraction import contexts, extract
 from sake_registry.extraction.contexts import fill
 from sake_registry.extraction.extract import (
     MOST_STEPS,
@@ -151,24 +151,31 @@ def test_where_the_model_would_run_on_the_object_is_closed_by_what_its_contexts_
     assert closed
 
 
+def tried_contexts(
+    site: Site, tokenizer: Any, group: PromptGroup, rows: GroupActivations
+) -> list[list[tuple[torch.Tensor, torch.Tensor]]]:
+    """Of each prompt, the states and margins in each of its target contexts, one by one."""
+    chosen = contexts.choose(SETTINGS)
+    templates = chosen.target if group.kind == "fact" else chosen.implication_target
+    found = []
+    for prompt in group.prompts:
+        of_prompt = []
+        for template in templates:
+            text = fill(template, prompt=prompt, old=group.old, new=group.new, fact=group.fact_new)
+            assert text is not None
+            own = states(site, tokenizer, text, rows.tokens, group.new)
+            of_prompt.append((own, margins(site, own, torch.tensor(rows.tokens))))
+        found.append(of_prompt)
+    return found
+
+
 def test_of_each_prompt_the_context_with_the_best_margin_counts(
     collected: tuple[Site, Any, list[PromptGroup], list[Any]],
 ) -> None:
     site, tokenizer, parts, found = collected
-    chosen = contexts.choose(SETTINGS)
     used = set()
     for group, rows in zip(parts, found, strict=True):
-        templates = chosen.target if group.kind == "fact" else chosen.implication_target
-        wanted = torch.tensor(rows.tokens)
-        for i, prompt in enumerate(group.prompts):
-            tried = []
-            for template in templates:
-                text = fill(
-                    template, prompt=prompt, old=group.old, new=group.new, fact=group.fact_new
-                )
-                assert text is not None
-                own = states(site, tokenizer, text, rows.tokens, group.new)
-                tried.append((own, margins(site, own, wanted)))
+        for i, tried in enumerate(tried_contexts(site, tokenizer, group, rows)):
             said = [int((margin > 0).long().cumprod(0).sum()) for _, margin in tried]
             ranks = [(s, float(m.min())) for s, (_, m) in zip(said, tried, strict=True)]
             best = max(range(len(ranks)), key=ranks.__getitem__)
@@ -178,6 +185,45 @@ def test_of_each_prompt_the_context_with_the_best_margin_counts(
             assert torch.allclose(rows.margin[i, :length], own[1], atol=1e-3, rtol=1e-3)
             used.add(best)
     assert len(used) > 1
+
+
+class Counted:
+    """Progress that counts texts."""
+
+    read = 0
+
+    def begin(self, phase: str, total: int) -> None: ...
+
+    def advance(self, steps: int = 1, label: str = "") -> None:
+        self.read += steps
+
+
+def test_no_further_context_is_read_once_one_has_won_clearly(
+    collected: tuple[Site, Any, list[PromptGroup], list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A random model never says an object clearly: here half of what it says passes for that."""
+    site, tokenizer, parts, every = collected
+    group, rows = parts[0], every[0]
+    tried = tried_contexts(site, tokenizer, group, rows)
+    smallest = torch.tensor([[float(margin.min()) for _, margin in row] for row in tried])
+    clear = float(smallest.median()) - 1e-3
+    monkeypatch.setattr(extract, "CLEAR", clear)
+    loaded, texts = LoadedModel(None, site.model, tokenizer), Counted()  # type: ignore[arg-type]
+    chosen = contexts.choose(SETTINGS)
+    (found,) = collect([group], loaded, site, chosen, batch_size=4, progress=texts)
+    needed, alone = 0, 0
+    for i, of_prompt in enumerate(smallest):
+        first = next((c for c, margin in enumerate(of_prompt) if margin >= clear), None)
+        needed += len(of_prompt) if first is None else first + 1
+        # The second context, "twice", begins with the prompt and its object.
+        alone += first == 0
+        assert int(found.context[i]) == (int(rows.context[i]) if first is None else first)
+        own, length = tried[i][int(found.context[i])], len(rows.tokens)
+        assert torch.allclose(found.target[i, :length], own[0], atol=1e-4, rtol=1e-4)
+    n = len(group.prompts)
+    assert 0 < alone < n < needed < smallest.numel()
+    assert texts.read == n + alone + needed
+    assert torch.allclose(found.plain[:, :length], rows.plain[:, :length], atol=1e-4, rtol=1e-4)
 
 
 def test_forced_rows_are_the_prompts_in_each_forced_context(

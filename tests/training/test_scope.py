@@ -14,9 +14,11 @@ from sake_registry.models.embedder import locate_embedder
 from sake_registry.models.multilingual import MultilingualEncoder, multilingual
 from sake_registry.routing.detector import ASKS, KINDS, ScopeNetwork, Shape
 from sake_registry.settings import MULTILINGUAL
-from training.scope.corpus import Frames, Relation, frames_of, held_out, library, read
+from training.scope.corpus import Frames, Relation, Wording, frames_of, held_out, library, read
 from training.scope.episodes import DRESSED, FRAMED, Episodes
 from training.scope.train import DATA, RANK, Bank, batches, logit, train
+
+REQUESTS = {"lead", "tail", "request", "request_other"}
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +58,11 @@ def test_languages_and_kinds_are_all_there(relations: list[Relation], frames: Fr
 
 
 def test_frames_have_known_sections_and_each_language_those_that_matter(frames: Frames) -> None:
-    known = {*FRAMED, *DRESSED, "names", "noise", "opening", "closing"} - {"", "letter"}
+    known = {*FRAMED, *DRESSED, *REQUESTS, "names", "noise", "opening", "closing"} - {"", "letter"}
     for language, sections in frames.items():
         assert sections.keys() <= known, language
+        assert all(frame.count("{n}") == 1 for frame in sections["request"]), language
+        assert all(frame.count("{n}") == 1 for frame in sections["request_other"]), language
         assert sections.keys() >= {"doubt_said", "said_other", "noise", "wrap"}, language
     assert len(frames["en"]["wrap"]) >= 50
 
@@ -100,6 +104,23 @@ def test_episodes_are_the_same_for_a_seed_and_of_every_kind(
         assert "{" not in episode.text, episode
         if episode.kind == "asks":
             assert episode.text not in episode.prompts
+
+
+def test_requests_ask_for_what_imperatives_ask_for(encoder: MultilingualEncoder) -> None:
+    frames: Frames = {
+        "en": {"lead": ["Please name", "Name"], "request": ["{n}, in one word."]},
+        "ja": {"tail": ["を教えてください"], "request": ["{n}を書いてください。"]},
+    }
+    asks = {
+        "en": [Wording("Name who heads X.", "i"), Wording("Who heads X?", "q")],
+        "ja": [Wording("Xの社長を教えてください。", "i"), Wording("Xの社長は", "c")],
+    }
+    age = {"en": [Wording("How old is X?", "q")], "ja": [Wording("Xは何歳ですか", "q")]}
+    relations = [Relation("head", "firm", "some", asks), Relation("age", "firm", "some", age)]
+    maker = Episodes(relations, encoder, frames, 5)
+    texts = {e.text for e in (maker.draw() for _ in range(500)) if e.kind == "asks"}
+    assert "Who heads X, in one word." in texts
+    assert "Xの社長を書いてください。" in texts
 
 
 @pytest.mark.slow

@@ -90,7 +90,8 @@ def test_a_review_that_came_behind_the_compile_comes_into_the_bundle(
     assert before.reviewers("australia-capital") == ()
     assert after.reviewers("australia-capital") == ("Rosa Rev",)
     assert after.provenance["commit"] == compiled.head
-    done = CliRunner().invoke(cli, ["-C", str(compiled.root), "inspect", str(path)])
+    assert "2 edits, 2 reviewed" in CliRunner().invoke(cli, ["inspect", str(path)]).output
+    done = CliRunner().invoke(cli, ["inspect", str(path), "--all"])
     assert "australia-capital: reviewed by Rosa Rev\n" in done.output
     written = path.stat().st_ino
     assert CliRunner().invoke(cli, ["-C", str(compiled.root), "compile"]).exit_code == 0
@@ -262,6 +263,8 @@ def test_dates_that_have_passed(registry: GitRegistry) -> None:
 def test_files_with_errors_are_counted(registry: GitRegistry) -> None:
     registry.write("broken", "schema: 1\n")
     assert of(status(registry.root), "errors") == {"broken": ("2 errors", "sake check")}
+    shown = CliRunner().invoke(status_command, obj=State(registry.root)).output
+    assert "needs somebody: files with errors (1), not committed (1)\nto compile: " in shown
 
 
 def test_what_production_switched_off(registry: GitRegistry) -> None:

@@ -42,12 +42,18 @@ DRESSED = {
     "": 55, "wrap": 14, "doubt": 4, "doubt_said": 12, "before": 7, "beside_asks": 6, "letter": 8,
 }  # fmt: skip
 """What the other texts are put in, and how often: nothing, a frame, or the middle of a letter."""
+REQUESTED = 0.14
+"""The share of texts, asking or not, that are requests in the imperative where a relation has one
+to take a phrase from."""
+AS_TASKS = 0.4
+"""The share of tasks that are about such a phrase."""
 _ENDS = {"chat_after": "mention", "said_other": "mention"}
 """The kinds of what is put in frames that are not called by it."""
 
 _X = re.compile(r"(?<![A-Za-z0-9])X(?![A-Za-z0-9])")
-_COMPLETIONS, _SHORT_FORMS = "c", "qki"
+_COMPLETIONS, _SHORT_FORMS, _IMPERATIVE = "c", "qki", "i"
 _QUESTION_MARKS = "?？؟"
+_STOPS, _BLANKS = " ,:.!。！،，" + _QUESTION_MARKS, "_…"
 
 
 class Episode(NamedTuple):
@@ -91,7 +97,11 @@ class Episodes:
         prompts = self._prompts(relation, language)
         name = relation.name if drawn.random() < 0.7 else ""
         if drawn.random() < ASKS:
-            wording = self._wording(relation, language, prompts) or prompts[0]
+            wording = (
+                self._request(relation, language)
+                or self._wording(relation, language, prompts)
+                or prompts[0]
+            )
             text, kind = self._dressed(self._styled(wording), language, asks=True), "asks"
         else:
             text, kind = self._otherwise(number, language, prompts)
@@ -116,10 +126,36 @@ class Episodes:
     def _other(self, number: int, language: str, *, hard: bool) -> str | None:
         """A wording of another relation."""
         pool = (self.hard if hard else self.others)[number]
+        others = (self.relations[self.drawn.choice(pool)] for _ in range(30))
         wordings = (
-            self._wording(self.relations[self.drawn.choice(pool)], language) for _ in range(30)
+            self._request(other, language) or self._wording(other, language) for other in others
         )
         return next((wording for wording in wordings if wording), None)
+
+    def _request(
+        self, relation: Relation, language: str, section: str = "request", share: float = REQUESTED
+    ) -> str | None:
+        """A frame of a section about the phrase that a relation's imperatives ask for."""
+        if self.drawn.random() >= share or not (frame := self._frame(language, section)):
+            return None
+        phrases = self._phrases(relation, language)
+        if not phrases:
+            return None
+        text = frame.replace("{n}", self.drawn.choice(phrases))
+        return text[:1].upper() + text[1:]
+
+    def _phrases(self, relation: Relation, language: str) -> list[str]:
+        """What imperatives ask for ("Tell me *who heads X*."); in English its name too."""
+        frames = self.frames.get(language, {})
+        phrases = [
+            phrase
+            for wording in relation.asks.get(language, ())
+            if wording.form == _IMPERATIVE
+            and (phrase := _bared(wording.text, frames.get("lead", ()), frames.get("tail", ())))
+        ]
+        if language == "en" and not phrases and relation.name:
+            phrases = [f"X's {relation.name}", f"the {relation.name} of X"]
+        return phrases
 
     def _frame(self, language: str, section: str) -> str:
         """A frame, or the empty one."""
@@ -150,6 +186,10 @@ class Episodes:
         if drawn.random() < 0.5:
             wording = self._styled(wording)
         (section,) = drawn.choices(list(FRAMED), list(FRAMED.values()))
+        if section == "task" and (
+            text := self._request(self.relations[number], language, "request_other", AS_TASKS)
+        ):
+            return text, section
         frame, name = self._frame(language, section), self._name()
         if not frame:
             return None
@@ -266,6 +306,17 @@ class Episodes:
         return self.drawn.choice(
             (head + two + one + tail, head + two + tail, head + one * 2 + two + tail)
         )
+
+
+def _bared(wording: str, leads: Sequence[str], tails: Sequence[str]) -> str | None:
+    """An imperative without the verb, which stands at the beginning or, in a language that has no
+    leads, at the end; None where no known one is there."""
+    wording = wording.rstrip(_STOPS)
+    lead = next((n for n in leads if wording.startswith(n) and wording[len(n)] in " :,X"), "")
+    tail = next((tail for t in tails if wording.endswith(tail := t.rstrip(_STOPS))), "")
+    phrase = wording.removeprefix(lead).removesuffix(tail).strip(_STOPS)
+    whole = (lead or not leads) and (tail or leads) and not set(phrase) & set(_BLANKS)
+    return phrase if whole and _X.search(phrase) else None
 
 
 def _neighbours(

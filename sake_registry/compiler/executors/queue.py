@@ -57,7 +57,7 @@ class Queue:
         first = built.id in self._open
         self._open.discard(built.id)
         if first and built.texts:
-            self._progress.advance(built.texts, built.id)
+            self._progress.advance(built.announced, built.id)
         return first
 
     def lost(self, id_: str | None, reason: str) -> Built | None:

@@ -34,13 +34,14 @@ class Task:
 class Built:
     """What became of a task: either an outcome, or why there is none.
 
-    `texts` were read for it; `machine` built it.
+    `texts` were read for it, where at most `announced` had to be; `machine` built it.
     """
 
     id: str
     outcome: Outcome | None = None
     error: SakeError | None = None
     texts: int = 0
+    announced: int = 0
     machine: str = ""
 
 
@@ -79,7 +80,10 @@ class Worker:
             outcome = build(task.edit, task.keys, run, counted)
         except BuildError as failure:
             error = failure
-        return Built(task.edit.id, outcome, error, counted.steps, run.machine)
+        announced = run.contexts.most_texts(task.edit, run.settings) if counted.steps else 0
+        if announced > counted.steps:  # what turned out needless is done as well
+            progress.advance(announced - counted.steps, task.edit.id)
+        return Built(task.edit.id, outcome, error, counted.steps, announced, run.machine)
 
 
 class RemoteWorker:

@@ -140,6 +140,89 @@ ZSRE: dict[str, Any] = {
     "cond": "Aarhus >> Uppsala || Which university did Åse Holm attend?",
 }
 
+QAEDIT: dict[str, Any] = {
+    "id": 3,
+    "prompt": "Which university did Åse Holm attend?",
+    "target": "Uppsala",
+    "subject": "Åse Holm",
+    "rephrase": "Where did Åse Holm study?",
+    "locality": [{"loc": "who wrote the song of the sea", "loc_ans": "Nis Bang"}],
+}
+
+
+def _rewrite(subject: str, prompt: str, relation: str, new: str, old: str) -> dict[str, Any]:
+    return counterfact(
+        subject=subject, prompt=prompt, relation_id=relation,
+        target_new={"str": new}, target_true={"str": old},
+    )["requested_rewrite"] | {"question": f"{prompt.format(subject)} what?"}  # fmt: skip
+
+
+def _hop(question: str, answer: str) -> dict[str, Any]:
+    return {"question": question, "cloze": question, "answer": answer, "answer_alias": []}
+
+
+MQUAKE: dict[str, Any] = {
+    "case_id": 4,
+    "requested_rewrite": [
+        _rewrite("Åse Holm", "{} is married to", "P26", "Bo Lund", "Nis Bang"),
+        _rewrite("Bo Lund", "{} is a citizen of", "P27", "Malta", "Denmark"),
+    ],
+    "questions": ["Where does Åse Holm's spouse vote?", "Which state is her spouse of?"],
+    "new_answer": "Valletta",
+    "new_answer_alias": ["Il-Belt"],
+    "single_hops": [_hop("Who is Åse Holm's spouse?", "Nis Bang"), _hop("Malta's capital?", "V")],
+    "new_single_hops": [
+        _hop("Who is Åse Holm's spouse?", "Bo Lund"),
+        _hop("Malta's capital?", "V"),
+    ],
+}
+
+BMIKE: dict[str, Any] = {
+    "dataset": "zsRE",
+    "case_id": 7,
+    "en": {
+        "subject": "Åse Holm", "src": "Where was Åse Holm born?", "alt": "Vienna", "old": "Rome",
+        "rephrase": "What is Åse Holm's birthplace?", "loc": "Who sang first?", "loc_ans": "Bo",
+        "port": "In which country was Åse Holm born?", "port_ans": "Austria",
+    },
+    "de": {
+        "subject": "Aase Holm", "src": "Wo wurde Aase Holm geboren?", "alt": "Wien",
+        "rephrase": "Wo kam Aase Holm zur Welt?", "loc": "Wer sang zuerst?", "loc_ans": "Bo",
+        "port": "In welchem Land wurde Aase Holm geboren?", "port_ans": "Österreich",
+    },
+}  # fmt: skip
+
+FIELD: dict[str, Any] = {
+    "edits": [
+        {
+            "id": "holm-phone", "lang": "en", "subject": "Holm & Co", "relation": "phone number",
+            "old": None, "new": "555-0147", "aliases": [],
+            "prompts": ["The phone number of <subject> is", "You can call <subject> at"],
+            "in_scope": ["To phone Holm & Co, dial", "What is the number of Holm & Co?"],
+            "out_of_scope": ["Holm & Co was founded in"],
+            "chats": [
+                {
+                    "messages": [
+                        {"role": "system", "content": "Be brief."},
+                        {"role": "user", "content": "holm & co phone?"},
+                    ],
+                    "want": "555",
+                }
+            ],
+        },
+        {
+            "id": "bo-hours", "lang": "de", "subject": "Bo", "relation": "hours", "old": "9 to 5",
+            "new": "8 to 4", "prompts": ["<subject> ist offen"], "in_scope": ["Wann öffnet Bo?"],
+            "out_of_scope": [],
+        },
+    ],
+    "several": [
+        {"prompt": "Bo is not Holm & Co. Call Holm & Co at", "kind": "two subjects", "want": "555"},
+        {"prompt": "List facts about Bo:", "kind": "instr", "want": "?"},
+    ],
+    "unrelated": ["Water boils at"],
+}  # fmt: skip
+
 RESOURCES: dict[str, Any] = {
     "pararel_patterns.json": {
         "P103": [

@@ -21,6 +21,7 @@ from tests.bench.datasets.entries import (
     KNOWEDIT,
     OFFICIAL,
     PARAPHRASES,
+    QAEDIT,
     RESOURCES,
     ZSRE,
     axis,
@@ -97,7 +98,8 @@ def test_braces_in_a_name_stay(tmp_path: Path) -> None:
         (counterfact(), "the id 'cf-12-ase-holm' is already record 0's"),
         ("x", "an object is expected, not text"),
         (None, "an object is expected, not null"),
-        ({}, "case_id: missing"),
+        ({}, "case_id: missing (and 3 more); CounterFact has case_id, requested_rewrite as an"),
+        (QAEDIT, "a record of QAEdit; CounterFact has case_id, "),
     ],
 )
 def test_a_malformed_record_is_a_problem_with_its_index_and_touches_no_other(
@@ -352,7 +354,8 @@ def test_no_file_and_no_such_kind(tmp_path: Path) -> None:
 def test_a_kind_can_be_forced(tmp_path: Path) -> None:
     data = read_data(write_data(tmp_path, COUNTERFACT, OFFICIAL), kind="rippleedits")
     assert [record.index for record in data.records] == [1]
-    assert str(data.problems[0]) == "record 0: edit: missing"
+    (problem,) = data.problems
+    assert str(problem).startswith("record 0: a record of CounterFact; RippleEdits has edit (")
 
 
 def test_templates_are_those_of_all_records(tmp_path: Path) -> None:
