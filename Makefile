@@ -100,6 +100,7 @@ bench: $(READY)  ## timings, each a ratio within one run
 	$(BIN)/python -m sake_bench.timings.history
 	$(BIN)/python -m sake_bench.timings.length
 	$(BIN)/python -m sake_bench.timings.serving
+	$(BIN)/python -m sake_bench.timings.site
 
 bench-quick: $(READY)  ## ten edits, every method that leaves the weights alone; a report
 	$(BIN)/sake bench run quick --work .cache/bench-quick --out .cache/bench-quick/report
