@@ -23,7 +23,8 @@ def test_every_method_is_measured_under_its_scopes(done: Done) -> None:
     assert found == {("base", "none")} | {(m, s) for m in METHODS[1:] for s in ROUTED}
     metrics = {s["metric"] for s in done.result["scores"]}
     assert metrics == {
-        "acc", "gen", "di", "dii", "spec", "unchanged", "relapse", "collateral", "fluency"
+        "acc", "gen", "di", "dii", "spec", "unchanged", "relapse", "collateral", "fluency",
+        "acc-contained", "acc-exact", "gen-contained", "gen-exact",
     }  # fmt: skip
     assert [m["name"] for m in done.result["methods"]] == list(METHODS)
     assert all(m["failed"] == {} for m in done.result["methods"])
