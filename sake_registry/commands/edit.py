@@ -28,6 +28,7 @@ def command(state: State, id: str, anew: bool) -> None:
 
     \b
     sake edit darrieux-tongue
+    sake edit darrieux-tongue --anew
     EDITOR="code --wait" sake edit darrieux-tongue
     """
     from sake_registry.authoring.editing import draft_of

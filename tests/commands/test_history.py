@@ -222,6 +222,8 @@ def test_status(registry: GitRegistry) -> None:
     assert err == ""
     assert out.splitlines() == [
         f"main at {registry.head[:10]}, 1 edit, 1 active",
+        "needs somebody: not committed (1)",
+        "to compile: missing in the bundle (all)",
         "",
         "not committed: `git commit -- edits/darrieux.yaml`",
         "  darrieux  changed",
@@ -235,8 +237,11 @@ def test_status_says_much_in_few_lines(registry: GitRegistry) -> None:
     for number in range(30):
         registry.write(f"other-{number:02}", subject=f"Other {number}")
     out, _ = sake(registry, "status")
-    assert "  other-19  new: `git add edits/other-19.yaml && git commit -- " in out
-    assert "  … and 10 more" in out.splitlines()
+    assert "  other-04  new: `git add edits/other-04.yaml && git commit -- " in out
+    assert "other-05" not in out
+    assert "  … and 25 more: `sake status --all`" in out.splitlines()
+    whole, _ = sake(registry, "status", "--all")
+    assert "  other-29  new: `git add edits/other-29.yaml && git commit -- " in whole
     value = asked(registry, "status")
     assert len(value["items"]) == 31
     assert value["items"][0] == {

@@ -9,9 +9,9 @@ from sake_registry.extraction.contexts import choose, fill
 from sake_registry.settings import Settings
 
 
-def test_the_published_context_is_the_first_target() -> None:
+def test_the_published_context_is_the_second_target() -> None:
     found = choose(Settings())
-    assert fill(found.target[0], prompt="X is", old="red", new="blue", fact="") == (
+    assert fill(found.target[1], prompt="X is", old="red", new="blue", fact="") == (
         "Do not mention 'red'. Repeat this sentence: 'X is blue'. X is"
     )
 
@@ -31,8 +31,8 @@ def test_an_implication_may_be_forced_to_its_stated_answer() -> None:
 def test_without_an_old_object_its_contexts_are_left_out() -> None:
     found = choose(Settings())
     filled = [fill(t, prompt="X is", old=None, new="blue", fact="") for t in found.target]
-    assert filled[0] is None
-    assert filled[1] == "X is blue. X is blue. X is"
+    assert filled[0] == "X is blue. X is blue. X is"
+    assert filled[1] is None
 
 
 def test_braces_in_a_prompt_are_text() -> None:
