@@ -206,8 +206,7 @@ def test_settings_named_in_the_text_exist() -> None:
 
 
 def test_variables_named_in_the_text_exist() -> None:
-    # Of workflows, of deploy/compose.yaml.
-    elsewhere = {"SAKE_PACKAGE", "SAKE_PREVIEW_STORE", "SAKE_BIND"}
+    elsewhere = {"SAKE_PACKAGE", "SAKE_PREVIEW_STORE", "SAKE_BIND"}  # of workflows, of compose.yaml
     assert named(r"\bSAKE_[A-Z_]+\b") <= reference.variables() | elsewhere
 
 
