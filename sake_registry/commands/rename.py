@@ -25,7 +25,7 @@ def command(
     Its file is moved, and what `overrides.json` switches off stays off under both ids. Where else
     OLD stands in files of the repository is said. What was built is built: no forward pass is made.
 
-    \\b
+    \b
     sake rename darrieux-tongue danielle-darrieux-mother-tongue
     sake rename darrieux-tongue darrieux --dry-run
     """
