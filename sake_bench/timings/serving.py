@@ -40,8 +40,11 @@ from sake_registry.remote.pointer import write_pointer
 ROOT = Path(__file__).parent.parent.parent
 TOGGLED, LEFT_OUT = "australia-capital", "mona-lisa-painter"
 SWAP_SECONDS, TOGGLE_SECONDS = 5.0, 1.0
-EDITED_SECONDS, BARE_SECONDS = 30.0, 15.0
+EDITED_SECONDS, BARE_SECONDS, KILLED_SECONDS = 30.0, 15.0, 60.0
 """Of one turn."""
+HELD_SECONDS = 3.0
+"""For so long the edit stays off in the last turn: longer than a request waits for its row, so that
+the first answer without it is one of this time."""
 MODEL = "smollm2-135m"
 OTHERS = (
     "The weather on Tuesday was",
@@ -264,7 +267,7 @@ def still_begun(changes: Sequence[float], fired: Sequence[float]) -> dict[str, o
     """For how long after each switching off answers still began with the edit, of the moments at
     which those that it fired for began."""
     found = [
-        max((at - change for at in fired if 0 < at - change < TOGGLE_SECONDS), default=0.0)
+        max((at - change for at in fired if 0 < at - change < HELD_SECONDS), default=0.0)
         for change in changes
     ]
     return {
@@ -327,8 +330,8 @@ async def measure(given: argparse.Namespace, work: Path) -> dict[str, object]:
         killed, asked_for = Turns(), argparse.Namespace(**{**vars(given), "named": 1.0})
         on()
         of_load = len(switched)
-        changing = [asyncio.ensure_future(repeat(TOGGLE_SECONDS, actions))]
-        await turn(edited, killed, named[:2], asked_for, EDITED_SECONDS)
+        changing = [asyncio.ensure_future(repeat(HELD_SECONDS, actions))]
+        await turn(edited, killed, named[:2], asked_for, KILLED_SECONDS)
         changing[0].cancel()
         with suppress(asyncio.CancelledError):
             await changing[0]
@@ -339,7 +342,7 @@ async def measure(given: argparse.Namespace, work: Path) -> dict[str, object]:
         over = edited.metric("sake_decisions_over_budget_total")
     wrong = unexplained([*with_bundle.answers, *killed.answers], expected, held)
     end = max((answer.at for answer in killed.answers), default=0.0)
-    changes = [change for change in switched[of_load:] if change < end - TOGGLE_SECONDS]
+    changes = [change for change in switched[of_load:] if change < end - HELD_SECONDS]
     failures = with_bundle.failures + without.failures + killed.failures
     memory = with_bundle.memory
     second_30, last_30 = statistics.mean(memory[30:60] or memory), statistics.mean(memory[-30:])
