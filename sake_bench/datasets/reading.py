@@ -144,7 +144,7 @@ def read_sound(
         )
         total = len(data.problems) + len(data.records)
         head = f"{file}: {len(data.problems)} of {count(total, 'record')} malformed"
-        if len({problem.reason for problem in data.problems}) == 1:
+        if not data.records and len({problem.reason for problem in data.problems}) == 1:
             raise InputError(f"{head}: {data.problems[0].reason}", hint=hint)
         lines = [head, *(f"  {line}" for line in first(data.problems))]
         raise InputError("\n".join(lines), hint=hint)
