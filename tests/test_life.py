@@ -90,7 +90,7 @@ def test_every_command_of_the_life_of_an_edit(shell: Shell) -> None:
     shell.run(make)
     shell.folder /= "facts"
     assert sorted(p.name for p in (shell.folder / ".github" / "workflows").iterdir()) == [
-        "sake-comment.yml", "sake.yml",
+        "sake-comment.yml", "sake-preview.yml", "sake.yml",
     ]  # fmt: skip
 
     said = shell.run(write)
