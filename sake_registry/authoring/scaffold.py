@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sake_registry.edits.schema import Edit
 
 SCHEMA_PATH = Path(".sake/edit.schema.json")
-IGNORED = ("bundles/", ".sake/store/", ".sake/editing/", f"{TEMPORARY}*")
+IGNORED = ("bundles/", ".sake/store/", ".sake/editing/", "decisions.jsonl", f"{TEMPORARY}*")
 _SETTINGS = """\
 # The root of a registry of knowledge edits. docs/settings.md of sake_registry has every key.
 model = "smollm2-135m"

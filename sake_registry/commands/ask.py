@@ -71,8 +71,8 @@ def command(
 ) -> None:
     """Complete PROMPT with the bare and the edited model.
 
-    The decision says which edit fired, or why none did. Without PROMPT, the model is kept and
-    answers what stdin says, line after line, each as if asked alone; end with Ctrl-D. With --json
+    The decision says which edit fired, or why none did. Without PROMPT, the model stays loaded
+    and answers stdin, line after line, each as if asked alone; end with Ctrl-D. With --json
     such answers are one object a line. Lines are read as by `sake replay`.
 
     \b

@@ -107,6 +107,11 @@ def command(
         emit_json("compile/1", result.report.model_dump(mode="json"))
     else:
         _show(result)
+        drafts = sum(edit.lifecycle.status == "draft" for edit in registry.edits)
+        if drafts and not ids:
+            say(
+                f"{count(drafts, 'draft')} left out: `status: active` in its file puts one in force"
+            )
     for error in result.failures.values():
         report_error(error)
     if result.failures and result.bundle is None:

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 def command(state: State, /, html: Path | None, as_json: bool, **options: Any) -> None:
     """Judge every edit on another model; exit 1 if one needs work.
 
-    The active edits are compiled for the model and tested on it. No longer needed is an edit whose
-    new object the model says by itself; of the others, one holds that passes the floors of
+    The active edits are compiled for the model and tested on it. An edit is no longer needed if the
+    model says its new object by itself; of the others, one holds that passes the floors of
     `sake test`, and the rest need work. The bundle that was compiled is kept.
 
     \b

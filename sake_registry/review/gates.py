@@ -131,7 +131,7 @@ def answer_gates(
         name, floor = f"min_{kind}", getattr(settings, f"min_{kind}")
         share = shares[kind]
         if not share.n:
-            text = f"{kind}: none are written, nothing was measured"
+            text = f"{kind}: none written, so not measured"
             gates.append(Gate(name=name, limit=floor, state="nothing measured", text=text))
             continue
         percent = f"{100 * share.value:.1f} %"

@@ -18,8 +18,9 @@ WORDS = {
     "holdout": "Other wordings of the same question, which the edit was not compiled from.",
     "implications": "Questions whose answer follows from the edit.",
     "unchanged": "Questions the edit does not concern: the answer must stay what it was.",
-    "distance": "How far the wording of a prompt is from the nearest edit's own prompts. "
-    "At most as far as the threshold, the edit answers; beyond it, the model answers as always.",
+    "distance": "The probability that a prompt asks something else than the edit; of a router by "
+    "distances, how far it is from the edit's own prompts. Up to the threshold, the edit answers; "
+    "beyond it, the model answers as always.",
     "interference": "Prompts of edits that this change does not touch, but that now answer "
     "differently.",
     "unrelated": "Prompts that concern no edit. None of their answers should change.",

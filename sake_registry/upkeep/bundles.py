@@ -200,7 +200,7 @@ def _about(state: BundleState, registry: Registry, ids: Sequence[str]) -> Iterat
     command = f"`{compile_command(state, registry.settings)}`"
     stale = [i for i in ids if i in {*state.missing, *state.gone, *state.changed}]
     if not stale and not state.settings_changed:
-        yield f"bundle {name} is what the registry says now"
+        yield f"bundle {name} is up to date"
         return
     if not stale:
         yield f"bundle {name} was made under other settings: {command}"

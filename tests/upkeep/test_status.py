@@ -499,7 +499,7 @@ def test_a_bundle_that_does_not_tell_what_it_was_made_from(
 def test_what_a_revert_means_for_the_bundle(compiled: GitRegistry) -> None:
     (first,) = bundle_states(open_registry(compiled.root))
     assert after_change(compiled.root, ["tolstoy-tongue"]) == [
-        f"bundle bundles/{first.path.name} is what the registry says now"
+        f"bundle bundles/{first.path.name} is up to date"
     ]
     compiled.write("tolstoy-tongue", TONGUE.replace("Polish", "Latin"))
     compiled.commit("Latin")

@@ -77,7 +77,7 @@ function list() {
     draw();
     const all = edits.length;
     document.getElementById('found').textContent =
-      found.length === all ? `${all} edits.` : `${found.length} of ${all} edits.`;
+      found.length === all ? `${all} edit${all === 1 ? '' : 's'}.` : `${found.length} of ${all} edits.`;
     const state = new URLSearchParams(chosen).toString();
     kept.set(state && `#${state}`);
     return state;
