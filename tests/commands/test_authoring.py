@@ -289,7 +289,7 @@ def test_init_makes_a_registry_once_and_keeps_what_is_there(sake: Run, tmp_path:
     done = sake("init", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert {line.split()[0] for line in done.stdout.splitlines()} == {"wrote"}
-    added = b"\n.sake/store/\n.sake/editing/\n.partial-*\n"
+    added = b"\n.sake/store/\n.sake/editing/\ndecisions.jsonl\n.partial-*\n"
     assert (tmp_path / ".gitignore").read_bytes() == ignored + added
     assert (tmp_path / "edits" / "mine.yaml").read_text() == EDIT
     assert json.loads((tmp_path / ".sake" / "edit.schema.json").read_text())["title"] == "Edit"
@@ -305,7 +305,7 @@ def test_init_makes_a_registry_once_and_keeps_what_is_there(sake: Run, tmp_path:
     done = sake("-C", str(tmp_path), "init", "deep/facts", cwd="/")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "deep" / "facts" / "sake.toml").is_file()
-    ignored = b"bundles/\n.sake/store/\n.sake/editing/\n.partial-*\n"
+    ignored = b"bundles/\n.sake/store/\n.sake/editing/\ndecisions.jsonl\n.partial-*\n"
     assert (tmp_path / "deep" / "facts" / ".gitignore").read_bytes() == ignored
 
 
