@@ -129,14 +129,7 @@ def new_edit(registry: Registry, draft: Draft) -> Path:
         ConflictError: the id is taken.
         EditFileError: the file would have errors, which are in `diagnostics`.
     """
-    if not ID_PATTERN.fullmatch(draft.id):
-        raise InputError(
-            f"'{draft.id}' is not an id",
-            hint="lower-case letters, digits and '-', like darrieux-tongue",
-        )
-    taken = taken_ids(registry).get(draft.id)
-    if taken is not None:
-        raise ConflictError(f"the id '{draft.id}' is taken by {taken}", hint="choose another id")
+    check_free(draft.id, taken_ids(registry))
     path, text = place_of(registry, draft.id), text_in(registry, draft)
     sound_edit(text, path, registry.settings.checks)
     write_text(path, text, registry.root)
@@ -147,6 +140,21 @@ def taken_ids(registry: Registry) -> dict[str, Path]:
     """The ids of a registry's files, those with errors among them, and where each is."""
     files = map(Path, working_tree(registry.root, registry.settings.edits).files)
     return {file.stem: registry.root / file for file in files}
+
+
+def check_free(id_: str, taken: Mapping[str, Path]) -> None:
+    """Refuse what cannot become an edit's id.
+
+    Raises:
+        InputError: it is not an id.
+        ConflictError: it is taken.
+    """
+    if not ID_PATTERN.fullmatch(id_):
+        raise InputError(
+            f"'{id_}' is not an id", hint="lower-case letters, digits and '-', like darrieux-tongue"
+        )
+    if id_ in taken:
+        raise ConflictError(f"the id '{id_}' is taken by {taken[id_]}", hint="choose another id")
 
 
 def place_of(registry: Registry, id_: str) -> Path:

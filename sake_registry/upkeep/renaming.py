@@ -17,10 +17,9 @@ from pathlib import Path, PurePosixPath
 from pydantic import Field, InstanceOf
 
 from sake_registry import git
-from sake_registry.authoring.scaffold import taken_ids
+from sake_registry.authoring.scaffold import check_free, taken_ids
 from sake_registry.edits.registry import Registry
-from sake_registry.edits.schema import ID_PATTERN
-from sake_registry.errors import ConflictError, InputError, StateError
+from sake_registry.errors import InputError, StateError
 from sake_registry.files import below, write_text
 from sake_registry.history.committing import commit as commit_files
 from sake_registry.history.repository import Repository
@@ -71,12 +70,7 @@ def plan_rename(registry: Registry, old: str, new: str) -> Rename:
     root, files = registry.root, taken_ids(registry)
     if old not in files:
         raise InputError(f"no edit '{old}' here", hint=did_you_mean(old, files))
-    if not ID_PATTERN.fullmatch(new):
-        raise InputError(
-            f"'{new}' is not an id", hint="lower-case letters, digits and '-', like darrieux-tongue"
-        )
-    if new in files:
-        raise ConflictError(f"the id '{new}' is taken by {files[new]}", hint="choose another id")
+    check_free(new, files)
     repository, head = open_settled(registry)
     path = files[old].relative_to(root).as_posix()
     committed = path in repository.edit_files(head) or path in repository.index()
