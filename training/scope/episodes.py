@@ -312,7 +312,7 @@ def _bared(wording: str, leads: Sequence[str], tails: Sequence[str]) -> str | No
     """An imperative without the verb, which stands at the beginning or, in a language that has no
     leads, at the end; None where no known one is there."""
     wording = wording.rstrip(_STOPS)
-    lead = next((n for n in leads if wording.startswith(n) and wording[len(n)] in " :,X"), "")
+    lead = next((n for n in leads if wording.startswith(n) and wording[len(n) :][:1] in " :,X"), "")
     tail = next((tail for t in tails if wording.endswith(tail := t.rstrip(_STOPS))), "")
     phrase = wording.removeprefix(lead).removesuffix(tail).strip(_STOPS)
     whole = (lead or not leads) and (tail or leads) and not set(phrase) & set(_BLANKS)
