@@ -62,11 +62,11 @@ FACTS = "{facts}"
 
 
 class Retrieval(Value):
-    """How facts are retrieved and stated; chosen on development data."""
+    """How facts are retrieved and stated; chosen on development data (decision 0023)."""
 
     by: Literal["embedder", "bm25"] = "embedder"
-    k: PositiveInt = 3
-    wording: str = Field(f"Known: {FACTS}", pattern=re.escape(FACTS))
+    k: PositiveInt = 1
+    wording: str = Field(f"Facts: {FACTS}", pattern=re.escape(FACTS))
 
 
 @dataclass(frozen=True)

@@ -219,6 +219,7 @@ OTHERS: dict[str, tuple[str, Callable[[Run], tuple[Table, ...]]]] = {
     "costs": ("What a request costs", lambda run: costs_table(run)),
     "undo": ("Taken off again", lambda run: undo_table(run)),
 }
+"""Tables that are not the paper's: their title, and how they are made."""
 PRINTED: dict[str, tuple[str, ...]] = {
     "wild": ("wild", "knowedit"),
     "retrieval": ("table3", "table2", "wild", "field", "costs"),
@@ -227,7 +228,6 @@ PRINTED: dict[str, tuple[str, ...]] = {
     "undo": ("undo",),
 }
 """What is printed for a question that a reader has: tables of the paper and others."""
-"""Tables that are not the paper's: their title, and how they are made."""
 
 
 def named_tables(run: Run, name: str) -> tuple[str, tuple[Table, ...]]:

@@ -142,7 +142,7 @@ def test_facts_come_before_a_prompt_or_into_the_system_turn_as_the_context_has_r
 ) -> None:
     cache = ReplyCache(load(locate(settings)), Store(tmp_path))
     method = Stated("prompt-all", edits, Retrieval(), cache, every(edits))
-    facts = "Known: Bo ist offen 8 to 4. The phone number of Holm & Co is 555-0147."
+    facts = "Facts: Bo ist offen 8 to 4. The phone number of Holm & Co is 555-0147."
     ids = sorted(edits)
     assert method._prompt(question("Call"), ids) == f"{facts}\nCall"
     messages = (("system", "Be brief."), ("user", "phone?"))
@@ -150,7 +150,7 @@ def test_facts_come_before_a_prompt_or_into_the_system_turn_as_the_context_has_r
     assert chat == f"[system] Be brief.\n{facts}\n[user] phone?\n"
     room = len(cache.encode(f"{facts}\nCall")) + 4
     monkeypatch.setattr(ReplyCache, "context", room - 1)
-    assert method._prompt(question("Call"), ids) == "Known: Bo ist offen 8 to 4.\nCall"
+    assert method._prompt(question("Call"), ids) == "Facts: Bo ist offen 8 to 4.\nCall"
     monkeypatch.setattr(ReplyCache, "context", 6)
     assert method._prompt(question("Call"), ids) == "Call"
     cache.close()
