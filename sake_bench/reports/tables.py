@@ -218,13 +218,15 @@ OTHERS: dict[str, tuple[str, Callable[[Run], tuple[Table, ...]]]] = {
     "kinds": ("By kind of wording, or by language", lambda run: kind_tables(run)),
     "costs": ("What a request costs", lambda run: costs_table(run)),
     "undo": ("Taken off again", lambda run: undo_table(run)),
+    "ability": ("What it can do besides", lambda run: ability_tables(run)),
+    "scale": ("Many edits loaded", lambda run: scale_table(run)),
 }
 PRINTED: dict[str, tuple[str, ...]] = {
     "wild": ("wild", "knowedit"),
     "retrieval": ("table3", "table2", "wild", "field", "costs"),
     "languages": ("wild", "field", "kinds", "knowedit"),
     "field": ("field", "kinds", "costs"),
-    "undo": ("undo",),
+    "undo": ("undo", "ability", "scale", "costs"),
 }
 """What is printed for a question that a reader has: tables of the paper and others."""
 """Tables that are not the paper's: their title, and how they are made."""
@@ -527,7 +529,7 @@ def costs_table(run: Run) -> tuple[Table, ...]:
     ]
     heads = ("Prompt tokens, mean", "CPU ms, median", "Times base", "Requests")
     above = "Requests one by one, the methods in turn on each; on a CPU."
-    return _one_table("Cost of a request", "Method", heads, rows, above)
+    return _one_table("Cost of a request", "Method", heads, rows, above, filled_sentences(run))
 
 
 def undo_table(run: Run) -> tuple[Table, ...]:
@@ -556,14 +558,98 @@ def undo_table(run: Run) -> tuple[Table, ...]:
         "An edit fired, %",
     )  # fmt: skip
     above = "Logits after each prompt, compared to the bit with those before edits were attached."
-    return _one_table("Undo", "Method", heads, rows, above)
+    return _one_table("Undo", "Method", heads, rows, above, filled_sentences(run))
+
+
+def ability_tables(run: Run) -> tuple[Table, ...]:
+    """How other questions are answered with edits attached: a table for each file of them."""
+    tables: list[Table] = []
+    for file in dict.fromkeys(one.file for one in run.abilities):
+        mine = [one for one in run.abilities if one.file == file]
+        rows = [
+            Row(
+                one.method,
+                (),
+                (
+                    Cell(str(one.edits)),
+                    Cell(figure(one.bare)),
+                    Cell(figure(one.attached)),
+                    Cell(percent(one.same)),
+                    Cell(str(one.differing)),
+                    Cell(str(one.fired)),
+                ),
+            )
+            for one in mine
+        ]
+        heads = (
+            "Edits", "Right bare, %", "Right with edits attached, %",
+            "Log-likelihoods the same to the bit, %", "Questions that differ", "An edit fired",
+        )  # fmt: skip
+        above = (
+            f"{count(mine[0].bare.n, 'multiple-choice question')} of {file}. "
+            f"{run.meaning('ability')}"
+        )
+        tables += _one_table(
+            f"Ability · {file}", "Method", heads, rows, above, filled_sentences(run)
+        )
+    return tuple(tables)
+
+
+def filled_sentences(run: Run) -> tuple[str, ...]:
+    """Whose bundles were filled up with made-up edits, and what those are."""
+    sentences = [
+        f"{one.method}: {one.edits} edits are attached, {one.made_up} of them made up."
+        for one in run.filled
+    ]
+    return (*sentences, run.meaning("fill")) if sentences else ()
 
 
 def _one_table(
-    title: str, first: str, heads: Sequence[str], rows: Sequence[Row], above: str
+    title: str,
+    first: str,
+    heads: Sequence[str],
+    rows: Sequence[Row],
+    above: str,
+    below: tuple[str, ...] = (),
 ) -> tuple[Table, ...]:
-    table = Table(title, "", first, tuple(map(Column, heads)), tuple(rows), above=(above,))
+    columns = tuple(map(Column, heads))
+    table = Table(title, "", first, columns, tuple(rows), above=(above,), below=below)
     return (table,) if rows else ()
+
+
+def scale_table(run: Run) -> tuple[Table, ...]:
+    """Routing with many edits loaded: one table a curve."""
+    heads = (
+        "Made up", "Reach, %", "False fires, %", "CPU ms a decision", "Memory, MiB",
+        "Load and attach, s", "CPU s of that",
+    )  # fmt: skip
+    return tuple(
+        table
+        for curve in run.scale_curves
+        for table in _one_table(
+            f"Many edits loaded · {curve.method}",
+            "Edits loaded",
+            heads,
+            [
+                Row(
+                    str(point.loaded),
+                    (),
+                    (
+                        Cell(str(point.made_up)),
+                        _point_cell(point.reach, "reach"),
+                        _point_cell(point.false_fires, "false-fire"),
+                        Cell(number(point.cpu_ms)),
+                        Cell(f"{point.memory:.0f}"),
+                        Cell(number(point.seconds)),
+                        Cell(number(point.cpu_seconds)),
+                    ),
+                )
+                for point in curve.points
+            ],
+            run.meaning("scale"),
+            (run.meaning("fill"),) if any(point.made_up for point in curve.points) else (),
+        )
+    )
 
 
 def loads_table(run: Run) -> tuple[Table, ...]:
