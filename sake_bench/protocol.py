@@ -298,7 +298,7 @@ PROTOCOL: dict[str, str] = {
     "right edit fires, false fires that of prompts on something else for which any does",
     "ability": "a choice is scored by the sum of its tokens' log-likelihoods after 'Question: … "
     "Answer:', divided by its characters (acc_norm of lm-evaluation-harness); the same batches "
-    "bare and with edits attached",
+    "bare and with edits attached, and how many questions' log-likelihoods differ by a bit",
     "fill": "beyond the data's own, edits are made up: the maps and wordings of theirs again, "
     "under made-up subjects",
     **{f"condition {name}": meaning for name, meaning in CONDITIONS.items()},

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from sake_bench.results import Estimate, MethodResult, Run, Score
 
 MISSING = "–"
+NBSP = "\u00a0"
+"""Keeps a unit with what it is of."""
 
 
 @dataclass(frozen=True)
@@ -544,7 +546,7 @@ def undo_table(run: Run) -> tuple[Table, ...]:
                     (
                         str(one.edits),
                         str(one.prompts),
-                        f"{one.differing} of {one.logits}",
+                        f"{one.differing} of {one.logits:,}",
                         percent(one.same_attached),
                         percent(one.fired),
                     ),
@@ -554,10 +556,13 @@ def undo_table(run: Run) -> tuple[Table, ...]:
         for one in run.undone
     ]
     heads = (
-        "Edits", "Prompts", "Logits that differ afterwards", "Same to the bit while attached, %",
-        "An edit fired, %",
+        "Edits", "Prompts", "Logits differing after", f"Same while attached,{NBSP}%",
+        f"Fired,{NBSP}%",
     )  # fmt: skip
-    above = "Logits after each prompt, compared to the bit with those before edits were attached."
+    above = (
+        "Logits after each prompt, compared to the bit with those before edits were attached; the "
+        "share of prompts after which they were the same meanwhile, and for which an edit fired."
+    )
     return _one_table("Undo", "Method", heads, rows, above, filled_sentences(run))
 
 
@@ -582,8 +587,8 @@ def ability_tables(run: Run) -> tuple[Table, ...]:
             for one in mine
         ]
         heads = (
-            "Edits", "Right bare, %", "Right with edits attached, %",
-            "Log-likelihoods the same to the bit, %", "Questions that differ", "An edit fired",
+            "Edits", f"Right bare,{NBSP}%", f"Right attached,{NBSP}%", f"Same to the bit,{NBSP}%",
+            "Differing", "Fired",
         )  # fmt: skip
         above = (
             f"{count(mine[0].bare.n, 'multiple-choice question')} of {file}. "
@@ -620,8 +625,8 @@ def _one_table(
 def scale_table(run: Run) -> tuple[Table, ...]:
     """Routing with many edits loaded: one table a curve."""
     heads = (
-        "Made up", "Reach, %", "False fires, %", "CPU ms a decision", "Memory, MiB",
-        "Load and attach, s", "CPU s of that",
+        "Made up", f"Reach,{NBSP}%", f"False fires,{NBSP}%", "CPU ms a decision",
+        f"Memory,{NBSP}MiB", f"Loading,{NBSP}s", f"Loading, CPU{NBSP}s",
     )  # fmt: skip
     return tuple(
         table
