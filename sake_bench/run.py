@@ -48,6 +48,7 @@ from sake_bench.results import (
     Filled,
     KindScore,
     LoadCurve,
+    MethodResult,
     Model,
     Projection,
     PromptCounts,
@@ -272,7 +273,7 @@ class _Bench:
             model=self._model(),
             data=self._data(),
             protocol=PROTOCOL,
-            methods=tuple(m for m in self.factory.described if m.name in self.request.methods),
+            methods=self._methods(),
             scores=tuple(scored),
             relations=tuple(by_relation),
             **curves_,
@@ -566,6 +567,11 @@ class _Bench:
         return [method for method in methods if isinstance(method, Steering)]
 
     # -- what it was of ------------------------------------------------------------------------
+
+    def _methods(self) -> tuple[MethodResult, ...]:
+        """What was measured, in the order that was asked for: some are made of others."""
+        described = {method.name: method for method in self.factory.described}
+        return tuple(described[name] for name in dict.fromkeys(self.request.methods))
 
     def _model(self) -> Model:
         located = self.context.loaded.located

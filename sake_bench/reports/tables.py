@@ -521,9 +521,9 @@ def costs_table(run: Run) -> tuple[Table, ...]:
             cost.method,
             (),
             (
-                Cell(number(cost.tokens)),
-                Cell(number(cost.cpu_ms)),
-                Cell(number(cost.times_base)),
+                Cell(f"{cost.tokens:.1f}"),
+                Cell(f"{cost.cpu_ms:.1f}"),
+                Cell(f"{cost.times_base:.2f}"),
                 Cell(str(cost.requests)),
             ),
         )
@@ -643,10 +643,10 @@ def scale_table(run: Run) -> tuple[Table, ...]:
                         Cell(str(point.made_up)),
                         _point_cell(point.reach, "reach"),
                         _point_cell(point.false_fires, "false-fire"),
-                        Cell(number(point.cpu_ms)),
+                        Cell(f"{point.cpu_ms:.1f}"),
                         Cell(f"{point.memory:.0f}"),
-                        Cell(number(point.seconds)),
-                        Cell(number(point.cpu_seconds)),
+                        Cell(f"{point.seconds:.1f}"),
+                        Cell(f"{point.cpu_seconds:.1f}"),
                     ),
                 )
                 for point in curve.points
