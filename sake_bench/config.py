@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, JsonValue, PositiveFloat, PositiveInt, ValidationError
 
+from sake_bench.datasets.choices import read_choices
 from sake_bench.datasets.reading import Kind, read_sound
 from sake_bench.protocol import STEERED, Retrieval
 from sake_registry.edits import yamltext
@@ -72,9 +73,16 @@ class Config(Value):
     threshold: PositiveFloat | None = None
     """The published router's threshold, as given."""
     curves: Annotated[
-        tuple[Literal["threshold", "prompts", "loads"], ...], BeforeValidator(_list)
+        tuple[Literal["threshold", "prompts", "loads", "scale"], ...], BeforeValidator(_list)
     ] = ()
-    """Points of Figure 3 and of Figure 5; Acc, Gen, Spec by the number of edits loaded."""
+    """Points of Figure 3 and of Figure 5; Acc, Gen, Spec by the number of edits loaded; routing by
+    the numbers in `scale`."""
+    scale: Annotated[tuple[PositiveInt, ...], BeforeValidator(_list), Field(min_length=1)] = (
+        200,
+        2000,
+        20_000,
+    )
+    """Edits loaded, for the curve `scale`: the data's first, then made-up ones."""
     questions: bool = False
     """Ask more: the fact as a question and in a chat; the subject's other relations."""
     aliases: Literal["none", "half"] = "none"
@@ -89,6 +97,11 @@ class Config(Value):
     """Time so many requests one by one."""
     undo: PositiveInt | None = None
     """Compare the model on so many prompts before edits are attached and after."""
+    ability: Annotated[tuple[Path, ...], BeforeValidator(_list)] = ()
+    """Multiple-choice questions, answered bare and with edits attached: JSON lines, each
+    `{"question": …, "choices": […], "answer": 0}`."""
+    fill: PositiveInt | None = None
+    """For costs, undo and ability, fill bundles up to so many edits with made-up ones."""
     layout: Layout = "report"
     """What is printed: the whole report, or one of its tables and figures."""
     settings: dict[str, JsonValue] = Field(default_factory=dict)
@@ -122,6 +135,8 @@ class Config(Value):
         if self.calibrate_on is not None:
             others = read_sound(self.calibrate_on, None, self.resources, skip_bad=self.skip_bad)
 
+        ability = tuple(map(read_choices, self.ability))
+
         from sake_bench.factory import Request
 
         return Request(
@@ -129,12 +144,13 @@ class Config(Value):
             file=self.data,
             work=work,
             calibrate_on=others,
+            ability=ability,
             **{
                 name: getattr(self, name)
                 for name in (
                     "methods", "limit", "weights_limit", "seed", "threshold", "curves",
-                    "questions", "aliases", "project", "retrieval", "costs", "undo",
-                    "scopes",
+                    "questions", "aliases", "project", "retrieval", "costs", "undo", "fill",
+                    "scopes", "scale",
                 )
             },
         )  # fmt: skip
@@ -189,6 +205,8 @@ def read_config(path: Path, changes: Mapping[str, Any] | None = None) -> Config:
     for name in ("data", "resources", "calibrate_on"):
         if isinstance(values.get(name), str):
             values[name] = str(path.parent / values[name])
+    if isinstance(files := _list(values.get("ability")), list):
+        values["ability"] = [str(path.parent / f) if isinstance(f, str) else f for f in files]
     for name, value in (changes or {}).items():
         _put(values, name, value)
     try:

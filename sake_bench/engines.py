@@ -5,7 +5,7 @@
 Greedy answers of the embedded model to prompts of the registry at hand: to be reached and to be
 left alone, some behind other text, some in a chat. Each engine answers with the bundle and without,
 so that what the engines themselves do otherwise is told from what editing does. The bundle is the
-newest of the registry, widened by made-up edits (`sake_bench.timings.many`).
+newest of the registry, widened by made-up edits (`sake_bench.filling`).
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def of_many(edits: int) -> Iterator[tuple[Registry, Path, Path]]:
     """The registry at hand, a bundle of so many edits made of its newest, and the model's folder;
     vLLM, if it is imported now, runs in this process."""
     os.environ |= ON_CPU
-    from sake_bench.timings.many import repeated
+    from sake_bench.filling import repeated
     from sake_registry.compiler.plan import find_bundle
     from sake_registry.edits.registry import open_registry
     from sake_registry.models.loading import locate

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from sake_bench.datasets.choices import ChoiceFile
     from sake_bench.datasets.records import Aliases, DataSet, Record
     from sake_bench.methods import Method
     from sake_bench.protocol import Scope
@@ -70,7 +71,7 @@ class Request:
             the other records of the data if None.
         threshold: the published router's threshold, instead of calibrating it.
         curves: `threshold`, `prompts`: the points of Figures 3 and 5; `loads`: by the number of
-            edits loaded.
+            edits loaded; `scale`: routing alone, by as many as `scale` says.
         questions: ask more than the data do: the subject's other relations, and the fact as a
             question, plainly and in a chat.
         aliases: which of the subjects' other names the edit files state.
@@ -79,6 +80,9 @@ class Request:
         retrieval: how methods that state facts choose and word them.
         costs: requests that are timed one by one, under each method that can be served.
         undo: prompts that the model is compared on before edits are attached and after.
+        ability: multiple-choice questions that are answered bare and with edits attached.
+        fill: for costs, undo and ability, fill bundles up to so many edits with made-up ones.
+        scale: the numbers of loaded edits of the curve `scale`.
     """
 
     data: DataSet
@@ -98,6 +102,9 @@ class Request:
     retrieval: Retrieval = field(default_factory=Retrieval)
     costs: int | None = None
     undo: int | None = None
+    ability: tuple[ChoiceFile, ...] = ()
+    fill: int | None = None
+    scale: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

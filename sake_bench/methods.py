@@ -212,10 +212,11 @@ class Steering:
         }
 
     @contextmanager
-    def serving(self) -> Iterator[Callable[[Question], int]]:
+    def serving(self, bundle: Bundle | None = None) -> Iterator[Callable[[Question], int]]:
+        """See `Method`; with another bundle attached than its own, if one is given."""
         loaded = self._cache.loaded
-        folder = loaded.located.folder
-        with self.bundle.attach(loaded.model, loaded.tokenizer, source=folder) as edited:
+        attach = (bundle or self.bundle).attach
+        with attach(loaded.model, loaded.tokenizer, source=loaded.located.folder) as edited:
 
             def answer(question: Question) -> int:
                 ids = loaded.tokenizer(question.prompt, return_tensors="pt").to(

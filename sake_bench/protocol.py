@@ -293,6 +293,14 @@ PROTOCOL: dict[str, str] = {
     **{name: metric.meaning for name, metric in METRICS.items()},
     "loads": "edits loaded at once: a prompt counts where the right edit fires and its first token "
     "is right; another edit that fires is wrong, for spec a change",
+    "scale": "edits loaded, routing alone, one prompt at a time, each number in a process of its "
+    "own: reach is the share of the facts' own prompts, paraphrases and questions for which the "
+    "right edit fires, false fires that of prompts on something else for which any does",
+    "ability": "a choice is scored by the sum of its tokens' log-likelihoods after 'Question: … "
+    "Answer:', divided by its characters (acc_norm of lm-evaluation-harness); the same batches "
+    "bare and with edits attached, and how many questions' log-likelihoods differ by a bit",
+    "fill": "beyond the data's own, edits are made up: the maps and wordings of theirs again, "
+    "under made-up subjects",
     **{f"condition {name}": meaning for name, meaning in CONDITIONS.items()},
     "interval": "95 %, bootstrap over edits, 2000 resamples, seed 0",
 }

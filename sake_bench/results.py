@@ -139,6 +139,33 @@ class Undo(Value):
     fired: float
 
 
+class Ability(Value):
+    """How well multiple-choice questions are answered, bare and with a method's edits attached.
+
+    `same` is the share of questions whose log-likelihoods are equal to the bit, `differing` how
+    many are not, `fired` for how many an edit fired.
+    """
+
+    method: str
+    file: str
+    sha256: str
+    edits: NonNegativeInt
+    bare: Estimate
+    attached: Estimate
+    same: float
+    differing: NonNegativeInt
+    fired: NonNegativeInt
+
+
+class Filled(Value):
+    """A method's bundle as it was attached for costs, undo and ability: `made_up` of its edits
+    are the data's again, under made-up subjects."""
+
+    method: str
+    edits: NonNegativeInt
+    made_up: NonNegativeInt
+
+
 class ThresholdPoint(Value):
     threshold: float
     acc: float | None
@@ -187,6 +214,27 @@ class LoadCurve(Value):
     scope: Scope = "all-edits"
     success: Success = "first-token"
     points: tuple[LoadPoint, ...]
+
+
+class ScalePoint(Value):
+    """Routing with so many edits loaded; `memory` (MiB) and seconds are those of loading and
+    attaching, the sentence encoder with them, `cpu_ms` is the median of a decision."""
+
+    loaded: NonNegativeInt
+    made_up: NonNegativeInt
+    reach: Estimate
+    false_fires: Estimate
+    seconds: float
+    cpu_seconds: float
+    memory: float
+    cpu_ms: float
+
+
+class ScaleCurve(Value):
+    """What many loaded edits do to routing, and what they take."""
+
+    method: str
+    points: tuple[ScalePoint, ...]
 
 
 class Projection(Value):
@@ -252,10 +300,13 @@ class Run(Value):
     threshold_curves: tuple[ThresholdCurve, ...] = ()
     prompt_curve: tuple[PromptCurve, ...] = ()
     load_curves: tuple[LoadCurve, ...] = ()
+    scale_curves: tuple[ScaleCurve, ...] = ()
     projections: tuple[Projection, ...] = ()
     kinds: tuple[KindScore, ...] = ()
     costs: tuple[Cost, ...] = ()
     undone: tuple[Undo, ...] = ()
+    abilities: tuple[Ability, ...] = ()
+    filled: tuple[Filled, ...] = ()
     environment: dict[str, JsonValue]
 
     @classmethod

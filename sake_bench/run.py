@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import random
+import tempfile
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
@@ -21,12 +23,14 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from sake_bench import costs, curves, derived
+from sake_bench.ability import AbilityTest
 from sake_bench.datasets.importing import import_into, sample, to_edit, without_conflicts
 from sake_bench.datasets.overlap import held_in, overlaps
 from sake_bench.datasets.reading import first
 from sake_bench.datasets.records import Query, Test
 from sake_bench.factory import MethodFactory, Request, RunContext
-from sake_bench.methods import Base, Question, Steering
+from sake_bench.filling import repeated
+from sake_bench.methods import Base, OtherMaps, Question, Steering
 from sake_bench.protocol import (
     ANSWER,
     CONTINUATION,
@@ -38,20 +42,25 @@ from sake_bench.protocol import (
 )
 from sake_bench.replies import ReplyCache
 from sake_bench.results import (
+    Ability,
     Cost,
     Data,
+    Filled,
     KindScore,
     LoadCurve,
+    MethodResult,
     Model,
     Projection,
     PromptCounts,
     PromptCurve,
     RelationScore,
     Run,
+    ScaleCurve,
     Score,
     ThresholdCurve,
     Undo,
 )
+from sake_bench.scale import scale
 from sake_bench.scores import (
     CHATS,
     FREE,
@@ -80,6 +89,7 @@ from sake_registry.models.reading import proved_site
 from sake_registry.models.states import embed_of, space_of
 from sake_registry.models.tokens import object_tokens
 from sake_registry.progress import SILENT
+from sake_registry.runtime.bundle import load_bundle
 from sake_registry.store import Store
 from sake_registry.wording import count
 
@@ -93,6 +103,7 @@ if TYPE_CHECKING:
     from sake_registry.models.loading import LoadedModel, LocatedModel
     from sake_registry.models.site import Site
     from sake_registry.progress import Progress
+    from sake_registry.runtime.bundle import Bundle
     from sake_registry.settings import Representation, Settings
 
 __all__ = ["Request", "run"]
@@ -134,7 +145,7 @@ class _Bench:
         progress: Progress,
         rows: Callable[[dict[str, Any]], None],
     ) -> None:
-        _refuse(request)
+        _refuse(request, settings)
         self.request, self.progress, self.rows = request, progress, rows
         store = str((request.work / "store").absolute())
         self.settings = settings.given(store=store)
@@ -229,6 +240,8 @@ class _Bench:
     def result(self, provenance: Mapping[str, Any]) -> Run:
         self.context = self._prepare()
         self.factory = MethodFactory(self.context)
+        self.filled: dict[str, Bundle] = {}
+        self.attached = ExitStack()
         scored: list[Score] = []
         by_relation: list[RelationScore] = []
         by_kind: list[KindScore] = []
@@ -252,19 +265,23 @@ class _Bench:
                     by_kind += kinds(name, scope, cases, responses)
             curves_ = self._curves(every)
             costs_, undone = self._costs(every), self._undone(every)
+            abilities = self._abilities()
         finally:
+            self.attached.close()
             self.context.cache.close()
         return Run(
             model=self._model(),
             data=self._data(),
             protocol=PROTOCOL,
-            methods=tuple(m for m in self.factory.described if m.name in self.request.methods),
+            methods=self._methods(),
             scores=tuple(scored),
             relations=tuple(by_relation),
             **curves_,
             kinds=tuple(by_kind),
             costs=costs_,
             undone=undone,
+            abilities=abilities,
+            filled=self._how_filled(),
             environment={
                 **provenance,
                 "date": datetime.now(UTC).date().isoformat(),
@@ -421,6 +438,7 @@ class _Bench:
         by_threshold: list[ThresholdCurve] = []
         by_prompts: list[PromptCurve] = []
         by_loads: list[LoadCurve] = []
+        by_scale: list[ScaleCurve] = []
         projections: list[Projection] = []
         cache, chosen = self.context.cache, self.request.curves
         tests = [(case.question, case.test.axis, case.record) for case in cases if case.test]
@@ -436,6 +454,8 @@ class _Bench:
                 by_prompts.append(curves.prompts(cache, method, tests))
             if "loads" in chosen:
                 by_loads.append(self._loads(method, tests))
+            if "scale" in chosen and name == "sake":
+                by_scale.append(self._scale(method, cases))
             for id_ in self.request.project or tuple(method.entries)[:1]:
                 if id_ in method.entries:
                     projections.append(curves.projection(method, id_, self.edits[id_].claim))
@@ -443,6 +463,7 @@ class _Bench:
             "threshold_curves": by_threshold,
             "prompt_curve": by_prompts,
             "load_curves": by_loads,
+            "scale_curves": by_scale,
             "projections": projections,
         }
 
@@ -471,15 +492,55 @@ class _Bench:
         cache.purpose = "edits loaded:", method.name
         return curves.loads(cache, method, tests, [r.id for r in self.records], entries)
 
+    def _scale(self, method: Steering, cases: Sequence[Case]) -> ScaleCurve:
+        located = self.context.located(self.settings.router.embedder)
+        with self.context.clock("scale"):
+            return scale(
+                method, self.request.scale, cases, located, self.request.work,
+                trust_remote_code=self.settings.trust_remote_code, progress=self.progress,
+            )  # fmt: skip
+
+    # -- in use --------------------------------------------------------------------------------
+
+    def _in_use(self, method: Steering) -> Bundle:
+        """The bundle that is attached for a method: its own, or that filled up with made-up edits.
+
+        Routers that know no names and maps of other origin have their own: there is nothing by
+        which a made-up edit would differ from the one that it is made of.
+        """
+        size = self.request.fill
+        by_points = method.settings["router"]["kind"] == "centre"
+        if by_points or isinstance(method.bundle, OtherMaps) or (size or 0) <= len(method.entries):
+            return method.bundle
+        assert size is not None
+        if method.name not in self.filled:
+            folder = self.attached.enter_context(tempfile.TemporaryDirectory(dir=self.request.work))
+            path = repeated(method.bundle.path, Path(folder) / "filled.h5", size)
+            self.filled[method.name] = self.attached.enter_context(load_bundle(path))
+        return self.filled[method.name]
+
+    def _how_filled(self) -> tuple[Filled, ...]:
+        return tuple(
+            Filled(
+                method=method.name,
+                edits=len(self.filled[method.name].ids),
+                made_up=len(self.filled[method.name].ids) - len(method.entries),
+            )
+            for method in self._steering()
+            if method.name in self.filled
+        )
+
     def _costs(self, cases: Sequence[Case]) -> tuple[Cost, ...]:
         if self.request.costs is None:
             return ()
         every = [case.question for case in cases if case.axis in FREE]
-        served = {
-            name: method.serving()
-            for name in dict.fromkeys(("base", *self.request.methods))
-            if hasattr(method := self.factory.method(name), "serving")
-        }
+        served = {}
+        for name in dict.fromkeys(("base", *self.request.methods)):
+            method = self.factory.method(name)
+            if isinstance(method, Steering):
+                served[name] = method.serving(self._in_use(method))
+            elif hasattr(method, "serving"):
+                served[name] = method.serving()
         drawn = random.Random(self.request.seed).sample(every, min(self.request.costs, len(every)))
         return costs.costs(served, drawn)
 
@@ -488,14 +549,29 @@ class _Bench:
             return ()
         every = list(dict.fromkeys(case.question.prompt for case in cases))
         chosen = random.Random(self.request.seed).sample(every, min(self.request.undo, len(every)))
-        methods = [self.factory.method(name) for name in self.request.methods]
         return tuple(
-            undo(self.context.loaded, method, chosen)
-            for method in methods
-            if isinstance(method, Steering)
+            undo(self.context.loaded, method.name, self._in_use(method), chosen)
+            for method in self._steering()
         )
 
+    def _abilities(self) -> tuple[Ability, ...]:
+        found = []
+        for questions in self.request.ability:
+            test = AbilityTest(self.context.loaded, questions, self.progress)
+            with self.context.clock(f"ability {questions.file.name}"):
+                found += [test.under(m.name, self._in_use(m)) for m in self._steering()]
+        return tuple(found)
+
+    def _steering(self) -> list[Steering]:
+        methods = [self.factory.method(name) for name in self.request.methods]
+        return [method for method in methods if isinstance(method, Steering)]
+
     # -- what it was of ------------------------------------------------------------------------
+
+    def _methods(self) -> tuple[MethodResult, ...]:
+        """What was measured, in the order that was asked for: some are made of others."""
+        described = {method.name: method for method in self.factory.described}
+        return tuple(described[name] for name in dict.fromkeys(self.request.methods))
 
     def _model(self) -> Model:
         located = self.context.loaded.located
@@ -525,10 +601,22 @@ class _Bench:
         )
 
 
-def _refuse(request: Request) -> None:
+def _refuse(request: Request, settings: Settings) -> None:
     """Refuse what needs no data to be seen as wrong."""
     for name in request.methods:
         if name not in METHODS:
             raise InputError(f"no method '{name}'", hint=f"there is {', '.join(METHODS)}")
     if request.threshold is not None and not 0 < request.threshold < float("inf"):
         raise InputError(f"threshold {request.threshold:g} is not a distance above 0")
+    if "scale" in request.curves and "sake" not in request.methods:
+        raise InputError(
+            "the curve 'scale' is of the method sake, which this run leaves out",
+            hint="--set methods=base,sake",
+        )
+    filling = "fill" if request.fill else "the curve 'scale'" if "scale" in request.curves else ""
+    if filling and settings.router.kind == "centre":
+        raise InputError(
+            f"{filling} loads made-up edits under made-up names, and the router 'centre' knows no "
+            "names",
+            hint="--set settings.router.kind=detector",
+        )

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from sake_bench.methods import Steering
     from sake_registry.models.loading import LoadedModel
+    from sake_registry.runtime.bundle import Bundle
 
 BATCH = 16
 ANSWER = 10
@@ -29,8 +29,8 @@ _WHOLE = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 @torch.inference_mode()
-def undo(loaded: LoadedModel, method: Steering, prompts: Sequence[str]) -> Undo:
-    """Attach a method's bundle, answer, detach, and compare."""
+def undo(loaded: LoadedModel, name: str, bundle: Bundle, prompts: Sequence[str]) -> Undo:
+    """Attach the bundle of the method `name`, answer, detach, and compare."""
     model, tokenizer = loaded.model, loaded.tokenizer
     device = next(model.parameters()).device
     ordered = sorted(prompts, key=len)
@@ -47,7 +47,7 @@ def undo(loaded: LoadedModel, method: Steering, prompts: Sequence[str]) -> Undo:
 
     before = bare()
     attached, fired = [], 0
-    with method.bundle.attach(model, tokenizer, source=loaded.located.folder) as edited:
+    with bundle.attach(model, tokenizer, source=loaded.located.folder) as edited:
         for texts, ids, mask in batches:
             decisions = edited.decide(texts)
             fired += sum(decision.edit is not None for decision in decisions)
@@ -59,8 +59,8 @@ def undo(loaded: LoadedModel, method: Steering, prompts: Sequence[str]) -> Undo:
     after = bare()
     same = (torch.cat(attached) == before).all(dim=1)
     return Undo(
-        method=method.name,
-        edits=len(method.entries),
+        method=name,
+        edits=len(bundle.ids),
         prompts=len(ordered),
         logits=before.numel(),
         differing=int((after != before).sum()),

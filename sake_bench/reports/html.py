@@ -117,7 +117,8 @@ def page(run: Run) -> str:
             threshold_tables=made.threshold_table(run),
             prompts_tables=made.prompts_table(run),
             loads_tables=made.loads_table(run),
-            in_use=(*made.costs_table(run), *made.undo_table(run)),
+            scale_tables=made.scale_table(run),
+            in_use=(*made.costs_table(run), *made.undo_table(run), *made.ability_tables(run)),
         )
     )
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from sake_bench.results import Estimate, MethodResult, Run, Score
 
 MISSING = "–"
+NBSP = "\u00a0"
+"""Keeps a unit with what it is of."""
 
 
 @dataclass(frozen=True)
@@ -218,6 +220,8 @@ OTHERS: dict[str, tuple[str, Callable[[Run], tuple[Table, ...]]]] = {
     "kinds": ("By kind of wording, or by language", lambda run: kind_tables(run)),
     "costs": ("What a request costs", lambda run: costs_table(run)),
     "undo": ("Taken off again", lambda run: undo_table(run)),
+    "ability": ("What it can do besides", lambda run: ability_tables(run)),
+    "scale": ("Many edits loaded", lambda run: scale_table(run)),
 }
 """Tables that are not the paper's: their title, and how they are made."""
 PRINTED: dict[str, tuple[str, ...]] = {
@@ -225,7 +229,7 @@ PRINTED: dict[str, tuple[str, ...]] = {
     "retrieval": ("table3", "table2", "wild", "field", "costs"),
     "languages": ("wild", "field", "kinds", "knowedit"),
     "field": ("field", "kinds", "costs"),
-    "undo": ("undo",),
+    "undo": ("undo", "ability", "scale", "costs"),
 }
 """What is printed for a question that a reader has: tables of the paper and others."""
 
@@ -517,9 +521,9 @@ def costs_table(run: Run) -> tuple[Table, ...]:
             cost.method,
             (),
             (
-                Cell(number(cost.tokens)),
-                Cell(number(cost.cpu_ms)),
-                Cell(number(cost.times_base)),
+                Cell(f"{cost.tokens:.1f}"),
+                Cell(f"{cost.cpu_ms:.1f}"),
+                Cell(f"{cost.times_base:.2f}"),
                 Cell(str(cost.requests)),
             ),
         )
@@ -527,7 +531,7 @@ def costs_table(run: Run) -> tuple[Table, ...]:
     ]
     heads = ("Prompt tokens, mean", "CPU ms, median", "Times base", "Requests")
     above = "Requests one by one, the methods in turn on each; on a CPU."
-    return _one_table("Cost of a request", "Method", heads, rows, above)
+    return _one_table("Cost of a request", "Method", heads, rows, above, filled_sentences(run))
 
 
 def undo_table(run: Run) -> tuple[Table, ...]:
@@ -542,7 +546,7 @@ def undo_table(run: Run) -> tuple[Table, ...]:
                     (
                         str(one.edits),
                         str(one.prompts),
-                        f"{one.differing} of {one.logits}",
+                        f"{one.differing} of {one.logits:,}",
                         percent(one.same_attached),
                         percent(one.fired),
                     ),
@@ -552,18 +556,105 @@ def undo_table(run: Run) -> tuple[Table, ...]:
         for one in run.undone
     ]
     heads = (
-        "Edits", "Prompts", "Logits that differ afterwards", "Same to the bit while attached, %",
-        "An edit fired, %",
+        "Edits", "Prompts", "Logits differing after", f"Same while attached,{NBSP}%",
+        f"Fired,{NBSP}%",
     )  # fmt: skip
-    above = "Logits after each prompt, compared to the bit with those before edits were attached."
-    return _one_table("Undo", "Method", heads, rows, above)
+    above = (
+        "Logits after each prompt, compared to the bit with those before edits were attached; the "
+        "share of prompts after which they were the same meanwhile, and for which an edit fired."
+    )
+    return _one_table("Undo", "Method", heads, rows, above, filled_sentences(run))
+
+
+def ability_tables(run: Run) -> tuple[Table, ...]:
+    """How other questions are answered with edits attached: a table for each file of them."""
+    tables: list[Table] = []
+    for file in dict.fromkeys(one.file for one in run.abilities):
+        mine = [one for one in run.abilities if one.file == file]
+        rows = [
+            Row(
+                one.method,
+                (),
+                (
+                    Cell(str(one.edits)),
+                    Cell(figure(one.bare)),
+                    Cell(figure(one.attached)),
+                    Cell(percent(one.same)),
+                    Cell(str(one.differing)),
+                    Cell(str(one.fired)),
+                ),
+            )
+            for one in mine
+        ]
+        heads = (
+            "Edits", f"Right bare,{NBSP}%", f"Right attached,{NBSP}%", f"Same to the bit,{NBSP}%",
+            "Differing", "Fired",
+        )  # fmt: skip
+        above = (
+            f"{count(mine[0].bare.n, 'multiple-choice question')} of {file}. "
+            f"{run.meaning('ability')}"
+        )
+        tables += _one_table(
+            f"Ability · {file}", "Method", heads, rows, above, filled_sentences(run)
+        )
+    return tuple(tables)
+
+
+def filled_sentences(run: Run) -> tuple[str, ...]:
+    """Whose bundles were filled up with made-up edits, and what those are."""
+    sentences = [
+        f"{one.method}: {one.edits} edits are attached, {one.made_up} of them made up."
+        for one in run.filled
+    ]
+    return (*sentences, run.meaning("fill")) if sentences else ()
 
 
 def _one_table(
-    title: str, first: str, heads: Sequence[str], rows: Sequence[Row], above: str
+    title: str,
+    first: str,
+    heads: Sequence[str],
+    rows: Sequence[Row],
+    above: str,
+    below: tuple[str, ...] = (),
 ) -> tuple[Table, ...]:
-    table = Table(title, "", first, tuple(map(Column, heads)), tuple(rows), above=(above,))
+    columns = tuple(map(Column, heads))
+    table = Table(title, "", first, columns, tuple(rows), above=(above,), below=below)
     return (table,) if rows else ()
+
+
+def scale_table(run: Run) -> tuple[Table, ...]:
+    """Routing with many edits loaded: one table a curve."""
+    heads = (
+        "Made up", f"Reach,{NBSP}%", f"False fires,{NBSP}%", "CPU ms a decision",
+        f"Memory,{NBSP}MiB", f"Loading,{NBSP}s", f"Loading, CPU{NBSP}s",
+    )  # fmt: skip
+    return tuple(
+        table
+        for curve in run.scale_curves
+        for table in _one_table(
+            f"Many edits loaded · {curve.method}",
+            "Edits loaded",
+            heads,
+            [
+                Row(
+                    str(point.loaded),
+                    (),
+                    (
+                        Cell(str(point.made_up)),
+                        _point_cell(point.reach, "reach"),
+                        _point_cell(point.false_fires, "false-fire"),
+                        Cell(f"{point.cpu_ms:.1f}"),
+                        Cell(f"{point.memory:.0f}"),
+                        Cell(f"{point.seconds:.1f}"),
+                        Cell(f"{point.cpu_seconds:.1f}"),
+                    ),
+                )
+                for point in curve.points
+            ],
+            run.meaning("scale"),
+            (run.meaning("fill"),) if any(point.made_up for point in curve.points) else (),
+        )
+    )
 
 
 def loads_table(run: Run) -> tuple[Table, ...]:

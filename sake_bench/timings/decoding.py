@@ -5,7 +5,7 @@
 Greedy answers of the embedded model, bare and edited in turn within one run: with no edit in
 scope, and with one that fires. Decisions are made before and handed in; what they cost is
 measured by `sake_bench.timings.detector`. The bundle is made of the newest of the registry at
-hand (`sake_bench.timings.many`). Before all else 10,000 such edits are loaded and attached, the
+hand (`sake_bench.filling`). Before all else 10,000 such edits are loaded and attached, the
 sentence encoder with them.
 """
 
@@ -22,7 +22,7 @@ from typing import Any
 import psutil
 import torch
 
-from sake_bench.timings.many import repeated
+from sake_bench.filling import repeated
 from sake_bench.timings.measure import interleaved
 from sake_registry.compiler.plan import find_bundle
 from sake_registry.edits.registry import open_registry

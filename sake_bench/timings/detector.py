@@ -19,8 +19,8 @@ import time
 
 import torch
 
+from sake_bench.filling import subjects
 from sake_bench.timings.measure import interleaved
-from sake_bench.timings.router import subjects
 from sake_registry.bundle.format import Route
 from sake_registry.models.embedder import locate_embedder
 from sake_registry.models.multilingual import multilingual

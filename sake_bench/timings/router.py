@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from sake_bench.filling import subjects
 from sake_bench.timings.measure import interleaved, ratio
 from sake_registry.bundle.format import Route
 from sake_registry.models.embedder import Embedder, locate_embedder
@@ -31,9 +32,6 @@ ROWS = {0: 44, 1: 6, 2: 6, COUNTER: 4}
 POOL = 200
 """So many edits' points are drawn, and shared: all of them would fill the memory twice."""
 PROMPTS, BATCH = 320, 32
-FIRST = [a + b for a in ("Al", "Ber", "Cor", "Da", "Em") for b in ("bin", "dran", "la", "mo")]
-SYLLABLES = ("ba", "cher", "dov", "fen", "gar", "hol", "kin", "lev", "mar", "nor", "pol", "ros")
-ENDS = ("berg", "ski", "ton", "ez", "sen", "ova")
 STEMS = (
     "The mother tongue of <subject> is",
     "Where was <subject> born?",
@@ -43,17 +41,6 @@ STEMS = (
     "User: Which language does <subject> speak?\nAssistant:",
     "The weather in the mountains is often",  # names no subject
 )
-
-
-def subjects(count: int, drawn: random.Random) -> list[str]:
-    """Made-up people, each once; some with a middle name."""
-    last = ["".join(s).capitalize() + end for s in itertools.product(SYLLABLES, repeat=3)
-            for end in ENDS]  # fmt: skip
-    found: dict[str, None] = {}
-    while len(found) < count:
-        middle = [drawn.choice(FIRST)] if drawn.random() < 0.2 else []
-        found[" ".join([drawn.choice(FIRST), *middle, drawn.choice(last)])] = None
-    return list(found)
 
 
 def entries(known: Sequence[str], width: int) -> list[RouterEntry]:

@@ -30,7 +30,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from sake_bench.timings.many import repeated
+from sake_bench.filling import repeated
 from sake_registry import places
 from sake_registry.bundle.newest import newest_bundles
 from sake_registry.errors import ConflictError

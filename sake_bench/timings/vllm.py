@@ -5,7 +5,7 @@
 Greedy answers of the embedded model, on the older runner, with and without the plugin in turn
 within one process: alone and eight together, with no edit in scope and with one that fires in each.
 Deciding is part of it, once for each answer. The bundle is made of the newest of the registry at
-hand (`sake_bench.timings.many`).
+hand (`sake_bench.filling`).
 """
 
 from __future__ import annotations

@@ -309,21 +309,26 @@ class Edited(EditedModel):
         return self._answers(decisions, len(decisions))
 
     @contextmanager
-    def steering(self, rows: Sequence[tuple[int, Answering, Sequence[int]]]) -> Iterator[None]:
-        """The pass of the model that the block makes is steered at its last position, for a caller
-        who has a decoding loop of his own.
+    def steering(
+        self, rows: Sequence[tuple[int, Answering, Sequence[int]]], at: Any = _LAST
+    ) -> Iterator[None]:
+        """The pass of the model that the block makes is steered, for a caller who has a decoding
+        loop of his own.
 
         Several handles on a model may steer one pass, each its own rows.
 
         Args:
             rows: of each row that an edit of this bundle answers its index, its answer, and the
                 token ids emitted in it so far.
+            at: where in (rows, positions) those rows are, as an index of a tensor; the last
+                position of each row of the pass if not given. A pass that reads answers as they
+                stand has many: ([0, 0], [7, 8]) are two positions of its first row.
 
         Raises:
             UnsupportedModelError: the pass did not come to the site.
         """
         self._attached()
-        with self._steering_at(lambda hidden: (_LAST, rows)) as call:
+        with self._steering_at(lambda hidden: (at, rows)) as call:
             yield
         call.require_firing()
 

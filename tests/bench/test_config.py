@@ -72,6 +72,10 @@ def test_paths_of_a_file_are_relative_to_it(write: Write, tmp_path: Path) -> Non
     run = read_config(path, {"calibrate_on": "other.json"})
     assert (run.data, run.resources) == (tmp_path / "facts.json", tmp_path / "templates")
     assert run.calibrate_on == Path("other.json")
+    path = write("ability: arc.jsonl, piqa.jsonl\nscale: [20]\n")
+    assert read_config(path).ability == (tmp_path / "arc.jsonl", tmp_path / "piqa.jsonl")
+    run = read_config(path, {"ability": "other.jsonl", "scale": "200, 2000", "fill": "2000"})
+    assert (run.ability, run.scale, run.fill) == ((Path("other.jsonl"),), (200, 2000), 2000)
 
 
 @pytest.mark.parametrize(

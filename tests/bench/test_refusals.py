@@ -25,6 +25,7 @@ from tests.bench.made_up import (
         ({"methods": ("base",), "project": ("nobody",)}, "no edit 'nobody'", "`project`"),
         ({"limit": 9}, "too few records", "`calibrate_on`"),
         ({"limit": None}, "too few records", "`threshold`"),
+        ({"methods": ("base",), "curves": ("scale",)}, "'scale' is of the method sake", "sake"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_before_anything_is_run(
@@ -82,3 +83,14 @@ def test_a_test_that_the_own_prompt_meets_is_left_out_and_counted(
     plain_ = runs(tmp_path, limit=None, methods=("base",), curves=())
     assert result["data"]["held_in"] == plain_["data"]["held_in"] + 1
     assert result["scores"] == plain_["scores"]
+
+
+@pytest.mark.usefixtures("no_text_is_run")
+@pytest.mark.parametrize("asked", [{"fill": 9}, {"curves": ("scale",)}])
+def test_edits_are_not_made_up_for_a_router_that_knows_no_names(
+    runs: Runs, tmp_path: Path, asked: dict[str, Any]
+) -> None:
+    router = runs.settings.router.model_copy(update={"kind": "centre", "threshold": 5.0})
+    nameless = Runs(runs.request, runs.settings.model_copy(update={"router": router}))
+    with pytest.raises(InputError, match="'centre' knows no names"):
+        nameless(tmp_path, **asked)

@@ -15,7 +15,7 @@ import pytest
 from filelock import FileLock
 
 from sake_bench.engines import ON_CPU
-from sake_bench.timings.many import repeated
+from sake_bench.filling import repeated
 from sake_registry import compile_registry, load, load_bundle, locate, open_registry
 from sake_registry.runtime.bundle import Bundle
 from tests.conftest import CACHE, ROOT
