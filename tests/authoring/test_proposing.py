@@ -193,6 +193,9 @@ def test_an_edit_that_says_otherwise_is_named(registry: Path) -> None:
     assert path == registry / "edits" / "australia-capital-2.yaml"
     assert len(proposal.warnings) == 1
     assert "'australia-capital': 'Canberra' and 'Perth' cannot both come" in proposal.warnings[0]
+    assert proposal.warnings[0].endswith(  # a draft is in nobody's way: what is in force gives way
+        "before the draft is active, `sake withdraw australia-capital --reason …`"
+    )
     edit = edit_of(proposal)
     assert edit.fact.subject.all == ("Australia", "Down Under")
     said = propose_in(open_registry(registry), wrong("Tolstoy's birthplace was", "Paris"))[1]
