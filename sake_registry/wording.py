@@ -28,8 +28,8 @@ LEAST = 6
 
 
 def meant(text: str, ids: Iterable[str]) -> list[str]:
-    """The ids that a text may stand for: the one that it is, or else those that begin with it, if it
-    has `LEAST` characters."""
+    """The ids that a text may stand for: the one that it is, or else those that begin with it, where
+    it has `LEAST` characters."""
     known = sorted(set(ids))
     if text in known:
         return [text]

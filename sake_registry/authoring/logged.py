@@ -37,8 +37,8 @@ def logged_prompt(log: Path, request: str, prompt: str | None = None) -> LoggedP
         prompt: that of the request, where the log has only its hash, or the request has several.
 
     Raises:
-        InputError: the log cannot be read, or the request is not in it, or not this prompt; or several are
-            meant.
+        InputError: the log cannot be read, or the request is not in it, or not this prompt; or
+            several may be meant.
     """
     rows = list(_rows(log, request))
     requests = meant(request, (row["request"] for row in rows))

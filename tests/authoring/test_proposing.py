@@ -268,7 +268,7 @@ def test_the_first_characters_of_a_requests_id_are_enough(tmp_path: Path) -> Non
     assert logged_prompt(log, "5b2e7c0").prompt == "A"
     assert logged_prompt(log, "5b2e7c").prompt == "C"  # a whole id is that one
     log.write_text(logged("A", first) + logged("B", second))
-    with pytest.raises(InputError, match="2 requests in .* begin with '5b2e7c'") as refused:
+    with pytest.raises(InputError, match=r"2 requests in .* begin with '5b2e7c'") as refused:
         logged_prompt(log, "5b2e7c")
     assert refused.value.hint == f"one of {first}, {second}"
     with pytest.raises(InputError, match="no request '5b2e7'"):
