@@ -28,8 +28,10 @@ LEAST = 6
 
 
 def meant(text: str, ids: Iterable[str]) -> list[str]:
-    """The ids that a text may stand for: the one that it is, or else those that begin with it, where
-    it has `LEAST` characters."""
+    """The ids that a text may stand for: the one that it is, or else those that begin with it.
+
+    These count only for a text of `LEAST` characters.
+    """
     known = sorted(set(ids))
     if text in known:
         return [text]

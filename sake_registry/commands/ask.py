@@ -162,7 +162,7 @@ def _show_bare(answer: BareAnswer) -> None:
 
 
 def _show(answer: Answer, *, notes: bool) -> None:
-    """An answer; with `notes`, also which bundle it is of, and where that is not what it should be."""
+    """An answer; with `notes`, also which bundle it is of, and where that is out of date."""
     prompt, before, after = _below(answer.prompt, answer.before, answer.after)
     say(f"before:   {prompt}", styled(before, dim=True), lines=True)
     say(f"after:    {prompt}", styled(after, bold=True), lines=True)

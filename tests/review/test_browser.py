@@ -74,7 +74,7 @@ addEventListener('load', () => {
     const cells = [...frame.contentDocument.querySelectorAll('.cards td:not(.sign)')];
     const [table] = cells;
     // A label of several lines beside a text of one must not run into the next cell.
-    cells.forEach(cell => { cell.dataset.label = 'Number format and more'; cell.textContent = '1' });
+    cells.forEach(cell => { cell.dataset.label = 'A name of three words'; cell.textContent = '1' });
     result.textContent = JSON.stringify({
       found, width: frame.contentWindow.innerWidth, wide: inner.scrollWidth - inner.clientWidth,
       cell: table ? style(table).display : null,
