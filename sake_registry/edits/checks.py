@@ -142,7 +142,7 @@ def _prompts(edit: Edit) -> Iterator[Finding]:
     judged = edit.scope.router in (None, "detector")
 
     def is_named(text: str) -> bool:
-        return bool(names.find(edit.fill(text), known, judged=judged))
+        return names.stands(edit.fill(text), known, judged=judged)
 
     never = not any(is_named(prompt.text) for prompt in edit.prompts)
     if never and all(SUBJECT in prompt.text for prompt in edit.prompts):
@@ -166,7 +166,7 @@ def _prompts(edit: Edit) -> Iterator[Finding]:
                 message = f"'{edit.subject}' is not found as a whole name in this prompt"
                 yield "SAKE114", message, loc, hint
             yield from _placeholders(prompt.text, loc)
-            if names.find(edit.fill(prompt.text), [edit.new]):
+            if names.stands(edit.fill(prompt.text), [edit.new]):
                 hint = "end the prompt right before the object"
                 message = f"the prompt already contains '{edit.new}'"
                 yield "SAKE111", message, loc, hint
