@@ -17,6 +17,7 @@ from sake_bench.datasets.importing import property_of
 from sake_bench.datasets.overlap import compiled, meets
 from sake_bench.datasets.records import Query, Test
 from sake_registry.edits.checks import plainly
+from sake_registry.models.chats import chat_text
 from sake_registry.names import SUBJECT
 
 if TYPE_CHECKING:
@@ -94,13 +95,7 @@ def in_chat(tokenizer: Any, messages: Sequence[Message]) -> str | None:
     """
     if not getattr(tokenizer, "chat_template", None):
         return None
-    turn = str(
-        tokenizer.apply_chat_template(
-            [{"role": role, "content": text} for role, text in messages],
-            tokenize=False,
-            add_generation_prompt=True,
-        )
-    )
+    turn = chat_text(tokenizer, [{"role": role, "content": text} for role, text in messages])
     # Encoding puts the beginning of a text before it; a template that has it would have it twice.
     begin = tokenizer.bos_token
     if begin and list(tokenizer("").input_ids)[:1] == [tokenizer.bos_token_id]:

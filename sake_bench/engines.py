@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sake_registry.edits.schema import Prompt
+from sake_registry.models.chats import chat_ids
 from sake_registry.models.reading import pad
 
 if TYPE_CHECKING:
@@ -73,10 +74,7 @@ def prompts_of(registry: Registry, tokenizer: Any, count: int) -> list[list[int]
     texts += [lead.format(text) for lead in LEAD_INS for text in texts]
     chats = [[{"role": "user", "content": text}] for text in texts[::3]][: count // 4]
     ids = [tokenizer(text).input_ids for text in texts[: count - len(chats)]]
-    for chat in chats:
-        made = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=True)
-        ids.append(list(made["input_ids"]))
-    return ids
+    return ids + [chat_ids(tokenizer, chat) for chat in chats]
 
 
 def said(tokenizer: Any, tokens: Sequence[int]) -> str:

@@ -23,6 +23,21 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"did you mean '{near}'?" if near else f"known: {', '.join(words)}"
 
 
+LEAST = 6
+"""Characters of a long id that stand for the whole of it."""
+
+
+def meant(text: str, ids: Iterable[str]) -> list[str]:
+    """The ids that a text may stand for: the one that it is, or else those that begin with it.
+
+    These count only for a text of `LEAST` characters.
+    """
+    known = sorted(set(ids))
+    if text in known:
+        return [text]
+    return [id_ for id_ in known if id_.startswith(text)] if len(text) >= LEAST else []
+
+
 def count(n: int, noun: str, plural: str | None = None) -> str:
     """`1 edit`, `2 edits`."""
     return f"{n} {noun}" if n == 1 else f"{n} {plural or noun + 's'}"

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from jinja2 import TemplateError
 
 from sake_registry.compiler.plan import find_bundle, stale
 from sake_registry.errors import InputError
+from sake_registry.models.chats import chat_ids
 from sake_registry.models.loading import load, locate
 from sake_registry.models.tokens import text_of
 from sake_registry.routing.router import Decision
@@ -154,21 +154,17 @@ def _encoded(
     """The text that is decided on, and what the model reads: ids and mask, (1, tokens) each.
 
     Raises:
-        InputError: the prompt is empty or too long, or the model has no template for chats.
+        InputError: the prompt is empty or too long, or the model has no chat template, or its
+            template refuses this.
     """
-    text = prompt
+    if chat and not tokenizer.chat_template:
+        raise InputError(
+            "this model has no chat template", hint="leave out --chat: it completes texts"
+        )
     if chat:
-        if not tokenizer.chat_template:
-            raise InputError(
-                "this model has no template for chats", hint="leave out --chat: it completes texts"
-            )
-        turn = [{"role": "user", "content": prompt}]
-        try:
-            text = tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=False)
-        except TemplateError as error:
-            raise InputError(f"the model's template for chats refuses this: {error}") from error
-    # A template writes the special tokens itself.
-    ids = tokenizer(text, add_special_tokens=not chat, verbose=False).input_ids
+        ids = chat_ids(tokenizer, [{"role": "user", "content": prompt}])
+    else:
+        ids = list(tokenizer(prompt, verbose=False).input_ids)
     if not prompt.strip() or not ids:
         raise InputError("an empty prompt has no answer", hint="write what the model completes")
     room = getattr(model.config.get_text_config(), "max_position_embeddings", None)
@@ -179,7 +175,7 @@ def _encoded(
         )
     rows = torch.tensor([ids], device=model.device)
     inputs = {"input_ids": rows, "attention_mask": torch.ones_like(rows)}
-    return text_of(tokenizer, ids) if chat else text, inputs
+    return text_of(tokenizer, ids) if chat else prompt, inputs
 
 
 def _said(tokenizer: Any, sequences: torch.Tensor, inputs: dict[str, torch.Tensor]) -> str:

@@ -1,7 +1,8 @@
 """What a line of a server's log of decisions says of an answer.
 
 The log has the prompt only where prompts are logged; else its hash, by which the prompt that a
-person gives is known to be that one. It never has the answer. No more than a line is held.
+person gives is known to be that one. It never has the answer. No more is held than the lines of
+what may be meant.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sake_registry.errors import InputError
-from sake_registry.wording import count
+from sake_registry.wording import LEAST, count, meant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,17 +33,28 @@ def logged_prompt(log: Path, request: str, prompt: str | None = None) -> LoggedP
     """The prompt of a request.
 
     Args:
+        request: its id, or the first characters of it, six at least, if no other begins with them.
         prompt: that of the request, where the log has only its hash, or the request has several.
 
     Raises:
-        InputError: the log cannot be read, or the request is not in it, or not this prompt.
+        InputError: the log cannot be read, or the request is not in it, or not this prompt; or
+            several may be meant.
     """
     rows = list(_rows(log, request))
-    if not rows:
+    requests = meant(request, (row["request"] for row in rows))
+    if not requests:
         raise InputError(
             f"no request '{request}' in {log}",
-            hint="its id is in the answer's header X-Request-Id, and in a line's \"request\"",
+            hint="its id is in the answer's header X-Request-Id, and in a line's \"request\"; "
+            f"{LEAST} characters of it are enough",
         )
+    if len(requests) > 1:
+        raise InputError(
+            f"{count(len(requests), 'request')} in {log} begin with '{request}'",
+            hint=f"one of {', '.join(requests[:5])}",
+        )
+    (request,) = requests
+    rows = [row for row in rows if row["request"] == request]
     if prompt is not None:
         digest = hashlib.sha256(prompt.encode(errors="surrogatepass")).hexdigest()
         rows = [row for row in rows if row["prompt_sha256"] == digest]
@@ -69,7 +81,7 @@ def logged_prompt(log: Path, request: str, prompt: str | None = None) -> LoggedP
 
 
 def _rows(log: Path, request: str) -> Iterator[dict[str, Any]]:
-    """The lines of a request."""
+    """The lines of the requests whose ids begin so."""
     try:
         with log.open("rb") as file:
             while data := file.readline(MAX_BYTES):
@@ -79,8 +91,12 @@ def _rows(log: Path, request: str) -> Iterator[dict[str, Any]]:
                     row = json.loads(data)
                 except (ValueError, RecursionError):  # cut, or not of the log
                     continue
-                known = isinstance(row, dict) and isinstance(row.get("prompt_sha256"), str)
-                if known and row.get("request") == request:
+                if (
+                    isinstance(row, dict)
+                    and isinstance(row.get("prompt_sha256"), str)
+                    and isinstance(id_ := row.get("request"), str)
+                    and id_.startswith(request)
+                ):
                     yield row
     except OSError as error:
         raise InputError(

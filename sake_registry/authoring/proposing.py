@@ -402,10 +402,7 @@ def _about(
                 hint=f"where it is in force and does not answer, add to its prompts: {prompt}",
             )
         else:
-            warnings[one.id] = (
-                f"'{one.id}' says otherwise: {what}; before the draft is active, "
-                f"`sake withdraw {one.id} --reason …`"
-            )
+            warnings[one.id] = f"'{one.id}' says otherwise: {what}; {_giving_way(one.id)}"
     if beside:
         more = f", and {len(beside) - 3} more" if len(beside) > 3 else ""
         warnings[""] = f"of {subject} there are other edits: {', '.join(beside[:3])}{more}"
@@ -424,11 +421,20 @@ def _conflicts(registry: Registry, draft: Edit, text: str, path: Path) -> dict[s
     def content(file: Path) -> bytes:
         return text.encode() if file == path else file.read_bytes()
 
+    in_force = {edit.id: edit for edit in registry.active}
     found: dict[str, str] = {}
     for conflict in find_conflicts((*registry.active, active), content, registry.settings.checks):
         if draft.id in conflict.ids and conflict.severity != "information":
             other = next(id_ for id_ in conflict.ids if id_ != draft.id)
-            found.setdefault(
-                other, f"'{other}': {conflict.message} ({conflict.prompt}); {conflict.hint}"
-            )
+            hint = conflict.hint
+            if conflict.kind == "contradiction":
+                one_relation = _same_relation(draft, in_force[other])
+                anew = "" if one_relation else "word the prompt anew in the draft; or "
+                hint = anew + _giving_way(other)
+            found.setdefault(other, f"'{other}': {conflict.message} ({conflict.prompt}); {hint}")
     return found
+
+
+def _giving_way(other: str) -> str:
+    """What lets a draft take the place of an edit in force: a draft need not be withdrawn."""
+    return f"before the draft is active, `sake withdraw {other} --reason …`"

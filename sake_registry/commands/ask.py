@@ -22,14 +22,14 @@ from sake_registry.commands.console import (
 from sake_registry.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from sake_registry.asking.ask import Answer, BareAnswer
     from sake_registry.asking.prompts import Line
 
 
 @click.command("ask")
-@click.argument("prompt", required=False)
+@click.argument("prompt", metavar="[PROMPT|-]", required=False)
 @click.option(
     "--file",
     type=click.Path(path_type=Path, allow_dash=True),
@@ -71,21 +71,24 @@ def command(
 ) -> None:
     """Complete PROMPT with the bare and the edited model.
 
-    The decision says which edit fired, or why none did. Without PROMPT, the model stays loaded
-    and answers stdin, line after line, each as if asked alone; end with Ctrl-D. With --json
-    such answers are one object a line. Lines are read as by `sake replay`.
+    The decision says which edit fired, or why none did. Without PROMPT, or with `-`, the model
+    stays loaded and answers stdin, line after line, each as if asked alone; end with Ctrl-D. With
+    --json such answers are one object a line. Lines are read as by `sake replay`.
 
     \b
     sake ask "The capital of Australia is"
     sake ask
     sake ask --chat "What is the capital of Australia?"
     sake ask --file prompts.txt --json | jq .after
+    grep Peru prompts.txt | sake ask -
     sake ask --bare "The capital of Peru is"
     """
     if bare and bundle:
         raise click.UsageError("--bare has no bundle")
     if prompt is not None and file:
         raise click.UsageError("give PROMPT or --file")
+    if prompt == "-":
+        prompt = None
     registry = state.registry(options).sound()  # before torch is imported
 
     def opened() -> Any:
@@ -95,7 +98,12 @@ def command(
         how: dict[str, Any] = {"tokens": tokens, "top": top, "chat": chat}
         return asking_bare(registry, **how) if bare else asking(registry, bundle=bundle, **how)
 
-    show: Callable[[Any], None] = _show_bare if bare else _show
+    def show(answered: Any, *, notes: bool = True) -> None:
+        if bare:
+            _show_bare(answered)
+        else:
+            _show(answered, notes=notes)
+
     if prompt is not None:
         with opened() as answer:
             answered = answer(prompt)
@@ -103,7 +111,7 @@ def command(
         return
     from sake_registry.asking.prompts import open_prompts, read_prompts
 
-    wrong = 0
+    notes, wrong = True, 0  # what is noted of the bundle is the same for every line
     with open_prompts(file or Path("-")) as source:
         terminal, lines = source.isatty(), read_prompts(source)
         lines = _typed(lines) if terminal else _some(lines)
@@ -118,7 +126,11 @@ def command(
                     message = error.message if terminal else f"line {line.number}: {error.message}"
                     report_error(InputError(message, hint=error.hint))
                     continue
-                emit_json("ask/1", answered, line=True) if as_json else show(answered)
+                if as_json:
+                    emit_json("ask/1", answered, line=True)
+                else:
+                    show(answered, notes=notes)
+                    notes = False
     if wrong and not terminal:
         raise click.exceptions.Exit(1)
 
@@ -149,14 +161,16 @@ def _show_bare(answer: BareAnswer) -> None:
     table(("next token", ""), rows)
 
 
-def _show(answer: Answer) -> None:
+def _show(answer: Answer, *, notes: bool) -> None:
+    """An answer; with `notes`, also which bundle it is of, and where that is out of date."""
     prompt, before, after = _below(answer.prompt, answer.before, answer.after)
     say(f"before:   {prompt}", styled(before, dim=True), lines=True)
     say(f"after:    {prompt}", styled(after, bold=True), lines=True)
     say(f"decision: {answer.decision}")
-    say(f"bundle:   {answer.bundle}", err=True)
-    for finding in answer.findings:
-        warn(finding)
+    if notes:
+        say(f"bundle:   {answer.bundle}", err=True)
+        for finding in answer.findings:
+            warn(finding)
     rows = [
         (repr(a.token), f"{a.probability:.1%}", repr(b.token), f"{b.probability:.1%}")
         for a, b in zip(answer.top_before, answer.top_after, strict=True)

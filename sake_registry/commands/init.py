@@ -48,7 +48,11 @@ def command(state: State, folder: Path, schema: bool, ci: str | None, force: boo
     for path in written:
         say(f"wrote {path}")
     if is_new:
-        say("next: sake new ID --subject … --relation … --old … --new …", err=True)
+        say(
+            "next: commit this; then, from an answer that is wrong, "
+            "sake propose --prompt … --answer … --should …",
+            err=True,
+        )
     elif ci:
         say(
             "next: commit them; reviews are posted once they are on the default branch"

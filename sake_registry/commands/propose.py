@@ -26,7 +26,11 @@ from sake_registry.commands.console import State, emit_json, json_option, say, w
 @click.option(
     "--log", type=click.Path(path_type=Path), help="The prompt is that of a request in this log …"
 )
-@click.option("--request", metavar="ID", help="… of `sake serve`: the request's id.")
+@click.option(
+    "--request",
+    metavar="ID",
+    help="… of `sake serve`: the request's id, or its first six characters or more.",
+)
 @click.option(
     "--generate",
     "with_generator",

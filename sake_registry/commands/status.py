@@ -59,8 +59,8 @@ def _head(result: Status) -> list[str]:
     if git is None:
         return []
     where = git.branch or "no branch (detached)"
-    lines = [f"{where} at {git.commit[:10] if git.commit else 'no commit yet'}, "
-             f"{count(result.edits, 'edit')}, {result.active} active"]  # fmt: skip
+    stands = f"{where} at {git.commit[:10]}" if git.commit else f"nothing committed on {where} yet"
+    lines = [f"{stands}, {count(result.edits, 'edit')}, {result.active} active"]
     if git.under_way:
         going = git.under_way
         lines.append(f"a {going.what} is under way: `{going.finish}`, or `{going.give_up}`")

@@ -142,7 +142,7 @@ def _prompts(edit: Edit) -> Iterator[Finding]:
     judged = edit.scope.router in (None, "detector")
 
     def is_named(text: str) -> bool:
-        return bool(names.find(edit.fill(text), known, judged=judged))
+        return names.stands(edit.fill(text), known, judged=judged)
 
     never = not any(is_named(prompt.text) for prompt in edit.prompts)
     if never and all(SUBJECT in prompt.text for prompt in edit.prompts):
@@ -166,7 +166,7 @@ def _prompts(edit: Edit) -> Iterator[Finding]:
                 message = f"'{edit.subject}' is not found as a whole name in this prompt"
                 yield "SAKE114", message, loc, hint
             yield from _placeholders(prompt.text, loc)
-            if names.find(edit.fill(prompt.text), [edit.new]):
+            if names.stands(edit.fill(prompt.text), [edit.new]):
                 hint = "end the prompt right before the object"
                 message = f"the prompt already contains '{edit.new}'"
                 yield "SAKE111", message, loc, hint
@@ -236,8 +236,9 @@ def check_together(
         else:
             message = f"{subject} is '{edit.new}' here and '{first.new}' in {first.path}"
             message += f", and something else than here in {more}" if more else ""
-            hint = "set `status: withdrawn` in one of the two, or give them one object"
-            hint = hint.replace("one of the two", "all but one") if more else hint
+            hint = apart(first, edit)
+            if more:
+                hint = "`sake withdraw` all but the one that holds, or give them one object"
         findings.append(
             Diagnostic(
                 code, message, path, *positions[path], "fact.new", hint, default_severity(code)
@@ -274,6 +275,37 @@ def valid_together(first: Edit, second: Edit) -> bool:
         (a.valid_until and b.valid_from and a.valid_until < b.valid_from)
         or (b.valid_until and a.valid_from and b.valid_until < a.valid_from)
     )
+
+
+def following(
+    first: Edit, second: Edit, normalize: Callable[[str], str] = plainly
+) -> tuple[Edit, Edit] | None:
+    """The two in the order in which they follow one another, if they do: the later one changes what
+    the earlier one says."""
+    for before, after in ((first, second), (second, first)):
+        old = after.fact.old.all if after.fact.old else ()
+        if not {normalize(name) for name in before.fact.new.all}.isdisjoint(map(normalize, old)):
+            return before, after
+    return None
+
+
+def apart(first: Edit, second: Edit, normalize: Callable[[str], str] = plainly) -> str:
+    """What ends a contradiction of two edits in force: of those that follow one another the earlier
+    one gives way, of others the one that is wrong."""
+    in_order = following(first, second, normalize)
+    if in_order is None:
+        return (
+            "`sake withdraw` the one that is wrong, or set it back to `status: draft` if it is "
+            "new; or give them one object"
+        )
+    before, after = in_order
+    begins, ends = before.lifecycle.valid_from, after.lifecycle.valid_from
+    withdraw = f"`sake withdraw {before.id} --reason …`"
+    hint = f"'{after.id}' takes up where '{before.id}' ends: "
+    if begins and ends and begins >= ends:
+        return hint + withdraw
+    until = f"before {ends}" if ends else f"and '{after.id}' a later valid_from"
+    return hint + f"give '{before.id}' a valid_until {until}, or {withdraw}"
 
 
 def same_relation(first: Edit, second: Edit, normalize: Callable[[str], str] = plainly) -> bool:

@@ -16,7 +16,9 @@ from sake_registry import names
 from sake_registry.diagnostics import graded
 from sake_registry.edits.checks import (
     MOST_NAMED,
+    apart,
     check_together,
+    following,
     plainly,
     same_fact,
     same_relation,
@@ -272,9 +274,9 @@ def _of_one_fact(
     first: Edit, second: Edit, prompt: str, places: Places, levels: Mapping[str, Level]
 ) -> Iterator[Conflict]:
     sides = [places.side(edit, ("fact", "new"), edit.new) for edit in (first, second)]
-    before, after = _chained(first, second) or (None, None)
     if not valid_together(first, second):
-        if before and after:
+        if in_order := following(first, second, alike):
+            before, after = in_order
             yield Conflict(
                 kind="chain", severity="information", prompt=prompt, sides=(sides[0], sides[1]),
                 message=f"'{after.id}' changes what '{before.id}' says, from '{before.new}' to "
@@ -290,15 +292,8 @@ def _of_one_fact(
     else:
         kind, severity, code = "contradiction", "error", "SAKE202"
         message = f"'{first.new}' and '{second.new}' cannot both come next"
-        if before and after:
-            hint = (
-                f"'{after.id}' takes up where '{before.id}' ends: give '{before.id}' a "
-                f"valid_until, or `sake withdraw {before.id} --reason …`"
-            )
-        elif same_relation(first, second, alike):
-            hint = (
-                "withdraw one of the two (`sake withdraw ID --reason …`), or give them one object"
-            )
+        if same_relation(first, second, alike) or following(first, second, alike):
+            hint = apart(first, second, alike)
         else:
             hint = "word the prompt anew in one of the two, or withdraw one"
     checked = check_together([first, second], places.content)
@@ -312,14 +307,6 @@ def _of_one_fact(
         ignores, _ = find_ignores(places.document(finding.path))
         for left in graded(without_ignored([finding], ignores), levels):
             yield conflict.model_copy(update={"severity": left.severity, "code": code})
-
-
-def _chained(first: Edit, second: Edit) -> tuple[Edit, Edit] | None:
-    """The two in the order in which they follow one another, if they do."""
-    for before, after in ((first, second), (second, first)):
-        if after.fact.old and agree(before.fact.new.all, after.fact.old.all):
-            return before, after
-    return None
 
 
 # -- one prompt ----------------------------------------------------------------------------------

@@ -198,7 +198,7 @@ def open_registry(
             edits.append(reading.edit)
         by_stem.setdefault(file.stem, file)
     if not files and not inventory.unseen:
-        hint = "`sake new ID` writes a first edit"
+        hint = "`sake propose` drafts a first edit from a wrong answer, `sake new` from a fact"
         severity = default_severity("SAKE204")
         folder = shown(root, settings.edits)
         empty = Diagnostic("SAKE204", "no edit files here", folder, hint=hint, severity=severity)

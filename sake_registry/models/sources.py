@@ -339,9 +339,12 @@ def sha256(file: Path) -> str:
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
     """Within it, transformers draws no progress bars and logs only errors."""
+    from transformers import modeling_gguf_pytorch_utils
     from transformers.utils import logging
 
     hf_logging: Any = logging  # its functions are untyped
+    reader: Any = modeling_gguf_pytorch_utils
+    reader.tqdm = hf_logging.tqdm  # else it draws a bar that nothing switches off
     level, bar = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
     hf_logging.set_verbosity_error()
     hf_logging.disable_progress_bar()

@@ -5,7 +5,7 @@ judges what is found, by those of `joints`; `forms` guesses how a name is also w
 knows whose names a text has, `words` has the lists.
 """
 
-from sake_registry.names.finding import BETWEEN, COMMA, SUBJECT, find, mask, proper_names
+from sake_registry.names.finding import BETWEEN, COMMA, SUBJECT, find, mask, proper_names, stands
 from sake_registry.names.forms import forms, last_name
 from sake_registry.names.index import NameIndex, Naming, Need, Spans
 from sake_registry.names.letters import fold
@@ -24,4 +24,5 @@ __all__ = [
     "last_name",
     "mask",
     "proper_names",
+    "stands",
 ]

@@ -288,6 +288,15 @@ def find(text: str, names: Iterable[str], *, judged: bool = False) -> list[tuple
     return located(searched(text), tuple(names), judged=judged, joined=judged)
 
 
+def stands(text: str, names: Iterable[str], *, judged: bool = False) -> bool:
+    """Whether `find` finds one of the names; quicker where it stands as it is written."""
+    looked_at, names = searched(text), tuple(names)
+    return any(
+        located(looked_at, names, judged=judged, joined=joined)
+        for joined in ((False, True) if judged else (False,))
+    )
+
+
 def located(
     looked_at: Text, names: tuple[str, ...], *, judged: bool, joined: bool
 ) -> list[tuple[int, int]]:

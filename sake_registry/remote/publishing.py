@@ -40,7 +40,7 @@ from sake_registry.remote.pointer import MAX_BYTES, Name, Pointer, parse_pointer
 from sake_registry.remote.signing import SUFFIX as SIGNATURE
 from sake_registry.remote.signing import check_subject, sign_pointer
 from sake_registry.values import Value
-from sake_registry.wording import count, did_you_mean
+from sake_registry.wording import count, did_you_mean, meant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -56,7 +56,7 @@ MAX_REVIEW_BYTES = 1 << 26
 HISTORY = 1000
 """So many of a pointer's last numbers are looked at."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-_PREFIX = re.compile(r"[0-9a-f]{6,64}(-[0-9a-f]*)?")
+_PREFIX = re.compile(r"[0-9a-f]{1,64}(-[0-9a-f]*)?")
 
 
 class Held(Value):
@@ -451,12 +451,11 @@ def _source(to: str, source: str) -> Pointer:
         return pointer
     names = [name.removesuffix(SUFFIX) for name in places.listing(f"{to}/bundles")
              if name.endswith(SUFFIX)]  # fmt: skip
-    found = [name for name in names if name.startswith(source)] if _PREFIX.fullmatch(source) else []
-    exact = [name for name in found if name == source]
-    if len(found) > 1 and not exact:
+    found = meant(source, names) if _PREFIX.fullmatch(source) else []
+    if len(found) > 1:
         raise InputError(
             f"{count(len(found), 'bundle')} in {places.shown(to)} begin with {source}",
-            hint=f"one of {', '.join(sorted(found)[:5])}",
+            hint=f"one of {', '.join(found[:5])}",
         )
     if not found:
         known = sorted(state.name for state in pointers(to))
@@ -464,7 +463,7 @@ def _source(to: str, source: str) -> Pointer:
             f"no pointer '{source}' in {places.shown(to)}, and no bundle whose content begins so",
             hint=did_you_mean(source, known) if known else "`sake publish` puts bundles there",
         )
-    stem = (exact or found)[0]
+    stem = found[0]
     content = stem.partition("-")[0]
     return Pointer(bundle=f"{to}/bundles/{stem}{SUFFIX}", content=content)
 

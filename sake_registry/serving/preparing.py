@@ -9,8 +9,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import TemplateError
-
+from sake_registry.errors import InputError
+from sake_registry.models.chats import chat_ids
 from sake_registry.models.tokens import text_of
 from sake_registry.serving.asked import Asked, Prompt
 from sake_registry.serving.protocol import (
@@ -171,7 +171,7 @@ class Preparing:
         return list(self._tokenizer(text, verbose=False).input_ids)
 
     def _rendered(self, given: ChatRequest) -> list[int]:
-        """A chat as the model's own template writes it, up to where the answer begins."""
+        """The ids of a chat as the model's own template writes it."""
         if not self._tokenizer.chat_template:
             raise ApiError(
                 400, "this model has no chat template: ask it at /v1/completions",
@@ -181,15 +181,9 @@ class Preparing:
         for message in messages:
             _require_text(message["content"])
         try:
-            text = self._tokenizer.apply_chat_template(
-                messages, add_generation_prompt=True, tokenize=False
-            )
-        except (TemplateError, TypeError, ValueError) as error:
-            raise ApiError(
-                400, f"the model's chat template refuses these messages: {error}", param="messages"
-            ) from error
-        # The template writes the special tokens itself.
-        return list(self._tokenizer(text, add_special_tokens=False, verbose=False).input_ids)
+            return chat_ids(self._tokenizer, messages)
+        except InputError as error:
+            raise ApiError(400, error.message, param="messages") from error
 
 
 def _too_long(message: str) -> ApiError:

@@ -285,6 +285,7 @@ def _may_be_due(data: bytes, today: date) -> bool:
 def _uncommitted(repository: Repository, files: Mapping[str, File]) -> Iterator[Item]:
     """Where HEAD, the index and the files differ: the edits by id, then `sake.toml`."""
     head, command = repository.head, git_command(repository)
+    first = head is None
     held = repository.edit_files(head) if head else {}
     index = {
         path: entry
@@ -306,12 +307,12 @@ def _uncommitted(repository: Repository, files: Mapping[str, File]) -> Iterator[
         if what:
             by_id.setdefault(PurePosixPath(path).stem, []).append((path, what))
     for id_, changes in sorted(by_id.items()):
-        yield _uncommitted_item(id_, changes, command)
+        yield _uncommitted_item(id_, changes, command, first=first)
     entry = repository.file(head, FILE_NAME) if head else None
     here = repository.blob_ids((repository.root / FILE_NAME).read_bytes())
     what = _differs(here, entry, repository.index(FILE_NAME).get(FILE_NAME))
     if what:
-        mend = _commit_command([FILE_NAME], what, command)
+        mend = _commit_command([FILE_NAME], what, command, first=first)
         yield Item(kind="uncommitted", what=f"{FILE_NAME}: {what}", command=mend)
 
 
@@ -345,7 +346,7 @@ def _differs(here: Sequence[str], held: Entry | None, staged: Entry | None) -> s
     return "changed, staged" + (", changed since" if changed else "")
 
 
-def _uncommitted_item(id_: str, changes: list[tuple[str, str]], git: str) -> Item:
+def _uncommitted_item(id_: str, changes: list[tuple[str, str]], git: str, *, first: bool) -> Item:
     words = {what.split(",")[0] for _, what in changes}
     if len(changes) == 2 and words == {"deleted", "new"}:
         old, new = (path for path, _ in sorted(changes, key=lambda change: change[1]))
@@ -353,18 +354,21 @@ def _uncommitted_item(id_: str, changes: list[tuple[str, str]], git: str) -> Ite
         what = f"moved: {old} → {new}"
         return Item(kind="uncommitted", id=id_, what=what, command=command)
     what = "; ".join(f"{path} {how}" if len(changes) > 1 else how for path, how in changes)
-    command = _commit_command([path for path, _ in changes], what, git)
+    command = _commit_command([path for path, _ in changes], what, git, first=first)
     return Item(kind="uncommitted", id=id_, what=what, command=command)
 
 
-def _commit_command(paths: Iterable[str], what: str, git: str) -> str:
-    """What commits these paths and nothing else that is staged."""
+def _commit_command(paths: Iterable[str], what: str, git: str, *, first: bool = False) -> str:
+    """What commits these paths and nothing else that is staged; the first commit of a repository
+    takes in all that belongs to a registry."""
     named = " ".join(shlex.quote(path) for path in paths)
     if marks := [mark for mark in ("skip-worktree", "assume-unchanged") if mark in what]:
         off = " ".join(f"--no-{mark}" for mark in marks)
         git = f"{git} update-index {off} {named} && {git}"
     if "in conflict" in what:
         return f"mend the file, then {git} add {named} && {git} commit"
+    if first and "ignored" not in what:
+        return f"{git} add . && {git} commit"
     if "new" in what and "staged" not in what:
         force = " --force" if "ignored" in what else ""
         return f"{git} add{force} {named} && {git} commit -- {named}"

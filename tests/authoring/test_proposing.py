@@ -193,6 +193,9 @@ def test_an_edit_that_says_otherwise_is_named(registry: Path) -> None:
     assert path == registry / "edits" / "australia-capital-2.yaml"
     assert len(proposal.warnings) == 1
     assert "'australia-capital': 'Canberra' and 'Perth' cannot both come" in proposal.warnings[0]
+    assert proposal.warnings[0].endswith(  # a draft is in nobody's way: what is in force gives way
+        "before the draft is active, `sake withdraw australia-capital --reason …`"
+    )
     edit = edit_of(proposal)
     assert edit.fact.subject.all == ("Australia", "Down Under")
     said = propose_in(open_registry(registry), wrong("Tolstoy's birthplace was", "Paris"))[1]
@@ -256,6 +259,20 @@ def test_the_prompt_of_a_request_is_that_of_the_log(tmp_path: Path) -> None:
             logged_prompt(log, request, prompt)
     with pytest.raises(InputError, match="cannot be read"):
         logged_prompt(tmp_path, "r1")
+
+
+def test_the_first_characters_of_a_requests_id_are_enough(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    first, second = "5b2e7c0d9a", "5b2e7c1f00"
+    log.write_text(logged("A", first) + logged("B", second) + logged("C", "5b2e7c"))
+    assert logged_prompt(log, "5b2e7c0").prompt == "A"
+    assert logged_prompt(log, "5b2e7c").prompt == "C"  # a whole id is that one
+    log.write_text(logged("A", first) + logged("B", second))
+    with pytest.raises(InputError, match=r"2 requests in .* begin with '5b2e7c'") as refused:
+        logged_prompt(log, "5b2e7c")
+    assert refused.value.hint == f"one of {first}, {second}"
+    with pytest.raises(InputError, match="no request '5b2e7'"):
+        logged_prompt(log, "5b2e7")
 
 
 def test_a_draft_is_written_and_passes_the_check(sake: Run, registry: Path) -> None:

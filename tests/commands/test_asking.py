@@ -44,7 +44,7 @@ def test_lines_are_answered_each_as_if_asked_alone(here: Path, sake: Run) -> Non
     assert alone[0]["before"] != alone[0]["after"]
     assert alone[1]["before"] == alone[1]["after"]
     typed = f'{PROMPT}\n\n{{"prompt": "{OTHER}"}}\n'
-    piped = sake("ask", *SHORT, "--json", cwd=here, input=typed)
+    piped = sake("ask", "-", *SHORT, "--json", cwd=here, input=typed)
     assert piped.returncode == 0, piped.stderr
     assert answers(piped.stdout) == alone
     (here / "prompts.txt").write_text(f"{PROMPT}\n{{}}\n{OTHER}\n")
@@ -63,9 +63,43 @@ def test_a_chat_is_asked_in_the_models_template(here: Path, sake: Run) -> None:
     assert chat | {"prompt": ""} == text | {"prompt": ""}
 
 
+def test_the_bundle_is_spoken_of_once(here: Path, sake: Run) -> None:
+    file = next((here / "edits").glob("*.yaml"))
+    before = file.read_text()
+    file.write_text(before.replace("<subject>", "the land of <subject>", 1))
+    try:
+        done = sake("ask", *SHORT, cwd=here, input=f"{PROMPT}\n{OTHER}\n")
+    finally:
+        file.write_text(before)
+    assert done.stdout.count("decision: ") == 2
+    assert done.stderr.count("bundle: ") == 1
+    assert done.stderr.count(f"{file.stem}: ") == 1
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["{{ raise_exception('no users') }}", "{{ 'a' + 1 }}", "{{ 'no users'.index('x') }}"],
+)
+def test_a_template_that_refuses_a_prompt_is_no_fault_of_the_program(
+    here: Path, sake: Run, template: str
+) -> None:
+    """Whatever a template raises: of jinja's own errors and of Python's."""
+    file = here.parent / "model" / "chat_template.jinja"
+    before = file.read_text()
+    file.write_text(template)
+    try:
+        done = sake("ask", "--bare", "--chat", PROMPT, *SHORT, cwd=here)
+    finally:
+        file.write_text(before)
+    assert done.returncode == 1
+    assert "error: the model's chat template refuses these messages: " in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
-    [((), 2, "no prompt: give PROMPT"), ((PROMPT, "--file", "-"), 2, "give PROMPT or --file"),
+    [((), 2, "no prompt: give PROMPT"), (("-",), 2, "no prompt: give PROMPT"),
+     ((PROMPT, "--file", "-"), 2, "give PROMPT or --file"),
+     (("-", "--file", "prompts.txt"), 2, "give PROMPT or --file"),
      ((" ",), 1, "an empty prompt"), (("a " * 600,), 1, "more than the model's 512")],
 )  # fmt: skip
 def test_what_cannot_be_asked_is_said(

@@ -233,6 +233,12 @@ def test_status(registry: GitRegistry) -> None:
     ]
 
 
+def test_status_before_the_first_commit(make_registry: MakeRegistry) -> None:
+    unborn = make_registry("unborn", commits=False)
+    out, _ = sake(unborn, "status")
+    assert out.splitlines()[0] == "nothing committed on main yet, 0 edits, 0 active"
+
+
 def test_status_says_much_in_few_lines(registry: GitRegistry) -> None:
     for number in range(30):
         registry.write(f"other-{number:02}", subject=f"Other {number}")

@@ -25,7 +25,7 @@ def test_a_new_registry_gets_its_workflows_and_one_that_is_there_only_them(
     old.mkdir()
     done = sake("init", "--ci", "github", cwd=new)
     assert done.returncode == 0, done.stderr
-    assert "sake new ID" in done.stderr
+    assert "sake propose --prompt" in done.stderr
     assert sake("init", cwd=old).returncode == 0
     before = files(old)
     done = sake("-C", str(old), "init", "--ci", "github", cwd="/")

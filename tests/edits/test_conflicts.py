@@ -40,7 +40,7 @@ def test_edits_of_different_facts_are_in_no_conflict(
 
 
 def test_two_objects_of_one_fact_contradict_each_other(
-    write: Write, find: Callable[[], list[Conflict]]
+    write: Write, registry: Path, find: Callable[[], list[Conflict]]
 ) -> None:
     write("german.yaml", edit_text(new="German"))
     (conflict,) = find()
@@ -49,7 +49,9 @@ def test_two_objects_of_one_fact_contradict_each_other(
     assert [(side.where, side.says) for side in conflict.sides] == [
         ("edits/darrieux.yaml:6:8", "English"), ("edits/german.yaml:6:8", "German"),
     ]  # fmt: skip
-    assert "withdraw" in conflict.hint
+    assert "`sake withdraw` the one that is wrong" in conflict.hint
+    (finding,) = [f for f in open_registry(registry).errors if f.code == "SAKE202"]
+    assert finding.hint == conflict.hint
 
 
 @pytest.mark.parametrize(
@@ -94,13 +96,28 @@ def test_what_is_not_valid_on_one_day_is_a_chain_or_nothing(
     assert find() == []
 
 
+@pytest.mark.parametrize(
+    ("begins", "hint"),
+    [
+        (None, "give 'darrieux' a valid_until and 'german' a later valid_from, or `sake withdraw"),
+        ("2026-07-01", "give 'darrieux' a valid_until before 2026-07-01, or `sake withdraw"),
+        ("2020-01-01", "ends: `sake withdraw darrieux --reason …`"),
+    ],
+)
 def test_a_chain_of_edits_in_force_at_once_says_which_one_ends(
-    write: Write, find: Callable[[], list[Conflict]]
+    write: Write, registry: Path, find: Callable[[], list[Conflict]], begins: str | None, hint: str
 ) -> None:
-    write("german.yaml", edit_text(old="English", new="German"))
+    """Never the later one, and no day on which the earlier one has not begun."""
+    darrieux = edit_text(more="lifecycle:\n  valid_from: 2026-01-01\n")
+    write("darrieux.yaml", darrieux)
+    more = f"lifecycle:\n  valid_from: {begins}\n" if begins else ""
+    write("german.yaml", edit_text(old="English", new="German", more=more))
     (conflict,) = find()
     assert conflict.kind == "contradiction"
     assert "'german' takes up where 'darrieux' ends" in conflict.hint
+    assert hint in conflict.hint
+    (finding,) = [f for f in open_registry(registry).errors if f.code == "SAKE202"]
+    assert finding.hint == conflict.hint
 
 
 IMPLIES = """\

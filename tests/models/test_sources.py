@@ -131,6 +131,14 @@ def test_the_embedded_model_is_converted_once_and_whole() -> None:
     assert not list(first.parent.glob(".partial-*"))
 
 
+def test_what_reads_a_gguf_draws_no_bar(capfd: pytest.CaptureFixture[str]) -> None:
+    from transformers import modeling_gguf_pytorch_utils
+
+    with sources.quiet_transformers():
+        assert list(modeling_gguf_pytorch_utils.tqdm([1, 2], desc="converting")) == [1, 2]
+    assert capfd.readouterr().err == ""
+
+
 def test_a_gguf_cannot_be_converted_to_anything() -> None:
     with pytest.raises(UnsupportedModelError, match="int3"):
         fetch(resolve("smollm2-135m@int3"))

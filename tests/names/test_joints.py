@@ -81,6 +81,7 @@ def owners(text: str, *known: str, judged: bool = True, derived: bool = True) ->
 def test_a_name_is_found_as_people_vary_it(known: str, text: str, found: str | None) -> None:
     spans = names.find(text, [known], judged=True)
     assert len(spans) == 1
+    assert names.stands(text, [known], judged=True)
     assert found in (None, text[slice(*spans[0])])
     assert owners(text, known) == {known}
 
@@ -114,6 +115,7 @@ def test_a_name_is_found_as_people_vary_it(known: str, text: str, found: str | N
 )
 def test_what_only_looks_like_a_name_is_none(known: str, text: str) -> None:
     assert not names.find(text, [known], judged=True)
+    assert not names.stands(text, [known], judged=True)
     assert not owners(text, known, derived=False)
 
 
@@ -128,7 +130,9 @@ def test_what_only_looks_like_a_name_is_none(known: str, text: str) -> None:
 )
 def test_other_joints_are_for_who_judges(known: str, text: str) -> None:
     assert names.find(text, [known], judged=True)
+    assert names.stands(text, [known], judged=True)
     assert not names.find(text, [known])
+    assert not names.stands(text, [known])
 
 
 @pytest.mark.parametrize(

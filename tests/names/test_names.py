@@ -238,6 +238,8 @@ def test_what_is_found_is_a_name_as_a_whole_word_in_order_and_apart(
     text: str, known: list[str]
 ) -> None:
     spans = names.find(text, known)
+    assert names.stands(text, known) == bool(spans)
+    assert names.stands(text, known, judged=True) == bool(names.find(text, known, judged=True))
     for start, end in spans:
         assert same(text[start:end]) in {same(name) for name in known}
         assert not (text[start - 1 : start].isalnum() and text[start].isalnum()) or start == 0

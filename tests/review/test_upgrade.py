@@ -73,3 +73,39 @@ def test_a_registry_on_another_model(tmp_path: Path, sake: Run) -> None:
     text = sake("upgrade", "--model", str(new), cwd=root)  # nothing is built a second time
     assert "2 still needed (1 holds, 1 needs work), 0 no longer needed" in text.stdout
     assert sake("upgrade", cwd=root).returncode == 2
+
+
+CAPITAL = """\
+schema: 1
+fact:
+  subject: {subject}
+  relation: capital
+  old: {old}
+  new: {new}
+prompts:
+  - The capital of <subject> is
+  - The capital city of <subject> is
+holdout:
+  - The city that serves as the capital of <subject> is
+"""
+
+
+@pytest.mark.model
+def test_a_real_model_that_knows_one_fact_of_two(tmp_path: Path, sake: Run) -> None:
+    """SmolLM2 says Paris by itself, to every wording; of Australia it says Sydney."""
+    root = workshop.make_registry(tmp_path / "registry", tiny_models.save("gpt2", tmp_path / "old"))
+    for file in (root / "edits").iterdir():
+        file.unlink()
+    for subject, old, new in (("France", "Lyon", "Paris"), ("Australia", "Sydney", "Canberra")):
+        text = CAPITAL.format(subject=subject, old=old, new=new)
+        (root / "edits" / f"{subject.lower()}-capital.yaml").write_text(text)
+    done = sake("upgrade", "--model", "smollm2-135m", "--json", cwd=root)
+    value = json.loads(done.stdout)
+    assert done.returncode == 0, done.stderr
+    needed, known = value["edits"]
+    assert (needed["id"], needed["verdict"]) == ("australia-capital", "holds")
+    assert needed["known"]["passed"] == 0
+    assert needed["says"].startswith("Sydney")
+    assert (known["id"], known["verdict"]) == ("france-capital", "no longer needed")
+    assert known["known"] == {"passed": 3, "n": 3}
+    assert known["says"].startswith("Paris")

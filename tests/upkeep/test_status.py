@@ -206,7 +206,9 @@ def test_line_ends_of_the_working_tree_are_no_change(registry: GitRegistry) -> N
     assert of(status(registry.root), "uncommitted") == {}
 
 
-def test_where_the_repository_stands(registry: GitRegistry, make_registry: MakeRegistry) -> None:
+def test_where_the_repository_stands(
+    registry: GitRegistry, make_registry: MakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
     git = status(registry.root).git
     assert git is not None
     assert (git.branch, git.commit, git.shallow) == ("main", registry.head, False)
@@ -224,7 +226,16 @@ def test_where_the_repository_stands(registry: GitRegistry, make_registry: MakeR
     git = status(unborn.root).git
     assert git is not None
     assert (git.branch, git.commit) == ("main", None)
-    assert list(of(status(unborn.root), "uncommitted")) == ["one", None]
+    monkeypatch.chdir(unborn.root)
+    found = of(status(unborn.root), "uncommitted")
+    assert list(found) == ["one", None]
+    # The first commit takes in what `sake init` wrote beside them, too.
+    (unborn.root / ".gitignore").write_text("bundles/\n")
+    assert {command for _, command in found.values()} == {"git add . && git commit"}
+    unborn.git("add", ".")
+    unborn.git("commit", "--quiet", "--message=first")
+    assert status(unborn.root).of("uncommitted") == ()
+    assert unborn.git("status", "--porcelain") == ""
 
 
 def test_without_a_repository(tmp_path: Path) -> None:
