@@ -41,6 +41,10 @@ _TO_CUT = 1024
 # of turns in the usual chat templates ("Where was X born?<|im_end|>").
 _TURN = r"<\|[^|<>\n]{1,40}\|>|</?s>|\[/?INST\]|<(?:start|end)_of_turn>"
 _TURNS = re.compile(_TURN)
+_SYSTEM = frozenset(("system", "developer"))
+_SPEAKERS = _SYSTEM | {"user", "human", "assistant", "model", "tool"}
+_NAME = "\ufffc"
+"""Stands for the subject where `MASK` might be a word of the text."""
 _END = re.compile(
     rf"(?<![.!?])[.!?]++(?=\s|$|{_TURN})|[;\n“”\"]|(?<!\w)['‘]|['’](?!\w)|(?<=\?)'|{_TURN}"
 )
@@ -91,21 +95,44 @@ def sentences(text: str) -> list[str]:
 
 
 def view(prompt: str, spans: Sequence[tuple[int, int]]) -> str:
-    """A prompt as the detector reads it: the names masked, a line for each turn of a chat template,
-    and of a long prompt only what stands about the last name, and its end."""
-    return _TURNS.sub("\n", _viewed(prompt, spans)).strip("\n")
+    """A prompt as the detector reads it: the names masked, of a chat what was said in it, a line
+    for each turn, and of a long prompt only what stands about the last name, and its end."""
+    read = _about_name(said(names.mask(prompt, spans, _NAME)))
+    return read.replace(_NAME, MASK).strip("\n")
 
 
-def _viewed(prompt: str, spans: Sequence[tuple[int, int]]) -> str:
-    masked = names.mask(prompt, spans, MASK)
-    if len(masked) <= VIEWED:
-        return masked
-    last = len(prompt) - max((end for _, end in spans), default=len(prompt))
-    named = len(masked) - last
-    if named > len(masked) - VIEWED + NAMED // 2:
-        return masked[_from(masked, len(masked) - VIEWED) :]
-    about = masked[_from(masked, named - NAMED // 2) : named + NAMED // 2]
-    return f"{about}\n{masked[_from(masked, len(masked) - VIEWED + NAMED) :]}"
+def said(text: str) -> str:
+    """A text without what a chat template writes around its turns: their marks, who takes them,
+    and the system's, unless a name (`_NAME`) stands there alone."""
+    marks = list(_TURNS.finditer(text))
+    if not marks:
+        return text
+    turns = [("", text[: marks[0].start()])]
+    ends = [mark.start() for mark in marks[1:]] + [len(text)]
+    for mark, end in zip(marks, ends, strict=True):
+        speaker, part = turns[-1][0], text[mark.end() : end]
+        first, _, rest = part.strip().partition("\n")
+        if first.strip() in _SPEAKERS:  # "<|im_start|>user\n…", "<|start_header_id|>user<|…"
+            speaker, part = first.strip(), rest
+        elif (word := mark[0].strip("<|>")) in _SPEAKERS:  # "<|user|>\n…"
+            speaker = word
+        turns.append((speaker, part.strip("\n")))
+    turns = [(speaker, part) for speaker, part in turns if part.strip()]
+    others = [part for speaker, part in turns if speaker not in _SYSTEM]
+    everything = [part for _, part in turns]
+    named_there_alone = _NAME in "".join(everything) and _NAME not in "".join(others)
+    return "\n".join(everything if named_there_alone else others)
+
+
+def _about_name(text: str) -> str:
+    """Of a long text what stands about the last name, and its end."""
+    if len(text) <= VIEWED:
+        return text
+    named = text.rfind(_NAME) + 1 or len(text)
+    if named > len(text) - VIEWED + NAMED // 2:
+        return text[_from(text, len(text) - VIEWED) :]
+    about = text[_from(text, named - NAMED // 2) : named + NAMED // 2]
+    return f"{about}\n{text[_from(text, len(text) - VIEWED + NAMED) :]}"
 
 
 def looked_at(prompt: str) -> str:

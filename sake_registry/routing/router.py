@@ -44,7 +44,7 @@ from sake_registry.routing.metric import (
 )
 from sake_registry.routing.nearness import Nearness, with_evidence
 from sake_registry.routing.reasons import Reason, decision_words
-from sake_registry.routing.representation import NAMED, clauses, looked_at, view
+from sake_registry.routing.representation import NAMED, clauses, looked_at, said, view
 from sake_registry.values import Value
 
 if TYPE_CHECKING:
@@ -346,7 +346,7 @@ class Router:
         texts: dict[Spans, list[str]] = {(): [prompt]}  # a route may need no names
         room = MOST_TEXTS
         read = {spans for way, spans in ways if way.texts}
-        views: dict[Spans, str] = {(): prompt}
+        views: dict[Spans, str] = {(): said(prompt)}
         for spans in sorted({s for _, s in ways if s}, key=lambda s: (s[-1], s), reverse=True):
             if room <= 0:
                 break
