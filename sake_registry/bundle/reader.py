@@ -422,15 +422,15 @@ class BundleFile:
     @staticmethod
     def _parse(meta: bytes) -> Manifest:
         try:
-            json.loads(meta.decode(), object_pairs_hook=_each_once, parse_constant=_no_constant)
-        except (ValueError, RecursionError) as error:
-            raise _Refused(f"its manifest is not JSON: {error}") from error
-        try:
             manifest = Manifest.model_validate_json(meta, strict=True)
         except ValidationError as error:
+            _require_plain(meta)
             problem = error.errors()[0]
             where = ".".join(map(str, problem["loc"]))
             raise _Refused(f"its manifest is wrong at {where}: {problem['msg']}") from error
+        # The writer's own bytes have each key once; what is spelled otherwise is looked through.
+        if manifest.model_dump_json().encode() != meta:
+            _require_plain(meta)
         if manifest.method != METHOD_VERSION:
             raise _Refused(
                 f"it was compiled by method version {manifest.method}; this sake decides by "
@@ -470,6 +470,14 @@ def read_manifest(path: Path | str) -> Manifest:
 def _at(file: BinaryIO, place: int) -> bytes:
     file.seek(place)
     return file.read(len(_SIGNATURE))
+
+
+def _require_plain(meta: bytes) -> None:
+    """Refuse what is not JSON, and JSON in which a key stands twice or a constant is no number."""
+    try:
+        json.loads(meta.decode(), object_pairs_hook=_each_once, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise _Refused(f"its manifest is not JSON: {error}") from error
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> None:
