@@ -170,7 +170,7 @@ class BundleFile:
                 )
             self._check(i, "maps", map_arrays(self.manifest.edits[i].groups, maps))
             for factors in (step for group in maps for step in group):
-                if not all(np.isfinite(a).all() for a in factors.values()):
+                if not all(map(_is_finite, factors.values())):
                     raise _Refused(f"the maps of '{edit}' are not finite")
                 if (factors["scale"] < 0).any():
                     raise _Refused(f"the maps of '{edit}' have a negative scale")
@@ -388,9 +388,9 @@ class BundleFile:
     def _verify_router(self) -> None:
         """Read and verify what the router decides by."""
         self._points = self._read("router/points")
-        if not np.isfinite(self._points).all():
+        if not _is_finite(self._points):
             raise _Refused("its router points are not finite")
-        if not (np.isfinite(self._projection).all() and np.isfinite(self._background).all()):
+        if not (_is_finite(self._projection) and _is_finite(self._background)):
             raise _Refused("its metric is not finite")
         for i, edit in enumerate(self.manifest.edits):
             start, end = self._index["index/points"][i : i + 2]
@@ -465,6 +465,12 @@ def read_manifest(path: Path | str) -> Manifest:
     """
     with _Sealed(path) as bundle:
         return bundle.manifest
+
+
+def _is_finite(values: Array) -> bool:
+    """Whether all numbers are finite; one that is none is the least and the largest of them."""
+    with np.errstate(invalid="ignore"):
+        return not values.size or bool(np.isfinite([values.min(), values.max()]).all())
 
 
 def _at(file: BinaryIO, place: int) -> bytes:
