@@ -170,7 +170,7 @@ class BundleFile:
                 )
             self._check(i, "maps", map_arrays(self.manifest.edits[i].groups, maps))
             for factors in (step for group in maps for step in group):
-                if not all(np.isfinite(a).all() for a in factors.values()):
+                if not all(map(_is_finite, factors.values())):
                     raise _Refused(f"the maps of '{edit}' are not finite")
                 if (factors["scale"] < 0).any():
                     raise _Refused(f"the maps of '{edit}' have a negative scale")
@@ -388,9 +388,9 @@ class BundleFile:
     def _verify_router(self) -> None:
         """Read and verify what the router decides by."""
         self._points = self._read("router/points")
-        if not np.isfinite(self._points).all():
+        if not _is_finite(self._points):
             raise _Refused("its router points are not finite")
-        if not (np.isfinite(self._projection).all() and np.isfinite(self._background).all()):
+        if not (_is_finite(self._projection) and _is_finite(self._background)):
             raise _Refused("its metric is not finite")
         for i, edit in enumerate(self.manifest.edits):
             start, end = self._index["index/points"][i : i + 2]
@@ -422,15 +422,15 @@ class BundleFile:
     @staticmethod
     def _parse(meta: bytes) -> Manifest:
         try:
-            json.loads(meta.decode(), object_pairs_hook=_each_once, parse_constant=_no_constant)
-        except (ValueError, RecursionError) as error:
-            raise _Refused(f"its manifest is not JSON: {error}") from error
-        try:
             manifest = Manifest.model_validate_json(meta, strict=True)
         except ValidationError as error:
+            _require_plain(meta)
             problem = error.errors()[0]
             where = ".".join(map(str, problem["loc"]))
             raise _Refused(f"its manifest is wrong at {where}: {problem['msg']}") from error
+        # The writer's own bytes have each key once; what is spelled otherwise is looked through.
+        if manifest.model_dump_json().encode() != meta:
+            _require_plain(meta)
         if manifest.method != METHOD_VERSION:
             raise _Refused(
                 f"it was compiled by method version {manifest.method}; this sake decides by "
@@ -467,9 +467,23 @@ def read_manifest(path: Path | str) -> Manifest:
         return bundle.manifest
 
 
+def _is_finite(values: Array) -> bool:
+    """Whether all numbers are finite; one that is none is the least and the largest of them."""
+    with np.errstate(invalid="ignore"):
+        return not values.size or bool(np.isfinite([values.min(), values.max()]).all())
+
+
 def _at(file: BinaryIO, place: int) -> bytes:
     file.seek(place)
     return file.read(len(_SIGNATURE))
+
+
+def _require_plain(meta: bytes) -> None:
+    """Refuse what is not JSON, and JSON in which a key stands twice or a constant is no number."""
+    try:
+        json.loads(meta.decode(), object_pairs_hook=_each_once, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise _Refused(f"its manifest is not JSON: {error}") from error
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> None:

@@ -37,6 +37,8 @@ MAX_TOKENS = 256
 _BRANCH = 256
 _ORDERS = ((2, 0), (3, 1), (5, 2))
 """Of each branch: the length of its n-grams, and how many of them stand before the token."""
+_SELF = 2
+"""Where a token itself stands in the five about it."""
 _BATCH_TOKENS = 1024
 _CHUNKS = 17
 
@@ -136,22 +138,30 @@ class MultilingualEncoder:
         return ids if len(ids) <= MAX_TOKENS else [ids[0], *ids[1 - MAX_TOKENS :]]
 
     def _states(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """The states of a flat batch's tokens, (sum of lengths, 1280)."""
-        weights, entry, block = self._weights, self._joint, ids % _CHUNKS
-        embedded = self._table[ids].float()
+        """The states of a flat batch's tokens, (sum of lengths, 1280).
+
+        A token's state hangs on the four tokens on either side of it and on nothing else. Texts
+        that are read together have most of their words in common (a prompt, its sentences, its
+        clauses), so each layer is computed once for each of its different inputs.
+        """
+        weights, entry, around = self._weights, self._joint, _window(lengths)
+        known, token = ids.unique(return_inverse=True)
+        narrow, of_narrow = _different(token, around)
+        wide, of_wide = _different(of_narrow, around)
+        block = known % _CHUNKS
+        embedded = self._table[known].float()
         embedded = embedded * weights["scale"][block, None] + weights["lo"][block, None]
-        inside = _window(lengths)
         joint = embedded @ entry["proj"] + entry["proj_b"]
         # One normalisation spans the three branches.
         joint = self._norm(joint, entry["ln_g"], entry["ln_b"])
-        branches = [embedded]
+        branches = [embedded[narrow[wide[:, _SELF], _SELF]]]
         for (n, before), branch in zip(_ORDERS, torch.split(joint, _BRANCH, 1), strict=True):
-            places = inside[:, 2 - before : 2 - before + n]
-            middle = _ngrams(branch, places) @ weights[f"w1_{n}"] + weights[f"b1_{n}"]
-            middle = middle.relu() + branch
-            last = _ngrams(middle, places) @ weights[f"w2_{n}"] + weights[f"b2_{n}"]
-            branches.append(last.relu() + middle)
-        return self._norm(torch.cat(branches, 1), weights["ln_g"], weights["ln_b"])
+            gram = slice(_SELF - before, _SELF - before + n)
+            middle = _ngrams(branch, narrow[:, gram]) @ weights[f"w1_{n}"] + weights[f"b1_{n}"]
+            middle = middle.relu() + branch[narrow[:, _SELF]]
+            last = _ngrams(middle, wide[:, gram]) @ weights[f"w2_{n}"] + weights[f"b2_{n}"]
+            branches.append(last.relu() + middle[wide[:, _SELF]])
+        return self._norm(torch.cat(branches, 1), weights["ln_g"], weights["ln_b"])[of_wide]
 
     def _norm(self, rows: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
         return layer_norm(rows, rows.shape[1:], gamma, beta, float(self._weights["eps"]))
@@ -182,8 +192,16 @@ def _window(lengths: Tensor) -> Tensor:
     total = int(lengths.sum())
     start = torch.repeat_interleave(lengths.cumsum(0) - lengths, lengths)[:, None]
     end = torch.repeat_interleave(lengths.cumsum(0), lengths)[:, None]
-    places = torch.arange(total)[:, None] + torch.arange(-2, 3)
+    places = torch.arange(total)[:, None] + torch.arange(-_SELF, _SELF + 1)
     return torch.where((places >= start) & (places < end), places, total)
+
+
+def _different(numbers: Tensor, around: Tensor) -> tuple[Tensor, Tensor]:
+    """The different fives of numbers that stand about places, (fives, 5), and which of them each
+    place has; outside of a text is one more than the largest number."""
+    fives = pad(numbers, (0, 1), value=int(numbers.max()) + 1)[around]
+    different, of_place = fives.unique(dim=0, return_inverse=True)
+    return different, of_place
 
 
 def _ngrams(rows: Tensor, places: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 
 from sake_registry.names.letters import fold, unmarked
 from sake_registry.names.scripts import is_unspaced
@@ -38,11 +38,14 @@ def with_legal_form(text: str, end: int) -> int:
     return match.end() if match and is_legal else end
 
 
+@lru_cache(maxsize=1024)
 def without_legal_form(name: str) -> str:
     """A company's name without its legal form: "Contoso, Inc.", "株式会社日立製作所"."""
     for place in _SPACE.finditer(name):
         if with_legal_form(unmarked(name), place.start()) >= len(name.rstrip(".")):
             return name[: place.start()]
+    if name.isascii():
+        return name
     _, directly = _patterns()
     before = directly.match(name)
     bare = name[before.end() :].strip() if before else name

@@ -146,7 +146,7 @@ def _drop_parts(text: str, located: dict[Naming, Spans | None]) -> None:
 
 
 def _folded(name: str) -> str:
-    return fold(without_marks(name))
+    return name.lower() if name.isascii() else fold(without_marks(name))
 
 
 def _words(folded: str) -> list[str]:
@@ -164,12 +164,8 @@ def _leading_words(
     One word of each name leads to its owners: the rarest, or every text with a "John" would lead
     to thousands.
     """
-    words = {
-        name: scripts.name_keys(_folded(name))
-        for some in namings.values()
-        for naming in some
-        for name in naming.names
-    }
+    names = (name for some in namings.values() for naming in some for name in naming.names)
+    words = {name: scripts.name_keys(_folded(name)) for name in dict.fromkeys(names)}
     common = Counter(word for of_name in words.values() for word in set(of_name))
     by_word: dict[str, list[str]] = {}
     always = []
@@ -205,38 +201,44 @@ def _with_clear_forms(namings: Iterable[Naming]) -> dict[Naming, Naming]:
     A form is clear where every naming with its words shares a name with this one, and so does
     every other that has the form: of two Darrieux neither is "Darrieux".
     """
-    folded = {naming: {_folded(name) for name in naming.names} for naming in namings}
-    having: defaultdict[str, set[Naming]] = defaultdict(set)
-    for naming, spelled in folded.items():
-        for word in {word for name in spelled for word in _words(name)}:
-            having[word].add(naming)
+    known = list(namings)  # by their numbers from here on: a naming takes long to hash
+    spelled = [{_folded(name) for name in naming.names} for naming in known]
+    having: defaultdict[str, set[int]] = defaultdict(set)
+    for number, names in enumerate(spelled):
+        for word in {word for name in names for word in _words(name)}:
+            having[word].add(number)
     derived = {
-        naming: dict.fromkeys(
+        number: dict.fromkeys(
             form
             for name in naming.names
             for form in _derived(name, judged=naming.judged)
             if form not in naming.names
         )
-        for naming in folded
+        for number, naming in enumerate(known)
         if naming.need == "any"
     }
     words = {form: tuple(_words(_folded(form))) for others in derived.values() for form in others}
-    sharing: defaultdict[tuple[str, ...], set[Naming]] = defaultdict(set)
-    for naming, others in derived.items():
+    sharing: defaultdict[tuple[str, ...], set[int]] = defaultdict(set)
+    for number, others in derived.items():
         for form in others:
-            sharing[words[form]].add(naming)
+            sharing[words[form]].add(number)
 
-    def is_clear(form: str, spelled: set[str]) -> bool:
+    def is_clear(form: str, own: set[str]) -> bool:
+        if not words[form]:
+            return False  # no word of a text leads to it
         # An intersection takes as long as its first set is large.
         owners = sorted((having.get(word, set()) for word in words[form]), key=len)
         meant = set.intersection(*owners) | sharing[words[form]]
-        return all(not spelled.isdisjoint(folded[naming]) for naming in meant)
+        return not any(own.isdisjoint(spelled[number]) for number in meant)
 
     return {
-        naming: naming._replace(
-            names=(*naming.names, *(form for form in others if is_clear(form, folded[naming])))
+        known[number]: known[number]._replace(
+            names=(
+                *known[number].names,
+                *(form for form in others if is_clear(form, spelled[number])),
+            )
         )
-        for naming, others in derived.items()
+        for number, others in derived.items()
     }
 
 

@@ -64,6 +64,12 @@ def _links() -> frozenset[str]:
 
 
 @cache
+def _between() -> frozenset[str]:
+    """Words that count for less inside a name."""
+    return _joints() | _links()
+
+
+@cache
 def _short() -> dict[str, str]:
     """From a word to one that stands for all ways to write it."""
     shortest: dict[str, str] = {}
@@ -94,25 +100,33 @@ def _append(letters: str, word: str) -> str:
 
 
 def _says_enough(letters: str) -> bool:
+    if letters.isascii() and letters.isalpha():
+        return len(letters) >= _FEWEST
     size = sum(map(str.isalnum, letters))
     if any(map(str.isdigit, letters)) and any(map(str.isalpha, letters)):
         return size >= _FEWEST_WITH_DIGITS
     return size >= (_FEWEST_WIDE if max(letters) >= _WIDE else _FEWEST)
 
 
-def _letters_of(words: list[_Word]) -> Iterator[str]:
-    """By which letters a name is looked up; none of a name that says too little.
+def _letters_of(words: list[str]) -> Iterator[str]:
+    """By which letters a name of these words is looked up; none where it says too little.
 
     With short words and with its own, with joints and without.
     """
     known: dict[str, None] = {}
-    for written in dict.fromkeys((tuple(w.text for w in words), tuple(w.short for w in words))):
+    joined = not _between().isdisjoint(words[1:-1])
+    short = _short()
+    for written in dict.fromkeys((tuple(words), tuple(short.get(word, word) for word in words))):
+        together = "".join(written)
+        if together.isalpha() and not joined:  # as most are
+            known[together] = None
+            continue
         with_joints = without = written[0]
-        for word, text in zip(words[1:], written[1:], strict=True):
-            between = word is not words[-1]
-            if between and word.text in _joints():
+        for number, (word, text) in enumerate(zip(words, written, strict=True)):
+            between = 0 < number < len(words) - 1
+            if between and word in _joints():
                 with_joints += _JOINT
-            elif not (between and word.text in _links()):
+            elif number and not (between and word in _links()):
                 with_joints, without = (_append(all_, text) for all_ in (with_joints, without))
         known |= {with_joints: None, without: None}
     for letters in known:
@@ -130,7 +144,7 @@ class Table(Generic[Owner]):
     def __init__(self, owned: Iterable[tuple[str, Owner]]) -> None:
         self.letters: defaultdict[str, list[Owner]] = defaultdict(list)
         for name, owner in owned:
-            words = _words(name)
+            words = _WORD.findall(name)
             if not 0 < len(words) <= _MOST:
                 continue
             for letters in _letters_of(words):

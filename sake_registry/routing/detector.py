@@ -121,7 +121,9 @@ class ScopeNetwork(nn.Module):
         tokens = batch.tokens + self.part(batch.part) + self.place(batch.place)
         tokens = tokens + self.subject(batch.subject)
         tokens = torch.cat([self.start.expand(len(tokens), 1, -1), tokens], 1)
-        absent = pad(batch.part == PADDING, (1, 0), value=False)
+        # Attention with a mask takes longer: one pair by itself has nothing to be masked.
+        padding = batch.part == PADDING
+        absent = pad(padding, (1, 0), value=False) if padding.any() else None
         text, focus = batch.part == TEXT, batch.part == FOCUS
         # A text of one sentence is its own focus.
         focus = torch.where(focus.any(1, keepdim=True), focus, text)

@@ -396,11 +396,15 @@ def load_bundle(path: Path | str) -> Bundle:
 @contextmanager
 def _collector_paused() -> Iterator[None]:
     """Python's collector of cycles waits: of many edits a million objects are made, none of them
-    garbage, and it would look through all of them again and again."""
+    garbage, and it would look through all of them again and again. Nor does it look through them
+    when it goes on: they are counted among what has been there for long."""
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if enabled:
+            if not gc.get_freeze_count():  # somebody else's would be thawed
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()

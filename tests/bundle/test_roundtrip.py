@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import permutations
@@ -17,6 +18,7 @@ from sake_registry.bundle.format import BY_PATH, EditInfo
 from sake_registry.bundle.reader import BundleFile
 from sake_registry.bundle.writer import MetricPayload, edit_digests
 from sake_registry.errors import BundleFormatError, InputError
+from sake_registry.runtime.bundle import load_bundle
 from tests.bundle.synthetic import (
     EDITS,
     EMBEDDER,
@@ -301,3 +303,22 @@ def test_an_unknown_edit_is_an_error_that_offers_the_nearest(good: Path) -> None
 def test_reading_takes_no_lock_and_two_readers_do_not_meet(good: Path) -> None:
     with BundleFile(good) as one, BundleFile(good) as two:
         assert values_of(one, "cyd") == values_of(two, "cyd")
+
+
+def test_loading_leaves_the_collector_of_cycles_as_it_was(good: Path) -> None:
+    def loaded() -> tuple[bool, int]:
+        with load_bundle(good):
+            return gc.isenabled(), gc.get_freeze_count()
+
+    assert loaded() == (True, 0)
+    gc.disable()
+    try:
+        assert loaded() == (False, 0)
+    finally:
+        gc.enable()
+    gc.freeze()
+    try:
+        enabled, frozen = loaded()
+        assert enabled and frozen > 0
+    finally:
+        gc.unfreeze()

@@ -56,6 +56,12 @@ def test_a_form_that_two_owners_may_have_is_nobodys() -> None:
     }  # fmt: skip
 
 
+def test_a_form_without_a_word_stands_for_nothing() -> None:
+    """Without its sign, " ?" is a space: a bundle made by somebody else may have such a name."""
+    some = index(SUBJECTS | {"unknown": " ?"})
+    assert some.owners("The head of WHO is") == {"who"}
+
+
 def test_where_namings_stand() -> None:
     mixed = NameIndex({
         "both": [Naming(("Leo Tolstoy",), "any"), Naming(("Rome", "Paris"), "all")],
