@@ -145,7 +145,7 @@ class MultilingualEncoder:
         clauses), so each layer is computed once for each of its different inputs.
         """
         weights, entry, around = self._weights, self._joint, _window(lengths)
-        known, token = ids.unique(return_inverse=True)
+        known, token = torch.unique(ids, return_inverse=True)
         narrow, of_narrow = _different(token, around)
         wide, of_wide = _different(of_narrow, around)
         block = known % _CHUNKS
@@ -200,7 +200,7 @@ def _different(numbers: Tensor, around: Tensor) -> tuple[Tensor, Tensor]:
     """The different fives of numbers that stand about places, (fives, 5), and which of them each
     place has; outside of a text is one more than the largest number."""
     fives = pad(numbers, (0, 1), value=int(numbers.max()) + 1)[around]
-    different, of_place = fives.unique(dim=0, return_inverse=True)
+    different, of_place = torch.unique(fives, dim=0, return_inverse=True)
     return different, of_place
 
 
