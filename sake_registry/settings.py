@@ -54,7 +54,7 @@ ELSEWHERE = frozenset(
 """Variables that are no settings: of servers, and secrets."""
 log = logging.getLogger(__name__)
 
-METHOD_VERSION = 10
+METHOD_VERSION = 11
 """Not to be set: raised whenever the same input gives other activations, maps, or decisions."""
 
 ALIASES = {

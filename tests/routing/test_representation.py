@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sake_registry import names
-from sake_registry.routing.representation import clauses, masked_clause
+from sake_registry.routing.representation import VIEWED, clauses, masked_clause, view
 
 SUBJECT = ["Danielle Darrieux"]
 
@@ -45,6 +45,50 @@ SUBJECT = ["Danielle Darrieux"]
 )  # fmt: skip
 def test_the_clause_is_the_last_that_names_the_subject(prompt: str, clause: str | None) -> None:
     assert masked_clause(prompt, names.find(prompt, SUBJECT)) == clause
+
+
+CHATS = {
+    "ChatML": "<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n{asked}<|im_end|>\n"
+    "<|im_start|>assistant\n",
+    "Llama 3": "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\n{system}<|eot_id|>"
+    "<|start_header_id|>user<|end_header_id|>\n\n{asked}<|eot_id|>"
+    "<|start_header_id|>assistant<|end_header_id|>\n\n",
+    "Phi 3": "<|system|>\n{system}<|end|>\n<|user|>\n{asked}<|end|>\n<|assistant|>\n",
+    "Gemma": "<start_of_turn>user\n{asked}<end_of_turn>\n<start_of_turn>model\n",
+    "Mistral": "<s>[INST] {asked} [/INST]",
+}
+
+
+@pytest.mark.parametrize("template", CHATS.values(), ids=CHATS)
+@pytest.mark.parametrize("length", [1, 200])
+def test_of_a_chat_the_detector_reads_what_was_asked(template: str, length: int) -> None:
+    system = "You are helpful, brief and polite. " * length
+    asked = "Where was Danielle Darrieux born?"
+    prompt = template.format(system=system, asked=asked)
+    assert view(prompt, names.find(prompt, SUBJECT)).strip() == "Where was X born?"
+
+
+def test_earlier_turns_are_read_and_the_systems_where_the_name_stands_there_alone() -> None:
+    chat = (
+        "<|im_start|>system\n{}<|im_end|>\n<|im_start|>user\n{}<|im_end|>\n"
+        "<|im_start|>assistant\nAn actress.<|im_end|>\n"
+        "<|im_start|>user\nWhere was she born?<|im_end|>\n<|im_start|>assistant\n"
+    )
+    named_before = chat.format("Be brief.", "Who is Danielle Darrieux?")
+    assert view(named_before, names.find(named_before, SUBJECT)) == (
+        "Who is X?\nAn actress.\nWhere was she born?"
+    )
+    named_by_system = chat.format("This is about Danielle Darrieux.", "Who is she?")
+    assert view(named_by_system, names.find(named_by_system, SUBJECT)) == (
+        "This is about X.\nWho is she?\nAn actress.\nWhere was she born?"
+    )
+
+
+@given(st.text(max_size=2 * VIEWED))
+def test_a_text_that_is_no_chat_is_read_as_it_stands(text: str) -> None:
+    text = text.replace("<", "").replace("[", "").replace("\ufffc", "")
+    read = view(text, [])
+    assert read == text.strip("\n") if len(text) <= VIEWED else len(read) <= VIEWED + 1
 
 
 def test_initials_in_a_name_do_not_end_a_clause() -> None:
