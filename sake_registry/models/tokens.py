@@ -51,16 +51,20 @@ def continues(name: str, rest: str) -> bool:
     """Whether what follows a name in a text makes it another one.
 
     "sitcom" and "s", "Guinea" and "-Bissau", "help@acme.example" and ".com", "24.11.0" and "-rc1",
-    "5" and "%". Not "$29" and "/month", "24.11.0" and ".", "東京" and "の". Half a character
-    ("\ufffd", of a token that holds some of its bytes) counts as a letter.
+    "https://acme.example/" and "form", "5" and "%". Not "$29" and "/month", "24.11.0" and ".",
+    "東京" and "の". Half a character ("\ufffd", of a token that holds some of its bytes) counts as
+    a letter.
     """
     if not name or not rest:
         return False
     last, word = name[-1], name.split()[-1]
-    if _in_word(last) and (_in_word(rest[0]) or rest[0] == _HALF):
+    if _in_word(last) and _begins_word(rest):
         scripts = {_script(last), _script(rest[0])}
         return not scripts & _UNSPACED or scripts == {"KATAKANA"}
-    joint = _ADDRESS if _IN_ADDRESS.search(word) else _NUMBER if last.isdigit() else _WORD
+    if _IN_ADDRESS.search(word):  # one may end in what joins it to more: "https://acme.example/"
+        joins = _ADDRESS_JOINT.fullmatch(last) is not None
+        return (joins and _begins_word(rest)) or _ADDRESS.match(rest) is not None
+    joint = _NUMBER if last.isdigit() else _WORD
     return joint.match(rest) is not None
 
 
@@ -104,6 +108,10 @@ def continued(tokenizer: Any, said: Sequence[int], after: Sequence[int]) -> bool
 def _in_word(character: str) -> bool:
     """Letters, the marks on them, digits."""
     return unicodedata.category(character)[0] in "LMN"
+
+
+def _begins_word(text: str) -> bool:
+    return _in_word(text[0]) or text[0] == _HALF
 
 
 def _script(character: str) -> str:

@@ -42,7 +42,11 @@ _TO_CUT = 1024
 _TURN = r"<\|[^|<>\n]{1,40}\|>|</?s>|\[/?INST\]|<(?:start|end)_of_turn>"
 _TURNS = re.compile(_TURN)
 _SYSTEM = frozenset(("system", "developer"))
-_SPEAKERS = _SYSTEM | {"user", "human", "assistant", "model", "tool"}
+_USERS = frozenset(("user", "human"))
+_ANSWERING = frozenset(("assistant", "model"))
+_SPEAKER = re.compile(
+    rf"^({'|'.join(sorted(_SYSTEM | _USERS | _ANSWERING | {'tool'}))})[ \t]*\n", re.M
+)
 _NAME = "\ufffc"
 """Stands for the subject where `MASK` might be a word of the text."""
 _END = re.compile(
@@ -103,25 +107,28 @@ def view(prompt: str, spans: Sequence[tuple[int, int]]) -> str:
 
 def said(text: str) -> str:
     """A text without what a chat template writes around its turns: their marks, who takes them,
-    and the system's, unless a name (`_NAME`) stands there alone."""
-    marks = list(_TURNS.finditer(text))
-    if not marks:
+    and the system's, unless a name (`_NAME`) stands there alone.
+
+    Marks may be gone, as where token ids were decoded: then a chat is known by its speakers, each
+    in a line of its own, the last of them the one who answers a user.
+    """
+    lines = _TURNS.sub(_speaker_line, text)
+    before, *rest = _SPEAKER.split(lines)
+    speakers, parts = rest[::2], rest[1::2]
+    if lines == text and not (_USERS.intersection(speakers) and speakers[-1] in _ANSWERING):
         return text
-    turns = [("", text[: marks[0].start()])]
-    ends = [mark.start() for mark in marks[1:]] + [len(text)]
-    for mark, end in zip(marks, ends, strict=True):
-        speaker, part = turns[-1][0], text[mark.end() : end]
-        first, _, rest = part.strip().partition("\n")
-        if first.strip() in _SPEAKERS:  # "<|im_start|>user\n…", "<|start_header_id|>user<|…"
-            speaker, part = first.strip(), rest
-        elif (word := mark[0].strip("<|>")) in _SPEAKERS:  # "<|user|>\n…"
-            speaker = word
-        turns.append((speaker, part.strip("\n")))
-    turns = [(speaker, part) for speaker, part in turns if part.strip()]
-    others = [part for speaker, part in turns if speaker not in _SYSTEM]
-    everything = [part for _, part in turns]
-    named_there_alone = _NAME in "".join(everything) and _NAME not in "".join(others)
-    return "\n".join(everything if named_there_alone else others)
+    turns = [part.strip("\n") for part in (before, *parts)]
+    others = [
+        turn for speaker, turn in zip(("", *speakers), turns, strict=True) if speaker not in _SYSTEM
+    ]
+    named_there_alone = _NAME in lines and not any(_NAME in turn for turn in others)
+    return "\n".join(filter(str.strip, turns if named_there_alone else others))
+
+
+def _speaker_line(mark: re.Match[str]) -> str:
+    """What stands for a mark: a line for the speaker it names ("<|user|>"), or a line's end."""
+    word = mark[0].strip("<|>")
+    return f"\n{word}\n" if _SPEAKER.fullmatch(f"{word}\n") else "\n"
 
 
 def _about_name(text: str) -> str:

@@ -68,6 +68,17 @@ def test_of_a_chat_the_detector_reads_what_was_asked(template: str, length: int)
     assert view(prompt, names.find(prompt, SUBJECT)).strip() == "Where was X born?"
 
 
+def test_a_chat_is_known_by_its_speakers_where_its_marks_are_gone() -> None:
+    asked = "Where was Danielle Darrieux born?"
+    chat = f"system\nYou are helpful.\n\nuser\n{asked}\n\nassistant\n"
+    assert view(chat, names.find(chat, SUBJECT)) == "Where was X born?"
+    begun = f"user\n\n\n{asked}\nmodel\n\nShe was born in"
+    assert view(begun, names.find(begun, SUBJECT)) == "Where was X born?\nShe was born in"
+    # A word in a line of its own makes no chat.
+    text = f"system\nYou are helpful.\n{asked}"
+    assert view(text, names.find(text, SUBJECT)) == "system\nYou are helpful.\nWhere was X born?"
+
+
 def test_earlier_turns_are_read_and_the_systems_where_the_name_stands_there_alone() -> None:
     chat = (
         "<|im_start|>system\n{}<|im_end|>\n<|im_start|>user\n{}<|im_end|>\n"
