@@ -343,10 +343,11 @@ class Router:
             for way, spans in zip(self._ways_of(edit), located, strict=True)
             if spans is not None
         ]
-        texts: dict[Spans, list[str]] = {(): [prompt]}  # a route may need no names
         room = MOST_TEXTS
         read = {spans for way, spans in ways if way.texts}
-        views: dict[Spans, str] = {(): said(prompt)}
+        whole = said(prompt) if () in read else prompt  # a route may need no names
+        texts: dict[Spans, list[str]] = {(): [whole]}
+        views: dict[Spans, str] = {(): whole}
         for spans in sorted({s for _, s in ways if s}, key=lambda s: (s[-1], s), reverse=True):
             if room <= 0:
                 break

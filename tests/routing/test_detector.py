@@ -28,6 +28,7 @@ from sake_registry.routing.detector import (
 )
 from sake_registry.routing.detector import load as load_detector
 from sake_registry.routing.entries import MOST_READ, anchored_texts, representative
+from sake_registry.routing.metric import learn
 from sake_registry.routing.reasons import OTHERWISE, Reason
 from sake_registry.routing.representation import VIEWED, view
 from sake_registry.routing.router import LEAD, Router, RouterEntry
@@ -297,3 +298,21 @@ def test_what_is_written_under_unchanged_or_as_an_implication_needs_no_lead(
     assert decision.distance < LEAD
     assert router.decide("The native language of Kolvik is")[0].group == 1
     assert router.decide("The mother tongue of Kolvik is")[0].group == 0
+
+
+def test_in_a_chat_an_implication_that_names_nobody_is_judged_as_it_stands(
+    detector: Detector,
+) -> None:
+    embed = detector._encoder.embed
+    asked = "Who is the head of the northern league today?"
+    fact, implied = ["The mother tongue of <subject> is"], ["The head of the northern league is"]
+    routes, texts = anchored_texts(["Kolvik"], [fact, implied], [], read=True)
+    router = Router(
+        [RouterEntry("one", "detector", 0.5, routes, embed(texts), asks="mother tongue")],
+        embed, learn(embed, "contrast"), detector=detector,
+    )  # fmt: skip
+    (alone,) = router.decide(asked)
+    chat = f"<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n{asked}<|im_end|>\n"
+    (in_chat,) = router.decide(f"{chat}<|im_start|>assistant\n")
+    assert alone.distance is not None
+    assert in_chat.distance == pytest.approx(alone.distance, abs=1e-5)
