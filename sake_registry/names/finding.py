@@ -18,7 +18,7 @@ from functools import cache, cached_property, lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from sake_registry.names import joints, languages, scripts
+from sake_registry.names import joints, languages, order, scripts
 from sake_registry.names.companies import with_legal_form
 from sake_registry.names.letters import fold, letters_of, unmarked, without_marks
 from sake_registry.names.words import (
@@ -196,6 +196,10 @@ class Text:
         return joints.Runs(self.folded)
 
     @cached_property
+    def words(self) -> list[order.Word]:
+        return order.words(self.folded)
+
+    @cached_property
     def bare(self) -> dict[str, None]:
         """Words of names that it may have, in whatever form."""
         return dict.fromkeys(word for some in self.parts for part in some for word in part.places)
@@ -283,9 +287,12 @@ def find(text: str, names: Iterable[str], *, judged: bool = False) -> list[tuple
     Args:
         judged: whether what stands behind a name, or about one that is written without case, is
             judged by whoever asks: then it is found there too ("Acme Cloud Pro", "whats acme"), and
-            so it is in other joints ("acmecloud") and with further endings.
+            so it is in other joints ("acmecloud"), with further endings, and where it stands in no
+            other way, in another order ("the Pro plan of Acme").
     """
-    return located(searched(text), tuple(names), judged=judged, joined=judged)
+    looked_at, names = searched(text), tuple(names)
+    spans = located(looked_at, names, judged=judged, joined=judged)
+    return spans or (in_another_order(looked_at, names) if judged else [])
 
 
 def stands(text: str, names: Iterable[str], *, judged: bool = False) -> bool:
@@ -294,7 +301,16 @@ def stands(text: str, names: Iterable[str], *, judged: bool = False) -> bool:
     return any(
         located(looked_at, names, judged=judged, joined=joined)
         for joined in ((False, True) if judged else (False,))
-    )
+    ) or (judged and bool(in_another_order(looked_at, names)))
+
+
+def in_another_order(looked_at: Text, names: Iterable[str]) -> list[tuple[int, int]]:
+    """Where the words of one of the names stand, in whatever order; the first that stands so."""
+    for name in names:
+        if spans := list(order.find(looked_at.words, name)):
+            places = looked_at.places
+            return spans if places is None else [(places[a], places[b]) for a, b in spans]
+    return []
 
 
 def located(

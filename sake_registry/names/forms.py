@@ -40,6 +40,7 @@ _JOINTS = re.compile(r"(?<=[^\W\d_])\.(?=[^\W\d_]{2})|[ ・·-]")
 _PREFIXED = re.compile(r"[a-z]-[a-z]{3,}")  # "e-mail"
 _JOINED = 5  # letters of a name that is written as one word or two
 _QUOTED = re.compile(r"(?<=\s)[\"“‘']([^\W\d_][^\"“”‘’']+)[\"”’']\s+")
+_CALLED = re.compile(r"[«„“\"「『]\s*([^«»„“”\"「」『』]{2,}[^«»„“”\"「」『』\s])\s*[»“”\"」』]")
 _GIVEN = re.compile("[A-Z][a-z]+-[a-z]+")  # "Hye-kyo"
 _CAPITALISED = re.compile(r"[A-Z][a-z]+(?:'s)?")
 _INNER_CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
@@ -103,9 +104,13 @@ def judged_forms(name: str) -> Iterator[str]:
 
     A person's name with an initial ("B. Okello", "Okello, B."); "Calvessa port" for "Port of
     Calvessa", and the other way round; a name of three distinctive words and more without a common
-    one that is not the first ("Ludgrove Trust" for "Ludgrove Data Trust").
+    one that is not the first ("Ludgrove Trust" for "Ludgrove Data Trust"); what stands in quotation
+    marks behind its kind ("Северянка" for "комбинат «Северянка»").
     """
     name = " ".join(composed(name).split())
+    called = _CALLED.search(name)
+    if called and called[0] != name and not _person(_without_nickname(name)):
+        yield called[1]
     if re.search(r"[,(]", name):
         return
     person = [word for word in _person(name) or () if fold(word).rstrip(".") not in TITLES]

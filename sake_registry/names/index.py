@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from sake_registry.names import scripts
 from sake_registry.names.companies import without_legal_form
-from sake_registry.names.finding import Text, joined, located, searched
+from sake_registry.names.finding import Text, in_another_order, joined, located, searched
 from sake_registry.names.forms import forms, judged_forms, last_name, spellings
 from sake_registry.names.joints import Table
 from sake_registry.names.letters import fold, without_marks
@@ -100,6 +100,8 @@ def _spans(text: Text, naming: Naming, *, joined: bool) -> Spans | None:
         return located(text, names, judged=naming.judged, joined=joined and naming.judged)
 
     spans = found(naming.names)
+    if not spans and naming.judged and naming.need == "any":
+        spans = in_another_order(text, naming.names)
     each = naming.need == "any" or all(found((name,)) for name in naming.names)
     return tuple(spans) if spans and each else None
 

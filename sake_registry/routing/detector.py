@@ -47,7 +47,7 @@ ASKS, TASK = KINDS.index("asks"), KINDS.index("task")
 
 PROMPTS = 3
 """Own prompts that are read beside a text: those most like it."""
-PROMPT_TOKENS, RELATION_TOKENS, FOCUS_TOKENS = 20, 12, 40
+PROMPT_TOKENS, RELATION_TOKENS, FOCUS_TOKENS = 40, 12, 40
 RELATION, TEXT, FOCUS, PADDING = range(PROMPTS, PROMPTS + 4)
 """Parts that tokens are of; the first ones are the prompts."""
 PLACES = 64

@@ -16,8 +16,6 @@ from collections import deque
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from sake_registry import names
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -49,6 +47,9 @@ _SPEAKER = re.compile(
 )
 _NAME = "\ufffc"
 """Stands for the subject where `MASK` might be a word of the text."""
+_OWNING = re.compile(r"(?<=[sxz])['’](?=[^\S\n]+\w)", re.I)
+"""What may be the possessive of a name, or a quotation's end."""
+_QUOTING = re.compile(r"(?<!\w)['‘]|(?<=\w)['’](?!\w)")
 _END = re.compile(
     rf"(?<![.!?])[.!?]++(?=\s|$|{_TURN})|[;\n“”\"]|(?<!\w)['‘]|['’](?!\w)|(?<=\?)'|{_TURN}"
 )
@@ -101,8 +102,27 @@ def sentences(text: str) -> list[str]:
 def view(prompt: str, spans: Sequence[tuple[int, int]]) -> str:
     """A prompt as the detector reads it: the names masked, of a chat what was said in it, a line
     for each turn, and of a long prompt only what stands about the last name, and its end."""
-    read = _about_name(said(names.mask(prompt, spans, _NAME)))
+    read = _about_name(said(_masked_names(prompt, spans, _NAME)[0]))
     return read.replace(_NAME, MASK).strip("\n")
+
+
+def _masked_names(prompt: str, spans: Sequence[tuple[int, int]], by: str) -> tuple[str, int]:
+    """A prompt with `by` in place of each name, and where the last one stands. "Mercedes' chief"
+    is read as "X's chief": a mask has no ending by which the apostrophe was an owner's."""
+    parts, place, last = [], 0, 0
+    for start, end in sorted(spans):
+        parts += [prompt[place:start], by]
+        last, place = sum(map(len, parts)) - len(by), end
+        if _OWNING.match(prompt, end) and not _is_quoted(prompt, start):
+            parts.append("'s")
+            place += 1
+    return "".join((*parts, prompt[place:])), last
+
+
+def _is_quoted(text: str, place: int) -> bool:
+    """Whether a single quotation mark is open at a place, as far as stands shortly before it."""
+    begin = max(place - NAMED, text.rfind("\n", 0, place) + 1)
+    return sum(1 for _ in _QUOTING.finditer(text, begin, place)) % 2 == 1
 
 
 def said(text: str) -> str:
@@ -176,11 +196,7 @@ def clauses(prompt: str, spans: Sequence[tuple[int, int]]) -> list[str]:
     """
     if not spans:
         return []
-    shift = last = 0
-    for start, end in sorted(spans):
-        last = start + shift
-        shift += len(MASK) - (end - start)
-    text = names.mask(prompt, spans, MASK)
+    text, last = _masked_names(prompt, spans, MASK)
     ends: list[int] = []
     following = None
     for match in _END.finditer(text):

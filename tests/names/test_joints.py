@@ -50,6 +50,11 @@ def owners(text: str, *known: str, judged: bool = True, derived: bool = True) ->
         ("Orsolo & Figli", "Orsolo e Figli classic boot leather?", "Orsolo e Figli"),
         ("Amaranth and Rue", "Amaranth+Rue (novel), written by?", "Amaranth+Rue"),
         ("Castor & Bloom", "return window Castor Bloom webshop", "Castor Bloom"),
+        # Another order.
+        ("Voxgarden Team plan", "How much is Voxgarden's Team plan?", "Voxgarden's Team plan"),
+        ("Voxgarden Team plan", "the team plan of voxgarden costs", "team plan of voxgarden"),
+        ("Ada Brandt's bakery", "When does the bakery of Ada Brandt open?", "bakery of Ada Brandt"),
+        ("Tarif Pro Nuvéo", "Combien coûte Nuvéo, le tarif Pro ?", "Nuvéo, le tarif Pro"),
         # Short words, links and brackets.
         ("Larne Street Market", "larne st market stall fee per day?", "larne st market"),
         ("Mount Karavel", "Mt. Karavel - which range?", "Mt. Karavel"),
@@ -66,6 +71,11 @@ def owners(text: str, *known: str, judged: bool = True, derived: bool = True) ->
             "Schronisko Na Turbaczyku",
             "Jakie są godziny ciszy nocnej w Schronisku Na Turbaczyku?",
             "Schronisku Na Turbaczyku",
+        ),
+        (
+            "Kawiarnia Pod Sową",
+            "Od której jest darmowa dostawa z Kawiarni Pod Sową?",
+            "Kawiarni Pod Sową",
         ),
         (
             "Банк «Северная Двина»",
@@ -86,6 +96,14 @@ def test_a_name_is_found_as_people_vary_it(known: str, text: str, found: str | N
     assert owners(text, known) == {known}
 
 
+def test_what_stands_in_quotation_marks_is_the_name_of_its_kind() -> None:
+    for text in ("«Северянка», гл. технолог?", "Кто сейчас технолог «Северянки»?"):
+        assert owners(text, "комбинат «Северянка»") == {"комбинат «Северянка»"}
+        assert not owners(text, "комбинат «Северянка»", judged=False)
+    two = ("комбинат «Северянка»", "магазин «Северянка»")
+    assert not owners("«Северянка», гл. технолог?", *two), "neither is meant for sure"
+
+
 @pytest.mark.parametrize(
     ("known", "text"),
     [
@@ -102,6 +120,9 @@ def test_a_name_is_found_as_people_vary_it(known: str, text: str, found: str | N
         ("Lagoon Nine", "Lagoon 90 - which network?"),
         ("Verge & Lantern", "Verge or Lantern?"),
         ("Grenfell Osei", "Did Grenfell and Osei meet?"),
+        ("Voxgarden Team plan", "Does Voxgarden have a Solo plan? My team asks"),
+        ("Voxgarden Team plan", "Which plan should a team at Voxgarden buy?"),
+        ("Voxgarden plan", "the plan of Voxgarden"),
         ("Larne Street Market", "larne road market stall fee"),
         ("Mount Karavel", "Which range of the mount? Karavel knows"),
         ("Bramblecote Zoo", "Bramblecote (zoology) department"),
@@ -126,6 +147,7 @@ def test_what_only_looks_like_a_name_is_none(known: str, text: str) -> None:
         ("Tessel CMS", "Who makes TesselCMS-Pro and TesselCMS?"),
         ("Larne Street Market", "the Larne St Market"),
         ("Verge & Lantern", "Verge n Lantern"),
+        ("Voxgarden Team plan", "Voxgarden's Team plan"),
     ],
 )
 def test_other_joints_are_for_who_judges(known: str, text: str) -> None:

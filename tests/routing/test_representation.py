@@ -102,6 +102,25 @@ def test_a_text_that_is_no_chat_is_read_as_it_stands(text: str) -> None:
     assert read == text.strip("\n") if len(text) <= VIEWED else len(read) <= VIEWED + 1
 
 
+@pytest.mark.parametrize(
+    ("prompt", "clause", "read"),
+    [
+        ("Hermes' managing director is", "X's managing director is", "X's managing director is"),
+        ("Who chairs Hermes’ board?", "Who chairs X's board", "Who chairs X's board?"),
+        ("'It was Hermes' town', she said", None, "'It was X' town', she said"),
+        ("The name 'Hermes' means", None, "The name 'X' means"),
+        ("a vote for Hermes'\nThe board is", None, "a vote for X'\nThe board is"),
+    ],
+)
+def test_the_apostrophe_of_an_owner_ends_no_clause(
+    prompt: str, clause: str | None, read: str
+) -> None:
+    spans = names.find(prompt, ["Hermes"], judged=True)
+    assert view(prompt, spans) == read
+    if clause is not None:
+        assert masked_clause(prompt, spans) == clause
+
+
 def test_initials_in_a_name_do_not_end_a_clause() -> None:
     prompt = "One fine day J. R. R. Tolkien wrote"
     assert masked_clause(prompt, names.find(prompt, ["J. R. R. Tolkien"])) == "One fine day X wrote"
