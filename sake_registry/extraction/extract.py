@@ -17,6 +17,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.nn.functional import linear
 
 from sake_registry.extraction.contexts import Contexts, fill
 from sake_registry.models.reading import read_tails
@@ -115,7 +116,6 @@ class _Tried:
         return float(self.margin.min()) >= CLEAR
 
 
-@torch.no_grad()
 def margins(site: Site, hidden: Tensor, tokens: Tensor | int) -> Tensor:
     """How much more the model gives a token than any other, in logits; above 0 it says it.
 
@@ -127,22 +127,48 @@ def margins(site: Site, hidden: Tensor, tokens: Tensor | int) -> Tensor:
     Returns:
         (rows,) float32, on the output embedding's device.
     """
+    return margins_and_rivals(site, hidden, tokens, 1)[0]
+
+
+@torch.no_grad()
+def margins_and_rivals(
+    site: Site, hidden: Tensor, tokens: Tensor | int, rivals: int
+) -> tuple[Tensor, Tensor]:
+    """As `margins`, and beside them so many of the other tokens that the model gives most,
+    (rows, rivals), the nearest first."""
     tokens = torch.as_tensor(tokens).expand(len(hidden))
     cuts = [*range(_ROWS, len(hidden), _ROWS)]
-    found = []
+    found, others = [], []
     for some, of_some in zip(hidden.tensor_split(cuts), tokens.tensor_split(cuts), strict=True):
         logits = _logits(site, some)
         wanted = of_some.to(logits.device)[:, None]
         of_token = logits.gather(-1, wanted)[:, 0].float()
-        found.append(of_token - logits.scatter_(-1, wanted, float("-inf")).amax(-1).float())
-    return torch.cat(found)
+        near = logits.scatter_(-1, wanted, float("-inf")).topk(rivals)
+        found.append(of_token - near.values[:, 0].float())
+        others.append(near.indices)
+    return torch.cat(found), torch.cat(others)
 
 
 def _logits(site: Site, hidden: Tensor) -> Tensor:
     """(rows, vocabulary) in the output embedding's dtype, on its device."""
+    return site.logits(_as_head_reads(site, hidden))
+
+
+def _as_head_reads(site: Site, hidden: Tensor) -> Tensor:
     weight = next(site.head.parameters())
     dtype = weight.dtype if weight.is_floating_point() else hidden.dtype
-    return site.logits(hidden.to(weight.device, dtype))
+    return hidden.to(weight.device, dtype)
+
+
+@torch.no_grad()
+def some_logits(site: Site, hidden: Tensor, tokens: Tensor) -> Tensor | None:
+    """Logits of some tokens (k,) alone, (rows, k) float32; None where the output embedding is no
+    plain linear layer, whose rows cannot be read by themselves."""
+    if type(site.head) is not torch.nn.Linear:
+        return None
+    weight, bias = site.head.weight[tokens], site.head.bias
+    read = _as_head_reads(site, hidden)
+    return linear(read, weight, None if bias is None else bias[tokens]).float()
 
 
 @torch.no_grad()

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from torch import Tensor
+from hypothesis import given
+from hypothesis import settings as settings_of
+from hypothesis import strategies as st
+from torch import Tensor, nn
 
 from sake_registry import transport
 from sake_registry.compiler.choosing import (
     COMPLEMENTS,
     SHARES,
     SOURCES,
+    Choice,
     Recipe,
     Rows,
+    _folds,
+    _tried,
     choose,
     recipes,
 )
+from sake_registry.extraction.extract import margins
 from sake_registry.models.site import Site
 from sake_registry.settings import CompileSettings
 from tests import tiny_models
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 WIDTH = 32
 NEW = 9
@@ -181,6 +192,45 @@ def test_two_wordings_are_held_out_in_turn(site: Site) -> None:
     two = planted(WORDINGS.clamp(max=1))
     two.plain[WORDINGS == 2] = two.plain[WORDINGS == 1]
     assert choose(two, NEW, [paper], site).score == 0.0
+
+
+def by_every_recipe(rows: Rows, candidates: Sequence[Recipe], site: Site) -> Choice:
+    """As `choose`, each recipe measured against every token."""
+    folds = _folds(rows)
+    tried = _tried(rows, folds, candidates)
+    measured = [margins(site, one.rows, NEW) for one in tried]
+    reached = [float(margin.quantile(0.05)) for margin in measured]
+    best = reached.index(max(reached))
+    score = float((measured[best][: tried[best].plain] > 0).float().mean())
+    return Choice(tried[best].recipe, score, reached[best])
+
+
+@cache
+def site_with(head: str, dtype: torch.dtype) -> Site:
+    model = tiny_models.make("llama")
+    if head == "low rank":  # no row of it can be read by itself
+        model.lm_head = nn.Sequential(nn.Linear(WIDTH, 8), nn.Linear(8, model.config.vocab_size))
+    return Site(model.to(dtype))
+
+
+@pytest.mark.parametrize("head", ["linear", "low rank"])
+@settings_of(max_examples=6, deadline=None)
+@given(seed=st.integers(0, 1 << 30), dtype=st.sampled_from([torch.float32, torch.bfloat16]))
+def test_measuring_fewer_recipes_chooses_what_measuring_all_would(
+    head: str, seed: int, dtype: torch.dtype
+) -> None:
+    drawn = torch.Generator().manual_seed(seed)
+    site = site_with(head, dtype)
+    with torch.no_grad():
+        for weight in site.head.parameters():
+            weight.copy_(torch.randn(weight.shape, generator=drawn))
+    plain, target = (torch.randn(9, WIDTH, generator=drawn) for _ in range(2))
+    rows = Rows(
+        plain=plain, forced=plain + torch.randn(9, WIDTH, generator=drawn), target=target + plain,
+        worked=torch.ones(9, dtype=torch.bool), stems=WORDINGS,
+    )  # fmt: skip
+    candidates = recipes(CompileSettings(), forced=True)
+    assert choose(rows, NEW, candidates, site) == by_every_recipe(rows, candidates, site)
 
 
 def test_rows_that_no_dtype_holds_are_refused(site: Site) -> None:
