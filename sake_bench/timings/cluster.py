@@ -1,10 +1,13 @@
-"""Compiling on Ray against compiling here, and where more workers stop being of use.
+"""Compiling on a cluster against compiling here, and where more workers stop being of use.
 
-    OMP_NUM_THREADS=1 python -m sake_bench.timings.cluster [--workers 1 2] [--edits 10000]
+    OMP_NUM_THREADS=1 python -m sake_bench.timings.cluster [--on ray slurm] [--workers 1 2]
+        [--kills 10] [--edits 10000]
 
-Compiles the registry at hand from nothing, here and on a Ray of this machine, and says whether key
-and content are equal. CPU seconds are taken of each edit, and of the driver: for handing an edit
-out and taking its result, and for closing (all edits read from the store, one bundle written).
+Compiles the registry at hand from nothing, here and on a Ray of this machine or by jobs that
+submitit starts here as Slurm would, and says whether key and content are equal; at last once more
+while workers, drawn at random, are killed. CPU seconds are taken of each edit, and of the driver:
+for handing an edit out and taking its result, and for closing (all edits read from the store, one
+bundle written).
 With these a cluster is simulated: the driver does one thing at a time, an edit takes as long as
 one drawn from those measured, some workers are slow and some are lost.
 """
@@ -17,11 +20,14 @@ import math
 import random
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from statistics import quantiles
 from typing import TYPE_CHECKING
 
+import psutil
 import torch
 
 from sake_registry import Compiled, compile_registry, open_registry
@@ -35,6 +41,8 @@ if TYPE_CHECKING:
     from sake_registry.progress import Progress
 
 WORKERS = (1, 2, 5, 10, 20, 50, 100, 200)
+COMMAND = {"ray": "ray::RemoteWorker", "slurm": "submitit.core._submit"}
+"""What is in the command line of a worker's process."""
 
 
 @dataclass
@@ -55,6 +63,32 @@ class Timed:
     def seconds(self) -> list[float]:
         """CPU seconds from one result to the next. The first is left out: it loads the model."""
         return [b - a for a, b in zip(self.moments, self.moments[1:], strict=False)]
+
+
+class Killer:
+    """Progress that kills a worker, drawn at random, when each of some edits is done; which edits
+    is drawn too."""
+
+    def __init__(self, on: str, edits: int, kills: int) -> None:
+        self._command, self._draw = COMMAND[on], random.Random(0)
+        self._at = set(self._draw.sample(range(edits), min(kills, edits)))
+        self._done = self.killed = 0
+
+    def begin(self, phase: str, total: int) -> None:
+        pass
+
+    def advance(self, steps: int = 1, label: str = "") -> None:
+        if self._done in self._at:
+            workers = [p for p in psutil.Process().children(recursive=True) if self._works(p)]
+            if workers:
+                self._draw.choice(workers).kill()
+                self.killed += 1
+        self._done += 1
+
+    def _works(self, process: psutil.Process) -> bool:
+        with suppress(psutil.Error):  # it may just have ended
+            return self._command in " ".join(process.cmdline())
+        return False
 
 
 @dataclass(frozen=True)
@@ -106,7 +140,9 @@ def simulate(fleet: Fleet, edits: int, workers: int, seed: int = 0) -> tuple[flo
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--workers", type=int, nargs="*", default=[1, 2], help="on Ray, here")
+    parser.add_argument("--on", nargs="*", choices=[*COMMAND], default=["ray"])
+    parser.add_argument("--workers", type=int, nargs="*", default=[1, 2], help="of this machine")
+    parser.add_argument("--kills", type=int, default=0, help="of workers, in a run of its own")
     parser.add_argument("--edits", type=int, default=10_000, help="of the simulation")
     parser.add_argument("--loading", type=float, default=60.0, help="seconds, of the simulation")
     given = parser.parse_args()
@@ -121,12 +157,18 @@ def main() -> None:
             f"{low:.2f}, 5 % above {high:.2f}; closing {1000 * closing:.1f} ms an edit"
         )
         handing = 0.0
-        for workers in given.workers:
-            timed = Timed(executor_of("ray", workers))
-            done, seconds, _ = _compiled(timed, Path(folder) / str(workers))
-            handing = sum(timed.seconds) / len(timed.seconds)
-            print(f"Ray, {workers} workers: {seconds:.1f} s, {took / seconds:.2f} times as fast; "
+        for on, workers in product(given.on, given.workers):
+            timed = Timed(_executor(on, workers))
+            done, seconds, _ = _compiled(timed, Path(folder) / f"{on}-{workers}")
+            handing = max(handing, sum(timed.seconds) / len(timed.seconds))
+            print(f"{on}, {workers} workers: {seconds:.1f} s, {took / seconds:.2f} times as fast; "
                   f"driver {1000 * handing:.1f} ms CPU an edit; {_equal(done, here)}")  # fmt: skip
+        for on in given.on if given.kills else ():
+            killer = Killer(on, edits, given.kills)
+            timed = Timed(_executor(on, max(given.workers)))
+            done, seconds, _ = _compiled(timed, Path(folder) / f"{on}-killed", killer)
+            print(f"{on}, {max(given.workers)} workers, {killer.killed} times one of them killed: "
+                  f"{seconds:.1f} s; {_equal(done, here)}")  # fmt: skip
     fleet = Fleet(local.seconds, given.loading, handing, closing)
     print(f"simulated: {given.edits} edits, {fleet.slow:.0%} of workers three times as slow, each "
           f"lost once in {fleet.life / 3600:.0f} h, {fleet.loading:.0f} s to load")  # fmt: skip
@@ -139,12 +181,24 @@ def main() -> None:
               f"{busy:11.1%}   {lost:4}")  # fmt: skip
 
 
-def _compiled(executor: Timed, folder: Path) -> tuple[Compiled, float, float]:
+def _executor(on: str, workers: int) -> Executor:
+    """Jobs for Slurm are processes of this machine here; the same code submits them."""
+    if on == "slurm":
+        from sake_registry.compiler.executors.slurm import SlurmExecutor
+
+        return SlurmExecutor(workers, cluster="local")
+    return executor_of(on, workers)
+
+
+def _compiled(
+    executor: Timed, folder: Path, progress: Progress = SILENT
+) -> tuple[Compiled, float, float]:
     """The registry at hand compiled from nothing; the seconds that took, and the CPU seconds after
     the last result, by edit."""
     places = {"store": str(folder / "store"), "bundles": str(folder / "bundles")}
     began = time.perf_counter()
-    done = compile_registry(open_registry(Path(), places), keep_going=True, executor=executor)
+    registry = open_registry(Path(), places)
+    done = compile_registry(registry, keep_going=True, executor=executor, progress=progress)
     took = time.perf_counter() - began
     closing = time.process_time() - executor.moments[-1]
     return done, took, closing / len(executor.moments)

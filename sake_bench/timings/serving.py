@@ -1,6 +1,7 @@
 """`sake serve` under load: clients that never pause, while bundles are swapped and an edit toggled.
 
     python -m sake_bench.timings.serving [--clients 64] [--seconds 120] [--tokens 8]
+        [--swap-every 5]
 
 Two servers run, one with the bundle and one without, and are loaded in turns, so that what else the
 machine does falls on both. In a last turn, of the kill-switch, every client asks for the edit that
@@ -315,13 +316,18 @@ async def measure(given: argparse.Namespace, work: Path) -> dict[str, object]:
             write_text(overrides, '{"disabled": {}}')
 
         actions = [off, on]
-        swaps = [lambda: write_pointer(pointer, str(second)),
-                 lambda: write_pointer(pointer, str(first))]  # fmt: skip
+        written = 0
+
+        def swap() -> None:
+            nonlocal written
+            write_pointer(pointer, str(first if written % 2 else second))
+            written += 1
+
         await turn(bare, Turns(), named, given, 3)  # warm
         for _ in range(max(1, round(given.seconds / EDITED_SECONDS))):
             await turn(bare, without, named, given, BARE_SECONDS)
             changing = [asyncio.ensure_future(repeat(TOGGLE_SECONDS, actions)),
-                        asyncio.ensure_future(repeat(SWAP_SECONDS, swaps))]  # fmt: skip
+                        asyncio.ensure_future(repeat(given.swap_every, [swap]))]  # fmt: skip
             await turn(edited, with_bundle, named, given, EDITED_SECONDS)
             for change in changing:
                 change.cancel()
@@ -367,6 +373,7 @@ async def measure(given: argparse.Namespace, work: Path) -> dict[str, object]:
             (len(with_bundle.answers) / with_bundle.cpu) / (len(without.answers) / without.cpu), 3
         ),
         "ratio_by_turn": [round(ratio, 3) for ratio in ratios],
+        "pointers_written": written,
         "swaps_taken": int(taken),
         "swaps_refused": int(refused),
         "over_decision_budget": int(over),
@@ -414,6 +421,9 @@ def show(
 def main() -> None:
     parser = options(__doc__, 120, "serving-load")
     parser.add_argument("--serve", default="", help="further options of both servers")
+    parser.add_argument(
+        "--swap-every", type=float, default=SWAP_SECONDS, help="seconds between two pointers"
+    )
     show(measure, parser.parse_args())
 
 
