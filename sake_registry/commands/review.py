@@ -205,7 +205,7 @@ def _publish(
     if not bundles:
         warn("nothing was published: the review made no bundle")
         return None
-    signer = signer_at_hand(None)
+    signer = signer_at_hand(state, None)
     said = json_text(review.model_dump(mode="json")).encode()
     signature = sign_bundle(bundles[0], signer) if signer else None
     published = publish(bundles[0], place, said, signature)

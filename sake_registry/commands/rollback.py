@@ -9,6 +9,7 @@ import click
 from sake_registry.commands.console import State, json_option
 from sake_registry.commands.promote import change, changing_options
 from sake_registry.commands.publish import place_of_bundles
+from sake_registry.commands.sign import signer_at_hand
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -29,6 +30,7 @@ def command(
     expires: timedelta | None,
     note: str,
     key: Path | None,
+    keyless: bool,
     yes: bool,
     dry_run: bool,
     as_json: bool,
@@ -46,4 +48,5 @@ def command(
 
     place = place_of_bundles(state, to, writing=True)
     promotion = plan_rollback(place, name, number, lasts=expires, note=note)
-    change(state, promotion, "rollback", key=key, yes=yes, dry_run=dry_run, as_json=as_json)
+    signer = signer_at_hand(state, key, keyless)
+    change(state, promotion, "rollback", signer, yes=yes, dry_run=dry_run, as_json=as_json)

@@ -15,30 +15,44 @@ from sake_registry.commands.console import State, emit_json, json_option, say
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from securesystemslib.signer import CryptoSigner
-
+    from sake_registry.remote.signers import Signer
     from sake_registry.remote.signing import ClaimedReview
 
 _MAX_REVIEW = 1 << 28
 
 
-def key_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`--key`: what is signed with."""
-    return click.option(
-        "--key",
-        type=click.Path(dir_okay=False, path_type=Path),
-        help="A private key to sign with, PEM; else that in SAKE_SIGNING_KEY.",
-    )(function)
+def signing_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--key` and `--keyless`: who signs."""
+    for option in (
+        click.option(
+            "--keyless", is_flag=True, help="Sign by sigstore, as who this CI job or token is."
+        ),
+        click.option(
+            "--key",
+            type=click.Path(dir_okay=False, path_type=Path),
+            help="A private key to sign with, PEM; else that in SAKE_SIGNING_KEY.",
+        ),
+    ):
+        function = option(function)
+    return function
 
 
-def signer_at_hand(key: Path | None) -> CryptoSigner | None:
-    """What a flag, or the variable, gives to sign with; None where neither does.
+def signer_at_hand(state: State, key: Path | None, keyless: bool = False) -> Signer | None:
+    """Who signs, as flags or the variable have it; None where nothing says so.
 
     Raises:
-        InputError, StateError: it is no private key, or git tracks it.
+        InputError, StateError: it is no private key, or git tracks it; or nobody vouches for who
+            this process is.
+        SetupError: what a keyless signature needs is not installed, or cannot be reached.
     """
-    from sake_registry.remote.signing import KEY_VARIABLE, read_signer
+    from sake_registry.remote.dsse import KEY_VARIABLE, read_signer
 
+    if keyless:
+        if key is not None:
+            raise click.UsageError("--key and --keyless exclude each other")
+        from sake_registry.remote.keyless import keyless_signer
+
+        return keyless_signer(_services(state))
     if key is None and not os.environ.get(KEY_VARIABLE):
         return None
     if key is not None:
@@ -48,7 +62,7 @@ def signer_at_hand(key: Path | None) -> CryptoSigner | None:
 
 @click.command("sign")
 @click.argument("place", metavar="PLACE")
-@key_option
+@signing_options
 @click.option(
     "--review",
     "review",
@@ -58,37 +72,75 @@ def signer_at_hand(key: Path | None) -> CryptoSigner | None:
 @json_option
 @click.pass_obj
 def command(
-    state: State, /, place: str, key: Path | None, review: Path | None, as_json: bool
+    state: State,
+    /,
+    place: str,
+    key: Path | None,
+    keyless: bool,
+    review: Path | None,
+    as_json: bool,
 ) -> None:
-    """Sign PLACE, a bundle (path or URL) or a pointer (.json, path), with a private key.
+    """Sign PLACE, a bundle (path or URL) or a pointer (.json, path), with a private key or without.
 
     The signature of a bundle says what it is, of which commit, and who reviewed what; it is
     written beside it, as PLACE.sig.json. That of a pointer is put into it. The password of a key
-    is read from SAKE_SIGNING_KEY_PASSWORD.
+    is read from SAKE_SIGNING_KEY_PASSWORD. With --keyless, sigstore certifies who signs: the job
+    of a CI, or whom the token in SIGSTORE_ID_TOKEN names; its log, which is public, records it.
 
     \b
     sake sign bundles/smollm2-135m-0123abcd-4567cdef8901.h5 --key release.pem
-    sake sign production.json --key release.pem
+    sake sign production.json --keyless
     """
     from sake_registry.places import shown
-    from sake_registry.remote.signing import read_signer
+    from sake_registry.remote.dsse import read_signer
+    from sake_registry.remote.keyless import SigstoreBundle
+    from sake_registry.remote.signers import read_signature
+    from sake_registry.remote.signing import SUFFIX
 
     is_pointer = shown(place).endswith(".json")
     if is_pointer and review is not None:
         raise click.UsageError("--review goes with a bundle: a pointer has no gates")
-    signer = signer_at_hand(key) or read_signer(None)
+    signer = signer_at_hand(state, key, keyless) or read_signer(None)
+    data: bytes | dict[str, Any]
     if is_pointer:
-        written = _sign_pointer(place, signer)
+        written, data = place, _sign_pointer(place, signer)
     else:
-        written = _sign_bundle(place, signer, claimed(review) if review else None)
-    id_ = signer.public_key.keyid
+        written = place + SUFFIX
+        data = _sign_bundle(place, signer, claimed(review) if review else None)
+    made = read_signature(data, shown(place))
     if as_json:
-        emit_json("sign/1", {"signed": shown(place), "signature": shown(written), "key": id_})
+        who = (
+            made.claimed.model_dump()
+            if isinstance(made, SigstoreBundle)
+            else {"key": made.signers[0]}
+        )
+        emit_json("sign/1", {"signed": shown(place), "signature": shown(written), **who})
     else:
-        say(f"signed {shown(place)} with the key {id_[:12]}: {shown(written)}")
+        say(f"signed {shown(place)} by {made.signer}: {shown(written)}")
 
 
-def _sign_bundle(place: str, signer: CryptoSigner, review: ClaimedReview | None) -> str:
+def _services(state: State) -> Path | None:
+    """The client trust config whose services sign; None for the public instance's.
+
+    Raises:
+        InputError: a file of the repository alone names one, which would get the token that says
+            who this process is.
+    """
+    from sake_registry.errors import InputError
+    from sake_registry.settings import find_root, load_settings
+
+    settings = load_settings(find_root(state.folder))
+    place = settings.trust.root
+    if place and not settings.is_given("trust.root"):
+        raise InputError(
+            f"only sake.toml names the trust root {place}, and nobody signs by services because a "
+            "file of the repository says so",
+            hint=f"say it yourself: SAKE_TRUST_ROOT='{place}'",
+        )
+    return Path(place) if place else None
+
+
+def _sign_bundle(place: str, signer: Signer, review: ClaimedReview | None) -> bytes:
     from sake_registry.errors import InputError
     from sake_registry.places import download, local_path, shown, write
     from sake_registry.remote.fetching import MAX_BUNDLE_BYTES
@@ -105,10 +157,10 @@ def _sign_bundle(place: str, signer: CryptoSigner, review: ClaimedReview | None)
                 raise InputError(f"no bundle {shown(place)}", hint="publish it first") from error
         data = sign_bundle(path, signer, review=review, name=name)
     write(place + SUFFIX, data)
-    return place + SUFFIX
+    return data
 
 
-def _sign_pointer(place: str, signer: CryptoSigner) -> str:
+def _sign_pointer(place: str, signer: Signer) -> dict[str, Any]:
     from sake_registry.errors import InputError
     from sake_registry.places import local_path, read_small, shown, write
     from sake_registry.remote.pointer import MAX_BYTES, read_pointer
@@ -118,12 +170,12 @@ def _sign_pointer(place: str, signer: CryptoSigner) -> str:
     if local_path(place) is None:
         raise InputError(
             f"{shown(place)} is signed when it is written: others may read it already",
-            hint="sake promote --key KEY",
+            hint="sake promote --key KEY, or --keyless",
         )
     value = json.loads(read_small(place, MAX_BYTES))  # as it stands there, paths and all
-    value["signature"] = sign_pointer(pointer, signer)
+    signature = value["signature"] = sign_pointer(pointer, signer)
     write(place, json.dumps(value, ensure_ascii=False, indent=1).encode() + b"\n")
-    return place
+    return signature
 
 
 def claimed(path: Path) -> ClaimedReview:
