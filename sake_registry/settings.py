@@ -477,13 +477,19 @@ Word = Annotated[str, Field(pattern=r"^[!-~]{1,1024}$")]
 
 
 class Identity(_Section):
-    """Somebody who signs without a key, and the issuer of OpenID Connect that vouches for that."""
+    """Somebody who signs, and who vouches for that: the URL of an issuer of OpenID Connect, or a
+    file of certificate authorities."""
 
     identity: Word
     issuer: Word
 
     def __str__(self) -> str:
         return f"{self.identity} (by {self.issuer})"
+
+    @property
+    def authority(self) -> Path | None:
+        """The file of certificate authorities; None where it is an issuer of OpenID Connect."""
+        return None if "://" in self.issuer else Path(self.issuer)
 
 
 def _identities(value: Any) -> Any:
@@ -506,8 +512,9 @@ class TrustSettings(_Section):
     """Files of public keys (PEM). Where a variable sets the policy, a variable says whose
     signatures count, too."""
     identities: Annotated[list[Identity], BeforeValidator(_identities)] = []
-    """Who may sign without a key: tables `{ identity = "…", issuer = "…" }`; as a variable,
-    `IDENTITY ISSUER`."""
+    """Who may sign, and who vouches for that: tables `{ identity = "…", issuer = "…" }`; as a
+    variable, `IDENTITY ISSUER`. The issuer is a URL where it is one of OpenID Connect, who signs
+    without a key; or a file of certificate authorities (PEM)."""
     root: str = ""
     """The trust root that proves identities: a file, of the public instance of sigstore unless
     given."""
@@ -546,7 +553,7 @@ class Trusted:
 
     Attributes:
         keys: files of public keys.
-        identities: who may sign without one.
+        identities: who may sign by a certificate, or without a key.
         root: a file of the trust root that proves identities; None for the public one.
     """
 
@@ -644,7 +651,14 @@ class Settings(_Section):
             raise _nobody_counts(trust.policy, by_machine)
         return Trusted(
             keys=tuple(self._trust_file(root, "keys", key) for key in keys),
-            identities=tuple(identities),
+            identities=tuple(
+                one.model_copy(
+                    update={"issuer": str(self._trust_file(root, "identities", one.issuer))}
+                )
+                if one.authority
+                else one
+                for one in identities
+            ),
             root=self._trust_file(root, "root", trust_root) if trust_root else None,
         )
 

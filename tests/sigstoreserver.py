@@ -91,7 +91,7 @@ class Instance:
             .not_valid_before(now - timedelta(days=1))
             .not_valid_after(now + timedelta(days=365))
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(_usage(key_cert_sign=True, crl_sign=True), critical=True)
+            .add_extension(usage(key_cert_sign=True, crl_sign=True), critical=True)
             .add_extension(
                 x509.SubjectKeyIdentifier.from_public_key(self.authority.public_key()),
                 critical=False,
@@ -175,7 +175,7 @@ class Instance:
             .serial_number(x509.random_serial_number())
             .not_valid_before(begin)
             .not_valid_after(begin + _LIFE)
-            .add_extension(_usage(digital_signature=True), critical=True)
+            .add_extension(usage(digital_signature=True), critical=True)
             .add_extension(
                 x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING]), critical=False
             )
@@ -254,7 +254,7 @@ class Instance:
         return {_sha256(b"\0" + body).hex(): {**promised, "verification": verification}}
 
 
-def _usage(**uses: bool) -> x509.KeyUsage:
+def usage(**uses: bool) -> x509.KeyUsage:
     none = dict.fromkeys(
         ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment",
          "key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only"), False,

@@ -11,11 +11,10 @@ import click
 
 from sake_registry.commands.console import State, emit_json, json_option, say, styled, warn
 from sake_registry.commands.publish import place_of_bundles, place_option
-from sake_registry.commands.sign import signer_at_hand, signing_options
+from sake_registry.commands.sign import Signing, signing_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from sake_registry.history.versions import Version
     from sake_registry.remote.publishing import EditChange, Promotion
@@ -67,8 +66,7 @@ def command(
     to: str | None,
     expires: timedelta | None,
     note: str,
-    key: Path | None,
-    keyless: bool,
+    signing: Signing,
     yes: bool,
     dry_run: bool,
     as_json: bool,
@@ -86,7 +84,7 @@ def command(
 
     place = place_of_bundles(state, to, writing=True)
     promotion = plan_promotion(place, name, source, lasts=expires, note=note)
-    signer = signer_at_hand(state, key, keyless)
+    signer = signing.signer(state)
     change(state, promotion, "promote", signer, yes=yes, dry_run=dry_run, as_json=as_json)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sake_registry.commands.console import State, emit_json, json_option, say, warn
-from sake_registry.commands.sign import claimed, signer_at_hand, signing_options
+from sake_registry.commands.sign import Signing, claimed, signing_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,8 +83,7 @@ def command(
     to: str | None,
     oci: Path | None,
     review: Path | None,
-    key: Path | None,
-    keyless: bool,
+    signing: Signing,
     as_json: bool,
 ) -> None:
     """Put BUNDLE where others load it from: bundles/<content hash>.h5.
@@ -108,7 +107,7 @@ def command(
     bundle = bundle or _newest(state.registry())
     given = held(bundle) if is_layout(bundle) else Held(bundle=bundle)
     bundle, said = given.bundle, _read(review) if review else given.review
-    signer = signer_at_hand(state, key, keyless)
+    signer = signing.signer(state)
     signature = _signature(bundle, signer, review) or given.signature
     result = (
         export(bundle, oci, said, signature) if oci else publish(bundle, place, said, signature)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -21,43 +23,58 @@ if TYPE_CHECKING:
 _MAX_REVIEW = 1 << 28
 
 
+@dataclass(frozen=True)
+class Signing:
+    """Who signs, as flags have it."""
+
+    key: Path | None = None
+    certificate: Path | None = None
+    keyless: bool = False
+
+    def signer(self, state: State) -> Signer | None:
+        """Who signs; None where neither a flag nor SAKE_SIGNING_KEY says so.
+
+        Raises:
+            InputError, StateError: it is no private key, or git tracks it, or the certificate is
+                not of it; or nobody vouches for who this process is.
+            SetupError: what a signature needs is not installed, or cannot be reached.
+        """
+        from sake_registry.remote.dsse import KEY_VARIABLE, read_signer
+
+        if self.keyless:
+            if self.key or self.certificate:
+                raise click.UsageError("--keyless excludes --key and --certificate")
+            from sake_registry.remote.keyless import keyless_signer
+
+            return keyless_signer(_services(state))
+        if self.key is None and self.certificate is None and not os.environ.get(KEY_VARIABLE):
+            return None
+        if self.key is not None:
+            _refuse_tracked(self.key)
+        signer = read_signer(self.key)
+        if self.certificate is None:
+            return signer
+        from sake_registry.remote.certificates import certified_signer
+
+        return certified_signer(signer, self.certificate)
+
+
 def signing_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`--key` and `--keyless`: who signs."""
-    for option in (
-        click.option(
-            "--keyless", is_flag=True, help="Sign by sigstore, as who this CI job or token is."
-        ),
-        click.option(
-            "--key",
-            type=click.Path(dir_okay=False, path_type=Path),
-            help="A private key to sign with, PEM; else that in SAKE_SIGNING_KEY.",
-        ),
-    ):
-        function = option(function)
-    return function
+    """`--key`, `--certificate` and `--keyless`, handed on as one `signing`."""
+    file = click.Path(dir_okay=False, path_type=Path)
 
+    @click.option(
+        "--key", type=file, help="A private key to sign with, PEM; else that in SAKE_SIGNING_KEY."
+    )
+    @click.option("--certificate", type=file, help="The key's, and those above it, PEM.")
+    @click.option("--keyless", is_flag=True, help="Sign by sigstore, as who this job of a CI is.")
+    @functools.wraps(function)
+    def collected(
+        *arguments: Any, key: Path | None, certificate: Path | None, keyless: bool, **others: Any
+    ) -> Any:
+        return function(*arguments, signing=Signing(key, certificate, keyless), **others)
 
-def signer_at_hand(state: State, key: Path | None, keyless: bool = False) -> Signer | None:
-    """Who signs, as flags or the variable have it; None where nothing says so.
-
-    Raises:
-        InputError, StateError: it is no private key, or git tracks it; or nobody vouches for who
-            this process is.
-        SetupError: what a keyless signature needs is not installed, or cannot be reached.
-    """
-    from sake_registry.remote.dsse import KEY_VARIABLE, read_signer
-
-    if keyless:
-        if key is not None:
-            raise click.UsageError("--key and --keyless exclude each other")
-        from sake_registry.remote.keyless import keyless_signer
-
-        return keyless_signer(_services(state))
-    if key is None and not os.environ.get(KEY_VARIABLE):
-        return None
-    if key is not None:
-        _refuse_tracked(key)
-    return read_signer(key)
+    return collected
 
 
 @click.command("sign")
@@ -75,8 +92,7 @@ def command(
     state: State,
     /,
     place: str,
-    key: Path | None,
-    keyless: bool,
+    signing: Signing,
     review: Path | None,
     as_json: bool,
 ) -> None:
@@ -93,14 +109,13 @@ def command(
     """
     from sake_registry.places import shown
     from sake_registry.remote.dsse import read_signer
-    from sake_registry.remote.keyless import SigstoreBundle
     from sake_registry.remote.signers import read_signature
     from sake_registry.remote.signing import SUFFIX
 
     is_pointer = shown(place).endswith(".json")
     if is_pointer and review is not None:
         raise click.UsageError("--review goes with a bundle: a pointer has no gates")
-    signer = signer_at_hand(state, key, keyless) or read_signer(None)
+    signer = signing.signer(state) or read_signer(None)
     data: bytes | dict[str, Any]
     if is_pointer:
         written, data = place, _sign_pointer(place, signer)
@@ -109,12 +124,8 @@ def command(
         data = _sign_bundle(place, signer, claimed(review) if review else None)
     made = read_signature(data, shown(place))
     if as_json:
-        who = (
-            made.claimed.model_dump()
-            if isinstance(made, SigstoreBundle)
-            else {"key": made.signers[0]}
-        )
-        emit_json("sign/1", {"signed": shown(place), "signature": shown(written), **who})
+        said = {"signed": shown(place), "signature": shown(written), **made.signed_by}
+        emit_json("sign/1", said)
     else:
         say(f"signed {shown(place)} by {made.signer}: {shown(written)}")
 

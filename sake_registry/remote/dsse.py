@@ -85,6 +85,11 @@ class Envelope(Value):
         """Who is said to have signed, in words; nothing is verified."""
         return f"the key {', '.join(id_[:SHOWN] or 'without a name' for id_ in self.signers)}"
 
+    @property
+    def signed_by(self) -> dict[str, str]:
+        """The same, for programs."""
+        return {"key": self.signers[0]}
+
     def unverified(self) -> bytes:
         """What it holds, whoever signed it.
 
@@ -168,7 +173,7 @@ def read_signer(path: Path | None, environ: Mapping[str, str] = os.environ) -> K
             hint=f"name a private key: --key FILE, or {KEY_VARIABLE} with the PEM in it; or sign "
             "as who you are, without one: --keyless",
         )
-    with _library():
+    with library():
         from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
         from securesystemslib.signer import CryptoSigner
@@ -192,7 +197,7 @@ def read_key(path: Path) -> SSlibKey:
         MissingExtraError: the extra `sign` is not installed.
     """
     pem = _pem(path)
-    with _library():
+    with library():
         from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives.serialization import load_pem_public_key
         from securesystemslib.signer import SSlibKey
@@ -215,7 +220,8 @@ def _pem(path: Path) -> bytes:
 
 
 @contextmanager
-def _library() -> Iterator[None]:
+def library() -> Iterator[None]:
+    """A block of imports of what the extra `sign` brings."""
     try:
         yield
     except ImportError as error:

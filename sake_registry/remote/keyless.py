@@ -175,6 +175,11 @@ class SigstoreBundle:
         """Who is said to have signed, in words; nothing is verified."""
         return str(self.claimed)
 
+    @property
+    def signed_by(self) -> dict[str, str]:
+        """The same, for programs."""
+        return self.claimed.model_dump()
+
     @classmethod
     def of(cls, value: Mapping[str, Any], of: str) -> Self:
         """A Sigstore bundle from its JSON.

@@ -1,7 +1,8 @@
 """Signatures of either form, who makes them, and whose count.
 
-A signature is a DSSE envelope that a key signed (`dsse`), or a Sigstore bundle, which an identity
-signed without a key that lasts (`keyless`). Its content tells which.
+A signature is a DSSE envelope that a key signed (`dsse`), the same with a certificate of the key
+(`certificates`), or a Sigstore bundle, which an identity signed without a key that lasts
+(`keyless`). Its content tells which.
 """
 
 from __future__ import annotations
@@ -13,6 +14,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
 
 from sake_registry.errors import TrustError
+from sake_registry.remote.certificates import (
+    FIELD,
+    Certified,
+    CertifiedEnvelope,
+    read_certified,
+)
 from sake_registry.remote.dsse import MAX_BYTES, Envelope, read_key
 from sake_registry.remote.keyless import Identities, SigstoreBundle, read_identities
 
@@ -24,7 +31,7 @@ if TYPE_CHECKING:
 MAX_SIGNS = 256
 """Commas and brackets of a signature: more are there to use up memory."""
 
-Signature: TypeAlias = Envelope | SigstoreBundle
+Signature: TypeAlias = Envelope | CertifiedEnvelope | SigstoreBundle
 
 
 class Signer(Protocol):
@@ -41,10 +48,12 @@ class Signers:
 
     Attributes:
         keys: public keys, by what they are called.
+        certified: who may sign by a certificate.
         identities: who may sign without a key.
     """
 
     keys: Mapping[str, SSlibKey] = field(default_factory=dict)
+    certified: tuple[Certified, ...] = ()
     identities: Identities = field(default_factory=Identities)
 
     @classmethod
@@ -52,11 +61,15 @@ class Signers:
         """Those whom settings name.
 
         Raises:
-            InputError: a key or a trust root cannot be read.
+            InputError: a key, a certificate or a trust root cannot be read.
             MissingExtraError: the extra `sign`, or `keyless`, is not installed.
         """
         keys = {str(path): read_key(path) for path in trusted.keys}
-        return cls(keys, read_identities(trusted.identities, trusted.root))
+        certified = tuple(
+            read_certified(one, one.authority) for one in trusted.identities if one.authority
+        )
+        keyless = tuple(one for one in trusted.identities if one.authority is None)
+        return cls(keys, certified, read_identities(keyless, trusted.root))
 
     def opened(self, signature: Signature, kind: str, of: str) -> tuple[bytes, str]:
         """What is signed, and who signed it, in words. Nothing of it is looked at before.
@@ -70,6 +83,8 @@ class Signers:
         """
         if isinstance(signature, Envelope):
             return signature.opened(kind, self.keys, of)
+        if isinstance(signature, CertifiedEnvelope):
+            return signature.opened(kind, self.certified, of)
         return signature.opened(kind, self.identities, of)
 
 
@@ -94,4 +109,6 @@ def read_signature(data: bytes | Mapping[str, Any], of: str) -> Signature:
             f"{of}: its signature is neither a DSSE envelope nor a Sigstore bundle",
             hint="sign it again: sake sign",
         )
-    return (SigstoreBundle if "mediaType" in value else Envelope).of(value, of)
+    if "mediaType" in value:
+        return SigstoreBundle.of(value, of)
+    return (CertifiedEnvelope if FIELD in value else Envelope).of(value, of)

@@ -215,7 +215,7 @@ def test_each_refusal_says_why(
     (tmp_path / "one.h5").write_bytes(one)
     by_key = sign_bundle(tmp_path / "one.h5", read_signer(keys / "release.pem"))
     refused(by_key, "by a stranger: the key .*, and nothing says that it counts")
-    both = Policy("require", Signers(only_keys.keys, policy.signers.identities))
+    both = Policy("require", Signers(only_keys.keys, identities=policy.signers.identities))
     for signature in (mine, by_key):
         file.put(f"b.h5{SUFFIX}", signature)
         assert fetch_bundle(Pointer(bundle=file / "b.h5"), policy=both)
