@@ -65,13 +65,13 @@ class CertifiedEnvelope:
         envelope = Envelope.of({name: value[name] for name in value if name != FIELD}, of)
         texts = value[FIELD]
         with library():
-            from cryptography.x509 import load_pem_x509_certificate
+            from cryptography.x509 import InvalidVersion, load_pem_x509_certificate
         try:
             if not isinstance(texts, list) or not 1 <= len(texts) <= MAX_CHAIN:
                 raise ValueError("some certificates are expected")
             pems = [str(text)[:MAX_BYTES].encode() for text in texts]
             return cls(envelope, tuple(map(load_pem_x509_certificate, pems)))
-        except ValueError as error:
+        except (ValueError, InvalidVersion) as error:
             raise TrustError(
                 f"{of}: its signature is not one with certificates", hint="sign it: sake sign"
             ) from error
@@ -247,13 +247,13 @@ def certified_signer(key: KeySigner, path: Path) -> CertifiedSigner:
 
 def _read(path: Path) -> tuple[Certificate, ...]:
     with library():
-        from cryptography.x509 import load_pem_x509_certificates
+        from cryptography.x509 import InvalidVersion, load_pem_x509_certificates
     try:
         chain = tuple(load_pem_x509_certificates(read_bounded(path, MAX_BYTES)))
     except OSError as error:
         raise InputError(
             f"{path}: the certificates cannot be read: {error.strerror}", hint="name a file of PEM"
         ) from error
-    except ValueError as error:
+    except (ValueError, InvalidVersion) as error:
         raise InputError(f"{path} holds no certificates", hint="it is to be PEM") from error
     return chain

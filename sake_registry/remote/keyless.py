@@ -294,7 +294,7 @@ def _identity(der: bytes) -> Identity:
         extensions = x509.load_der_x509_certificate(der).extensions
         names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         issuer = extensions.get_extension_for_oid(ObjectIdentifier("1.3.6.1.4.1.57264.1.8")).value
-    except (x509.ExtensionNotFound, x509.DuplicateExtension) as error:
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, x509.InvalidVersion) as error:
         raise ValueError(str(error)) from error
     [name] = [
         *names.get_values_for_type(x509.UniformResourceIdentifier),

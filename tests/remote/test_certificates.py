@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -19,10 +20,10 @@ from sake_registry import trusted_bundle
 from sake_registry.bundle.reader import read_manifest
 from sake_registry.errors import InputError, TrustError
 from sake_registry.remote.certificates import certified_signer
-from sake_registry.remote.dsse import read_signer
+from sake_registry.remote.dsse import STATEMENT, read_signer
 from sake_registry.remote.fetching import fetch_bundle
 from sake_registry.remote.pointer import Pointer
-from sake_registry.remote.signers import Signers
+from sake_registry.remote.signers import Signers, read_signature
 from sake_registry.remote.signing import SUFFIX, sign_bundle, sign_pointer
 from sake_registry.remote.trust import Policy
 from sake_registry.remote.verifying import verify
@@ -189,6 +190,18 @@ def test_each_refusal_says_why(bundle: Path, key: Key, sign: Any, tmp_path: Path
     del value["certificates"]
     place.write_text(json.dumps(value))
     refused("by a stranger: the key")
+
+
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
+def test_no_changed_bit_of_a_certificate_passes(key: Key, sign: Any, tmp_path: Path) -> None:
+    signers, chain = who(tmp_path), ISSUING.certify(key)
+    value = json.loads(sign(chain))
+    der = chain[0].public_bytes(Encoding.DER)
+    for i in range(len(der)):
+        text = base64.encodebytes(der[:i] + bytes([der[i] ^ 1]) + der[i + 1 :]).decode()
+        value["certificates"][0] = f"-----BEGIN CERTIFICATE-----\n{text}-----END CERTIFICATE-----\n"
+        with pytest.raises(TrustError):
+            signers.opened(read_signature(value, "it"), STATEMENT, "it")
 
 
 def test_a_pointer_is_signed_by_certificate(bundle: Path, key: Key, tmp_path: Path) -> None:

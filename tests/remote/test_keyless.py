@@ -262,6 +262,18 @@ def test_whatever_is_changed_it_says_the_same_or_is_refused(signed: Signed) -> N
     assert same < tried / 10  # a key's id, what else nobody reads
 
 
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
+def test_no_changed_bit_of_a_certificate_passes(signed: Signed) -> None:
+    value = json.loads(signed.signature())
+    identities = read_identities((WHO,), signed.root)
+    held = value["verificationMaterial"]["certificate"]
+    der = base64.b64decode(held["rawBytes"])
+    for i in range(len(der)):
+        held["rawBytes"] = base64.b64encode(der[:i] + bytes([der[i] ^ 1]) + der[i + 1 :]).decode()
+        with pytest.raises(TrustError):
+            SigstoreBundle.of(value, "it").opened(STATEMENT, identities, "it")
+
+
 def test_a_machine_may_ask_for_identities(
     file: Remote, signed: Signed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
