@@ -21,6 +21,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import jwt
+import pytest
 from cryptography import x509
 from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives import hashes
@@ -64,6 +65,13 @@ def token(identity: str = WORKFLOW, issuer: str = GITHUB, life: int = 300) -> st
         "exp": now + life,
     }  # fmt: skip
     return jwt.encode(claims, "a secret of this length is long enough", algorithm="HS256")
+
+
+def without_identity(patch: pytest.MonkeyPatch) -> None:
+    """Let nobody vouch for this process, wherever it runs."""
+    for name in ("SIGSTORE_ID_TOKEN", "GITHUB_ACTIONS", "BUILDKITE", "GITLAB_CI", "CIRCLECI"):
+        patch.delenv(name, raising=False)
+    patch.setattr("id._internal.oidc.ambient._GCP_PRODUCT_NAME_FILE", "/none")
 
 
 class Instance:

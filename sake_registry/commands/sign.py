@@ -66,8 +66,16 @@ def signing_options(function: Callable[..., Any]) -> Callable[..., Any]:
     @click.option(
         "--key", type=file, help="A private key to sign with, PEM; else that in SAKE_SIGNING_KEY."
     )
-    @click.option("--certificate", type=file, help="The key's, and those above it, PEM.")
-    @click.option("--keyless", is_flag=True, help="Sign by sigstore, as who this job of a CI is.")
+    @click.option(
+        "--certificate",
+        type=file,
+        help="The key's certificate, then those of the authorities above it, PEM.",
+    )
+    @click.option(
+        "--keyless",
+        is_flag=True,
+        help="Sign without a key, by sigstore: as this CI's job, or whom SIGSTORE_ID_TOKEN names.",
+    )
     @functools.wraps(function)
     def collected(
         *arguments: Any, key: Path | None, certificate: Path | None, keyless: bool, **others: Any
@@ -96,12 +104,12 @@ def command(
     review: Path | None,
     as_json: bool,
 ) -> None:
-    """Sign PLACE, a bundle (path or URL) or a pointer (.json, path), with a private key or without.
+    """Sign PLACE, a bundle (path or URL) or a pointer (.json, path).
 
     The signature of a bundle says what it is, of which commit, and who reviewed what; it is
     written beside it, as PLACE.sig.json. That of a pointer is put into it. The password of a key
-    is read from SAKE_SIGNING_KEY_PASSWORD. With --keyless, sigstore certifies who signs: the job
-    of a CI, or whom the token in SIGSTORE_ID_TOKEN names; its log, which is public, records it.
+    is read from SAKE_SIGNING_KEY_PASSWORD. With --keyless, sigstore certifies who signs,
+    and its log, which is public, records it.
 
     \b
     sake sign bundles/smollm2-135m-0123abcd-4567cdef8901.h5 --key release.pem

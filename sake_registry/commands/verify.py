@@ -22,13 +22,13 @@ from sake_registry.commands.console import State, emit_json, json_option, say, s
     multiple=True,
     nargs=2,
     metavar="IDENTITY ISSUER",
-    help="Who may sign without a key, and who vouches for that; else SAKE_TRUST_IDENTITIES, "
-    "or [trust].",
+    help="Who may sign by certificate or without a key, and who vouches for that, a file or a URL; "
+    "else those of SAKE_TRUST_IDENTITIES, or of [trust].",
 )
 @click.option(
     "--trust-root",
     type=click.Path(dir_okay=False),
-    help="What proves identities: a file of sigstore; else SAKE_TRUST_ROOT, or [trust].",
+    help="The trust root of sigstore, JSON; else that of SAKE_TRUST_ROOT, or of [trust].",
 )
 @json_option
 @click.pass_obj

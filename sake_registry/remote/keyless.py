@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 MAX_ROOT_BYTES = 1 << 20
 BUNDLE_PREDICATE = "urn:sake-registry:bundle:1"
 POINTER_PREDICATE = "urn:sake-registry:pointer:1"
+# By the kind of what is signed.
 _PREDICATES = {STATEMENT: BUNDLE_PREDICATE, POINTER: POINTER_PREDICATE}
 TOKEN_VARIABLE = "SIGSTORE_ID_TOKEN"
 """Has a token of OpenID Connect; other programs of sigstore read it, too."""
@@ -231,7 +232,7 @@ class SigstoreBundle:
                 f"{of}: its signature is of something else ({said!s:.100})",
                 hint="sign it: sake sign",
             )
-        time = self._recorded(bundle)
+        time = _recorded(bundle)
         when = f", recorded at {time:%Y-%m-%d %H:%M} UTC" if time else ""
         who = f"{self.claimed.identity} (by {self.claimed.issuer}{when})"
         return (payload if kind == STATEMENT else compact(statement.get("predicate"))), who
@@ -259,15 +260,17 @@ class SigstoreBundle:
                 "the trust root of another instance of sigstore",
             ) from error
 
-    def _recorded(self, bundle: Bundle) -> datetime | None:
-        """When what was verified was recorded; None where one of several times would be meant."""
-        [entry] = self.form.verification_material.tlog_entries
-        # Without the log's promise nobody has signed this time.
-        if entry.integrated_time and entry.inclusion_promise:
-            return datetime.fromtimestamp(entry.integrated_time, UTC)
-        stamped = bundle.verification_material.timestamp_verification_data
-        times = [stamp.tst_info.gen_time for stamp in stamped.rfc3161_timestamps] if stamped else []
-        return times[0].astimezone(UTC) if len(times) == 1 else None
+
+def _recorded(bundle: Bundle) -> datetime | None:
+    """When what was verified was recorded; None where one of several times would be meant."""
+    # As the library has read it, whatever else the text may say.
+    [entry] = _Form.model_validate_json(bundle.to_json()).verification_material.tlog_entries
+    # Without the log's promise nobody has signed this time.
+    if entry.integrated_time and entry.inclusion_promise:
+        return datetime.fromtimestamp(entry.integrated_time, UTC)
+    stamped = bundle.verification_material.timestamp_verification_data
+    times = [stamp.tst_info.gen_time for stamp in stamped.rfc3161_timestamps] if stamped else []
+    return times[0].astimezone(UTC) if len(times) == 1 else None
 
 
 def _object(payload: bytes) -> dict[str, Any]:

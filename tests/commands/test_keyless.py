@@ -11,7 +11,7 @@ import pytest
 from sake_registry.bundle.reader import read_manifest
 from tests.bundle.synthetic import EDITS, write
 from tests.conftest import Run
-from tests.sigstoreserver import GITHUB, WORKFLOW, Instance, serving, token
+from tests.sigstoreserver import GITHUB, WORKFLOW, Instance, serving, token, without_identity
 
 WHO = ("--identity", WORKFLOW, GITHUB)
 
@@ -102,8 +102,7 @@ def test_services_that_have_gone_sign_nothing(
     assert done.returncode == 4
     assert "nothing was signed: sigstore's services refused or cannot be reached" in done.stderr
     assert not Path("b.h5.sig.json").exists()
-    monkeypatch.delenv("SIGSTORE_ID_TOKEN")
-    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    without_identity(monkeypatch)
     done = sake("sign", "b.h5", "--keyless")
     assert done.returncode == 1
     assert "there is no identity to sign with" in done.stderr

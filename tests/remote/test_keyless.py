@@ -7,6 +7,7 @@ import base64
 import copy
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,7 @@ import pytest
 
 from sake_registry import trusted_bundle
 from sake_registry.bundle.reader import read_manifest
-from sake_registry.errors import InputError, SetupError, TrustError
+from sake_registry.errors import InputError, MissingExtraError, SetupError, TrustError
 from sake_registry.remote.dsse import POINTER, STATEMENT, read_key, read_signer
 from sake_registry.remote.fetching import fetch_bundle
 from sake_registry.remote.following import Follower
@@ -37,7 +38,7 @@ from sake_registry.settings import Identity
 from tests.bundle.synthetic import EDITS, forge, hash_of, write
 from tests.remote.conftest import Remote
 from tests.remote.test_signing import NEVER, keys
-from tests.sigstoreserver import GITHUB, WORKFLOW, Instance, serving, token
+from tests.sigstoreserver import GITHUB, WORKFLOW, Instance, serving, token, without_identity
 
 __all__ = ["keys"]
 
@@ -262,6 +263,37 @@ def test_whatever_is_changed_it_says_the_same_or_is_refused(signed: Signed) -> N
     assert same < tried / 10  # a key's id, what else nobody reads
 
 
+def test_what_is_said_twice_is_said_as_it_was_verified(signed: Signed) -> None:
+    """The library takes names in both of Protobuf's spellings."""
+    identities = read_identities((WHO,), signed.root)
+    said = SigstoreBundle.of(json.loads(signed.signature()), "it").opened(
+        STATEMENT, identities, "it"
+    )
+    other = json.loads(signed.odd["stranger"])
+    later = json.loads(signed.odd["too late"])["verificationMaterial"]["tlogEntries"]
+    for path, name, value in (
+        ((), "dsse_envelope", other["dsseEnvelope"]),
+        ((), "verification_material", other["verificationMaterial"]),
+        (("verificationMaterial",), "tlog_entries", later),
+        (
+            ("verificationMaterial", "certificate"), "raw_bytes",
+            other["verificationMaterial"]["certificate"]["rawBytes"],
+        ),
+        (("verificationMaterial", "tlogEntries", 0), "integrated_time", "1"),
+        (("verificationMaterial", "tlogEntries", 0), "inclusion_promise", None),
+    ):  # fmt: skip
+        for first in (True, False):
+            whole = json.loads(signed.signature())
+            at = whole
+            for key in path:
+                at = at[key]
+            held = dict(at)
+            at.clear()
+            at.update({name: value} | held if first else held | {name: value})
+            with suppress(TrustError):
+                assert SigstoreBundle.of(whole, "it").opened(STATEMENT, identities, "it") == said
+
+
 @pytest.mark.filterwarnings("ignore:Parsed a serial number")
 def test_no_changed_bit_of_a_certificate_passes(signed: Signed) -> None:
     value = json.loads(signed.signature())
@@ -301,6 +333,23 @@ def test_the_public_root_is_read_without_writing_anything(tmp_path: Path) -> Non
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
     assert [*tmp_path.iterdir()] == []
+
+
+def test_without_the_extra_it_says_what_is_missing(
+    signed: Signed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "sigstore"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    for ask in (
+        lambda: read_identities((WHO,), signed.root),
+        lambda: keyless_signer(signed.folder / "config.json"),
+    ):
+        with pytest.raises(MissingExtraError, match="keyless signatures need sigstore") as raised:
+            ask()
+        assert "'.[keyless]'" in str(raised.value.hint)
+    # Whose signature it is, it says nevertheless.
+    with pytest.raises(TrustError, match=f"a stranger: {WORKFLOW}"):
+        Signers().opened(read_signature(signed.signature(), "it"), STATEMENT, "it")
 
 
 # -- pointers ------------------------------------------------------------------------------------
@@ -375,15 +424,13 @@ def test_the_verdict_says_who_signed_and_when_the_log_recorded_it(
 
 def test_who_is_nobody_signs_nothing(signed: Signed, monkeypatch: pytest.MonkeyPatch) -> None:
     config = signed.folder / "config.json"
-    for name in ("GITHUB_ACTIONS", "GITLAB_CI", "CIRCLECI", "BUILDKITE"):
-        monkeypatch.delenv(name, raising=False)
+    without_identity(monkeypatch)
 
     def refused(why: str, root: Path = config) -> str:
         with pytest.raises(InputError, match=why) as raised:
             keyless_signer(root)
         return str(raised.value.hint)
 
-    monkeypatch.delenv("SIGSTORE_ID_TOKEN", raising=False)
     assert "id-token: write" in refused("there is no identity to sign with\n")
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     refused("there is no identity to sign with: .*permission")
