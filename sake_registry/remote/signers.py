@@ -1,4 +1,4 @@
-"""Signatures of either form, who makes them, and whose count.
+"""Signatures of each form, who makes them, and whose count.
 
 A signature is a DSSE envelope that a key signed (`dsse`), the same with a certificate of the key
 (`certificates`), or a Sigstore bundle, which an identity signed without a key that lasts

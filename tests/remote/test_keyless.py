@@ -317,6 +317,9 @@ def test_a_machine_may_ask_for_identities(
         trusted_bundle(file / "one.h5")
     monkeypatch.setenv("SAKE_TRUST_ROOT", str(signed.folder / "config.json"))
     assert trusted_bundle(file / "one.h5") == Path(file / "one.h5")
+    file.put("live.json", signed.pointers[1].text.encode())
+    with Follower(file / "live.json", lambda path: path.name, NEVER) as follower:
+        assert follower.current == "one.h5"
     who, root = [(STRANGER, GITHUB)], signed.root
     with pytest.raises(TrustError, match="by a stranger"):
         trusted_bundle(file / "one.h5", identities=who, trust_root=root)
