@@ -295,7 +295,7 @@ def test_what_is_said_twice_is_said_as_it_was_verified(signed: Signed) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Parsed a serial number")
-def test_no_changed_bit_of_a_certificate_passes(signed: Signed) -> None:
+def test_no_changed_byte_of_a_certificate_passes(signed: Signed) -> None:
     value = json.loads(signed.signature())
     identities = read_identities((WHO,), signed.root)
     held = value["verificationMaterial"]["certificate"]
