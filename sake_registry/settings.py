@@ -15,6 +15,7 @@ import math
 import os
 import struct
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
@@ -472,14 +473,51 @@ STRICTER: Mapping[str, Sequence[str]] = {
 """What `sake.toml` can make stricter than a variable has it, and never weaker."""
 
 
+Word = Annotated[str, Field(pattern=r"^[!-~]{1,1024}$")]
+
+
+class Identity(_Section):
+    """Somebody who signs, and who vouches for that: the URL of an issuer of OpenID Connect, or a
+    file of certificate authorities."""
+
+    identity: Word
+    issuer: Word
+
+    def __str__(self) -> str:
+        return f"{self.identity} (by {self.issuer})"
+
+    @property
+    def authority(self) -> Path | None:
+        """The file of certificate authorities; None where it is an issuer of OpenID Connect."""
+        return None if "://" in self.issuer else Path(self.issuer)
+
+
+def _identities(value: Any) -> Any:
+    """`IDENTITY ISSUER, IDENTITY ISSUER` of an environment variable is a list of tables."""
+    if not isinstance(value, str):
+        return value
+    pairs = [part.split() for part in _split(value)]
+    if any(len(pair) != 2 for pair in pairs):
+        raise ValueError("'IDENTITY ISSUER' is expected; of several, with commas between them")
+    return [{"identity": identity, "issuer": issuer} for identity, issuer in pairs]
+
+
 class TrustSettings(_Section):
     """Whose signatures a bundle needs before it is loaded for use."""
 
     policy: TrustLevel = "off"
-    """Bundles and pointers that nobody named by `keys` signed are used, used with a warning, or
-    refused. `SAKE_TRUST` sets it for a machine; a file can make that stricter alone."""
+    """Bundles and pointers that nobody named by `keys` or `identities` signed are used, used with a
+    warning, or refused. `SAKE_TRUST` sets it for a machine; a file can make that stricter alone."""
     keys: Names = []
-    """Files of public keys (PEM). Where a variable sets the policy, a variable names them, too."""
+    """Files of public keys (PEM). Where a variable sets the policy, a variable says whose
+    signatures count, too."""
+    identities: Annotated[list[Identity], BeforeValidator(_identities)] = []
+    """Who may sign, and who vouches for that: tables `{ identity = "…", issuer = "…" }`; as a
+    variable, `IDENTITY ISSUER`. The issuer is a URL where it is one of OpenID Connect, who signs
+    without a key; or a file of certificate authorities (PEM)."""
+    root: str = ""
+    """The trust root that proves identities: a file, of the public instance of sigstore unless
+    given."""
     expired: Expired = "refuse"
     """What becomes of a pointer that has expired; of one that is in use, a warning always."""
 
@@ -507,6 +545,21 @@ class RemoteSettings(_Section):
     """Builds that others share: looked for there, and sent there."""
     bundles: Remote = ""
     """Where bundles are published, and the pointers to them."""
+
+
+@dataclass(frozen=True)
+class Trusted:
+    """Whose signatures count, as settings name them.
+
+    Attributes:
+        keys: files of public keys.
+        identities: who may sign by a certificate, or without a key.
+        root: a file of the trust root that proves identities; None for the public one.
+    """
+
+    keys: tuple[Path, ...] = ()
+    identities: tuple[Identity, ...] = ()
+    root: Path | None = None
 
 
 class Settings(_Section):
@@ -574,38 +627,67 @@ class Settings(_Section):
         except StateError as error:
             raise StateError(error.message, hint=f"{error.hint}; {elsewhere}") from error
 
-    def trusted_keys(self, root: Path | None) -> list[Path]:
-        """The files of the keys whose signatures count.
+    def trusted(self, root: Path | None) -> Trusted:
+        """Whose signatures count.
 
         Raises:
-            SettingsError: a variable asks for signatures, and none says whose: the keys that a
-                repository names would vouch for themselves. Or nobody says whose, or `sake.toml`
-                leads out of the registry.
+            SettingsError: a variable asks for signatures, and none says whose: what a repository
+                names would vouch for itself. Or nobody says whose, or `sake.toml` leads out of the
+                registry.
             StateError: a part of a path below the registry is a link.
         """
-        keys = self.trust.keys
-        if keys and self.is_given("trust.keys"):
-            return [Path(key) for key in keys]
-        if self.is_given("trust.policy") and self.trust.policy != "off":
-            raise SettingsError(
-                f"SAKE_TRUST={self.trust.policy} does not say whose signatures count",
-                hint="SAKE_TRUST_KEYS=FILE names the public keys; those of a repository do not "
-                "count where it is not the repository that asks",
-            )
-        if root is None or not keys:
-            if self.trust.policy == "off":
-                return []
-            raise SettingsError(
-                f"trust.policy is '{self.trust.policy}', and nothing says whose signatures count",
-                hint='name public keys in sake.toml, keys = ["keys/release.pub"] under [trust]',
-            )
-        for key in keys:
-            if not _is_below(key):
-                raise SettingsError(
-                    f"{root / FILE_NAME}: trust.keys: '{key}' leads out of the registry",
-                    hint="name a path below its root; only SAKE_TRUST_KEYS=FILE leads elsewhere",
+        trust = self.trust
+        by_machine = trust.policy != "off" and self.is_given("trust.policy")
+        for name in ("keys", "identities"):
+            by_machine |= bool(getattr(trust, name)) and self.is_given(f"trust.{name}")
+
+        def counts(name: str) -> bool:
+            return self.is_given(f"trust.{name}") or not (by_machine or root is None)
+
+        keys = trust.keys if counts("keys") else []
+        identities = trust.identities if counts("identities") else []
+        trust_root = trust.root if counts("root") else ""
+        if trust.policy != "off" and not keys and not identities:
+            raise _nobody_counts(trust.policy, by_machine)
+        return Trusted(
+            keys=tuple(self._trust_file(root, "keys", key) for key in keys),
+            identities=tuple(
+                one.model_copy(
+                    update={"issuer": str(self._trust_file(root, "identities", one.issuer))}
                 )
-        return [below(root, root / key) for key in keys]
+                if one.authority
+                else one
+                for one in identities
+            ),
+            root=self._trust_file(root, "root", trust_root) if trust_root else None,
+        )
+
+    def _trust_file(self, root: Path | None, name: str, value: str) -> Path:
+        """A file that `[trust]` names: below the registry, unless a variable or a flag does."""
+        if root is None or self.is_given(f"trust.{name}"):
+            return Path(value)
+        if not _is_below(value):
+            raise SettingsError(
+                f"{root / FILE_NAME}: trust.{name}: '{value}' leads out of the registry",
+                hint="name a path below its root; only "
+                f"{_variable(f'trust.{name}')}=FILE leads elsewhere",
+            )
+        return below(root, root / value)
+
+
+def _nobody_counts(policy: TrustLevel, by_machine: bool) -> SettingsError:
+    if by_machine:
+        return SettingsError(
+            f"SAKE_TRUST={policy} does not say whose signatures count",
+            hint="SAKE_TRUST_KEYS=FILE names public keys, SAKE_TRUST_IDENTITIES='IDENTITY ISSUER' "
+            "who signs without one; what a repository names does not count where it is not the "
+            "repository that asks",
+        )
+    return SettingsError(
+        f"trust.policy is '{policy}', and nothing says whose signatures count",
+        hint='name public keys in sake.toml, keys = ["keys/release.pub"] under [trust], or '
+        "identities",
+    )
 
 
 def find_root(start: Path) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -9,9 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests import tiny_models, workshop
 from tests.conftest import ROOT
+from tests.remote.test_certificates import NAME, Authority, pem
+from tests.sigstoreserver import GITHUB, WORKFLOW, serving, token
 from tests.test_docs import blocks
 from tests.test_life import Shell
 
@@ -46,7 +51,7 @@ def served(shell: Shell, command: str) -> str:
 
 
 def test_every_command_from_a_key_to_a_server(shell: Shell) -> None:
-    key, sign, review, promote, serve = blocks(PAGE, "sh")
+    key, sign, review, promote, certificate, keyless, serve = blocks(PAGE, "sh")
     (program,) = blocks(PAGE, "python")
 
     shell.run(key)
@@ -70,6 +75,20 @@ def test_every_command_from_a_key_to_a_server(shell: Shell) -> None:
     assert "serving " in served(shell, serve)
 
     home = shell.environment["HOME"]
+    by, authority = ec.generate_private_key(ec.SECP256R1()), Authority("acme")
+    text = by.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    Path(home, "certified.pem").write_bytes(text)
+    Path(home, "certified.crt").write_bytes(pem(authority.certify(by)))
+    (shell.folder / "keys" / "ca.crt").write_bytes(pem([authority.certificate]))
+    assert f"{NAME} (by a certificate that holds until " in shell.run(certificate)
+    with serving() as instance:
+        Path(home, "config.json").write_text(json.dumps(instance.config))
+        asked = {"SAKE_TRUST_ROOT": f"{home}/config.json", "SIGSTORE_ID_TOKEN": token()}
+        shell.environment |= asked
+        assert f"{WORKFLOW} (by {GITHUB}, recorded at " in shell.run(keyless)
+    for name in asked:
+        del shell.environment[name]
+
     run = {"cwd": home, "capture_output": True, "text": True}
     shell.run(f"cp keys/release.pub {home}")
     done = subprocess.run([sys.executable, "-c", program], check=True, **run)

@@ -2,9 +2,10 @@
 
 The first runs what a pull request contains and may only read. Its job that publishes the pages,
 the second workflow, which comments, and the third, which publishes what is to be tried, may write
-and run nothing of a pull request. Their texts lie in `authoring/github/`, with `@NAMES@` to be
-filled. What a registry's own settings put into them is quoted for the place where it stands. A file
-that somebody changed is never overwritten unasked.
+and run nothing of a pull request. The fourth publishes what was merged, signed without a key. Their
+texts lie in `authoring/github/`, with `@NAMES@` to be filled. What a registry's own settings put
+into them is quoted for the place where it stands. A file that somebody changed is never overwritten
+unasked.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from sake_registry.files import below, write_text
 from sake_registry.settings import MULTILINGUAL, Settings, load_settings
 
 FOLDER = PurePosixPath(".github/workflows")
-NAMES = ("sake.yml", "sake-comment.yml", "sake-preview.yml")
+NAMES = ("sake.yml", "sake-comment.yml", "sake-preview.yml", "sake-publish.yml")
 _CHECK = ("check", "--format", "github")
 
 

@@ -11,14 +11,14 @@ import click
 
 from sake_registry.commands.console import State, emit_json, json_option, say, styled, warn
 from sake_registry.commands.publish import place_of_bundles, place_option
-from sake_registry.commands.sign import key_option, signer_at_hand
+from sake_registry.commands.sign import Signing, signing_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from sake_registry.history.versions import Version
     from sake_registry.remote.publishing import EditChange, Promotion
+    from sake_registry.remote.signers import Signer
 
 SHOWN = 20
 _COLOURS = {"added": "green", "changed": "yellow", "removed": "red"}
@@ -46,7 +46,7 @@ def changing_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--expires", type=Days(), metavar="30d|12h", help="How long it may be followed."
         ),
-        key_option,
+        signing_options,
         place_option,
     ):
         function = option(function)
@@ -66,7 +66,7 @@ def command(
     to: str | None,
     expires: timedelta | None,
     note: str,
-    key: Path | None,
+    signing: Signing,
     yes: bool,
     dry_run: bool,
     as_json: bool,
@@ -84,15 +84,16 @@ def command(
 
     place = place_of_bundles(state, to, writing=True)
     promotion = plan_promotion(place, name, source, lasts=expires, note=note)
-    change(state, promotion, "promote", key=key, yes=yes, dry_run=dry_run, as_json=as_json)
+    signer = signing.signer(state)
+    change(state, promotion, "promote", signer, yes=yes, dry_run=dry_run, as_json=as_json)
 
 
 def change(
     state: State,
     promotion: Promotion,
     verb: str,
+    signer: Signer | None,
     *,
-    key: Path | None,
     yes: bool,
     dry_run: bool,
     as_json: bool,
@@ -105,7 +106,6 @@ def change(
     from sake_registry.errors import StateError
     from sake_registry.remote.publishing import carry_out
 
-    signer = signer_at_hand(key)
     edits = promotion.edits
     commits = _commits(state, promotion, [edit.id for edit in edits[:SHOWN]])
     if not as_json:

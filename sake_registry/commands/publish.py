@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sake_registry.commands.console import State, emit_json, json_option, say, warn
-from sake_registry.commands.sign import claimed, key_option, signer_at_hand
+from sake_registry.commands.sign import Signing, claimed, signing_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sake_registry.edits.registry import Registry
+    from sake_registry.remote.signers import Signer
 
 
 def place_option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -73,7 +74,7 @@ def place_of_bundles(state: State, to: str | None, *, writing: bool = False) -> 
     metavar="FILE",
     help="What `sake review --json` said of it.",
 )
-@key_option
+@signing_options
 @json_option
 @click.pass_obj
 def command(
@@ -82,15 +83,15 @@ def command(
     to: str | None,
     oci: Path | None,
     review: Path | None,
-    key: Path | None,
+    signing: Signing,
     as_json: bool,
 ) -> None:
     """Put BUNDLE where others load it from: bundles/<content hash>.h5.
 
     Without BUNDLE, the newest one of the registry is put there. What is there is never replaced.
     Nothing loads it before `sake promote` lets a pointer lead to it. Its signature goes with it:
-    the one that is made with --key, or else BUNDLE.sig.json. BUNDLE may be the image layout of an
-    OCI artefact, with what is in it.
+    the one that is made with --key or --keyless, or else BUNDLE.sig.json. BUNDLE may be the image
+    layout of an OCI artefact, with what is in it.
 
     \b
     sake publish --to s3://bucket/edits
@@ -106,7 +107,8 @@ def command(
     bundle = bundle or _newest(state.registry())
     given = held(bundle) if is_layout(bundle) else Held(bundle=bundle)
     bundle, said = given.bundle, _read(review) if review else given.review
-    signature = _signature(bundle, key, review) or given.signature
+    signer = signing.signer(state)
+    signature = _signature(bundle, signer, review) or given.signature
     result = (
         export(bundle, oci, said, signature) if oci else publish(bundle, place, said, signature)
     )
@@ -130,16 +132,13 @@ def command(
     say(f"  content {result.content[:12]} · sake promote {result.content[:12]} NAME", err=True)
 
 
-def _signature(bundle: Path, key: Path | None, review: Path | None) -> bytes | None:
-    """The signature that is made with a key, or else lies beside a bundle; None if there is none.
-
-    Raises:
-        InputError, StateError: the key is none, or git tracks it.
-    """
+def _signature(bundle: Path, signer: Signer | None, review: Path | None) -> bytes | None:
+    """The signature that somebody makes, or else lies beside a bundle; None if there is none."""
     from sake_registry.files import read_bounded
-    from sake_registry.remote.signing import MAX_BYTES, SUFFIX, sign_bundle
+    from sake_registry.remote.dsse import MAX_BYTES
+    from sake_registry.remote.signing import SUFFIX, sign_bundle
 
-    if signer := signer_at_hand(key):
+    if signer is not None:
         return sign_bundle(bundle, signer, review=claimed(review) if review else None)
     try:
         return read_bounded(bundle.with_name(bundle.name + SUFFIX), MAX_BYTES)

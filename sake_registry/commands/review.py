@@ -21,7 +21,7 @@ from sake_registry.commands.console import (
 )
 from sake_registry.commands.promote import Days
 from sake_registry.commands.publish import place_of_bundles
-from sake_registry.commands.sign import signer_at_hand
+from sake_registry.commands.sign import Signing
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -205,7 +205,7 @@ def _publish(
     if not bundles:
         warn("nothing was published: the review made no bundle")
         return None
-    signer = signer_at_hand(None)
+    signer = Signing().signer(state)
     said = json_text(review.model_dump(mode="json")).encode()
     signature = sign_bundle(bundles[0], signer) if signer else None
     published = publish(bundles[0], place, said, signature)

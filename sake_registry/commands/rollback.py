@@ -9,10 +9,10 @@ import click
 from sake_registry.commands.console import State, json_option
 from sake_registry.commands.promote import change, changing_options
 from sake_registry.commands.publish import place_of_bundles
+from sake_registry.commands.sign import Signing
 
 if TYPE_CHECKING:
     from datetime import timedelta
-    from pathlib import Path
 
 
 @click.command("rollback")
@@ -28,7 +28,7 @@ def command(
     to: str | None,
     expires: timedelta | None,
     note: str,
-    key: Path | None,
+    signing: Signing,
     yes: bool,
     dry_run: bool,
     as_json: bool,
@@ -46,4 +46,5 @@ def command(
 
     place = place_of_bundles(state, to, writing=True)
     promotion = plan_rollback(place, name, number, lasts=expires, note=note)
-    change(state, promotion, "rollback", key=key, yes=yes, dry_run=dry_run, as_json=as_json)
+    signer = signing.signer(state)
+    change(state, promotion, "rollback", signer, yes=yes, dry_run=dry_run, as_json=as_json)

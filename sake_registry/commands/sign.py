@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -15,40 +17,77 @@ from sake_registry.commands.console import State, emit_json, json_option, say
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from securesystemslib.signer import CryptoSigner
-
+    from sake_registry.remote.signers import Signer
     from sake_registry.remote.signing import ClaimedReview
 
 _MAX_REVIEW = 1 << 28
 
 
-def key_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`--key`: what is signed with."""
-    return click.option(
-        "--key",
-        type=click.Path(dir_okay=False, path_type=Path),
-        help="A private key to sign with, PEM; else that in SAKE_SIGNING_KEY.",
-    )(function)
+@dataclass(frozen=True)
+class Signing:
+    """Who signs, as flags have it."""
+
+    key: Path | None = None
+    certificate: Path | None = None
+    keyless: bool = False
+
+    def signer(self, state: State) -> Signer | None:
+        """Who signs; None where neither a flag nor SAKE_SIGNING_KEY says so.
+
+        Raises:
+            InputError, StateError: it is no private key, or git tracks it, or the certificate is
+                not of it; or nobody vouches for who this process is.
+            SetupError: what a signature needs is not installed, or cannot be reached.
+        """
+        from sake_registry.remote.dsse import KEY_VARIABLE, read_signer
+
+        if self.keyless:
+            if self.key or self.certificate:
+                raise click.UsageError("--keyless excludes --key and --certificate")
+            from sake_registry.remote.keyless import keyless_signer
+
+            return keyless_signer(_services(state))
+        if self.key is None and self.certificate is None and not os.environ.get(KEY_VARIABLE):
+            return None
+        if self.key is not None:
+            _refuse_tracked(self.key)
+        signer = read_signer(self.key)
+        if self.certificate is None:
+            return signer
+        from sake_registry.remote.certificates import certified_signer
+
+        return certified_signer(signer, self.certificate)
 
 
-def signer_at_hand(key: Path | None) -> CryptoSigner | None:
-    """What a flag, or the variable, gives to sign with; None where neither does.
+def signing_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--key`, `--certificate` and `--keyless`, handed on as one `signing`."""
+    file = click.Path(dir_okay=False, path_type=Path)
 
-    Raises:
-        InputError, StateError: it is no private key, or git tracks it.
-    """
-    from sake_registry.remote.signing import KEY_VARIABLE, read_signer
+    @click.option(
+        "--key", type=file, help="A private key to sign with, PEM; else that in SAKE_SIGNING_KEY."
+    )
+    @click.option(
+        "--certificate",
+        type=file,
+        help="The key's certificate, then those of the authorities above it, PEM.",
+    )
+    @click.option(
+        "--keyless",
+        is_flag=True,
+        help="Sign without a key, by sigstore: as this CI's job, or whom SIGSTORE_ID_TOKEN names.",
+    )
+    @functools.wraps(function)
+    def collected(
+        *arguments: Any, key: Path | None, certificate: Path | None, keyless: bool, **others: Any
+    ) -> Any:
+        return function(*arguments, signing=Signing(key, certificate, keyless), **others)
 
-    if key is None and not os.environ.get(KEY_VARIABLE):
-        return None
-    if key is not None:
-        _refuse_tracked(key)
-    return read_signer(key)
+    return collected
 
 
 @click.command("sign")
 @click.argument("place", metavar="PLACE")
-@key_option
+@signing_options
 @click.option(
     "--review",
     "review",
@@ -58,37 +97,69 @@ def signer_at_hand(key: Path | None) -> CryptoSigner | None:
 @json_option
 @click.pass_obj
 def command(
-    state: State, /, place: str, key: Path | None, review: Path | None, as_json: bool
+    state: State,
+    /,
+    place: str,
+    signing: Signing,
+    review: Path | None,
+    as_json: bool,
 ) -> None:
-    """Sign PLACE, a bundle (path or URL) or a pointer (.json, path), with a private key.
+    """Sign PLACE, a bundle (path or URL) or a pointer (.json, path).
 
     The signature of a bundle says what it is, of which commit, and who reviewed what; it is
     written beside it, as PLACE.sig.json. That of a pointer is put into it. The password of a key
-    is read from SAKE_SIGNING_KEY_PASSWORD.
+    is read from SAKE_SIGNING_KEY_PASSWORD. With --keyless, sigstore certifies who signs,
+    and its log, which is public, records it.
 
     \b
     sake sign bundles/smollm2-135m-0123abcd-4567cdef8901.h5 --key release.pem
-    sake sign production.json --key release.pem
+    sake sign production.json --keyless
     """
     from sake_registry.places import shown
-    from sake_registry.remote.signing import read_signer
+    from sake_registry.remote.dsse import read_signer
+    from sake_registry.remote.signers import read_signature
+    from sake_registry.remote.signing import SUFFIX
 
     is_pointer = shown(place).endswith(".json")
     if is_pointer and review is not None:
         raise click.UsageError("--review goes with a bundle: a pointer has no gates")
-    signer = signer_at_hand(key) or read_signer(None)
+    signer = signing.signer(state) or read_signer(None)
+    data: bytes | dict[str, Any]
     if is_pointer:
-        written = _sign_pointer(place, signer)
+        written, data = place, _sign_pointer(place, signer)
     else:
-        written = _sign_bundle(place, signer, claimed(review) if review else None)
-    id_ = signer.public_key.keyid
+        written = place + SUFFIX
+        data = _sign_bundle(place, signer, claimed(review) if review else None)
+    made = read_signature(data, shown(place))
     if as_json:
-        emit_json("sign/1", {"signed": shown(place), "signature": shown(written), "key": id_})
+        said = {"signed": shown(place), "signature": shown(written), **made.signed_by}
+        emit_json("sign/1", said)
     else:
-        say(f"signed {shown(place)} with the key {id_[:12]}: {shown(written)}")
+        say(f"signed {shown(place)} by {made.signer}: {shown(written)}")
 
 
-def _sign_bundle(place: str, signer: CryptoSigner, review: ClaimedReview | None) -> str:
+def _services(state: State) -> Path | None:
+    """The client trust config whose services sign; None for the public instance's.
+
+    Raises:
+        InputError: a file of the repository alone names one, which would get the token that says
+            who this process is.
+    """
+    from sake_registry.errors import InputError
+    from sake_registry.settings import find_root, load_settings
+
+    settings = load_settings(find_root(state.folder))
+    place = settings.trust.root
+    if place and not settings.is_given("trust.root"):
+        raise InputError(
+            f"only sake.toml names the trust root {place}, and nobody signs by services because a "
+            "file of the repository says so",
+            hint=f"say it yourself: SAKE_TRUST_ROOT='{place}'",
+        )
+    return Path(place) if place else None
+
+
+def _sign_bundle(place: str, signer: Signer, review: ClaimedReview | None) -> bytes:
     from sake_registry.errors import InputError
     from sake_registry.places import download, local_path, shown, write
     from sake_registry.remote.fetching import MAX_BUNDLE_BYTES
@@ -105,10 +176,10 @@ def _sign_bundle(place: str, signer: CryptoSigner, review: ClaimedReview | None)
                 raise InputError(f"no bundle {shown(place)}", hint="publish it first") from error
         data = sign_bundle(path, signer, review=review, name=name)
     write(place + SUFFIX, data)
-    return place + SUFFIX
+    return data
 
 
-def _sign_pointer(place: str, signer: CryptoSigner) -> str:
+def _sign_pointer(place: str, signer: Signer) -> dict[str, Any]:
     from sake_registry.errors import InputError
     from sake_registry.places import local_path, read_small, shown, write
     from sake_registry.remote.pointer import MAX_BYTES, read_pointer
@@ -118,12 +189,12 @@ def _sign_pointer(place: str, signer: CryptoSigner) -> str:
     if local_path(place) is None:
         raise InputError(
             f"{shown(place)} is signed when it is written: others may read it already",
-            hint="sake promote --key KEY",
+            hint="sake promote --key KEY, or --keyless",
         )
     value = json.loads(read_small(place, MAX_BYTES))  # as it stands there, paths and all
-    value["signature"] = sign_pointer(pointer, signer)
+    signature = value["signature"] = sign_pointer(pointer, signer)
     write(place, json.dumps(value, ensure_ascii=False, indent=1).encode() + b"\n")
-    return place
+    return signature
 
 
 def claimed(path: Path) -> ClaimedReview:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from sake_registry.commands.console import State, emit_json, json_option, say, styled
@@ -15,12 +13,34 @@ from sake_registry.commands.console import State, emit_json, json_option, say, s
     "--key",
     "keys",
     multiple=True,
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=click.Path(dir_okay=False),
     help="A public key that counts, PEM; else those of SAKE_TRUST_KEYS, or of [trust].",
+)
+@click.option(
+    "--identity",
+    "identities",
+    multiple=True,
+    nargs=2,
+    metavar="IDENTITY ISSUER",
+    help="Who may sign by certificate or without a key, and who vouches for that, a file or a URL; "
+    "else those of SAKE_TRUST_IDENTITIES, or of [trust].",
+)
+@click.option(
+    "--trust-root",
+    type=click.Path(dir_okay=False),
+    help="The trust root of sigstore, JSON; else that of SAKE_TRUST_ROOT, or of [trust].",
 )
 @json_option
 @click.pass_obj
-def command(state: State, /, place: str, keys: tuple[Path, ...], as_json: bool) -> None:
+def command(
+    state: State,
+    /,
+    place: str,
+    keys: tuple[str, ...],
+    identities: tuple[tuple[str, str], ...],
+    trust_root: str | None,
+    as_json: bool,
+) -> None:
     """Say what is proven of PLACE, a bundle or a pointer, and what is not.
 
     PLACE is a path or a URL. Exit 1 if something speaks against using it.
@@ -29,13 +49,20 @@ def command(state: State, /, place: str, keys: tuple[Path, ...], as_json: bool) 
     sake verify production.json --key release.pub
     sake verify bundles/smollm2-135m-0123abcd-4567cdef8901.h5
     """
-    from sake_registry.remote.signing import read_key
+    from sake_registry.remote.signers import Signers
     from sake_registry.remote.verifying import verify
     from sake_registry.settings import find_root, load_settings
 
     root = find_root(state.folder)
-    paths = keys or load_settings(root).trusted_keys(root)
-    verdict = verify(place, {str(path): read_key(path) for path in paths})
+    given = {
+        "trust.keys": list(keys) or None,
+        "trust.identities": [
+            {"identity": identity, "issuer": issuer} for identity, issuer in identities
+        ]
+        or None,
+        "trust.root": trust_root,
+    }
+    verdict = verify(place, Signers.of(load_settings(root, given).trusted(root)))
     if as_json:
         emit_json("verify/1", verdict)
     else:

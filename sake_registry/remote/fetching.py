@@ -20,8 +20,10 @@ from sake_registry.files import remove, replacing
 from sake_registry.models.sources import cache_folder, sha256
 from sake_registry.places import absolute, download, local_path, shown
 from sake_registry.remote.pointer import Pointer, read_pointer
-from sake_registry.remote.signing import check_statement, read_key
+from sake_registry.remote.signers import Signers
+from sake_registry.remote.signing import check_statement
 from sake_registry.remote.trust import Policy
+from sake_registry.settings import Identity, Trusted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +37,13 @@ KEPT = 8
 """So many bundles from elsewhere stay in the cache folder, those that were used last."""
 
 
-def trusted_bundle(place: str | Path, *, keys: Sequence[str | Path] | None = None) -> Path:
+def trusted_bundle(
+    place: str | Path,
+    *,
+    keys: Sequence[str | Path] | None = None,
+    identities: Sequence[tuple[str, str]] | None = None,
+    trust_root: str | Path | None = None,
+) -> Path:
     """The bundle at a place, or the one that a pointer (`*.json`) there leads to, if it may be
     loaded.
 
@@ -46,8 +54,11 @@ def trusted_bundle(place: str | Path, *, keys: Sequence[str | Path] | None = Non
 
     Args:
         place: a path, or a URL that fsspec reads.
-        keys: files of public keys, one of which must have signed; what SAKE_TRUST asks for, if
-            they are not given.
+        keys: files of public keys.
+        identities: who may sign without a key, each with its issuer. One of the keys or of the
+            identities must have signed; what SAKE_TRUST asks for counts, if neither are given.
+        trust_root: a file of the instance of sigstore that proves the identities; the public one's
+            unless given.
 
     Raises:
         TrustError: nobody signed it whose signature counts.
@@ -55,8 +66,13 @@ def trusted_bundle(place: str | Path, *, keys: Sequence[str | Path] | None = Non
         SetupError: it cannot be reached, or the cache folder cannot be written.
     """
     policy = None
-    if keys is not None:
-        policy = Policy("require", tuple(read_key(Path(key)) for key in keys))
+    if keys is not None or identities is not None:
+        trusted = Trusted(
+            keys=tuple(map(Path, keys or ())),
+            identities=tuple(Identity(identity=one, issuer=by) for one, by in identities or ()),
+            root=None if trust_root is None else Path(trust_root),
+        )
+        policy = Policy("require", Signers.of(trusted))
     place = str(place)
     if not shown(place).endswith(".json"):
         return fetch_bundle(Pointer(bundle=absolute(place)), policy=policy)

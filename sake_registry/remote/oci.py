@@ -28,8 +28,8 @@ from sake_registry.bundle.newest import SUFFIX
 from sake_registry.errors import InputError
 from sake_registry.files import read_bounded, replacing, write_bytes
 from sake_registry.models.sources import sha256
+from sake_registry.remote.dsse import MAX_BYTES as MAX_SIGNATURE
 from sake_registry.remote.publishing import MAX_REVIEW_BYTES, record_of
-from sake_registry.remote.signing import MAX_BYTES as MAX_SIGNATURE
 from sake_registry.remote.signing import SUFFIX as SIGNATURE
 from sake_registry.remote.signing import check_subject
 from sake_registry.runtime.overrides import json_object

@@ -64,7 +64,7 @@ class Pointer(Value):
         time: when it was written.
         expires: from when on it is too old to be followed.
         previous: the content hash of what it replaced.
-        signature: a DSSE envelope over `statement`; whoever trusts it has verified it.
+        signature: one over `statement` (`signers`); whoever trusts it has verified it.
     """
 
     bundle: Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=4096)]

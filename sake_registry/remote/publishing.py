@@ -47,9 +47,8 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from pathlib import Path
 
-    from securesystemslib.signer import CryptoSigner
-
     from sake_registry.bundle.format import Manifest
+    from sake_registry.remote.signers import Signer
 
 MAX_RECORD_BYTES = 1 << 27
 MAX_REVIEW_BYTES = 1 << 26
@@ -363,7 +362,7 @@ def plan_rollback(
     return _promotion(to, name, target, lasts, note, now)
 
 
-def carry_out(promotion: Promotion, signer: CryptoSigner | None = None) -> Pointer:
+def carry_out(promotion: Promotion, signer: Signer | None = None) -> Pointer:
     """Make the change that was planned; returns the pointer as it was written.
 
     Args:

@@ -1,54 +1,39 @@
-"""Signatures: who says what of a bundle or of a pointer.
+"""What is signed of a bundle or of a pointer, and held against it.
 
-A signature is a DSSE envelope (https://github.com/secure-systems-lab/dsse), made and verified by
-securesystemslib with keys of its kinds: Ed25519, ECDSA, RSA. Of a bundle it holds an in-toto
-statement and lies beside the file, as `X.h5.sig.json`; of a pointer it holds the other fields of
-the pointer, and is its field `signature`.
+Of a bundle it is an in-toto statement, and the signature lies beside the file, as `X.h5.sig.json`;
+of a pointer it is the other fields of the pointer, and the signature is its field `signature`. By
+whom, and in which form, is `signers`.
 
 Guarantees:
-- Nothing of an envelope is looked at before a key that counts has verified it.
-- An envelope of a bundle is none of a pointer, and the other way round: the signature covers the
-  kind of what is signed.
+- A signature of a bundle is none of a pointer, and the other way round: it covers the kind of what
+  is signed.
 - A statement claims what was given for it: without a review it claims no gate.
 """
 
 from __future__ import annotations
 
-import base64
-import json
-import os
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, ValidationError
 
 from sake_registry.bundle.format import Hash
 from sake_registry.bundle.reader import BundleFile
-from sake_registry.errors import InputError, MissingExtraError, TrustError
-from sake_registry.files import read_bounded
+from sake_registry.errors import InputError, TrustError
 from sake_registry.models.sources import sha256
+from sake_registry.remote.dsse import POINTER, STATEMENT, compact
+from sake_registry.remote.signers import read_signature
 from sake_registry.values import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
-
-    from securesystemslib.signer import CryptoSigner, SSlibKey
 
     from sake_registry.bundle.format import Manifest
     from sake_registry.remote.pointer import Pointer
+    from sake_registry.remote.signers import Signature, Signer, Signers
 
 SUFFIX = ".sig.json"
 """What the name of a bundle's signature has behind the bundle's."""
-MAX_BYTES = 1 << 26
-"""Of a signature: an edit takes about 120 bytes of it."""
-MAX_SIGNS = 256
-"""Commas and brackets of an envelope: more are there to use up memory."""
-MAX_KEY_BYTES = 1 << 16
-STATEMENT = "application/vnd.in-toto+json"
-POINTER = "application/vnd.sake-registry.pointer+json"
-KEY_VARIABLE, PASSWORD_VARIABLE = "SAKE_SIGNING_KEY", "SAKE_SIGNING_KEY_PASSWORD"
 
 
 class Claimed(Value):
@@ -162,97 +147,8 @@ class Statement(Value):
         return self.subject[0]
 
 
-class _Signature(Value):
-    keyid: Annotated[str, Field(max_length=256)] = ""
-    sig: Annotated[str, Field(max_length=1 << 14)]
-
-
-class Envelope(Value):
-    """A DSSE envelope, not yet verified."""
-
-    payload: Annotated[str, Field(max_length=MAX_BYTES)]
-    payloadType: str  # noqa: N815 - as DSSE spells it
-    signatures: Annotated[tuple[_Signature, ...], Field(min_length=1, max_length=16)]
-
-    @classmethod
-    def read(cls, data: bytes | Mapping[str, Any], of: str) -> Self:
-        """An envelope from a file or a field.
-
-        Args:
-            of: what it is the signature of, for messages.
-
-        Raises:
-            TrustError: it is none.
-        """
-        try:
-            if not isinstance(data, bytes):
-                return cls.model_validate(data)
-            if len(data) > MAX_BYTES or sum(map(data.count, (b",", b"[", b"{"))) > MAX_SIGNS:
-                raise ValueError("it is too large")
-            return cls.model_validate_json(data)
-        except ValueError as error:  # a ValidationError is one
-            raise TrustError(
-                f"{of}: its signature is not a DSSE envelope", hint="sign it again: sake sign"
-            ) from error
-
-    @property
-    def signers(self) -> tuple[str, ...]:
-        """The ids of the keys that are said to have signed; nothing is verified."""
-        return tuple(signature.keyid for signature in self.signatures)
-
-    def opened(self, kind: str, keys: Iterable[SSlibKey], of: str) -> tuple[bytes, SSlibKey]:
-        """What is signed, and the key that signed it.
-
-        Args:
-            kind: what it must be: `STATEMENT` or `POINTER`.
-            keys: those that count.
-            of: what it is the signature of, for messages.
-
-        Raises:
-            TrustError: a stranger signed it, or it was changed since, or it is of another kind.
-        """
-        from securesystemslib.dsse import Envelope as Dsse
-        from securesystemslib.exceptions import Error
-
-        known = {key.keyid: key for key in keys}
-        if not known.keys() & set(self.signers):
-            strangers = ", ".join(signer[:12] or "without a name" for signer in self.signers)
-            counts = ", ".join(id_[:12] for id_ in known)
-            raise TrustError(
-                f"{of} is signed by a stranger: the key {strangers}"
-                + (f"; what counts is {counts}" if known else ", and nothing says that it counts"),
-                hint="if that key is to count, name its public half: SAKE_TRUST_KEYS=FILE, or keys "
-                "under [trust] in sake.toml",
-            )
-        try:
-            # A copy: securesystemslib changes what it reads.
-            envelope = Dsse.from_dict(self.model_dump(mode="json"))
-            accepted = envelope.verify(list(known.values()), threshold=1)
-        except (Error, ValueError) as error:
-            raise TrustError(
-                f"{of}: its signature is forged: the key {', '.join(s[:12] for s in self.signers)} "
-                "did not sign what it says",
-                hint="use none of it, and find out who put it there",
-            ) from error
-        if envelope.payload_type != kind:
-            raise TrustError(
-                f"{of}: its signature is of something else ({envelope.payload_type:.100})",
-                hint="sign it: sake sign",
-            )
-        return envelope.payload, known[next(iter(accepted))]
-
-
-def sealed(payload: bytes, kind: str, signer: CryptoSigner) -> dict[str, Any]:
-    """A signed DSSE envelope as JSON."""
-    from securesystemslib.dsse import Envelope as Dsse
-
-    envelope = Dsse(payload, kind, {})
-    envelope.sign(signer)
-    return dict(envelope.to_dict())
-
-
 def sign_bundle(
-    path: Path, signer: CryptoSigner, *, review: ClaimedReview | None = None, name: str = ""
+    path: Path, signer: Signer, *, review: ClaimedReview | None = None, name: str = ""
 ) -> bytes:
     """The signature of a bundle, as it is to lie beside it. Every digest in the bundle is verified.
 
@@ -263,27 +159,26 @@ def sign_bundle(
     Raises:
         InputError: there is no such file.
         BundleFormatError: it is not a sound bundle.
+        SetupError: who signs needs a service that does not answer.
     """
     with BundleFile(path) as file:
         file.verify()
         predicate = Predicate.of(file.manifest, review, datetime.now(UTC).replace(microsecond=0))
     subject = Subject(name=name or path.name, digest=Digests(sha256=sha256(path)))
     statement = Statement(subject=(subject,), predicate=predicate)
-    envelope = sealed(_json(statement.model_dump(mode="json")), STATEMENT, signer)
-    return _json(envelope) + b"\n"
+    signature = signer.sign(compact(statement.model_dump(mode="json")), STATEMENT)
+    return compact(signature) + b"\n"
 
 
-def read_statement(
-    envelope: Envelope, keys: Iterable[SSlibKey], of: str
-) -> tuple[Statement, SSlibKey]:
-    """What somebody whose key counts says of a bundle, and that key.
+def read_statement(signature: Signature, signers: Signers, of: str) -> tuple[Statement, str]:
+    """What somebody who counts says of a bundle, and who that is, in words.
 
     Raises:
-        TrustError: it is nobody's whose key counts, was changed, or is no statement of a bundle.
+        TrustError: it is nobody's who counts, was changed, or is no statement of a bundle.
     """
-    payload, key = envelope.opened(STATEMENT, keys, of)
+    payload, who = signers.opened(signature, STATEMENT, of)
     try:
-        return Statement.model_validate_json(payload), key
+        return Statement.model_validate_json(payload), who
     except ValidationError as error:
         raise TrustError(
             f"{of}: its signature says nothing of a bundle that this version understands "
@@ -333,9 +228,9 @@ def check_subject(signature: bytes, found: str, of: str) -> None:
     Raises:
         TrustError: it is of another, or of none.
     """
-    envelope = Envelope.read(signature, of)
+    held = read_signature(signature, of)
     try:
-        statement = Statement.model_validate_json(base64.b64decode(envelope.payload))
+        statement = Statement.model_validate_json(held.unverified())
     except ValueError:
         statement = None
     if statement is None or statement.file.digest.sha256 != found:
@@ -344,19 +239,20 @@ def check_subject(signature: bytes, found: str, of: str) -> None:
         )
 
 
-def sign_pointer(pointer: Pointer, signer: CryptoSigner) -> dict[str, Any]:
-    """What the field `signature` of a pointer is to hold: an envelope over all that it says but
+def sign_pointer(pointer: Pointer, signer: Signer) -> dict[str, Any]:
+    """What the field `signature` of a pointer is to hold: a signature over all that it says but
     where the bundle lies.
 
     Raises:
         InputError: it does not say enough to be told from others.
+        SetupError: who signs needs a service that does not answer.
     """
     if lacking := indistinct(pointer):
         raise InputError(
             f"a pointer without {lacking} would pass for another, signed or not",
             hint="`sake promote --key KEY` writes them and signs",
         )
-    return sealed(canonical(pointer), POINTER, signer)
+    return signer.sign(canonical(pointer), POINTER)
 
 
 def indistinct(pointer: Pointer) -> str:
@@ -368,83 +264,4 @@ def indistinct(pointer: Pointer) -> str:
 
 def canonical(pointer: Pointer) -> bytes:
     """What is signed of a pointer, as JSON in one form."""
-    return _json(pointer.statement)
-
-
-def _json(value: Any) -> bytes:
-    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return text.encode()
-
-
-# -- keys ----------------------------------------------------------------------------------------
-
-
-def read_signer(path: Path | None, environ: Mapping[str, str] = os.environ) -> CryptoSigner:
-    """A private key: of a PEM file, or of the variable SAKE_SIGNING_KEY, which holds the PEM.
-
-    A password is read from SAKE_SIGNING_KEY_PASSWORD.
-
-    Raises:
-        InputError: there is none, it is no private key, or its password is wrong or missing.
-        MissingExtraError: the extra `sign` is not installed.
-    """
-    where = str(path) if path is not None else KEY_VARIABLE
-    if path is not None:
-        pem = _pem(path)
-    elif not (pem := environ.get(KEY_VARIABLE, "").encode()):
-        raise InputError(
-            "there is no key to sign with",
-            hint=f"name a private key: --key FILE, or {KEY_VARIABLE} with the PEM in it",
-        )
-    with _library():
-        from cryptography.exceptions import UnsupportedAlgorithm
-        from cryptography.hazmat.primitives.serialization import load_pem_private_key
-        from securesystemslib.signer import CryptoSigner
-    password = environ.get(PASSWORD_VARIABLE, "").encode() or None
-    try:
-        return CryptoSigner(load_pem_private_key(pem, password))
-    # TypeError: a password is missing, or needless.
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        if b" PUBLIC KEY-" in pem:
-            hint = "that is the public half: name the private one"
-        else:
-            hint = f"it is to be PEM, Ed25519, ECDSA or RSA; {PASSWORD_VARIABLE} has its password"
-        raise InputError(f"{where} is no key to sign with: {error}", hint=hint) from error
-
-
-def read_key(path: Path) -> SSlibKey:
-    """A public key of a PEM file.
-
-    Raises:
-        InputError: there is none, or it is no public key.
-        MissingExtraError: the extra `sign` is not installed.
-    """
-    pem = _pem(path)
-    with _library():
-        from cryptography.exceptions import UnsupportedAlgorithm
-        from cryptography.hazmat.primitives.serialization import load_pem_public_key
-        from securesystemslib.signer import SSlibKey
-    try:
-        return SSlibKey.from_crypto(load_pem_public_key(pem))
-    except (ValueError, UnsupportedAlgorithm) as error:
-        hint = "it is to be PEM, Ed25519, ECDSA or RSA: openssl pkey -in KEY -pubout -out KEY.pub"
-        if b"PRIVATE KEY-" in pem:
-            hint = f"that is a private key: {hint.partition(': ')[2]} makes the public one"
-        raise InputError(f"{path} is no public key", hint=hint) from error
-
-
-def _pem(path: Path) -> bytes:
-    try:
-        return read_bounded(path, MAX_KEY_BYTES)
-    except OSError as error:
-        raise InputError(
-            f"{path}: the key cannot be read: {error.strerror}", hint="name a file of PEM"
-        ) from error
-
-
-@contextmanager
-def _library() -> Iterator[None]:
-    try:
-        yield
-    except ImportError as error:
-        raise MissingExtraError(f"signatures need {error.name}", "sign") from error
+    return compact(pointer.statement)

@@ -1,7 +1,7 @@
 """Whether a bundle may be used: what this machine asks of signatures, and what it is told.
 
 Guarantees:
-- With `require`, nothing is used that no key that counts has signed: not the pointer, not the
+- With `require`, nothing is used that nobody who counts has signed: not the pointer, not the
   bundle. With `warn` it is used, and each reason is logged. With `off`, nothing is looked at.
 - What is signed of a pointer is all that it says but where the bundle lies: its name, its number,
   the bundle's content. The bundle is told by its own signature as well.
@@ -13,29 +13,19 @@ from __future__ import annotations
 import json
 import logging
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from sake_registry.errors import SetupError, TrustError
 from sake_registry.places import read_small, shown
-from sake_registry.remote.signing import (
-    MAX_BYTES,
-    POINTER,
-    SUFFIX,
-    Envelope,
-    Statement,
-    canonical,
-    indistinct,
-    read_key,
-    read_statement,
-)
+from sake_registry.remote.dsse import MAX_BYTES, POINTER
+from sake_registry.remote.signers import Signature, Signers, read_signature
+from sake_registry.remote.signing import SUFFIX, Statement, canonical, indistinct, read_statement
 from sake_registry.settings import Expired, TrustLevel, load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
-
-    from securesystemslib.signer import SSlibKey
 
     from sake_registry.remote.pointer import Pointer
     from sake_registry.settings import Settings
@@ -48,31 +38,32 @@ class Policy:
     """What is asked of signatures.
 
     Attributes:
-        level: what becomes of what no key that counts has signed.
-        keys: the keys that count.
+        level: what becomes of what nobody who counts has signed.
+        signers: those who count.
         expired: what becomes of a pointer that has expired.
     """
 
     level: TrustLevel = "off"
-    keys: tuple[SSlibKey, ...] = ()
+    signers: Signers = field(default_factory=Signers)
     expired: Expired = "refuse"
 
     @classmethod
     def of(cls, settings: Settings, root: Path | None) -> Self:
-        """What settings ask for; the keys are read only where signatures are looked at.
+        """What settings ask for; keys are read only where signatures are looked at.
 
         Raises:
             SettingsError: nothing says whose signatures count.
-            InputError: a key cannot be read.
-            MissingExtraError: the extra `sign` is not installed.
+            InputError: a key or a trust root cannot be read.
+            MissingExtraError: the extra `sign`, or `keyless`, is not installed.
         """
         trust = settings.trust
-        paths = settings.trusted_keys(root) if trust.policy != "off" else ()
-        return cls(trust.policy, tuple(map(read_key, paths)), trust.expired)
+        off = trust.policy == "off"
+        signers = Signers() if off else Signers.of(settings.trusted(root))
+        return cls(trust.policy, signers, trust.expired)
 
     @classmethod
     def of_machine(cls) -> Self:
-        """What SAKE_TRUST, SAKE_TRUST_KEYS and SAKE_TRUST_EXPIRED ask for, without a registry."""
+        """What SAKE_TRUST and the variables SAKE_TRUST_* ask for, without a registry."""
         return cls.of(load_settings(None), None)
 
     @contextmanager
@@ -89,12 +80,12 @@ class Policy:
         """Let pass a pointer that lies at a place.
 
         Raises:
-            TrustError: no key that counts signed what it says, under the name that it lies at; and
+            TrustError: nobody who counts signed what it says, under the name that it lies at; and
                 the policy requires it.
         """
         if self.level != "off":
             with self.weighing():
-                check_pointer(pointer, place, self.keys)
+                check_pointer(pointer, place, self.signers)
 
     def statement(self, bundle: str) -> Statement | None:
         """What is signed of the bundle at a place; None where nothing is that counts.
@@ -105,11 +96,12 @@ class Policy:
         """
         if self.level != "off":
             with self.weighing():
-                return read_statement(read_envelope(bundle), self.keys, shown(bundle))[0]
+                signature = signature_beside(bundle)
+                return read_statement(signature, self.signers, shown(bundle))[0]
         return None
 
 
-def read_envelope(bundle: str) -> Envelope:
+def signature_beside(bundle: str) -> Signature:
     """The signature that lies beside a bundle.
 
     Raises:
@@ -122,16 +114,16 @@ def read_envelope(bundle: str) -> Envelope:
     except FileNotFoundError as error:
         raise TrustError(
             f"{shown(bundle)} is not signed: there is no {shown(place)}",
-            hint="who publishes it signs it: sake sign BUNDLE --key KEY",
+            hint="who publishes it signs it: sake sign BUNDLE --key KEY, or --keyless",
         ) from error
-    return Envelope.read(data, shown(bundle))
+    return read_signature(data, shown(bundle))
 
 
-def check_pointer(pointer: Pointer, place: str, keys: Iterable[SSlibKey]) -> SSlibKey:
+def check_pointer(pointer: Pointer, place: str, signers: Signers) -> str:
     """Verify the signature of a pointer that lies at a place.
 
     Returns:
-        The key that signed it.
+        Who signed it, in words.
 
     Raises:
         TrustError: it is not signed, or by a stranger, or says something else than was signed, or
@@ -139,8 +131,10 @@ def check_pointer(pointer: Pointer, place: str, keys: Iterable[SSlibKey]) -> SSl
     """
     where = shown(place)
     if pointer.signature is None:
-        raise TrustError(f"{where} is not signed", hint="sign it when it is promoted: --key KEY")
-    payload, key = Envelope.read(pointer.signature, where).opened(POINTER, keys, where)
+        raise TrustError(
+            f"{where} is not signed", hint="sign it when it is promoted: --key KEY, or --keyless"
+        )
+    payload, who = signers.opened(read_signature(pointer.signature, where), POINTER, where)
     if payload != canonical(pointer):
         raise TrustError(
             f"{where} was changed after it had been signed: {_changed(payload, pointer)}",
@@ -151,7 +145,7 @@ def check_pointer(pointer: Pointer, place: str, keys: Iterable[SSlibKey]) -> SSl
             f"{where} is signed without {lacking}, and would pass for another",
             hint="promote the bundle: sake promote",
         )
-    return key
+    return who
 
 
 def _changed(payload: bytes, pointer: Pointer) -> str:

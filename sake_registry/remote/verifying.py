@@ -20,14 +20,14 @@ from sake_registry.remote.age import Seen, check_age
 from sake_registry.remote.fetching import fetch_bundle
 from sake_registry.remote.pointer import Pointer, read_pointer
 from sake_registry.remote.signing import Predicate, check_statement, read_statement
-from sake_registry.remote.trust import Policy, check_pointer, read_envelope
+from sake_registry.remote.trust import Policy, check_pointer, signature_beside
 from sake_registry.values import Value
 from sake_registry.wording import count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
-    from securesystemslib.signer import SSlibKey
+    from sake_registry.remote.signers import Signers
 
 LISTED = 10
 """Edits, gates or people that a sentence names."""
@@ -41,11 +41,11 @@ class Verdict(Value):
     """What was found out about a bundle, or about a pointer and the bundle that it names.
 
     Attributes:
-        proven: what holds, by digests and by signatures of keys that count.
+        proven: what holds, by digests and by signatures that count.
         said: what the signer of the bundle says: as true as the signer is trustworthy.
         wrong: why it is not to be used.
         open: what no signature here can tell.
-        statement: what is signed of the bundle, if a key that counts signed it.
+        statement: what is signed of the bundle, if somebody who counts signed it.
     """
 
     place: str
@@ -67,17 +67,13 @@ class Verdict(Value):
 
 
 class _Findings:
-    def __init__(self, keys: Mapping[str, SSlibKey]) -> None:
-        self.names = {key.keyid: name for name, key in keys.items()}
-        self.keys = tuple(keys.values())
+    def __init__(self, signers: Signers) -> None:
+        self.signers = signers
         self.proven: list[str] = []
         self.said: list[str] = []
         self.wrong: list[str] = []
         self.open: list[str] = []
         self.statement: Predicate | None = None
-
-    def key(self, key: SSlibKey) -> str:
-        return f"the key {self.names[key.keyid]} ({key.keyid[:SHOWN]})"
 
     def attempt(self, look: Callable[[], None]) -> None:
         """Look at something; what it raises is a reason not to trust."""
@@ -87,18 +83,18 @@ class _Findings:
             self.wrong.append(error.message)
 
 
-def verify(place: str, keys: Mapping[str, SSlibKey], now: datetime | None = None) -> Verdict:
+def verify(place: str, signers: Signers, now: datetime | None = None) -> Verdict:
     """What is proven of a bundle, or of a pointer (`*.json`) and the bundle that it names.
 
     Args:
         place: a path, or a URL that fsspec reads.
-        keys: those that count, by their names.
+        signers: those whose signatures count.
 
     Raises:
         InputError: there is nothing, or it is no pointer.
         SetupError: it cannot be reached.
     """
-    findings, place = _Findings(keys), str(place)
+    findings, place = _Findings(signers), str(place)
     now = now or datetime.now(UTC)
     if shown(place).endswith(".json"):
         pointer = read_pointer(place)
@@ -120,10 +116,10 @@ def verify(place: str, keys: Mapping[str, SSlibKey], now: datetime | None = None
 
 
 def _look_at_signature(pointer: Pointer, place: str, findings: _Findings) -> None:
-    key = check_pointer(pointer, place, findings.keys)
+    who = check_pointer(pointer, place, findings.signers)
     when = f" of {pointer.time:%Y-%m-%d %H:%M} UTC" if pointer.time else ""
     findings.proven.append(
-        f"{findings.key(key)} signed that '{pointer.name}', number {pointer.number}{when}, is the "
+        f"{who} signed that '{pointer.name}', number {pointer.number}{when}, is the "
         f"content {(pointer.content or '')[:SHOWN]}"
     )
 
@@ -150,15 +146,16 @@ def _look_at_bundle(pointer: Pointer, findings: _Findings) -> None:
         f"{count(len(manifest.edits), 'edit')} for {model.name} ({model.hash[:SHOWN]})"
     )
     findings.open.append("that your model is that one: attaching the bundle proves it")
-    statement, key = read_statement(read_envelope(pointer.bundle), findings.keys, where)
+    signature = signature_beside(pointer.bundle)
+    statement, who = read_statement(signature, findings.signers, where)
     check_statement(statement, manifest, sha256(path), where)
-    findings.proven.append(f"{findings.key(key)} signed this very file")
+    findings.proven.append(f"{who} signed this very file")
     findings.statement = statement.predicate
     _tell(statement.predicate, findings)
 
 
 def _tell(said: Predicate, findings: _Findings) -> None:
-    """What is said of a bundle that a key which counts has signed."""
+    """What is said of a bundle that somebody who counts has signed."""
     commit = said.commit and said.commit[:SHOWN]
     tree = {True: " with uncommitted changes", False: "", None: ", perhaps with changes"}
     origin = f"commit {commit}{tree[said.dirty]}" if commit else "no commit"

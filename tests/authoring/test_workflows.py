@@ -13,6 +13,7 @@ import shlex
 import subprocess
 import sys
 import threading
+import tomllib
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -30,13 +31,17 @@ from sake_registry.bundle.reader import BundleFile
 from sake_registry.commands import cli
 from sake_registry.errors import ConflictError
 from sake_registry.models.sources import EMBEDDED_MODELS
+from sake_registry.remote.keyless import read_identities
 from sake_registry.remote.pointer import read_pointer
 from sake_registry.remote.publishing import pointers
+from sake_registry.remote.signers import Signers
+from sake_registry.remote.verifying import verify
 from sake_registry.review.markdown import MARKER
-from sake_registry.settings import RouterSettings, Settings, load_settings
+from sake_registry.settings import Identity, RouterSettings, Settings, load_settings
 from tests import tiny_models, workshop
 from tests.bundle.synthetic import write as write_bundle
 from tests.repositories import MakeRegistry, _own_configuration, make_registry
+from tests.sigstoreserver import GITHUB, WORKFLOW, serving, token
 
 __all__ = ["_own_configuration", "make_registry"]
 
@@ -67,7 +72,7 @@ def runs(workflow: Workflow) -> list[str]:
     return [step["run"] for step in steps(workflow) if "run" in step]
 
 
-REVIEW, COMMENT, PREVIEW = (parsed(text) for text in texts())
+REVIEW, COMMENT, PREVIEW, PUBLISH = (parsed(text) for text in texts())
 ACTION = parsed((ROOT / "action.yml").read_text("utf-8"))
 ACTION_STEPS = {step.get("name"): step for step in ACTION["runs"]["steps"]}
 
@@ -88,7 +93,7 @@ ODD = Settings.model_validate({
 def test_github_takes_them(tmp_path: Path, settings: Settings, folder: str, branch: str) -> None:
     files = []
     for name, text in workflows(settings, folder, branch).items():
-        assert "@" not in re.sub(r"uses: [\w/-]+@v\d+\n", "", text).replace("[@]", "")
+        assert "@" not in re.sub(r"uses: [\w/-]+@v\d+\n|\[@\]|@refs/", "", text)
         files.append(tmp_path / name)
         files[-1].write_text(text, encoding="utf-8")
     done = subprocess.run(
@@ -100,7 +105,7 @@ def test_github_takes_them(tmp_path: Path, settings: Settings, folder: str, bran
 
 
 def test_no_text_from_outside_is_pasted_into_a_program() -> None:
-    for workflow in (REVIEW, COMMENT, PREVIEW):
+    for workflow in (REVIEW, COMMENT, PREVIEW, PUBLISH):
         assert runs(workflow) != []
         for step in steps(workflow):
             assert "${{" not in step.get("run", "")
@@ -166,7 +171,7 @@ def test_the_commands_that_they_run_are_commands_of_this_program(
     for command in (cli, *cli.commands.values()):
         monkeypatch.setattr(command, "callback", lambda *args, **options: None)
     seen = []
-    for run in [*runs(REVIEW), *runs(parsed(texts(ODD, "a folder/räume")[0]))]:
+    for run in [*runs(REVIEW), *runs(PUBLISH), *runs(parsed(texts(ODD, "a folder/räume")[0]))]:
         for line in run.replace("\\\n", " ").splitlines():
             words = [word for word in shlex.split(line) if word != "${preview[@]}"]
             if words[:1] == ["sake"]:
@@ -176,7 +181,8 @@ def test_the_commands_that_they_run_are_commands_of_this_program(
         ["check", "--format"], ["compile"], ["cache", "gc"], ["test"], ["site"],
         ["review", "origin/$BASE...HEAD"],
     ]  # fmt: skip
-    assert seen == [*found, ["-C", "a folder/räume"], *found[1:]]
+    published = [["compile"], ["promote", "$(basename $url .h5)"]]
+    assert seen == [*found, *published, ["-C", "a folder/räume"], *found[1:]]
 
 
 def test_what_publishes_runs_nothing_of_a_pull_request() -> None:
@@ -236,6 +242,63 @@ def test_a_preview_is_published_while_the_request_is_open_and_deleted_with_it(
     assert (found.name, found.pointer.number) == ("pr-12", 1)
     assert run("Delete") == "deleted pr-12, 1, and 1 bundle\n"
     assert list(there.glob("bundles/*")) == pointers(str(there)) == []
+
+
+def test_what_may_sign_runs_what_was_merged_alone() -> None:
+    assert PUBLISH["permissions"] == {}
+    assert PUBLISH["on"] == {"push": {"branches": ["main"]}}
+    (job,) = PUBLISH["jobs"].values()
+    assert job["permissions"] == {"contents": "read", "id-token": "write"}
+    assert job["if"] == "vars.SAKE_PUBLISH_STORE != ''"
+    assert job["environment"] == "sake-publish"
+    for step in steps(PUBLISH):  # what installs from elsewhere sees no secret
+        assert ("secrets." in str(step)) == (step.get("name") == "Publish")
+    # Nobody else can say who he is, but what puts the pages on GitHub's own server.
+    may = [
+        name
+        for workflow in (REVIEW, COMMENT, PREVIEW, PUBLISH)
+        for name, job in workflow["jobs"].items()
+        if "id-token" in job.get("permissions", {})
+    ]
+    assert may == ["pages", "publish"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    (asked,) = [one for one in project["optional-dependencies"]["keyless"] if "sigstore" in one]
+    assert f'"{asked}"' in "".join(runs(PUBLISH))
+
+
+def test_what_was_merged_is_published_signed_and_staged(
+    registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    programs, there = tmp_path / "programs", tmp_path / "published"
+    programs.mkdir()
+    for name, text in {
+        "sake": f"exec '{sys.executable}' '{ROOT}/cli.py' \"$@\"",
+        "python": f"exec '{sys.executable}' \"$@\"",
+    }.items():
+        (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+        (programs / name).chmod(0o755)
+    (publish,) = [step["run"] for step in steps(PUBLISH) if step.get("name") == "Publish"]
+    (registry / "bundles").mkdir()
+    write_bundle(registry / "bundles" / "tiny-aaaaaaaa-bbbbbbbbbbbb.h5")
+    config = tmp_path / "config.json"
+    with serving() as instance:
+        config.write_text(json.dumps(instance.config))
+        for _ in range(2):
+            done = subprocess.run(
+                ["bash", "-eo", "pipefail", "-c", publish],
+                cwd=registry, capture_output=True, encoding="utf-8", check=False,
+                env={
+                    **os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "STORE": str(there),
+                    "SAKE_TRUST_ROOT": str(config), "SIGSTORE_ID_TOKEN": token(),
+                },
+            )  # fmt: skip
+            assert done.returncode == 0, done.stderr
+    who = Identity(identity=WORKFLOW, issuer=GITHUB)
+    signers = Signers(identities=read_identities((who,), config))
+    verdict = verify(str(there / "pointers" / "staging.json"), signers)
+    assert verdict.wrong == ()
+    assert "signed that 'staging', number 2 of" in verdict.proven[0]
 
 
 @pytest.mark.slow
@@ -417,7 +480,9 @@ def test_they_lie_at_the_top_of_the_repository(make_registry: MakeRegistry) -> N
     (made.root / "sake.toml").write_text('model = "org/model"\n')
     written = write_workflows(made.root)
     folder = made.top.resolve() / ".github" / "workflows"
-    assert written == [folder / f"sake{name}.yml" for name in ("", "-comment", "-preview")]
+    assert written == [
+        folder / f"sake{name}.yml" for name in ("", "-comment", "-preview", "-publish")
+    ]
     expected = workflows(load_settings(made.root, environ={}), "facts/of ours", "main")
     assert {path.name: path.read_text("utf-8") for path in written} == expected
 
@@ -429,7 +494,7 @@ def test_without_a_repository_they_lie_beside_the_settings(tmp_path: Path) -> No
 
 def test_what_somebody_changed_is_overwritten_only_when_told(tmp_path: Path) -> None:
     (tmp_path / "sake.toml").write_text("")
-    first, second, third = write_workflows(tmp_path)
+    first, second, *others = write_workflows(tmp_path)
     assert write_workflows(tmp_path) == []
     first.write_bytes(first.read_bytes().replace(b"\n", b"\r\n"))
     assert write_workflows(tmp_path) == []
@@ -441,8 +506,7 @@ def test_what_somebody_changed_is_overwritten_only_when_told(tmp_path: Path) -> 
     assert str(second) not in raised.value.message
     assert (first.read_text(), second.exists()) == ("mine", False)
     assert write_workflows(tmp_path, force=True) == [first, second]
-    assert third.exists()
-    assert [path.read_text("utf-8") for path in (first, second, third)] == texts()
+    assert [path.read_text("utf-8") for path in (first, second, *others)] == texts()
 
 
 def test_a_variable_of_the_moment_is_not_written_down(

@@ -6,7 +6,10 @@ from pathlib import Path
 
 from tests.conftest import Run
 
-NAMES = [f".github/workflows/{name}.yml" for name in ("sake-comment", "sake-preview", "sake")]
+NAMES = [
+    f".github/workflows/{name}.yml"
+    for name in ("sake-comment", "sake-preview", "sake-publish", "sake")
+]
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -30,7 +33,7 @@ def test_a_new_registry_gets_its_workflows_and_one_that_is_there_only_them(
     before = files(old)
     done = sake("-C", str(old), "init", "--ci", "github", cwd="/")
     assert done.returncode == 0, done.stderr
-    assert [line.split()[0] for line in done.stdout.splitlines()] == ["wrote"] * 3
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["wrote"] * len(NAMES)
     assert "commit them" in done.stderr
     after = files(old)
     assert sorted(after.keys() - before.keys()) == NAMES
@@ -46,7 +49,7 @@ def test_workflows_that_are_there_stay_as_they_are(sake: Run, registry: Path) ->
     assert "there already" in done.stderr
     assert files(registry) == before
 
-    mine = registry / NAMES[2]
+    mine = registry / NAMES[-1]
     mine.write_text("mine\n")
     (registry / NAMES[0]).unlink()
     done = sake("init", "--ci", "github", cwd=registry)

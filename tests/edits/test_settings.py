@@ -289,9 +289,57 @@ def test_a_repository_makes_trust_stricter_and_never_weaker(
     settings = load_settings(toml.parent, {}, environ)
     assert settings.trust.policy == policy
     assert settings.trust.expired == ("warn" if text == LAX and not environ else "refuse")
-    paths = settings.trusted_keys(toml.parent)
+    paths = settings.trusted(toml.parent).keys
     below = Path() if "SAKE_TRUST_KEYS" in environ else toml.parent
-    assert paths == [below / key for key in keys]
+    assert paths == tuple(below / key for key in keys)
+
+
+KEYLESS = """
+[trust]
+policy = "require"
+keys = ["keys/release.pub"]
+identities = [{ identity = "https://evil/flow@main", issuer = "https://evil" }]
+root = "keys/root.json"
+"""
+MINE = "https://mine/flow@main https://issuer"
+
+
+@pytest.mark.parametrize(
+    ("environ", "keys", "identities", "root"),
+    [
+        ({}, ["./keys/release.pub"], ["https://evil/flow@main"], "./keys/root.json"),
+        # What a machine says of whose signatures count, it says alone: what proves it, too.
+        ({"SAKE_TRUST_IDENTITIES": MINE}, [], ["https://mine/flow@main"], None),
+        ({"SAKE_TRUST_KEYS": "a.pub"}, ["a.pub"], [], None),
+        ({"SAKE_TRUST": "require", "SAKE_TRUST_IDENTITIES": f"{MINE}, me@mine https://two",
+          "SAKE_TRUST_KEYS": "a.pub"}, ["a.pub"], ["https://mine/flow@main", "me@mine"], None),
+        ({"SAKE_TRUST": "require", "SAKE_TRUST_IDENTITIES": MINE, "SAKE_TRUST_ROOT": "/r.json"},
+         [], ["https://mine/flow@main"], "/r.json"),
+        # The machine's root proves what the registry names.
+        ({"SAKE_TRUST_ROOT": "/r.json"}, ["./keys/release.pub"], ["https://evil/flow@main"],
+         "/r.json"),
+    ],
+)  # fmt: skip
+def test_identities_and_their_root_count_as_keys_do(
+    toml: Path, environ: dict[str, str], keys: list[str], identities: list[str], root: str | None
+) -> None:
+    toml.write_text(KEYLESS)
+    found = load_settings(toml.parent, {}, environ).trusted(toml.parent)
+
+    def place(name: str) -> Path:
+        return toml.parent / name[2:] if name.startswith("./") else Path(name)
+
+    assert found.keys == tuple(map(place, keys))
+    assert [one.identity for one in found.identities] == identities
+    assert found.root == (root and place(root))
+
+
+def test_an_identity_that_is_none_is_refused() -> None:
+    for wrong in ("me@mine", "me@mine https://one https://two"):
+        said = refused(None, environ={"SAKE_TRUST_IDENTITIES": wrong})
+        assert said.startswith("SAKE_TRUST_IDENTITIES: 'IDENTITY ISSUER' is expected")
+    with pytest.raises(SettingsError, match=r"trust\.identities"):
+        load_settings(None, {"trust.identities": [{"identity": "a b", "issuer": "c"}]}, {})
 
 
 @pytest.mark.parametrize(
@@ -301,6 +349,8 @@ def test_a_repository_makes_trust_stricter_and_never_weaker(
         (LAX, {"SAKE_TRUST": "warn", "SAKE_TRUST_KEYS": ""}, "SAKE_TRUST=warn does not say whose"),
         ('[trust]\npolicy = "warn"\n', {}, "trust.policy is 'warn', and nothing says whose"),
         (ASKING.replace("keys/", "../"), {}, "trust.keys: '../release.pub' leads out of the"),
+        (KEYLESS.replace("keys/root", "../root"), {}, "trust.root: '../root.json' leads out of"),
+        (KEYLESS, {"SAKE_TRUST": "require"}, "SAKE_TRUST=require does not say whose"),
     ],
 )
 def test_who_asks_for_signatures_says_whose(
@@ -308,7 +358,7 @@ def test_who_asks_for_signatures_says_whose(
 ) -> None:
     toml.write_text(text)
     with pytest.raises(SettingsError, match=why):
-        load_settings(toml.parent, {}, environ).trusted_keys(toml.parent)
+        load_settings(toml.parent, {}, environ).trusted(toml.parent)
 
 
 def test_code_is_trusted_apart_from_signatures() -> None:

@@ -26,15 +26,15 @@ from sake_registry import trusted_bundle
 from sake_registry.bundle.reader import read_manifest
 from sake_registry.errors import InputError, SakeError, SetupError, TrustError
 from sake_registry.places import download
+from sake_registry.remote.dsse import read_key, read_signer
 from sake_registry.remote.fetching import fetch_bundle
 from sake_registry.remote.following import Follower
 from sake_registry.remote.pointer import Pointer
+from sake_registry.remote.signers import Signers
 from sake_registry.remote.signing import (
     SUFFIX,
     ClaimedGate,
     ClaimedReview,
-    read_key,
-    read_signer,
     sign_bundle,
     sign_pointer,
 )
@@ -95,7 +95,8 @@ def signed(keys: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, by
 
 @pytest.fixture
 def policy(keys: Path) -> Policy:
-    return Policy("require", (read_key(keys / "release.pub"), read_key(keys / "second.pub")))
+    named = {name: read_key(keys / name) for name in ("release.pub", "second.pub")}
+    return Policy("require", Signers(named))
 
 
 @pytest.fixture
@@ -145,8 +146,10 @@ def test_each_refusal_says_why(
     stolen = json.loads(by_stranger)
     stolen["signatures"][0]["keyid"] = envelope["signatures"][0]["keyid"]
     refused(one, json.dumps(stolen).encode(), "its signature is forged")
-    for data in (b"", b"[]", b"{" * 9999, b'{"payload": 1}', signature[:-9], b"[" + b"[]," * 999):
-        refused(one, data, "its signature is not a DSSE envelope")
+    for data in (b"", b"[]", b"{" * 9999, signature[:-9], b"[" + b"[]," * 999):
+        refused(one, data, "its signature is neither a DSSE envelope nor a Sigstore bundle")
+    refused(one, b'{"payload": 1}', "its signature is not a DSSE envelope")
+    refused(one, b'{"mediaType": 1}', "its signature is not a Sigstore bundle that this version")
     pointer = Pointer(bundle="b.h5", content=hash_of("a"), name="b", number=1)
     of_pointer = sign_pointer(pointer, read_signer(keys / "release.pem"))
     refused(one, json.dumps(of_pointer).encode(), "its signature is of something else")
@@ -175,9 +178,9 @@ def test_a_policy_may_only_warn_or_not_look(
     with caplog.at_level(logging.WARNING):
         assert fetched(file / "one.h5", Policy()).name == "one.h5"
         assert caplog.messages == []
-        assert fetched(file / "one.h5", Policy("warn", policy.keys)).name == "one.h5"
+        assert fetched(file / "one.h5", Policy("warn", policy.signers)).name == "one.h5"
         file.put(f"one.h5{SUFFIX}", signed[f"again.h5{SUFFIX}"])
-        assert fetched(file / "one.h5", Policy("warn", policy.keys)).name == "one.h5"
+        assert fetched(file / "one.h5", Policy("warn", policy.signers)).name == "one.h5"
     first, second = caplog.messages
     assert "one.h5 is not signed" in first
     assert "one.h5 is not the file that was signed" in second
@@ -269,7 +272,7 @@ def test_a_pointer_that_would_pass_for_another_is_not_signed(keys: Path, put: An
 def test_the_verdict_says_what_is_proven_and_what_is_not(
     store: Remote, put: Callable[..., Any], keys: Path, tmp_path: Path
 ) -> None:
-    named = {"release.pub": read_key(keys / "release.pub")}
+    named = Signers({"release.pub": read_key(keys / "release.pub")})
     if "//" in store.url:
         download(store / "one.h5", tmp_path / "one.h5", 1 << 30)
     signature = sign_bundle(tmp_path / "one.h5", read_signer(keys / "release.pem"), review=REVIEW)
@@ -347,7 +350,7 @@ def test_a_key_may_stand_in_a_variable_under_a_password(
         Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")
     )
     environ = {"SAKE_SIGNING_KEY": sealed.decode(), "SAKE_SIGNING_KEY_PASSWORD": "secret"}
-    assert read_signer(None, environ).public_key.keytype == "ed25519"
+    assert read_signer(None, environ).key.public_key.keytype == "ed25519"
     for password in ("", "wrong"):
         with pytest.raises(SakeError, match="SAKE_SIGNING_KEY is no key to sign with"):
             read_signer(None, environ | {"SAKE_SIGNING_KEY_PASSWORD": password})

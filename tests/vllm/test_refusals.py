@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from sake_registry.bundle.reader import BundleFile
 from sake_registry.files import write_bytes
-from sake_registry.remote.signing import KEY_VARIABLE, SUFFIX, read_signer, sign_bundle
+from sake_registry.remote.dsse import KEY_VARIABLE, read_signer
+from sake_registry.remote.signing import SUFFIX, sign_bundle
 from tests.conftest import ROOT
 from tests.vllm.conftest import OLDER, Answer, World, environment
 from tests.vllm.narrowing import narrowed
