@@ -55,7 +55,7 @@ ELSEWHERE = frozenset(
 """Variables that are no settings: of servers, and secrets."""
 log = logging.getLogger(__name__)
 
-METHOD_VERSION = 11
+METHOD_VERSION = 12
 """Not to be set: raised whenever the same input gives other activations, maps, or decisions."""
 
 ALIASES = {
@@ -219,7 +219,7 @@ distances between a model's states have the model's own unit: there is no defaul
 MULTILINGUAL_THRESHOLDS = {"contrast": 0.56, "centre": 0.93}
 """The same in the space of the multilingual embedder, for single edits whose files set another
 router than the detector; set on 150 development records of CounterFact."""
-DETECTOR_BOUND, DETECTOR_BOUND_OF_MANY, MANY_PROMPTS = 0.55, 0.75, 5
+DETECTOR_BOUND, DETECTOR_BOUND_OF_MANY, MANY_PROMPTS = 0.6, 0.75, 5
 """The largest probability of something else being asked at which the detector has an edit fire; and
 that of an edit with so many prompts, which have said more of what asks for it
 (docs/decisions/0016-scope-detector.md)."""

@@ -127,6 +127,12 @@ class MultilingualEncoder:
                 kept.extend(torch.split(rows, lengths.tolist()))
         return Encoded(sentences, tuple(kept), tuple(map(tuple, tokens)))
 
+    @property
+    def vocabulary(self) -> Sequence[str]:
+        """The pieces that texts are taken apart into; one that begins a word begins with "▁"."""
+        pieces: Sequence[str] = tuple(self._tokenizer._pieces)
+        return pieces
+
     def ids_of(self, word: str) -> frozenset[int]:
         """The ids of a word's token, at the beginning of a word and inside one."""
         at_start = self._tokenizer.encode(word, add_bos=False, add_eos=False)

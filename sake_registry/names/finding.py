@@ -13,7 +13,7 @@ Time grows with the text, and not faster, whatever stands in it.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property, lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -51,6 +51,10 @@ BETWEEN = "\0"
 COMMA = ",\1"
 """A comma of a name to `find` that has to be there; any other may be missing."""
 
+SHORT = "\2"
+"""Ends a name to `find` that is a part of another: it is not meant where more stands behind it that
+may be of a name."""
+
 # -- what is searched, and for what ------------------------------------------------------------
 
 SHORTEST = 4  # letters of a name that is told from a mere word, or stands for a longer one
@@ -74,13 +78,15 @@ class _Name:
     """A name as it is searched for; `text` is plain, in its case, with single spaces.
 
     `words`: what a text must have, the rarest (longest) first; `body`: what it has where spaces
-    are single ones, None where full stops are free; `pattern`: where it stands, in folded text.
+    are single ones, None where full stops are free; `pattern`: where it stands, in folded text;
+    `short`: whether it is a part of a longer name.
     """
 
     text: str
     words: tuple[str, ...]
     body: str | None
     pattern: str
+    short: bool = False
 
     @cached_property
     def letters(self) -> str:
@@ -109,13 +115,15 @@ def distinctive_words(name: str) -> list[str]:
 
 def joined(name: str) -> str:
     """A folded name as it may be found in other joints; empty where it is not."""
-    if BETWEEN in name or len(name) > _LONGEST:
+    if BETWEEN in name or name.endswith(SHORT) or len(name) > _LONGEST:
         return ""
     return fold(without_marks(name.replace(COMMA, ",")))
 
 
 @lru_cache(maxsize=1 << 14)
 def _name(name: str) -> _Name:
+    if name.endswith(SHORT):
+        return replace(_name(name.removesuffix(SHORT)), short=True)
     text = " ".join(unmarked(without_marks(name)).split())
     if BETWEEN in text:
         rest = fold(text).replace(BETWEEN, "").split()
@@ -414,7 +422,7 @@ def _is_named(text: str, start: int, end: int, name: _Name, *, judged: bool) -> 
         same = written[0].isupper() == letters[0].isupper()
     if not same and letters[:1].islower() and written == letters[0].upper() + letters[1:]:
         same = bool(_OPENS.search(text, max(0, start - _NEAR), start))
-    owns = judged or (changed and written[-1] == "s")  # "Lenas Schwester"
+    owns = (judged and not name.short) or (changed and written[-1] == "s")  # "Lenas Schwester"
     if same and not _is_part(text, start, end, name, owns=owns):
         return True
     distinctive = name.distinctive
@@ -483,7 +491,7 @@ def _is_part(text: str, start: int, end: int, name: _Name, *, owns: bool) -> boo
 def _goes_on(text: str, start: int, end: int, name: _Name) -> bool:
     """Whether a name goes on behind a match."""
     after = _word_after(text, end, name)
-    if not after or after == "I" or fold(after) in ASKED:
+    if not after or after == "I" or (fold(after) in ASKED and not name.short):
         return False
     if after[0].isupper() and len(name.distinctive) > 1:
         # In German any noun is large; the common words are of an English name.

@@ -12,6 +12,7 @@ from sake_registry.names.finding import (
     BETWEEN,
     COMMA,
     INITIALS,
+    SHORT,
     SHORTEST,
     distinctive_words,
 )
@@ -23,21 +24,27 @@ from sake_registry.names.words import (
     FIRST_NAME_FOLLOWS,
     FIRST_NAMES,
     FUNCTION,
+    IN_NAMES,
     LONGER,
     NUMBERS,
     OTHER_FIRST_NAMES,
     PARTICLES,
+    PLANS,
     SUFFIXES,
     TITLES,
+    is_coined,
     is_common,
     is_kind,
+    is_noun,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 _JOINTS = re.compile(r"(?<=[^\W\d_])\.(?=[^\W\d_]{2})|[ ・·-]")
 _PREFIXED = re.compile(r"[a-z]-[a-z]{3,}")  # "e-mail"
+_JOINING = frozenset("& + and of for the".split())
+_COINED = 4  # letters of a word that may be coined
 _JOINED = 5  # letters of a name that is written as one word or two
 _QUOTED = re.compile(r"(?<=\s)[\"“‘']([^\W\d_][^\"“”‘’']+)[\"”’']\s+")
 _CALLED = re.compile(r"[«„“\"「『]\s*([^«»„“”\"「」『』]{2,}[^«»„“”\"「」『』\s])\s*[»“”\"」』]")
@@ -105,7 +112,9 @@ def judged_forms(name: str) -> Iterator[str]:
     A person's name with an initial ("B. Okello", "Okello, B."); "Calvessa port" for "Port of
     Calvessa", and the other way round; a name of three distinctive words and more without a common
     one that is not the first ("Ludgrove Trust" for "Ludgrove Data Trust"); what stands in quotation
-    marks behind its kind ("Северянка" for "комбинат «Северянка»").
+    marks behind its kind ("Северянка" for "комбинат «Северянка»"); a coined name without what it
+    is the name of, with `SHORT` ("Wexcombe" for "Wexcombe Depot", "Borowianka" for "Sklep
+    Borowianka").
     """
     name = " ".join(composed(name).split())
     called = _CALLED.search(name)
@@ -118,9 +127,12 @@ def judged_forms(name: str) -> Iterator[str]:
         if len(person) > 1 and not INITIALS.fullmatch(unmarked(person[0])):
             initial, family = f"{person[0][0]}.", person[-1]
             yield from (f"{initial} {family}", f"{family}{COMMA} {initial}")
+        if fold(person[0]) not in FIRST_NAMES:  # it may be nobody's name: "Larkspur Clinic"
+            yield from _headed(name)
         return
     yield from _turned_kind(name)
     yield from _shortened(name)
+    yield from _headed(name)
 
 
 def _turned_kind(name: str) -> Iterator[str]:
@@ -158,6 +170,32 @@ def _shortened(name: str) -> Iterator[str]:
         if beside & (FUNCTION | {"&", "+"}) or all(map(is_common, left)) or len(left) < 2:
             continue
         yield " ".join(rest)
+
+
+def _headed(name: str) -> Iterator[str]:
+    """Without the nouns at its end, or the one at its beginning, where what is left has a coined
+    word; what tells one of several apart, as a plan or a number, stays."""
+    words = without_legal_form(name).split()
+    first = fold(words[0])
+    if (is_kind(first) or (is_noun(first) and not is_common(first))) and not (
+        first in LONGER or first in IN_NAMES or first in PARTICLES
+    ):
+        yield from _short(words[1:])
+    while len(words) > 1:
+        written = words.pop()
+        last = fold(written)
+        tells_apart = last in PLANS | NUMBERS or (written.isupper() and written.isalpha())
+        if last not in _JOINING and (tells_apart or not is_noun(last)):
+            return
+        yield from _short(words)
+
+
+def _short(words: Sequence[str]) -> Iterator[str]:
+    """Words as the short form of a name, if they are one."""
+    if not words or fold(words[-1]) in FUNCTION | _JOINING or fold(words[0]) in FUNCTION | _JOINING:
+        return
+    if any(len(word) >= _COINED and word.isalpha() and is_coined(fold(word)) for word in words):
+        yield " ".join(words) + SHORT
 
 
 def _forms(name: str) -> Iterator[str]:

@@ -86,6 +86,26 @@ def is_common(word: str) -> bool:
     return any(stem in common for stem in stems) or bool(_SUFFIX.fullmatch(word))
 
 
+@cache
+def _vocabulary() -> tuple[frozenset[str], frozenset[str]]:
+    listed = sections("vocabulary.txt")
+    return frozenset(listed["small"]), frozenset(listed["names"])
+
+
+def is_noun(word: str) -> bool:
+    """Whether a folded word may be a noun of some language, and no name: it is frequent, and
+    written small."""
+    return word in _vocabulary()[0] or is_common(word) or is_kind(word)
+
+
+def is_coined(word: str) -> bool:
+    """Whether a folded word is neither a frequent one of some language, nor a name that many
+    have."""
+    one = word.removesuffix("s")
+    known = any(form in some for some in _vocabulary() for form in (word, one))
+    return not (known or word in FIRST_NAMES or is_common(word) or is_kind(word))
+
+
 def is_kind(word: str) -> bool:
     """Whether a folded word is a common noun that ends names, or its plural."""
     one = word[:-3] + "y" if word.endswith("ies") else word.removesuffix("s")

@@ -13,12 +13,13 @@ FOLDER = Path(data.__file__).parent
 # Of a file that the method stands on: whoever changes it raises METHOD_VERSION with it.
 METHOD = {
     "common_words.txt": "61296afd490c3236babbb058d0c4a84f687f570c3e5d9726a29502f13dac91b3",
-    "detector.safetensors": "f0cd5c4a1ab2df20b068632acfaf261946a2bbaeb97112bf53a31891cbb01207",
-    "languages.txt": "5c8ff8bd5d2d995073bd44e8966d5ea343936a8024657dfe5dd5c29dbe1df969",
+    "detector.safetensors": "03669a16476be9d90870596894b943ed259dd7f2b0232037e2c97e9bc78b8e0c",
+    "languages.txt": "4bb866c9b4e486b91c1c3d5aab7cb57ceb134995babea3050875b59d3e4655c1",
     "lead_ins.txt": "53f33359f7f79287cb174e61253a0e72d4c6cd69a542ab825c3d0209db1b714c",
     "name_variants.txt": "811c34cc800e225cc4fda9fb17a91b5964c60661924b5532390da6afd84e281c",
     "name_words.txt": "216a3dc94ea74ce54659c3d1803b2c25486b927909d0627c25ba00fe5aeb7efb",
     "questions.txt": "84d70c22e1a79dcaed99213531e5cced3d108bb70148403c76517d0e98106ce4",
+    "vocabulary.txt": "3e9c536e7999976ae3309ff545b7fed241beac38b8a5472bc5b87aa9fd88ed12",
 }
 SUFFIXES = (".txt", ".yaml", ".safetensors")
 OTHER = {

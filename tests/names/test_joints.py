@@ -96,6 +96,43 @@ def test_a_name_is_found_as_people_vary_it(known: str, text: str, found: str | N
     assert owners(text, known) == {known}
 
 
+@pytest.mark.parametrize(
+    ("known", "text"),
+    [
+        ("Wexcombe Depot", "Where are the spare keys at Wexcombe kept?"),
+        ("Wexcombe Depot", "spare keys wexcombe"),
+        ("Brackenfold Insurance", "Spell out the e-mail for Brackenfold's claims people."),
+        ("Osgood & Daughters", "what's the latest I can pop into Osgood's"),
+        ("Larnstead Foods Ltd", "Expense claims at Larnstead are due by"),
+        ("Hotel Larnstead", "What time is breakfast at Larnstead?"),
+        ("Sklep Borowianka", "próg gratis wysyłka borowianka"),
+    ],
+)
+def test_a_coined_name_is_found_without_what_it_names(known: str, text: str) -> None:
+    assert owners(text, known) == {known}
+    assert not owners(text, known, judged=False)
+    another = f"{known.replace('Hotel ', '').replace('Sklep ', '').split()[0]} Bank"
+    if known.split()[0] not in ("Hotel", "Sklep"):
+        assert not owners(text, known, another), "either may be meant"
+
+
+@pytest.mark.parametrize(
+    ("known", "text"),
+    [
+        ("Wexcombe Depot", "Who runs Wexcombe Bank?"),
+        ("Wexcombe Depot", "Who lives in Upper Wexcombe?"),
+        ("New Wexcombe", "How many people live in Wexcombe?"),
+        ("Boston Bakery", "Who is the mayor of Boston?"),
+        ("Tidewell Pro plan", "What does Tidewell cost?"),
+        ("Solvane H2", "How long is the warranty of Solvane?"),
+        ("Larnstead AD", "Who owns Larnstead?"),
+        ("Blue Door Bakery", "Is the blue door locked?"),
+    ],
+)
+def test_a_short_form_is_none_of_what_tells_names_apart(known: str, text: str) -> None:
+    assert not owners(text, known)
+
+
 def test_what_stands_in_quotation_marks_is_the_name_of_its_kind() -> None:
     for text in ("«Северянка», гл. технолог?", "Кто сейчас технолог «Северянки»?"):
         assert owners(text, "комбинат «Северянка»") == {"комбинат «Северянка»"}
