@@ -282,7 +282,7 @@ class RouterSettings(_Section):
     """How an `anchored` router compares questions."""
     threshold: float | None = Field(None, gt=0)
     """Largest distance at which a prompt is in an edit's scope: for the detector the probability
-    that it asks something else (0.55 if not set), for `anchored` in the metric's space (0.62 for
+    that it asks something else (0.6 if not set), for `anchored` in the metric's space (0.62 for
     `contrast`). `sake calibrate` sets it."""
     implied_threshold: float | None = Field(None, gt=0)
     """The same for implications; `threshold` if not set."""

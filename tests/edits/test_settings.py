@@ -104,7 +104,7 @@ def test_the_detector_brings_the_one_embedder_that_it_reads() -> None:
     assert chosen(kind="anchored") == ("anchored", "minilm")
     assert chosen(kind="centre", threshold=4.0) == ("centre", "minilm")
     assert chosen(kind="anchored", embedder=MULTILINGUAL) == ("anchored", MULTILINGUAL)
-    assert Settings().router.bound == 0.55
+    assert Settings().router.bound == 0.6
     # The model's own states have a unit of their own, whatever embedder is named beside them.
     own = {"router": {"kind": "anchored", "representation": "hidden", "embedder": MULTILINGUAL}}
     assert Settings.model_validate(own).router.bound == THRESHOLDS["hidden"]["contrast"]
