@@ -1,7 +1,7 @@
 """What compiling an edit costs, by part, and what its maps lead to, beside another checkout.
 
     python -m sake_bench.timings.compiling --data counterfact.json [--limit 12] [--seed 1]
-        [--model NAME] [--prompts 20] [--against CHECKOUT]
+        [--model NAME] [--prompts 20] [--batch-size 16] [--against CHECKOUT]
 
 A process for each checkout loads the model, builds one edit to warm up, and then the edits in turn
 with the other's, each into a store of its own that is empty. With more than one thread, CPU
@@ -142,6 +142,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--model")
     parser.add_argument("--prompts", type=int, default=20)
+    parser.add_argument("--batch-size", type=int)
     parser.add_argument("--against", type=Path, help="another checkout, before")
     given = parser.parse_args()
     if given.worker:
@@ -155,6 +156,8 @@ def main() -> None:
 
     settings: dict[str, Any] = {"compile": {"prompts": given.prompts}}
     settings |= {"model": given.model} if given.model else {}
+    if given.batch_size:
+        settings["compile"]["batch_size"] = given.batch_size
     checkouts = {"now": HERE.parents[2]}
     if given.against:
         checkouts = {"before": given.against.resolve(), **checkouts}
