@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sake_bench.results import Run
+    from sake_registry.settings import Settings
 
 
 @in_section("Measure")
@@ -103,7 +104,7 @@ def run_(
     # The registry at hand, if there is one; the run's file; flags.
     given = {name: value for name, value in options.items() if value is not None}
     try:
-        settings = load_settings(find_root(state.folder), chosen.options | given)
+        settings = uncalibrated(load_settings(find_root(state.folder), chosen.options | given))
     except SettingsError as error:
         if not chosen.options:
             raise
@@ -144,6 +145,17 @@ def run_(
             warn(f"{method.name}: {edit}: {reason}")
     if out is not None:
         click.echo(f"wrote {out / 'report.html'}, report.md, run.json, rows.jsonl", err=True)
+
+
+def uncalibrated(settings: Settings) -> Settings:
+    """Settings without what `sake calibrate` has set for the edits of the registry at hand: it does
+    not hold for a data set's. What the run's file, a flag or a variable says stays."""
+    router = settings.router
+    if router.model_copy(update={"threshold": None}).bound_of(router.kind) is None:
+        return settings  # distances of a unit of their own, for which there is no default
+    calibrated = {"threshold": None, "implied_threshold": None, "learned": ""}
+    own = {name: to for name, to in calibrated.items() if not settings.is_given(f"router.{name}")}
+    return settings.model_copy(update={"router": router.model_copy(update=own)})
 
 
 @command.command("report")

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from sake_bench.commands.bench import uncalibrated
 from sake_registry import commands
+from sake_registry.settings import load_settings
 from tests import tiny_models
 from tests.bench.datasets.entries import OFFICIAL, counterfact, write_data
 from tests.bench.made_up import FACTS
@@ -235,3 +237,18 @@ def test_without_a_registry_the_defaults_are_measured(
         ])  # fmt: skip
     assert left.value.code == 1
     assert "no edit could be compiled" in capsys.readouterr().err
+
+
+def test_what_was_calibrated_for_a_registrys_edits_does_not_hold_for_a_data_sets(
+    tmp_path: Path,
+) -> None:
+    text = "[router]\nthreshold = 0.9\nimplied_threshold = 0.8\ntasks = 'answer'\n"
+    (tmp_path / "sake.toml").write_text(text)
+    usual = uncalibrated(load_settings(tmp_path))
+    assert usual.router == load_settings(None).router.model_copy(update={"tasks": "answer"})
+    chosen = uncalibrated(load_settings(tmp_path, {"router.threshold": 0.7}))
+    assert chosen.router.threshold == 0.7
+    # Where a registry's distances have no default, its own stays.
+    text = "[router]\nkind = 'centre'\nthreshold = 4.0\nrepresentation = 'hidden'\n"
+    (tmp_path / "sake.toml").write_text(text)
+    assert uncalibrated(load_settings(tmp_path)).router.bound == 4.0
