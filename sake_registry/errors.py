@@ -26,10 +26,11 @@ class to exit code is `SakeError.exit_code`; only `commands` reads it.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from sake_registry.diagnostics import Diagnostic
 
@@ -101,6 +102,22 @@ class MissingExtraError(SetupError):
 
     def __init__(self, message: str, extra: str = "models") -> None:
         super().__init__(message, hint=installing(extra))
+
+
+@contextmanager
+def importing(what: str, extra: str) -> Iterator[None]:
+    """A block of imports of what an extra brings.
+
+    Args:
+        what: needs it, as the message says.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise MissingExtraError(f"{what} need {error.name}", extra) from error
 
 
 def installing(extra: str = "models") -> str:

@@ -158,14 +158,15 @@ def main() -> None:
         )
         handing = 0.0
         for on, workers in product(given.on, given.workers):
-            timed = Timed(_executor(on, workers))
+            timed = Timed(executor_here(on, workers))
             done, seconds, _ = _compiled(timed, Path(folder) / f"{on}-{workers}")
-            handing = max(handing, sum(timed.seconds) / len(timed.seconds))
+            driver = sum(timed.seconds) / len(timed.seconds)
+            handing = max(handing, driver)
             print(f"{on}, {workers} workers: {seconds:.1f} s, {took / seconds:.2f} times as fast; "
-                  f"driver {1000 * handing:.1f} ms CPU an edit; {_equal(done, here)}")  # fmt: skip
+                  f"driver {1000 * driver:.1f} ms CPU an edit; {_equal(done, here)}")  # fmt: skip
         for on in given.on if given.kills else ():
             killer = Killer(on, edits, given.kills)
-            timed = Timed(_executor(on, max(given.workers)))
+            timed = Timed(executor_here(on, max(given.workers)))
             done, seconds, _ = _compiled(timed, Path(folder) / f"{on}-killed", killer)
             print(f"{on}, {max(given.workers)} workers, {killer.killed} times one of them killed: "
                   f"{seconds:.1f} s; {_equal(done, here)}")  # fmt: skip
@@ -181,7 +182,7 @@ def main() -> None:
               f"{busy:11.1%}   {lost:4}")  # fmt: skip
 
 
-def _executor(on: str, workers: int) -> Executor:
+def executor_here(on: str, workers: int) -> Executor:
     """Jobs for Slurm are processes of this machine here; the same code submits them."""
     if on == "slurm":
         from sake_registry.compiler.executors.slurm import SlurmExecutor

@@ -41,7 +41,6 @@ PARTS = {
     ("sake_registry/store.py", "put"): "store",
 }
 """Functions, each with all that it calls: head products of maps are in both."""
-FACTORS = ("source_mean", "target_mean", "basis", "scale")
 HELD_OUT = ("gen", "di", "dii")
 """The axes of the tests that quality is measured on."""
 
@@ -82,7 +81,7 @@ def worker() -> None:
 
 def smallest_margins(run: Any, stored: Any, prompts: list[str]) -> list[float]:
     """The smallest margin of the fact's object after each prompt, with the maps of its group."""
-    from sake_registry.compiler.build import map_name
+    from sake_registry.compiler.build import FACTORS, map_name
     from sake_registry.extraction.extract import margins
     from sake_registry.models.reading import read_tails
     from sake_registry.models.tokens import object_tokens

@@ -64,7 +64,7 @@ def _links() -> frozenset[str]:
 
 
 @cache
-def _between() -> frozenset[str]:
+def minor_words() -> frozenset[str]:
     """Words that count for less inside a name."""
     return _joints() | _links()
 
@@ -114,7 +114,7 @@ def _letters_of(words: list[str]) -> Iterator[str]:
     With short words and with its own, with joints and without.
     """
     known: dict[str, None] = {}
-    joined = not _between().isdisjoint(words[1:-1])
+    joined = not minor_words().isdisjoint(words[1:-1])
     short = _short()
     for written in dict.fromkeys((tuple(words), tuple(short.get(word, word) for word in words))):
         together = "".join(written)

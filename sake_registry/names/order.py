@@ -11,9 +11,9 @@ import re
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from sake_registry.data import sections
+from sake_registry.names.joints import minor_words
 from sake_registry.names.letters import fold, unmarked, without_marks
-from sake_registry.names.words import FUNCTION
+from sake_registry.names.words import ARTICLES, FUNCTION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,7 +22,6 @@ _WORD = re.compile(r"\w+")
 _FEWEST, _MOST = 3, 12
 """Distinctive words of a name that is found so: fewer say too little."""
 _OWNING = "s"
-_ARTICLES = frozenset(("a", "an", "the"))
 _MOST_BETWEEN = 5
 """Linking words that stand in it, at most."""
 
@@ -78,6 +77,4 @@ def _end(text: Sequence[Word], start: int, needed: frozenset[str]) -> int | None
 @cache
 def _linking() -> frozenset[str]:
     """What may stand between the words of a name that is written in another order."""
-    listed = sections("name_variants.txt")
-    known = " ".join((*listed["joints"], *listed["links"])).split()
-    return frozenset(known) | _ARTICLES | {_OWNING}
+    return minor_words() | {fold(article) for article in ARTICLES} | {_OWNING}

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from sake_registry.errors import InputError, TrustError
+from sake_registry.errors import InputError, TrustError, importing
 from sake_registry.files import read_bounded
-from sake_registry.remote.dsse import Envelope, library
+from sake_registry.remote.dsse import Envelope
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,7 +64,7 @@ class CertifiedEnvelope:
         """
         envelope = Envelope.of({name: value[name] for name in value if name != FIELD}, of)
         texts = value[FIELD]
-        with library():
+        with importing("signatures", "sign"):
             from cryptography.x509 import InvalidVersion, load_pem_x509_certificate
         try:
             if not isinstance(texts, list) or not 1 <= len(texts) <= MAX_CHAIN:
@@ -246,7 +246,7 @@ def certified_signer(key: KeySigner, path: Path) -> CertifiedSigner:
 
 
 def _read(path: Path) -> tuple[Certificate, ...]:
-    with library():
+    with importing("signatures", "sign"):
         from cryptography.x509 import InvalidVersion, load_pem_x509_certificates
     try:
         chain = tuple(load_pem_x509_certificates(read_bounded(path, MAX_BYTES)))

@@ -12,18 +12,17 @@ from __future__ import annotations
 import base64
 import json
 import os
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, ValidationError
 
-from sake_registry.errors import InputError, MissingExtraError, TrustError
+from sake_registry.errors import InputError, TrustError, importing
 from sake_registry.files import read_bounded
 from sake_registry.values import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from securesystemslib.signer import CryptoSigner, SSlibKey
@@ -173,7 +172,7 @@ def read_signer(path: Path | None, environ: Mapping[str, str] = os.environ) -> K
             hint=f"name a private key: --key FILE, or {KEY_VARIABLE} with the PEM in it; or sign "
             "as who you are, without one: --keyless",
         )
-    with library():
+    with importing("signatures", "sign"):
         from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
         from securesystemslib.signer import CryptoSigner
@@ -197,7 +196,7 @@ def read_key(path: Path) -> SSlibKey:
         MissingExtraError: the extra `sign` is not installed.
     """
     pem = _pem(path)
-    with library():
+    with importing("signatures", "sign"):
         from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives.serialization import load_pem_public_key
         from securesystemslib.signer import SSlibKey
@@ -217,12 +216,3 @@ def _pem(path: Path) -> bytes:
         raise InputError(
             f"{path}: the key cannot be read: {error.strerror}", hint="name a file of PEM"
         ) from error
-
-
-@contextmanager
-def library() -> Iterator[None]:
-    """A block of imports of what the extra `sign` brings."""
-    try:
-        yield
-    except ImportError as error:
-        raise MissingExtraError(f"signatures need {error.name}", "sign") from error

@@ -19,7 +19,6 @@ import base64
 import hashlib
 import json
 import os
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources import as_file, files
@@ -28,13 +27,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from sake_registry.errors import InputError, MissingExtraError, SetupError, TrustError
+from sake_registry.errors import InputError, SetupError, TrustError, importing
 from sake_registry.files import read_bounded
 from sake_registry.remote.dsse import MAX_BYTES, POINTER, STATEMENT, compact
 from sake_registry.settings import Identity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from sigstore.models import Bundle, ClientTrustConfig, TrustedRoot
@@ -79,7 +78,7 @@ def read_identities(listed: tuple[Identity, ...], root: Path | None) -> Identiti
     """
     if not listed:
         return Identities()
-    with _library():
+    with importing("keyless signatures", "keyless"):
         from sigstore.errors import Error
         from sigstore.models import ClientTrustConfig, TrustedRoot
         from sigstore.verify import Verifier
@@ -288,7 +287,7 @@ def _identity(der: bytes) -> Identity:
     Raises:
         ValueError: it is no certificate, or names nobody, or several.
     """
-    with _library():
+    with importing("keyless signatures", "keyless"):
         from cryptography import x509
         from cryptography.hazmat import asn1
         from cryptography.x509.oid import ObjectIdentifier
@@ -410,7 +409,7 @@ def keyless_signer(root: Path | None, environ: Mapping[str, str] = os.environ) -
         SetupError: the public instance cannot be reached.
         MissingExtraError: the extra `keyless` is not installed.
     """
-    with _library():
+    with importing("keyless signatures", "keyless"):
         from sigstore.errors import Error
         from sigstore.models import ClientTrustConfig
     read_token(environ)
@@ -455,11 +454,3 @@ def read_token(environ: Mapping[str, str] = os.environ) -> IdentityToken:
         f"{TOKEN_VARIABLE} has a token for the audience sigstore: `python -m sigstore "
         "get-identity-token` asks a person for one",
     )
-
-
-@contextmanager
-def _library() -> Iterator[None]:
-    try:
-        yield
-    except ImportError as error:
-        raise MissingExtraError(f"keyless signatures need {error.name}", "keyless") from error

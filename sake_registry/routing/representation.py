@@ -109,13 +109,14 @@ def view(prompt: str, spans: Sequence[tuple[int, int]]) -> str:
 def _masked_names(prompt: str, spans: Sequence[tuple[int, int]], by: str) -> tuple[str, int]:
     """A prompt with `by` in place of each name, and where the last one stands. "Mercedes' chief"
     is read as "X's chief": a mask has no ending by which the apostrophe was an owner's."""
-    parts, place, last = [], 0, 0
+    parts, place, last, length = [], 0, 0, 0
     for start, end in sorted(spans):
-        parts += [prompt[place:start], by]
-        last, place = sum(map(len, parts)) - len(by), end
+        before, mark, last = prompt[place:start], by, length + start - place
+        place = end
         if _OWNING.match(prompt, end) and not _is_quoted(prompt, start):
-            parts.append("'s")
-            place += 1
+            mark, place = f"{by}'s", end + 1
+        parts += [before, mark]
+        length = last + len(mark)
     return "".join((*parts, prompt[place:])), last
 
 

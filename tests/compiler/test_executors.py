@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import pickle
-import random
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from socket import socket
@@ -20,6 +18,7 @@ import psutil
 import pytest
 import torch
 
+from sake_bench.timings.cluster import Killer, executor_here
 from sake_registry import Compiled, compile_registry, make_plan, open_registry
 from sake_registry.compiler.context import RunContext
 from sake_registry.compiler.executors import LOCAL, Executor, executor_of
@@ -38,8 +37,6 @@ from tests.workshop import TONGUE, make_registry
 NAMES = ("Ada", "Bea", "Cleo", "Dora", "Elsa", "Fay", "Gwen", "Hedda")
 BROKEN = "zoe-tongue"
 """It asks for a router that reads texts with another embedder than the registry's."""
-WORKER = {"ray": "ray::RemoteWorker", "slurm": "submitit.core._submit"}
-"""What is in the command line of a worker's process."""
 Make = Callable[[str], Path]
 
 
@@ -50,15 +47,6 @@ def where(on: str, package: str) -> object:
 
 
 ON_RAY, ON_SLURM = where("ray", "ray"), where("slurm", "submitit")
-
-
-def executor(on: str, workers: int) -> Executor:
-    """Jobs for Slurm are processes of this machine here; the same code submits them."""
-    if on == "slurm":
-        from sake_registry.compiler.executors.slurm import SlurmExecutor
-
-        return SlurmExecutor(workers, cluster="local")
-    return executor_of(on, workers)
 
 
 @pytest.fixture(scope="module")
@@ -128,35 +116,11 @@ def ray_here() -> Iterator[None]:
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("on", [ON_RAY, ON_SLURM])
 def test_equal_bundles(on: str, workers: int, ray_here: None, make: Make, local: Compiled) -> None:
-    done = compile_(make(f"{on}-{workers}"), executor(on, workers))
+    done = compile_(make(f"{on}-{workers}"), executor_here(on, workers))
     assert_same(done, local)
     assert done.outcomes == local.outcomes
     assert done.texts_run == local.texts_run
     assert str(done.failures[BROKEN]) == str(local.failures[BROKEN])
-
-
-class Killer:
-    """Progress that kills one of the workers, drawn at random, whenever an edit is done."""
-
-    def __init__(self, on: str, kills: int) -> None:
-        self._name, self._most, self._draw = WORKER[on], kills, random.Random(0)
-        self.killed: list[int] = []
-
-    def begin(self, phase: str, total: int) -> None:
-        pass
-
-    def advance(self, steps: int = 1, label: str = "") -> None:
-        workers = [*self._workers()] if len(self.killed) < self._most else []
-        if workers:
-            victim = self._draw.choice(workers)
-            victim.kill()
-            self.killed.append(victim.pid)
-
-    def _workers(self) -> Iterator[psutil.Process]:
-        for process in psutil.Process().children(recursive=True):
-            with suppress(psutil.Error):  # it has just ended
-                if self._name in " ".join(process.cmdline()):
-                    yield process
 
 
 @pytest.mark.parametrize("on", [ON_RAY, ON_SLURM])
@@ -164,8 +128,8 @@ def test_killed_workers_change_nothing(
     on: str, ray_here: None, make: Make, local: Compiled
 ) -> None:
     root = make(f"killed-{on}")
-    killer = Killer(on, 4)
-    done = compile_(root, executor(on, 2), killer)
+    killer = Killer(on, len(NAMES), 4)
+    done = compile_(root, executor_here(on, 2), killer)
     assert killer.killed
     assert_same(done, local)
     assert [*done.failures] == [BROKEN]
